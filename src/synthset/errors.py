@@ -1,0 +1,58 @@
+"""Every error that Synthset raises on purpose, and the exit code that the command line gives it.
+
+    SynthsetError                  1  something failed; the message says what to do
+    ├── UsageError                 2  a bad argument: nothing was written
+    │   ├── UnknownNameError       2  a name that is not in the list; the message lists the valid ones
+    │   └── ConfigChangedError     2  a folder already holds another job; the message names the difference
+    ├── DataError                  1  images or tables that cannot be read
+    ├── ModelError                 1  a model that cannot be loaded, or is not at hand offline
+    └── FailureThresholdError      3  finished, but more images failed than the threshold allows
+
+A message says what was expected, what came, and what to do, in one line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class SynthsetError(Exception):
+    """Base of all errors that a user can act on."""
+
+    exit_code = 1
+
+
+class UsageError(SynthsetError):
+    """An argument that cannot be right; raised before anything is written."""
+
+    exit_code = 2
+
+
+class UnknownNameError(UsageError):
+    """A name that is not among the valid ones, which the message lists."""
+
+    def __init__(self, kind: str, name: str, valid: Iterable[str], hint: str = "") -> None:
+        valid = list(valid)
+        close = get_close_matches(name, valid, n=1)
+        suggestion = f" Did you mean '{close[0]}'?" if close else ""
+        message = f"Unknown {kind} '{name}'.{suggestion} Valid: {', '.join(valid)}."
+        super().__init__(f"{message} {hint}".rstrip())
+
+
+class ConfigChangedError(UsageError):
+    """A folder holds a job with another configuration; nothing in it was changed."""
+
+
+class DataError(SynthsetError):
+    """Images, tables or folders that are missing, unreadable or inconsistent."""
+
+
+class ModelError(SynthsetError):
+    """A model that cannot be loaded: not there, not safe, or not at hand offline."""
+
+
+class FailureThresholdError(SynthsetError):
+    """The work finished, but the share of failed images exceeds the threshold."""
+
+    exit_code = 3
