@@ -96,7 +96,7 @@ def _unet(
         up_block_types=("CrossAttnUpBlock2D",) * lower + ("UpBlock2D",),
         block_out_channels=channels,
         layers_per_block=layers_per_block,
-        attention_head_dim=channels[-1] // 4,
+        attention_head_dim=4,  # diffusers means the number of heads
         norm_num_groups=8,
         cross_attention_dim=text_width,
     ).eval()

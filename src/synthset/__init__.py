@@ -1,0 +1,100 @@
+"""Synthset trains image classifiers without a single real image.
+
+    import synthset
+
+    made = synthset.create(["one", "two"], "digits", strategies=["all_combined"])
+    trained = synthset.train("digits", "model", architecture="small_cnn")
+    print(synthset.evaluate("model", "digits").accuracy)
+
+Names are loaded when they are first used: `import synthset` starts no torch.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from synthset.version import __version__
+
+if TYPE_CHECKING:
+    from synthset.classifiers.evaluate import EvaluationResult
+    from synthset.classifiers.models import Classifier, load_classifier
+    from synthset.classifiers.train import TrainConfig, TrainResult
+    from synthset.create import CreateConfig, CreateResult, create
+    from synthset.dataset import Dataset, open_dataset
+    from synthset.demo import DemoResult, demo
+    from synthset.errors import SynthsetError
+    from synthset.export import export_imagefolder
+    from synthset.generators import load_generator
+    from synthset.imageset import ImageSet
+    from synthset.prompts import PromptStyle
+    from synthset.real import load_real
+    from synthset.stages import evaluate, export, train
+
+_HOMES = {
+    "synthset.classifiers.evaluate": ("EvaluationResult",),
+    "synthset.classifiers.models": ("Classifier", "load_classifier"),
+    "synthset.classifiers.train": ("TrainConfig", "TrainResult"),
+    "synthset.create": ("CreateConfig", "CreateResult", "create"),
+    "synthset.dataset": ("Dataset", "open_dataset"),
+    "synthset.demo": ("DemoResult", "demo"),
+    "synthset.errors": ("SynthsetError",),
+    "synthset.export": ("export_imagefolder",),
+    "synthset.generators": ("load_generator",),
+    "synthset.imageset": ("ImageSet",),
+    "synthset.prompts": ("PromptStyle",),
+    "synthset.real": ("load_real",),
+    "synthset.stages": ("evaluate", "export", "train"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "Classifier",
+    "CreateConfig",
+    "CreateResult",
+    "Dataset",
+    "DemoResult",
+    "EvaluationResult",
+    "ImageSet",
+    "PromptStyle",
+    "SynthsetError",
+    "TrainConfig",
+    "TrainResult",
+    "__version__",
+    "create",
+    "demo",
+    "evaluate",
+    "export",
+    "export_imagefolder",
+    "load_classifier",
+    "load_generator",
+    "load_real",
+    "open_dataset",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME_OF:
+        value = getattr(import_module(_HOME_OF[name]), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'synthset' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+class _Package(ModuleType):
+    """Keeps `synthset.create` the function, though importing the module of that name would put it there."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, ModuleType) and name in _HOME_OF:
+            value = getattr(value, name)
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

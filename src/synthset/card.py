@@ -1,0 +1,91 @@
+"""The dataset card: README.md with the YAML head that Hugging Face reads, and a page for people."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import yaml
+
+from synthset.dataset import Dataset, features
+from synthset.files import write_text
+
+_SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+# The licence of the images follows the model's; of other models it must be looked up.
+MODEL_LICENCES = {
+    "miniature": "apache-2.0",
+    "CompVis/stable-diffusion-v1-4": "creativeml-openrail-m",
+    "stable-diffusion-v1-5/stable-diffusion-v1-5": "creativeml-openrail-m",
+    "stabilityai/stable-diffusion-2-1": "openrail++",
+}
+
+
+def write_card(dataset: Dataset) -> None:
+    """Write README.md into the dataset folder, from its manifest and rows."""
+    job = dataset.manifest["job"]
+    head = yaml.safe_dump(_head(dataset), sort_keys=False, allow_unicode=True)
+    write_text(dataset.folder / "README.md", f"---\n{head}---\n\n{_body(dataset, job)}")
+
+
+def _head(dataset: Dataset) -> dict[str, Any]:
+    count = dataset.accounting.ok
+    licence = MODEL_LICENCES.get(dataset.manifest["job"]["generation"]["model"])
+    return {
+        **({"license": licence} if licence else {"license": "other"}),
+        "tags": ["synthetic", "synthset"],
+        "task_categories": ["image-classification"],
+        "size_categories": [next((name for limit, name in _SIZES if count < limit), "n>1M")],
+        # without this, preview.png and the plan would be taken for data
+        "configs": [
+            {"config_name": "default", "data_files": [{"split": "train", "path": "data/train-*.parquet"}]}
+        ],
+        "dataset_info": {"features": [_yaml_feature(*item) for item in features(dataset.class_names).items()]},
+    }
+
+
+def _yaml_feature(name: str, feature: dict[str, Any]) -> dict[str, Any]:
+    if feature["_type"] == "Image":
+        return {"name": name, "dtype": "image"}
+    if feature["_type"] == "ClassLabel":
+        names = {str(i): class_name for i, class_name in enumerate(feature["names"])}
+        return {"name": name, "dtype": {"class_label": {"names": names}}}
+    return {"name": name, "dtype": feature["dtype"]}
+
+
+def _body(dataset: Dataset, job: dict[str, Any]) -> str:
+    generation = job["generation"]
+    counts = Counter(dataset.rows.column("strategy").to_pylist())
+    rows = "\n".join(
+        f"| {_plain(name)} | {guidance} | {counts[name]:,} |" for name, guidance in job["strategies"].items()
+    )
+    classes = ", ".join(_plain(name) for name in job["classes"])
+    return f"""# {_plain(dataset.folder.resolve().name)}
+
+Synthetic images of {len(job["classes"])} classes, drawn by a text-to-image model from class names alone. No real
+image is among them.
+
+![A few images of each class and strategy](preview.png)
+
+**Classes:** {classes}
+
+| strategy | guidance scale | images |
+|---|---|---|
+{rows}
+
+**Model:** `{generation["model"]}`, revision `{generation["revision"] or "default"}`, weights
+`{generation["weights_hash"][:16]}…`; {generation["scheduler"]}, {generation["num_inference_steps"]} steps,
+{generation["width_px"]}×{generation["height_px"]} px, {generation["dtype"]}, run seed {job["seed"]}. The licence of
+the model, and any restrictions of use that it carries, hold for these images.
+
+**Accounting:** {dataset.accounting}. Each row has the prompt, guidance scale and seed that its image was drawn
+from; `plan.parquet` has every request, `failures.parquet` those that could not be drawn.
+
+Made with Synthset {dataset.manifest["libraries"]["synthset"]}.
+"""
+
+
+def _plain(text: str) -> str:
+    """Text that Markdown and HTML leave alone."""
+    for character in "\\`*_{}[]<>|#!&":
+        text = text.replace(character, f"&#{ord(character)};")
+    return text

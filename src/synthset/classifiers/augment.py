@@ -1,0 +1,152 @@
+"""Augmentation of whole batches on their device, each image its own draw from one generator.
+
+A recipe is a function of uint8 images (n, 3, h, w) and a generator, and gives float32 in [0, 1] of the same
+shape. Geometry is one gather or one resampling for the whole batch; colours are broadcast arithmetic.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+from synthset.errors import UnknownNameError
+
+
+def augment(images: Tensor, recipe: str, generator: Generator) -> Tensor:
+    """Draw a variation of each image.
+
+    Args:
+        images: uint8 (n, 3, h, w).
+        recipe: a key of AUGMENTATIONS.
+        generator: on the images' device; the result depends on it and the images alone.
+    Returns:
+        float32 (n, 3, h, w) in [0, 1].
+    Raises:
+        UnknownNameError: no such recipe.
+    """
+    if recipe not in AUGMENTATIONS:
+        raise UnknownNameError("augmentation", recipe, AUGMENTATIONS)
+    return AUGMENTATIONS[recipe](images, generator)
+
+
+def to_float(images: Tensor) -> Tensor:
+    """uint8 0..255 -> float32 in [0, 1]."""
+    return images.float() / 255
+
+
+def flip_and_shift(images: Tensor, generator: Generator) -> Tensor:
+    """Half of the images mirrored, each shifted by up to 12.5 % of its side onto black: as CIFAR is trained.
+
+    Padding, crop and flip are one gather of rows and columns.
+    """
+    n, _, h, w = images.shape
+    pad = max(1, round(max(h, w) / 8))
+    padded = F.pad(images, (pad, pad, pad, pad))
+    top, left = _integers(0, 2 * pad, (2, n, 1), images, generator)
+    rows = torch.arange(h, device=images.device) + top  # (n, h)
+    columns = torch.arange(w, device=images.device).expand(n, w)
+    mirrored = _uniform(0, 1, (n, 1), images, generator) < 0.5
+    columns = torch.where(mirrored, w - 1 - columns, columns) + left  # (n, w)
+    index = torch.arange(n, device=images.device)[:, None, None]
+    cropped = padded.permute(0, 2, 3, 1)[index, rows[:, :, None], columns[:, None, :]]  # NHWC
+    return to_float(cropped.permute(0, 3, 1, 2))
+
+
+def flip_and_resized_crop(images: Tensor, generator: Generator) -> Tensor:
+    """Half of the images mirrored; of each, 8 to 100 % of the area with an aspect of 3:4 to 4:3, enlarged.
+
+    What the code that was released with Shipard et al. 2023 trains with.
+    """
+    n = len(images)
+    area = _uniform(0.08, 1, (n,), images, generator)
+    aspect = _uniform(math.log(3 / 4), math.log(4 / 3), (n,), images, generator).exp()
+    width, height = (area * aspect).sqrt().clamp(max=1), (area / aspect).sqrt().clamp(max=1)
+    mirrored = _uniform(0, 1, (n,), images, generator) < 0.5
+    x, y = _uniform(-1, 1, (2, n), images, generator)
+    matrices = torch.zeros(n, 2, 3, device=images.device)
+    matrices[:, 0, 0] = torch.where(mirrored, -width, width)
+    matrices[:, 1, 1] = height
+    matrices[:, 0, 2] = x * (1 - width)  # the crop stays inside the image
+    matrices[:, 1, 2] = y * (1 - height)
+    return _resample(to_float(images), matrices).clamp_(0, 1)
+
+
+def write_differently(images: Tensor, generator: Generator) -> Tensor:
+    """Digits and letters as another hand, pen, paper and camera would have them; never mirrored.
+
+    In this order: rotation and shear of up to 15°, scale 0.75 to 1.15, stretch of up to 10 %, shift of up to
+    10 %; a lower resolution for half of the images; gamma, contrast and brightness; inverted for one in ten;
+    noise.
+    """
+    n = len(images)
+    written = _resample(to_float(images), _handwriting_matrices(n, images, generator))
+    written = _lower_resolution(written, generator).clamp_(0, 1)
+
+    gamma = _uniform(math.log(0.6), math.log(1.6), (n, 1, 1, 1), images, generator).exp()
+    contrast = _uniform(0.6, 1.2, (n, 1, 1, 1), images, generator)
+    brightness = _uniform(-0.15, 0.15, (n, 1, 1, 1), images, generator)
+    inverted = _uniform(0, 1, (n, 1, 1, 1), images, generator) < 0.1
+    noise_std = _uniform(0, 0.08, (n, 1, 1, 1), images, generator)
+
+    written = (written.pow(gamma) - 0.5) * contrast + 0.5 + brightness
+    written = torch.where(inverted, 1 - written, written)
+    noise = torch.randn(written.shape, generator=generator, device=images.device)
+    return noise.mul_(noise_std).add_(written).clamp_(0, 1)
+
+
+AUGMENTATIONS: dict[str, Callable[[Tensor, Generator], Tensor]] = {
+    "none": lambda images, _: to_float(images),
+    "standard": flip_and_shift,
+    "resized_crop": flip_and_resized_crop,
+    "digits": write_differently,
+}
+
+
+def _handwriting_matrices(n: int, like: Tensor, generator: Generator) -> Tensor:
+    """Inverse affine maps (n, 2, 3), from output to input positions, as affine_grid asks."""
+    degrees = math.pi / 180
+    angle = _uniform(-15, 15, (n,), like, generator) * degrees
+    shear = (_uniform(-15, 15, (n,), like, generator) * degrees).tan()
+    stretch = _uniform(math.log(0.9), math.log(1.1), (n,), like, generator).exp()
+    scale = _uniform(math.log(0.75), math.log(1.15), (n,), like, generator).exp()
+    shift = _uniform(-0.2, 0.2, (n, 2), like, generator)  # the image spans -1..1, so this is 10 % of its side
+    cos, sin = angle.cos(), angle.sin()
+    rows = (
+        torch.stack((cos, cos * shear - sin), 1) / (scale * stretch)[:, None],
+        torch.stack((sin, sin * shear + cos), 1) * (stretch / scale)[:, None],
+    )
+    return torch.cat((torch.stack(rows, 1), shift[:, :, None]), 2)
+
+
+def _resample(images: Tensor, matrices: Tensor) -> Tensor:
+    """One bilinear resampling of the batch; beyond the border its pixels repeat, so the paper goes on."""
+    grid = F.affine_grid(matrices, list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
+
+
+def _lower_resolution(images: Tensor, generator: Generator) -> Tensor:
+    """Half of the images shrunk to 3/4, 1/2 or 3/8 of their side and enlarged again, not below 8 px."""
+    side = images.shape[-1]
+    choice = _integers(0, 5, (len(images),), images, generator)  # 3, 4 and 5 keep the image
+    lowered = images.clone()
+    for number, share in enumerate((3 / 4, 1 / 2, 3 / 8)):
+        size = max(8, round(side * share))
+        chosen = (choice == number).nonzero().squeeze(1)
+        if size < side and len(chosen):
+            small = F.interpolate(images[chosen], size=size, mode="bilinear", antialias=True)
+            enlarged = F.interpolate(small, size=images.shape[-2:], mode="bicubic", align_corners=False)
+            lowered[chosen] = enlarged
+    return lowered
+
+
+def _uniform(low: float, high: float, shape: tuple[int, ...], like: Tensor, generator: Generator) -> Tensor:
+    return torch.rand(shape, generator=generator, device=like.device) * (high - low) + low
+
+
+def _integers(low: int, high: int, shape: tuple[int, ...], like: Tensor, generator: Generator) -> Tensor:
+    """Whole numbers low..high, both included."""
+    return torch.randint(low, high + 1, shape, generator=generator, device=like.device)

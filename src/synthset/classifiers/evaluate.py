@@ -1,0 +1,221 @@
+"""Test a classifier on real images: accuracy with its interval, per class, and the confusion matrix.
+
+Results are plain numbers, saved as `<name of the real set>.json` with the matrix as a picture beside it.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from synthset.classifiers.models import Classifier
+from synthset.errors import DataError, UsageError
+from synthset.files import atomic_write, write_json
+from synthset.imageset import ImageSet
+
+RESERVED = ("model", "config", "training")  # names of a classifier's own files
+
+
+@dataclass(frozen=True)
+class EvaluationResult:
+    """How a classifier did on one set of real images; shares are in [0, 1].
+
+    Attributes:
+        real: name of the real set.
+        class_names: the k names, in the model's order.
+        n, correct, accuracy: images, those that were classified correctly, and their share.
+        low, high: 95 % Wilson interval of the accuracy.
+        per_class_accuracy: None for a class without real images.
+        mean_class_accuracy: mean over the classes that have images.
+        confusion: k × k counts; rows are true classes, columns predicted ones.
+    """
+
+    real: str
+    class_names: tuple[str, ...]
+    n: int
+    correct: int
+    accuracy: float
+    low: float
+    high: float
+    per_class_accuracy: tuple[float | None, ...]
+    mean_class_accuracy: float
+    confusion: tuple[tuple[int, ...], ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain Python values, ready for json.dumps."""
+        return asdict(self)
+
+
+def evaluate(classifier: Classifier, real: ImageSet, batch_size: int = 256) -> EvaluationResult:
+    """Classify every image of `real` and count.
+
+    Real classes are matched to the model's by name, whatever their order, case and underscores.
+    Raises:
+        UsageError: the two sets of classes differ; the message names the differences.
+        DataError: no images, or unreadable ones.
+    """
+    if len(real) == 0:
+        raise DataError(f"Expected images in '{real.name}', found none.")
+    config = classifier.config
+    true = match_classes(config.class_names, real)[real.labels]
+    images = real.tensor(config.image_size_px, config.antialias)
+    predicted = classifier.predict(images, batch_size).argmax(1).numpy()
+    return count(true, predicted, config.class_names, real.name)
+
+
+def match_classes(class_names: Sequence[str], real: ImageSet) -> np.ndarray:
+    """The model's class index of each of the real set's classes: int64 (k,).
+
+    Raises:
+        UsageError: the names differ by more than order, case and underscores.
+    """
+    ours, theirs = list(class_names), list(real.class_names)
+    if set(ours) != set(theirs):
+        keyed_ours, keyed_theirs = [_key(name) for name in ours], [_key(name) for name in theirs]
+        missing = [name for name, key in zip(ours, keyed_ours, strict=True) if key not in keyed_theirs]
+        extra = [name for name, key in zip(theirs, keyed_theirs, strict=True) if key not in keyed_ours]
+        if missing or extra or len(set(keyed_ours)) < len(ours) or len(ours) != len(theirs):
+            raise UsageError(
+                f"Expected the model's {len(ours)} classes in '{real.name}', got {len(theirs)} "
+                f"(missing: {_list(missing)}; extra: {_list(extra)}). "
+                "Test on real images of the same classes, or train a model for these."
+            )
+        ours, theirs = keyed_ours, keyed_theirs
+    index = {name: i for i, name in enumerate(ours)}
+    return np.array([index[name] for name in theirs], np.int64)
+
+
+def count(
+    true: np.ndarray, predicted: np.ndarray, class_names: Sequence[str], real: str
+) -> EvaluationResult:
+    """Everything of an evaluation that follows from true and predicted labels (n,), each in 0..k-1."""
+    k, n = len(class_names), len(true)
+    confusion = np.bincount(true * k + predicted, minlength=k * k).reshape(k, k)
+    totals, hits = confusion.sum(1), confusion.diagonal()
+    per_class = tuple(int(hit) / int(total) if total else None for hit, total in zip(hits, totals, strict=True))
+    correct = int(hits.sum())
+    low, high = wilson_interval(correct, n)
+    return EvaluationResult(
+        real=real,
+        class_names=tuple(class_names),
+        n=n,
+        correct=correct,
+        accuracy=correct / n,
+        low=low,
+        high=high,
+        per_class_accuracy=per_class,
+        mean_class_accuracy=float(np.mean([value for value in per_class if value is not None])),
+        confusion=tuple(tuple(row) for row in confusion.tolist()),
+    )
+
+
+def wilson_interval(correct: int, n: int, z: float = 1.96) -> tuple[float, float]:
+    """Score interval of a share: where the true share lies, given `correct` of `n` independent trials.
+
+    centre ± half, with centre = (p + z²/2n) / (1 + z²/n) and
+    half = z / (1 + z²/n) · √(p(1-p)/n + z²/4n²). Unlike p ± z·s it stays within [0, 1].
+    Reference: Wilson 1927, "Probable inference, the law of succession, and statistical inference".
+    Raises:
+        ValueError: not 0 ≤ correct ≤ n with n ≥ 1.
+    Example:
+        >>> low, high = wilson_interval(90, 100)
+        >>> f"{low:.4f} {high:.4f}"
+        '0.8256 0.9448'
+    """
+    if n < 1 or not 0 <= correct <= n:
+        raise ValueError(f"Expected 0 <= correct <= n and n >= 1, got correct={correct}, n={n}.")
+    share, shrink = correct / n, 1 + z * z / n
+    centre = (share + z * z / (2 * n)) / shrink
+    half = z / shrink * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    # at the ends the interval touches 0 or 1 exactly; rounding would miss by an ulp
+    return (0.0 if correct == 0 else centre - half), (1.0 if correct == n else centre + half)
+
+
+def seed_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float]:
+    """Interval of a mean over seeds: mean ± t·s/√n with n - 1 degrees of freedom.
+
+    Raises:
+        ValueError: fewer than two values, as one seed says nothing about their spread.
+    Example:
+        >>> low, high = seed_interval([0.90, 0.92, 0.94])
+        >>> f"{low:.4f} {high:.4f}"
+        '0.8703 0.9697'
+    """
+    from scipy.stats import t
+
+    n = len(values)
+    if n < 2:
+        raise ValueError(f"Expected at least two seeds, got {n}.")
+    mean = math.fsum(values) / n
+    spread = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1))
+    half = float(t.ppf((1 + confidence) / 2, n - 1)) * spread / math.sqrt(n)
+    return mean - half, mean + half
+
+
+def write_evaluation(result: EvaluationResult, folder: Path | str) -> tuple[Path, Path]:
+    """Write `<real set>.json` and `<real set>-confusion.png` into `folder`; gives their paths."""
+    name = file_name(result.real)
+    table, picture = Path(folder) / f"{name}.json", Path(folder) / f"{name}-confusion.png"
+    write_json(table, result.to_json())
+    draw_confusion_matrix(result, picture)
+    return table, picture
+
+
+def file_name(real: str) -> str:
+    """A file name for a real set that may have been given as a path: no separators, never a model's file."""
+    words = re.sub(r"[^\w.-]+", "-", real).strip("-._") or "real"
+    words = words[-80:].strip("-._")
+    return f"real-{words}" if words.lower() in RESERVED else words
+
+
+# ---- the picture -------------------------------------------------------------------------------------
+
+SCALE = 2  # everything is drawn at twice its size, for sharp screens
+INK, FAINT, PAPER = (31, 35, 40), (110, 119, 129), (255, 255, 255)
+RAMP = ((246, 248, 250), (186, 214, 235), (94, 157, 204), (33, 102, 172), (8, 48, 107))  # 0 … 100 % of a row
+MAX_CLASSES_WITH_NUMBERS = 30
+MAX_CLASSES_WITH_NAMES = 120
+
+
+def draw_confusion_matrix(result: EvaluationResult, path: Path | str) -> None:
+    """Draw the matrix as a PNG: colours are shares of a row, cells hold counts, the right margin recall.
+
+    With more than 30 classes the cells stay empty; with more than 120 the names are left out too.
+    """
+    buffer = io.BytesIO()
+    _confusion_picture(result).save(buffer, "PNG", optimize=True)
+    with atomic_write(Path(path)) as file:
+        file.write(buffer.getvalue())
+
+
+def _confusion_picture(result: EvaluationResult) -> Image.Image:
+    k = len(result.class_names)
+    has_numbers, has_names = k <= MAX_CLASSES_WITH_NUMBERS, k <= MAX_CLASSES_WITH_NAMES
+    cell = SCALE * (56 if k <= 4 else 44 if k <= 12 else 34 if has_numbers else max(4, 900 // k))
+    small, normal = _font(13 if has_numbers else max(7, min(13, cell // SCALE))), _font(13)
+    title, bold = _font(20), _font(14)
+    names = [_shorten(name, small, 150 * SCALE) for name in result.class_names] if has_names else []
+    name_width = max((_width(name, small) for name in names), default=0)
+    slanted = any(_width(name, small) > cell * 0.92 for name in names)
+    name_height = name_width if slanted else (18 * SCALE if names else 0)
+
+    gap, side = 10 * SCALE, k * cell
+    left = 28 * SCALE + 26 * SCALE + name_width + gap
+    top = 24 * SCALE + 76 * SCALE + name_height + gap
+    recall_width = 64 * SCALE if has_numbers else 0
+    width = max(left + side + recall_width + 28 * SCALE, 28 * SCALE + _width(_headline(result), title) + left // 2)
+    height = top + side + 84 * SCALE
+    canvas = Image.new("RGB", (width, height), PAPER)
+    draw = ImageDraw.Draw(canvas)
+
+    draw.text((28 * SCALE, 24 * SCALE), result_title(result), INK, title)
+    draw.text((28 * SCALE, 52 * SCALE), _headline(result), FAINT, bold)
+    return canvas

@@ -1,0 +1,419 @@
+"""Classifier architectures by name, from random initialisation, fitted to the image size; saved as a folder.
+
+A saved classifier is `model.safetensors` (weights) and `config.json` (all that a prediction needs beside
+them: architecture, class names, image size, normalisation). Nothing is ever unpickled or downloaded.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
+from difflib import get_close_matches
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from timm.models.convnext import ConvNeXt
+from timm.models.efficientnet import EfficientNet
+from timm.models.mobilenetv3 import MobileNetV3
+from timm.models.resnet import ResNet
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+
+from synthset.errors import ModelError, UnknownNameError, UsageError
+from synthset.files import atomic_write, write_json
+
+FORMAT = "synthset-classifier-1"
+WEIGHTS_FILE = "model.safetensors"
+CONFIG_FILE = "config.json"
+PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".bin", ".ckpt")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """All that a prediction depends on beside the weights.
+
+    Attributes:
+        architecture: a key of ARCHITECTURES, or the name of any timm model.
+        class_names: the k names, in the order of the logits.
+        image_size_px: side of the square images that the model sees.
+        small_images: a finer stem (3×3 without pooling, or smaller patches), for images of up to 64 px.
+        antialias: whether images are shrunk with anti-aliasing on the way to `image_size_px`.
+        normalisation: a key of NORMALISATIONS.
+        mean, std: of each channel over the training images, in [0, 1]; used by `dataset`.
+    """
+
+    architecture: str
+    class_names: tuple[str, ...]
+    image_size_px: int
+    small_images: bool = False
+    antialias: bool = True
+    normalisation: str = "dataset"
+    mean: tuple[float, ...] = (0.5, 0.5, 0.5)
+    std: tuple[float, ...] = (0.25, 0.25, 0.25)
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A model with the configuration that it was built from."""
+
+    config: ModelConfig
+    model: nn.Module
+
+    def predict(self, images: Tensor, batch_size: int = 256) -> Tensor:
+        """Logits of uint8 (n, 3, size, size) images: float32 (n, k), on the CPU.
+
+        The model is put into evaluation mode, so nothing in it learns from these images.
+        Raises:
+            UsageError: the images are not uint8 of the model's size.
+        """
+        size, k = self.config.image_size_px, len(self.config.class_names)
+        if images.dtype != torch.uint8 or tuple(images.shape[1:]) != (3, size, size):
+            raise UsageError(
+                f"Expected uint8 images of shape (n, 3, {size}, {size}), "
+                f"got {images.dtype} {tuple(images.shape)}. Resize them to the model's image size."
+            )
+        if batch_size < 1:
+            raise UsageError(f"Expected a batch size of at least 1, got {batch_size}.")
+        device = next(self.model.parameters()).device
+        self.model.eval()
+        logits = torch.empty(len(images), k)
+        with torch.inference_mode():
+            for start in range(0, len(images), batch_size):
+                batch = images[start : start + batch_size].to(device)
+                pixels = batch.float() / 255  # NCHW uint8 -> NCHW float32 in [0, 1]
+                logits[start : start + len(batch)] = self.model(normalise(pixels, self.config)).float()
+        return logits
+
+
+def build_model(config: ModelConfig, seed: int = 0) -> nn.Module:
+    """The architecture of `config` with random weights drawn from `seed`; global random state is untouched.
+
+    Returns:
+        A model on the CPU: normalised float32 (n, 3, size, size) -> logits (n, k).
+    Raises:
+        UnknownNameError: no such architecture or normalisation.
+        UsageError: fewer than two classes, or an image size that the architecture does not permit.
+    """
+    architecture = resolve_architecture(config.architecture)
+    if config.normalisation not in NORMALISATIONS:
+        raise UnknownNameError("normalisation", config.normalisation, NORMALISATIONS)
+    if len(config.class_names) < 2:
+        raise UsageError(f"Expected at least two classes, got {len(config.class_names)}.")
+    if config.image_size_px < 1:
+        raise UsageError(f"Expected an image size of at least 1 px, got {config.image_size_px}.")
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        source = ARCHITECTURES.get(architecture, architecture)
+        model = source(config) if callable(source) else _build_timm(source, config)
+    _check_image_size(model, config)
+    return model.to(memory_format=torch.channels_last)
+
+
+def resolve_architecture(name: str) -> str:
+    """The one name of an architecture for any way of writing it: 'ViT-B', 'Vit-B' and 'vit_b' are `vit_b`.
+
+    Raises:
+        UnknownNameError: neither one of ours nor a timm model; the message lists ours and close timm names.
+    """
+    if name in ARCHITECTURES:
+        return name
+    if timm.is_model(name):
+        return name.split(".")[0]  # a pretrained tag means nothing with random weights
+    key = _key(name)
+    known = {_key(ours): ours for ours in ARCHITECTURES} | ALIASES
+    if key in known:
+        return known[key]
+    timm_names = _timm_names()
+    if key in timm_names:
+        return timm_names[key]
+    close = [timm_names[match] for match in get_close_matches(key, timm_names, n=3)]
+    raise UnknownNameError(
+        "model", name, list(dict.fromkeys([*ARCHITECTURES, *close])), "Any other timm model name works too."
+    )
+
+
+def normalise(images: Tensor, config: ModelConfig) -> Tensor:
+    """Float images (n, 3, h, w) in [0, 1] -> what the model sees, in channels-last memory."""
+    normalised = NORMALISATIONS[config.normalisation](images, config)
+    return normalised.contiguous(memory_format=torch.channels_last)
+
+
+def save_classifier(folder: Path | str, model: nn.Module, config: ModelConfig) -> None:
+    """Write `model.safetensors` and `config.json` into `folder`; a folder with a config is complete."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / CONFIG_FILE).unlink(missing_ok=True)  # never a new model beside an old config
+    with atomic_write(folder / WEIGHTS_FILE) as file:
+        file.write(save(plain_state(model)))
+    write_json(folder / CONFIG_FILE, {"format": FORMAT, **asdict(config)})
+
+
+def load_classifier(path: Path | str, device: str = "auto") -> Classifier:
+    """A saved classifier, ready to predict on `device` ('auto', 'cpu', 'cuda', …).
+
+    `path` is its folder, a file in it, or any name in it that does not exist: commands that expect a
+    single model file keep working.
+    Raises:
+        ModelError: not a saved classifier, a pickle, or weights that do not fit the config.
+    """
+    folder = _find_folder(Path(path))
+    config = read_config(folder)
+    try:
+        model = build_model(config)
+        model.load_state_dict(load_file(folder / WEIGHTS_FILE))
+    except FileNotFoundError as error:
+        raise ModelError(
+            f"Expected weights in '{folder / WEIGHTS_FILE}', found none. Run 'synthset train' first."
+        ) from error
+    except (SafetensorError, RuntimeError, UsageError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ModelError(f"The weights and config in '{folder}' do not fit together: {reason}.") from error
+    return Classifier(config, model.to(choose_device(device)).eval())
+
+
+def read_config(folder: Path) -> ModelConfig:
+    """The config of the classifier in `folder`. Raises ModelError if there is none, or it is damaged."""
+    file = folder / CONFIG_FILE
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise ModelError(
+            f"Expected a classifier in '{folder}', found none. Run 'synthset train' first."
+        ) from error
+    except (OSError, ValueError) as error:
+        raise ModelError(f"'{file}' cannot be read as JSON ({error}).") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise ModelError(
+            f"'{file}' does not describe a classifier of Synthset (no format '{FORMAT}'). "
+            "Run 'synthset train' first."
+        )
+    try:
+        values = {field.name: content[field.name] for field in fields(ModelConfig)}
+        for name in ("class_names", "mean", "std"):
+            values[name] = tuple(values[name])
+        return ModelConfig(**values)
+    except (KeyError, TypeError) as error:
+        raise ModelError(f"'{file}' is incomplete: {error}.") from error
+
+
+def choose_device(name: str) -> torch.device:
+    """'auto' is the GPU where there is one, else the CPU. Raises UsageError if the device is not at hand."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError(f"The device '{name}' cannot be used ({reason}). Use 'auto' or 'cpu'.") from error
+    return device
+
+
+# ---- architectures -----------------------------------------------------------------------------------
+
+
+class SmallCNN(nn.Module):
+    """A compact residual network for images of 8 to 64 px: about 0.4 M weights, quick on a CPU.
+
+    A 3×3 stem, which halves images from 24 px on, then three residual stages that halve each,
+    the mean over positions, dropout and a linear layer.
+    """
+
+    def __init__(self, num_classes: int, image_size_px: int, dropout: float = 0.1) -> None:
+        super().__init__()
+        widths = (24, 48, 96, 128)
+        stride = 2 if image_size_px >= 24 else 1
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, widths[0], 3, stride, padding=1, bias=False),
+            nn.BatchNorm2d(widths[0]),
+            nn.ReLU(inplace=True),
+        )
+        self.stages = nn.Sequential(*map(_ResidualBlock, widths[:-1], widths[1:]))
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(widths[-1], num_classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(n, 3, h, w) -> logits (n, k)."""
+        return self.head(self.dropout(self.stages(self.stem(images)).mean((2, 3))))
+
+
+class _ResidualBlock(nn.Module):
+    """Two 3×3 convolutions, the first with stride 2, beside an averaged and projected shortcut."""
+
+    def __init__(self, in_width: int, width: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_width, width, 3, stride=2, padding=1, bias=False)
+        self.norm1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.norm2 = nn.BatchNorm2d(width)
+        self.shortcut = nn.Conv2d(in_width, width, 1, bias=False)
+        self.shortcut_norm = nn.BatchNorm2d(width)
+        nn.init.zeros_(self.norm2.weight)  # starts as its shortcut, which trains faster
+
+    def forward(self, x: Tensor) -> Tensor:
+        shortcut = self.shortcut_norm(self.shortcut(F.avg_pool2d(x, 2, ceil_mode=True)))
+        y = F.relu(self.norm1(self.conv1(x)), inplace=True)
+        return F.relu(self.norm2(self.conv2(y)) + shortcut, inplace=True)
+
+
+def _small_cnn(config: ModelConfig) -> nn.Module:
+    return SmallCNN(len(config.class_names), config.image_size_px)
+
+
+# Ours by friendly name, as a timm name or a function: Table 3 of Shipard et al. 2023, and small_cnn
+ARCHITECTURES: dict[str, str | Callable[[ModelConfig], nn.Module]] = {
+    "resnet50": "resnet50",
+    "resnet101": "resnet101",
+    "vit_b": "vit_base_patch16_224",
+    "mobilenetv3_small": "mobilenetv3_small_100",
+    "convnext_small": "convnext_small",
+    "small_cnn": _small_cnn,
+}
+
+# Other spellings, without case and separators: the papers', and Shipard's command line
+ALIASES = {
+    "rs50": "resnet50",
+    "rs101": "resnet101",
+    "vitb16": "vit_b",
+    "vitbase": "vit_b",
+    "mbv3": "mobilenetv3_small",
+    "mobilenetv3": "mobilenetv3_small",
+    "mobilenetv3s": "mobilenetv3_small",
+    "convnexts": "convnext_small",
+}
+
+
+def _build_timm(name: str, config: ModelConfig) -> nn.Module:
+    """A timm model with random weights; those with a fixed input size are built for the image size."""
+    options: dict[str, Any] = {"num_classes": len(config.class_names)}
+    default = timm.get_pretrained_cfg(name)
+    if default is not None and default.fixed_input_size:
+        options["img_size"] = config.image_size_px
+        if config.small_images:
+            if config.image_size_px % 8:
+                raise UsageError(
+                    f"Expected an image size that is a multiple of 8 px for small images and "
+                    f"'{config.architecture}', got {config.image_size_px}."
+                )
+            options["patch_size"] = config.image_size_px // 8
+    try:
+        model = timm.create_model(name, pretrained=False, **options)
+    except (TypeError, ValueError, AssertionError, RuntimeError, ZeroDivisionError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UsageError(
+            f"'{config.architecture}' cannot be built for images of {config.image_size_px} px ({reason}). "
+            "Choose another image size or model."
+        ) from error
+    if config.small_images:
+        _refine_stem(model, config)
+    return model
+
+
+def _refine_stem(model: nn.Module, config: ModelConfig) -> None:
+    """Let the first layers keep more positions, as small images have few."""
+    if isinstance(model, ResNet):  # stride 4 -> 1; timm's other stems have several layers
+        model.conv1 = nn.Conv2d(3, len(model.bn1.get_parameter("weight")), 3, padding=1, bias=False)
+        nn.init.kaiming_normal_(model.conv1.weight, mode="fan_out", nonlinearity="relu")
+        model.maxpool = nn.Identity()
+    elif isinstance(model, ConvNeXt) and isinstance(patches := model.stem[0], nn.Conv2d):  # stride 4 -> 2
+        finer = nn.Conv2d(3, patches.out_channels, kernel_size=2, stride=2)
+        nn.init.trunc_normal_(finer.weight, std=0.02)
+        nn.init.constant_(finer.get_parameter("bias"), 0)
+        model.stem[0] = finer
+    elif isinstance(model, MobileNetV3 | EfficientNet):  # stride 32 -> 8
+        strided = [m for m in model.modules() if isinstance(m, nn.Conv2d) and m.stride == (2, 2)]
+        for convolution in strided[:2]:
+            convolution.stride = (1, 1)
+    elif not isinstance(model, VisionTransformer):  # whose patch size is set when it is built
+        raise UsageError(
+            f"'{config.architecture}' has no form for small images; ResNet, ConvNeXt, MobileNetV3, "
+            "EfficientNet and ViT models have. Leave the option out, or choose one of these."
+        )
+
+
+def _check_image_size(model: nn.Module, config: ModelConfig) -> None:
+    """One pass over a blank image shows whether the architecture permits the size."""
+    size, k = config.image_size_px, len(config.class_names)
+    if isinstance(model, VisionTransformer):
+        patch_px = model.patch_embed.patch_size[0]
+        if size % patch_px:  # the rest of the image would be ignored
+            raise UsageError(
+                f"Expected an image size that is a multiple of {patch_px} px for '{config.architecture}', "
+                f"got {size}. Use {-(-size // patch_px) * patch_px} px, or the form for small images."
+            )
+    try:
+        with torch.no_grad():
+            shape = tuple(model.eval()(torch.zeros(1, 3, size, size)).shape)
+    except (RuntimeError, AssertionError, ValueError, IndexError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise UsageError(
+            f"Images of {size} px are too small for '{config.architecture}' ({reason}). "
+            "Choose a larger image size, the form for small images, or another model."
+        ) from error
+    finally:
+        model.train()
+    if shape != (1, k):
+        raise UsageError(
+            f"'{config.architecture}' is not a classifier: expected logits of shape (1, {k}), got {shape}."
+        )
+
+
+@cache
+def _timm_names() -> dict[str, str]:
+    return {_key(name): name for name in timm.list_models()}
+
+
+def _key(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+# ---- normalisation -----------------------------------------------------------------------------------
+
+
+def _normalise_by_dataset(images: Tensor, config: ModelConfig) -> Tensor:
+    mean, std = (images.new_tensor(values).view(1, -1, 1, 1) for values in (config.mean, config.std))
+    return (images - mean) / std
+
+
+def _normalise_each_image(images: Tensor, _config: ModelConfig) -> Tensor:
+    std, mean = torch.std_mean(images, dim=(1, 2, 3), keepdim=True)
+    return (images - mean) / std.clamp(min=1 / 255)  # a blank image stays blank
+
+
+# `dataset`: zero mean and unit variance of each channel over the training images;
+# `per_image`: over all pixels and channels of each image, so that brightness and contrast do not matter
+NORMALISATIONS: dict[str, Callable[[Tensor, ModelConfig], Tensor]] = {
+    "dataset": _normalise_by_dataset,
+    "per_image": _normalise_each_image,
+}
+
+
+# ---- files -------------------------------------------------------------------------------------------
+
+
+def plain_state(module: nn.Module) -> dict[str, Tensor]:
+    """The module's weights and buffers on the CPU, each in memory of its own, as safetensors asks."""
+    state = module.state_dict()
+    return {
+        name: value.detach().to("cpu", memory_format=torch.contiguous_format).clone()
+        for name, value in state.items()
+    }
+
+
+def _find_folder(path: Path) -> Path:
+    if path.is_dir():
+        return path
+    if path.suffix.lower() in PICKLES and path.exists():
+        raise ModelError(
+            f"'{path}' is a pickle, which can run any code when it is opened, so it is not loaded. "
+            "Train the model with 'synthset train', which writes safetensors."
+        )
+    return path.parent

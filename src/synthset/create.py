@@ -1,0 +1,400 @@
+"""Create: plan × generator × executor -> dataset.
+
+    plan       which images, each with its prompt, scale and seed     plan.py
+    generator  draws a batch of requests                              generators/
+    executor   works on shards of the plan, here or elsewhere         executors/
+    dataset    one file a shard, whole or not there                   dataset.py
+
+Running the same job again draws only the shards that are missing; another job into the same folder is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+from PIL import Image
+
+from synthset import miniature
+from synthset.card import write_card
+from synthset.classes import check_classes
+from synthset.dataset import Accounting, Dataset, DatasetWriter, check_folder, open_dataset
+from synthset.errors import FailureThresholdError, SynthsetError, UnknownNameError, UsageError
+from synthset.executors import Executor, LocalExecutor
+from synthset.images import encode, resize
+from synthset.plan import Plan, Request, make_plan
+from synthset.progress import track
+from synthset.prompts import Guidance, PromptStyle, StrategyRun, resolve_strategies
+
+if TYPE_CHECKING:
+    from synthset.generators import GeneratedImage, Generator
+
+log = logging.getLogger("synthset")
+
+MAX_RETRIES = 5
+SHARD_SIZE = 512
+IMAGE_FORMATS = ("auto", "png", "jpeg", "webp")
+PNG_UP_TO_PX = 64  # below this PNG is small anyway; above it JPEG saves ten times the disk
+
+
+@dataclass(frozen=True)
+class CreateConfig:
+    """What a dataset depends on, beside its classes and folder.
+
+    Attributes:
+        strategies: names of prompts.STRATEGIES; a combination draws its members once each.
+        images_per_class: images that each strategy draws of each class.
+        generator: "miniature", a hub id, or a folder of a diffusers checkpoint.
+        revision: of the hub id: a branch, tag or commit.
+        guidance_scale: for strategies that have no guidance of their own: `7.5`, or `1:5` for a draw each.
+        random_guidance: the range that random_guidance draws from.
+        steps, scheduler: of the sampler; schedulers by name, see generators.
+        height_px, width_px: drawn size; None for the checkpoint's own.
+        resize_px: side of the stored square images; None keeps them as drawn.
+        antialias: how they are shrunk; see images.resize.
+        image_format: png, jpeg, webp, or auto: PNG up to 64 px, JPEG above.
+        quality: of JPEG and WebP, 1..100.
+        seed: of the whole run.
+        negative_prompt: what no image shall show.
+        style: wording of the prompts.
+        dtype, device: "auto" is bf16 on a GPU and float32 on a CPU.
+        batch_size: requests drawn together; None leaves it to the generator.
+        max_failures: share of requests that may fail before the run counts as failed.
+    """
+
+    strategies: tuple[str, ...] = ("base",)
+    images_per_class: int = 100
+    generator: str = miniature.NAME
+    revision: str | None = None
+    guidance_scale: str | float | None = None
+    random_guidance: tuple[float, float] | None = None
+    steps: int = 40
+    scheduler: str = "ddim"
+    height_px: int | None = None
+    width_px: int | None = None
+    resize_px: int | None = None
+    antialias: bool = True
+    image_format: str = "auto"
+    quality: int = 95
+    seed: int = 64
+    negative_prompt: str = ""
+    style: PromptStyle = PromptStyle()
+    dtype: str = "auto"
+    device: str = "auto"
+    batch_size: int | None = None
+    max_failures: float = 0.01
+
+    def __post_init__(self) -> None:
+        _expect(self.steps >= 1, f"at least 1 step, got {self.steps}")
+        _expect(self.resize_px is None or 4 <= self.resize_px <= 4096, f"--resize in 4..4096, got {self.resize_px}")
+        _expect(1 <= self.quality <= 100, f"--quality in 1..100, got {self.quality}")
+        _expect(self.batch_size is None or self.batch_size >= 1, f"--batch-size of at least 1, got {self.batch_size}")
+        _expect(0 <= self.max_failures <= 1, f"--max-failures in 0..1, got {self.max_failures}")
+        _expect(0 <= self.seed < 2**63, f"--seed in 0..2^63 - 1, got {self.seed}")
+        if self.image_format not in IMAGE_FORMATS:
+            raise UnknownNameError("image format", self.image_format, IMAGE_FORMATS)
+
+    def runs(self) -> list[StrategyRun]:
+        """The plain strategies to draw."""
+        guidance = None if self.guidance_scale is None else Guidance.parse(self.guidance_scale)
+        random_range = Guidance(*self.random_guidance) if self.random_guidance else None
+        return resolve_strategies(self.strategies, self.images_per_class, self.style, guidance, random_range)
+
+
+@dataclass(frozen=True)
+class CreateResult:
+    """A finished dataset, and what this run did for it.
+
+    Attributes:
+        dataset: opened for reading.
+        accounting: of the whole dataset.
+        drawn: images drawn by this run; 0 where all was there already.
+        seconds: that this run took.
+    """
+
+    dataset: Dataset
+    accounting: Accounting
+    drawn: int
+    seconds: float
+
+
+def create(
+    classes: Sequence[str],
+    output_dir: str | Path,
+    config: CreateConfig | None = None,
+    *,
+    generator: Generator | None = None,
+    executor: Executor | None = None,
+    overwrite: bool = False,
+    **options: Any,
+) -> CreateResult:
+    """Draw a synthetic dataset of `classes` into `output_dir`, or finish the one begun there.
+
+    Args:
+        classes: class names, in label order.
+        output_dir: folder of the dataset.
+        config: what to draw; `options` are its fields, e.g. `strategies=["base"], images_per_class=500`.
+        generator: an object to draw with, instead of the one that the config names.
+        executor: where to draw; this process by default.
+        overwrite: replace another Synthset dataset in the folder. Anything else there is refused.
+    Raises:
+        UsageError: an argument that cannot be right; nothing was written.
+        ConfigChangedError: the folder holds another job; nothing was changed.
+        FailureThresholdError: finished, but too many requests failed; the dataset is complete and readable.
+    Example:
+        >>> import synthset
+        >>> synthset.create(["one", "two"], "digits", strategies=["multi_domain"])  # doctest: +SKIP
+    """
+    start = time.monotonic()
+    config = make_config(config, options)
+    folder = Path(output_dir)
+    plan = plan_images(classes, config)
+    check_folder(folder)
+    generator = generator or load(config)
+    wanted = config.batch_size or getattr(generator, "preferred_batch_size", 1)
+    writer = DatasetWriter(folder, _job(plan, config, generator), plan, SHARD_SIZE, min(SHARD_SIZE, wanted))
+    writer.check(overwrite)
+    with _locked(folder):
+        writer.open(overwrite, keep_batch_size=config.batch_size is None)
+        missing = writer.missing_shards()
+        to_draw = sum(len(_shard_rows(plan, shard)) for shard in missing)
+        with track(to_draw, f"drawing {folder.name}") as bar:
+
+            def draw(shard: int) -> Accounting:
+                return _draw_shard(shard, writer, generator, config, bar.advance)
+
+            for _ in (executor or LocalExecutor()).map(draw, missing):
+                pass
+        accounting = writer.finish(time.monotonic() - start)
+        dataset = open_dataset(folder)
+        if missing or not (folder / "README.md").exists():
+            _describe(dataset)
+    result = CreateResult(dataset, accounting, to_draw, time.monotonic() - start)
+    _check_failures(result, config)
+    return result
+
+
+def make_config(config: CreateConfig | None, options: dict[str, Any]) -> CreateConfig:
+    """The config with `options` over it. Raises UsageError for a field that does not exist."""
+    names = [field.name for field in fields(CreateConfig)]
+    for name in options:
+        if name not in names:
+            raise UnknownNameError("option", name, names)
+    if isinstance(options.get("strategies"), str):
+        options["strategies"] = (options["strategies"],)
+    return replace(config or CreateConfig(), **options)
+
+
+def plan_images(classes: Sequence[str], config: CreateConfig) -> Plan:
+    """The requests of a run, checked as far as that is possible without the model."""
+    names = check_classes(classes)
+    if config.generator == miniature.NAME:
+        miniature.check_drawable(names)
+    return make_plan(names, config.runs(), config.seed, config.negative_prompt)
+
+
+def load(config: CreateConfig) -> Generator:
+    """The generator that the config names."""
+    from synthset.generators import load_generator
+
+    return load_generator(
+        config.generator,
+        revision=config.revision,
+        scheduler=config.scheduler,
+        num_inference_steps=config.steps,
+        height_px=config.height_px,
+        width_px=config.width_px,
+        dtype=config.dtype,
+        device=config.device,
+    )
+
+
+def estimate_seconds(plan: Plan, generator: Generator, config: CreateConfig) -> float:
+    """How long the plan will take here, from drawing a few of its images; nothing is written."""
+    sample = _spread(plan, min(len(plan), 32))
+    generator.generate(sample[:1])  # the first image pays for what is set up once
+    start = time.monotonic()
+    generator.generate(sample)
+    return (time.monotonic() - start) / len(sample) * len(plan)
+
+
+# ---- one shard --------------------------------------------------------------------------------------------
+
+
+def _draw_shard(
+    shard: int, writer: DatasetWriter, generator: Generator, config: CreateConfig, advance: Callable[[int], None]
+) -> Accounting:
+    """Draw, retry, encode and commit the requests of one shard."""
+    rows: dict[int, Future[dict[str, Any]]] = {}
+    failures: dict[int, dict[str, Any]] = {}
+    pending = list(_shard_requests(writer.plan, shard))
+    retries = 0
+    with ThreadPoolExecutor(max_workers=2) as pool:  # encodes while the next batch is drawn
+        for attempt in range(MAX_RETRIES + 1):
+            retries += len(pending) if attempt else 0
+            failed = []
+            for start in range(0, len(pending), writer.batch_size):
+                batch = pending[start : start + writer.batch_size]
+                tries = [request.retried(attempt) for request in batch]
+                for request, tried, image in zip(batch, tries, draw_batch(generator, tries), strict=True):
+                    if image.status == "ok" and image.pixels is not None:
+                        rows[request.id] = pool.submit(_row, tried, attempt + 1, image.pixels, config)
+                        failures.pop(request.id, None)
+                    else:
+                        failures[request.id] = _failure(tried, attempt + 1, image)
+                        failed.append(request)
+                advance(len(batch) if attempt == 0 else 0)
+            pending = failed
+            if not pending:
+                break
+        encoded = [rows[request_id].result() for request_id in sorted(rows)]
+    return writer.write_shard(shard, encoded, [failures[i] for i in sorted(failures)], retries)
+
+
+def draw_batch(generator: Generator, requests: Sequence[Request]) -> list[GeneratedImage]:
+    """Draw requests together; where memory runs out, in halves, so that nothing drawn is drawn again."""
+    try:
+        images = generator.generate(requests)
+    except (MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        if len(requests) == 1:
+            raise SynthsetError("Out of memory with a single image. Give a smaller --height and --width.") from error
+    else:
+        if len(images) != len(requests):
+            raise SynthsetError(f"Expected {len(requests)} images from the generator, got {len(images)}.")
+        return images
+    half = len(requests) // 2
+    log.warning("Out of memory with %d images at once: drawing them in halves.", len(requests))
+    return draw_batch(generator, requests[:half]) + draw_batch(generator, requests[half:])
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+
+
+def _row(request: Request, attempts: int, pixels: np.ndarray, config: CreateConfig) -> dict[str, Any]:
+    if config.resize_px is not None:
+        pixels = np.asarray(resize(Image.fromarray(pixels), config.resize_px, config.antialias))
+    format = config.image_format
+    if format == "auto":
+        format = "png" if max(pixels.shape[:2]) <= PNG_UP_TO_PX else "jpeg"
+    data = encode(pixels, format, config.quality)
+    # built from numbers and known words: a class name never becomes a path
+    name = f"{request.class_index:04d}-{request.strategy.replace(':', '_')}-{request.index:06d}.{format}"
+    return {
+        "image": {"bytes": data, "path": name},
+        "label": request.class_index,
+        "class_name": request.class_name,
+        "strategy": request.strategy,
+        "prompt": request.prompt,
+        "negative_prompt": request.negative_prompt,
+        "guidance_scale": request.guidance_scale,
+        "seed": request.seed,
+        "index": request.index,
+        "request_id": request.id,
+        "attempts": attempts,
+        "sha256": hashlib.sha256(data).hexdigest(),
+    }
+
+
+def _failure(request: Request, attempts: int, image: GeneratedImage) -> dict[str, Any]:
+    return {
+        "request_id": request.id,
+        "class_name": request.class_name,
+        "strategy": request.strategy,
+        "prompt": request.prompt,
+        "guidance_scale": request.guidance_scale,
+        "seed": request.seed,
+        "attempts": attempts,
+        "status": image.status,
+        "reason": image.reason,
+    }
+
+
+# ---- the job ----------------------------------------------------------------------------------------------
+
+
+def _job(plan: Plan, config: CreateConfig, generator: Generator) -> dict[str, Any]:
+    """What two runs must share to fill one folder; it is compared, and named where it differs."""
+    return {
+        "classes": list(plan.class_names),
+        "seed": config.seed,
+        "images_per_class": config.images_per_class,
+        "strategies": {run.name: str(run.guidance) for run in config.runs()},
+        "negative_prompt": config.negative_prompt,
+        "prompts": asdict(config.style),
+        "generation": asdict(generator.config),
+        "images": {
+            "resize_px": config.resize_px,
+            "antialias": config.antialias,
+            "format": config.image_format,
+            "quality": config.quality,
+        },
+        "shard_size": SHARD_SIZE,
+        "requests": len(plan),
+        "plan_hash": plan.hash,
+    }
+
+
+def _shard_rows(plan: Plan, shard: int) -> range:
+    return range(shard * SHARD_SIZE, min(len(plan), (shard + 1) * SHARD_SIZE))
+
+
+def _shard_requests(plan: Plan, shard: int) -> list[Request]:
+    rows = _shard_rows(plan, shard)
+    return list(plan.requests(rows.start, rows.stop))
+
+
+def _spread(plan: Plan, count: int) -> list[Request]:
+    """`count` requests from all over the plan, so that every strategy has its part."""
+    rows = np.linspace(0, len(plan) - 1, count).round().astype(int)
+    return [next(plan.requests(row, row + 1)) for row in rows.tolist()]
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Keeps two runs from filling one folder; the system frees the lock when its holder dies."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / ".lock"
+    lock = FileLock(path, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise UsageError(f"Another 'synthset create' is filling '{folder}'. Wait until it is done.") from error
+    try:
+        yield
+    finally:
+        lock.release()
+        path.unlink(missing_ok=True)
+
+
+def _describe(dataset: Dataset) -> None:
+    from synthset.pictures import draw_contact_sheet
+
+    if dataset.accounting.ok:
+        draw_contact_sheet(dataset.images(), dataset.folder / "preview.png")
+    write_card(dataset)
+
+
+def _check_failures(result: CreateResult, config: CreateConfig) -> None:
+    lost = result.accounting.requested - result.accounting.ok
+    if lost > config.max_failures * result.accounting.requested:
+        raise FailureThresholdError(
+            f"Finished with {result.accounting}: more failed than --max-failures {config.max_failures:g} allows. "
+            f"See {result.dataset.folder / 'failures.parquet'}."
+        )
+
+
+def _expect(condition: bool, what: str) -> None:
+    if not condition:
+        raise UsageError(f"Expected {what}.")

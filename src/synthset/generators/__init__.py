@@ -1,0 +1,202 @@
+"""Text-to-image generators: `load_generator` finds one by name, folder or hub id.
+
+Weights are read from safetensors files only and a checkpoint's own code is never run. Importing this
+module loads no torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+
+from synthset.errors import ModelError, UnknownNameError, UsageError
+from synthset.generators.base import GeneratedImage, GenerationConfig, Generator, ImageRequest
+
+__all__ = [
+    "DTYPES",
+    "MINIATURE_FOLDER",
+    "SCHEDULERS",
+    "GeneratedImage",
+    "GenerationConfig",
+    "Generator",
+    "ImageRequest",
+    "load_generator",
+]
+
+MINIATURE_FOLDER = Path(__file__).parent.parent / "miniature"
+
+# name -> class in diffusers; the class names are accepted too
+SCHEDULERS: dict[str, str] = {
+    "ddim": "DDIMScheduler",
+    "ddpm": "DDPMScheduler",
+    "deis": "DEISMultistepScheduler",
+    "dpm2": "KDPM2DiscreteScheduler",
+    "dpm2_ancestral": "KDPM2AncestralDiscreteScheduler",
+    "dpmsolver_multistep": "DPMSolverMultistepScheduler",
+    "dpmsolver_singlestep": "DPMSolverSinglestepScheduler",
+    "euler": "EulerDiscreteScheduler",
+    "euler_ancestral": "EulerAncestralDiscreteScheduler",
+    "heun": "HeunDiscreteScheduler",
+    "lcm": "LCMScheduler",
+    "lms": "LMSDiscreteScheduler",
+    "pndm": "PNDMScheduler",
+    "tcd": "TCDScheduler",
+    "unipc": "UniPCMultistepScheduler",
+}
+
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+SUPPORTED_PIPELINES = ("StableDiffusionPipeline",)
+_LIBRARIES = {"diffusers", "transformers", "stable_diffusion", None}  # where components may come from
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+
+
+def load_generator(
+    name: str,
+    *,
+    revision: str | None = None,
+    scheduler: str = "ddim",
+    num_inference_steps: int = 40,
+    height_px: int | None = None,
+    width_px: int | None = None,
+    dtype: str = "auto",
+    device: str = "auto",
+) -> Generator:
+    """Load a Stable Diffusion checkpoint (1.x, 2.x or the miniature) for drawing.
+
+    Args:
+        name: 'miniature', a folder with a model_index.json, or a hub id ('owner/name').
+        revision: branch, tag or commit of a hub id; the commit that it stands for is recorded.
+        scheduler: one of SCHEDULERS, with the checkpoint's own noise schedule.
+        num_inference_steps: denoising steps, at least 1.
+        height_px, width_px: size to draw at; None means what the checkpoint was trained for.
+        dtype: one of DTYPES; 'auto' is bfloat16 on a GPU and float32 on a CPU.
+        device: a torch device; 'auto' is a GPU where there is one.
+    Raises:
+        UnknownNameError: the scheduler or the dtype.
+        UsageError: steps, size or device that cannot be.
+        ModelError: a checkpoint that is not at hand, incomplete, unsafe, or of another kind.
+    """
+    scheduler = _scheduler_name(scheduler)
+    if dtype not in DTYPES:
+        raise UnknownNameError("dtype", dtype, DTYPES)
+    if num_inference_steps < 1:
+        raise UsageError(f"Expected at least 1 inference step, got {num_inference_steps}.")
+    folder, commit = _find_checkpoint(name, revision)
+
+    from synthset.generators.latent_diffusion import LatentDiffusionGenerator
+
+    return LatentDiffusionGenerator.from_folder(
+        folder,
+        name=name,
+        revision=commit,
+        weights_hash=_hash_weights(folder),
+        scheduler=scheduler,
+        num_inference_steps=num_inference_steps,
+        height_px=height_px,
+        width_px=width_px,
+        dtype=dtype,
+        device=device,
+    )
+
+
+def _scheduler_name(name: str) -> str:
+    names_by_class = {class_name: key for key, class_name in SCHEDULERS.items()}
+    name = names_by_class.get(name, name)
+    if name not in SCHEDULERS:
+        raise UnknownNameError("scheduler", name, SCHEDULERS)
+    return name
+
+
+def _find_checkpoint(name: str, revision: str | None) -> tuple[Path, str | None]:
+    """The folder that holds the checkpoint, and its commit where it came from the hub."""
+    if name == "miniature":
+        if not (MINIATURE_FOLDER / "model_index.json").is_file():
+            raise ModelError(
+                f"Expected the miniature's weights in '{MINIATURE_FOLDER}', found none. Reinstall synthset, "
+                "or name a Stable Diffusion checkpoint (a folder or a hub id) instead."
+            )
+        return MINIATURE_FOLDER, None
+    folder = Path(name)
+    if folder.is_dir():
+        if not (folder / "model_index.json").is_file():
+            raise ModelError(
+                f"Expected a diffusers checkpoint in '{name}', but it holds no model_index.json. Name the "
+                "folder that holds unet/, vae/ and text_encoder/."
+            )
+        _check_pipeline(folder / "model_index.json", name)
+        return folder, None
+    if not _HUB_ID.fullmatch(name):
+        raise ModelError(
+            f"Expected 'miniature', a checkpoint's folder or a hub id like 'owner/name', got '{name}', "
+            "which is none of them. Is the path spelled correctly?"
+        )
+    return _download(name, revision)
+
+
+def _download(name: str, revision: str | None) -> tuple[Path, str]:
+    """Fetch a checkpoint from the hub, or find it in the hub's cache."""
+    from huggingface_hub import constants, hf_hub_download
+
+    from synthset.generators.latent_diffusion import download_checkpoint
+
+    try:
+        index = Path(hf_hub_download(name, "model_index.json", revision=revision))
+        _check_pipeline(index, name)  # before gigabytes travel
+        return download_checkpoint(name, revision), index.parent.name
+    except ModelError:
+        raise
+    except Exception as error:  # hub, HTTP client and file system each have their own
+        at = f" at revision {revision}" if revision else ""
+        offline = " HF_HUB_OFFLINE is set." if constants.HF_HUB_OFFLINE else ""
+        raise ModelError(
+            f"Expected a folder or a hub checkpoint '{name}'{at}: no such folder, and the hub gave none "
+            f"({_first_line(error)}).{offline} Check the spelling, or fetch it where there is a network "
+            f"with: hf download {name}"
+        ) from error
+
+
+def _check_pipeline(model_index: Path, name: str) -> None:
+    """Refuse other pipelines, and components that bring their own code."""
+    try:
+        index = json.loads(model_index.read_text("utf-8"))
+        class_name = index["_class_name"]
+        libraries = {part[0] for part in index.values() if isinstance(part, list)}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        raise ModelError(
+            f"The model_index.json of '{name}' cannot be read ({_first_line(error)})."
+        ) from error
+    if class_name not in SUPPORTED_PIPELINES:
+        raise ModelError(
+            f"'{name}' is a checkpoint of {class_name}. Supported: {', '.join(SUPPORTED_PIPELINES)} "
+            "(Stable Diffusion 1.x and 2.x, and the miniature)."
+        )
+    if not libraries <= _LIBRARIES:
+        raise ModelError(
+            f"'{name}' needs code from {', '.join(map(str, libraries - _LIBRARIES))}; only components of "
+            "diffusers and transformers are run."
+        )
+
+
+def _hash_weights(folder: Path) -> str:
+    """SHA-256 over the name and the contents of each weight file that is loaded."""
+    total = hashlib.sha256()
+    for path in sorted(folder.glob("*/*.safetensors")):
+        # a variant (model.fp16.safetensors) is not what is loaded
+        if re.fullmatch(r"(diffusion_pytorch_model|model)(-\d+-of-\d+)?", path.stem):
+            total.update(f"{path.relative_to(folder).as_posix()} {_file_sha256(path)}\n".encode())
+    return total.hexdigest()
+
+
+def _file_sha256(path: Path) -> str:
+    blob = path.resolve()
+    if blob.parent.name == "blobs" and re.fullmatch(r"[0-9a-f]{64}", blob.name):
+        return blob.name  # the hub's cache names large files by this very hash
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0].rstrip(".")

@@ -1,0 +1,387 @@
+"""Our own sampling loop for the Stable Diffusion family: one batch mixes prompts, scales and seeds.
+
+diffusers' pipeline takes one guidance scale a call, so a random scale for each image would mean a call
+for each image. Here the scale is a vector. Each image draws from its own random generator on the CPU, so
+it does not depend on the batch it is in. In float32 it equals what `StableDiffusionPipeline` draws.
+
+    requests ─▶ noise, text embeddings ─▶ denoise ─▶ latents ─▶ decode ─▶ inspect ─▶ images with a status
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import math
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import numpy as np
+import torch
+import torch.nn.functional as F
+import transformers
+from diffusers import StableDiffusionPipeline
+from torch import Tensor, nn
+
+from synthset.errors import ModelError, UsageError
+from synthset.generators import SCHEDULERS
+from synthset.generators.base import GeneratedImage, GenerationConfig, ImageRequest
+
+logger = logging.getLogger("synthset")
+
+MAX_CACHED_PROMPTS = 1024  # 120 MB for Stable Diffusion in bfloat16
+BLANK_LEVELS = 2  # an image whose every channel spans no more grey levels of 255 than this shows nothing
+
+
+class LatentDiffusionGenerator:
+    """Draws with a text encoder, a UNet, a scheduler and a VAE, as Stable Diffusion 1.x and 2.x have them."""
+
+    def __init__(
+        self, pipeline: StableDiffusionPipeline, config: GenerationConfig, device: torch.device
+    ) -> None:
+        """Take over the parts of `pipeline`, whose networks already have the dtype of `config`."""
+        self._check_parts(pipeline, config)
+        self.config = config
+        self.device = device
+        self.dtype: torch.dtype = pipeline.unet.dtype
+        self.tokenizer = pipeline.tokenizer
+        self.text_encoder = pipeline.text_encoder.to(device)
+        self.unet = pipeline.unet.to(device, memory_format=torch.channels_last)
+        self.vae = pipeline.vae.to(device, memory_format=torch.channels_last)
+        self.safety_checker = pipeline.safety_checker and pipeline.safety_checker.to(device)
+        self.feature_extractor = pipeline.feature_extractor
+        self.scheduler = _make_scheduler(pipeline.scheduler, config)
+        self._draws_noise = "generator" in inspect.signature(self.scheduler.step).parameters
+        self._memories = _remember_text_projections(self.unet)
+        if device.type == "cpu":
+            _use_convolutions_for_attention(self.unet)
+        self._embeddings: OrderedDict[str, Tensor] = OrderedDict()
+        self._warned_of_truncation = False
+
+    @classmethod
+    def from_folder(
+        cls,
+        folder: Path,
+        *,
+        name: str,
+        revision: str | None,
+        weights_hash: str,
+        scheduler: str,
+        num_inference_steps: int,
+        height_px: int | None,
+        width_px: int | None,
+        dtype: str,
+        device: str,
+    ) -> LatentDiffusionGenerator:
+        """Load a checkpoint; `generators.load_generator` explains the arguments and the errors."""
+        target = _device(device)
+        if dtype == "auto":
+            dtype = "bfloat16" if target.type == "cuda" else "float32"
+        pipeline = _load_pipeline(folder, name, getattr(torch, dtype))
+        default_height_px, default_width_px = _trained_size_px(pipeline)
+        config = GenerationConfig(
+            model=name,
+            revision=revision,
+            weights_hash=weights_hash,
+            scheduler=scheduler,
+            num_inference_steps=num_inference_steps,
+            height_px=default_height_px if height_px is None else height_px,
+            width_px=default_width_px if width_px is None else width_px,
+            dtype=dtype,
+        )
+        return cls(pipeline, config, target)
+
+    @property
+    def preferred_batch_size(self) -> int:
+        """Images a batch: enough to keep the device busy, few enough for its memory.
+
+        On a CPU a row of the UNet costs the same from about 32 rows on, and 64 images make up to 128 rows.
+        """
+        _, _, height, width = self._latent_shape
+        if self.device.type != "cuda":
+            return max(1, min(64, 2**13 // (height * width)))
+        free_bytes, _ = torch.cuda.mem_get_info(self.device)
+        bytes_per_image = height * width * 2**17  # 0.5 GiB at 64 × 64: two UNet rows and room to decode
+        return 2 ** int(math.log2(min(64, max(1, free_bytes // bytes_per_image))))
+
+    @torch.inference_mode()
+    def generate(self, requests: Sequence[ImageRequest]) -> list[GeneratedImage]:
+        """Draw all requests as one batch.
+
+        Returns:
+            One answer to each request, in order. Images that are blank, not a number, or flagged by the
+            checkpoint's safety checker have a status that says so, and no pixels.
+        """
+        if not requests:
+            return []
+        # guided rows first, so that the rows with an unconditional pass are a slice
+        order = sorted(range(len(requests)), key=lambda i: requests[i].guidance_scale <= 1)
+        latents = self._denoise([requests[i] for i in order])
+        pixels, finite = self._decode(latents)
+        flagged = self._flag(pixels)
+        images: list[GeneratedImage | None] = [None] * len(requests)
+        for row, i in enumerate(order):
+            images[i] = _inspect(pixels[row], bool(finite[row]), flagged[row])
+        return [image for image in images if image is not None]
+
+    def _denoise(self, requests: Sequence[ImageRequest]) -> Tensor:
+        """From noise to latents, float32 (n, c, h, w). Guided requests come first."""
+        guided = sum(request.guidance_scale > 1 for request in requests)
+        scales = torch.tensor([r.guidance_scale for r in requests[:guided]], dtype=torch.float32)
+        scales = scales.to(self.device).view(-1, 1, 1, 1)
+        # a negative prompt a guided row: the rows past n are the unconditional ones
+        texts = [r.prompt for r in requests] + [r.negative_prompt for r in requests[:guided]]
+        embeddings = self._encode(texts)
+
+        self.scheduler.set_timesteps(self.config.num_inference_steps, device=self.device)
+        generators = [torch.Generator().manual_seed(request.seed) for request in requests]
+        noise = [torch.randn(self._latent_shape, generator=generator) for generator in generators]
+        latents = torch.cat(noise).to(self.device) * self.scheduler.init_noise_sigma
+        step_options = {"generator": generators} if self._draws_noise else {}
+
+        n = len(requests)
+        for t in self.scheduler.timesteps:
+            scaled = self.scheduler.scale_model_input(latents, t).to(self.dtype)
+            rows = torch.cat([scaled, scaled[:guided]]) if guided else scaled
+            predicted = self.unet(rows, t, encoder_hidden_states=embeddings, return_dict=False)[0].float()
+            prediction = predicted[:n]
+            if guided:
+                unconditional = predicted[n:]
+                # in place: rows at scale 1 keep the conditional prediction
+                prediction[:guided].sub_(unconditional).mul_(scales).add_(unconditional)
+            latents = self.scheduler.step(prediction, t, latents, **step_options, return_dict=False)[0]
+        for memory in self._memories:
+            memory.forget()
+        return latents
+
+    def _encode(self, texts: Sequence[str]) -> Tensor:
+        """Embeddings (len(texts), tokens, d); each distinct text passes the encoder once."""
+        distinct = dict.fromkeys(texts)
+        new = [text for text in distinct if text not in self._embeddings]
+        if new:
+            self._embeddings.update(zip(new, self._encode_new(new), strict=True))
+        embeddings = torch.stack([self._embeddings[text] for text in texts])
+        for text in distinct:
+            self._embeddings.move_to_end(text)
+        while len(self._embeddings) > MAX_CACHED_PROMPTS:
+            self._embeddings.popitem(last=False)
+        return embeddings
+
+    def _encode_new(self, texts: list[str]) -> Tensor:
+        max_tokens = min(self.tokenizer.model_max_length, self.text_encoder.config.max_position_embeddings)
+        tokens = self.tokenizer(
+            texts, padding="max_length", max_length=max_tokens, truncation=True, return_tensors="pt"
+        )
+        self._warn_of_truncation(texts, max_tokens)
+        mask = None
+        if getattr(self.text_encoder.config, "use_attention_mask", False):
+            mask = tokens.attention_mask.to(self.device)
+        return self.text_encoder(tokens.input_ids.to(self.device), attention_mask=mask)[0].to(self.dtype)
+
+    def _warn_of_truncation(self, texts: list[str], max_tokens: int) -> None:
+        if self._warned_of_truncation:
+            return
+        for text, ids in zip(texts, self.tokenizer(texts, verbose=False).input_ids, strict=True):
+            if len(ids) > max_tokens:
+                logger.warning(
+                    "The model reads %d tokens at most; what is beyond is ignored in '%s' and other long "
+                    "prompts.",
+                    max_tokens - 2,  # the text's start and end take one each
+                    text,
+                )
+                self._warned_of_truncation = True
+                return
+
+    def _decode(self, latents: Tensor) -> tuple[np.ndarray, np.ndarray]:
+        """Latents (n, c, h, w) -> uint8 pixels (n, height_px, width_px, 3), and whether each is finite."""
+        pixels, finite = [], []
+        # on a CPU as many as its cache holds: 16 images of 32 × 32
+        chunk_px = 2**14 if self.device.type == "cpu" else 2**21
+        chunk = max(1, chunk_px // (self.config.height_px * self.config.width_px))
+        for part in (latents / self.vae.config.scaling_factor).to(self.dtype).split(chunk):
+            decoded = self.vae.decode(part, return_dict=False)[0].float()  # NCHW, about -1..1
+            finite.append(decoded.isfinite().flatten(1).all(1))
+            decoded = (decoded * 0.5 + 0.5).clamp(0, 1).mul(255).round().nan_to_num()
+            pixels.append(decoded.to(torch.uint8).permute(0, 2, 3, 1))  # NCHW -> NHWC
+        return torch.cat(pixels).contiguous().cpu().numpy(), torch.cat(finite).cpu().numpy()
+
+    def _flag(self, pixels: np.ndarray) -> list[bool]:
+        """Whether the checkpoint's safety checker objects to each image; never, if it has none."""
+        if self.safety_checker is None or self.feature_extractor is None:
+            return [False] * len(pixels)
+        inputs = self.feature_extractor(list(pixels), return_tensors="pt").pixel_values
+        # the checker blackens what it objects to, in the list that it is given
+        _, flagged = self.safety_checker(images=list(pixels), clip_input=inputs.to(self.device, self.dtype))
+        return [bool(flag) for flag in flagged]
+
+    @property
+    def _latent_shape(self) -> tuple[int, int, int, int]:
+        factor = _vae_scale_factor(self.vae)
+        channels = self.unet.config.in_channels
+        return 1, channels, self.config.height_px // factor, self.config.width_px // factor
+
+    @staticmethod
+    def _check_parts(pipeline: StableDiffusionPipeline, config: GenerationConfig) -> None:
+        factor = _vae_scale_factor(pipeline.vae)
+        for side, size_px in (("height", config.height_px), ("width", config.width_px)):
+            if size_px < factor or size_px % factor:
+                raise UsageError(
+                    f"Expected a {side} divisible by {factor} for '{config.model}', got {size_px}."
+                )
+        unet = pipeline.unet.config
+        if unet.in_channels != pipeline.vae.config.latent_channels:
+            raise ModelError(
+                f"The UNet of '{config.model}' takes {unet.in_channels} channels, its VAE gives "
+                f"{pipeline.vae.config.latent_channels}: it is not a text-to-image checkpoint."
+            )
+        if unet.time_cond_proj_dim is not None or unet.addition_embed_type is not None:
+            raise ModelError(
+                f"The UNet of '{config.model}' takes more than a prompt (it is distilled or extended), "
+                "which is not supported. Use a Stable Diffusion 1.x or 2.x checkpoint."
+            )
+
+
+def download_checkpoint(repository: str, revision: str | None) -> Path:
+    """Fetch what a Stable Diffusion pipeline needs from the hub, safetensors only; the cached folder."""
+    return Path(StableDiffusionPipeline.download(repository, revision=revision, use_safetensors=True))
+
+
+def _load_pipeline(folder: Path, name: str, dtype: torch.dtype) -> StableDiffusionPipeline:
+    try:
+        with _quiet():
+            return StableDiffusionPipeline.from_pretrained(
+                str(folder), dtype=dtype, use_safetensors=True, local_files_only=True
+            )
+    except Exception as error:  # a checkpoint can be broken in any way
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ModelError(
+            f"The checkpoint '{name}' cannot be loaded ({reason}). Expected unet/, vae/ and text_encoder/ "
+            "with safetensors files, tokenizer/ and scheduler/; pickled weights are not read."
+        ) from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No progress bars of the libraries: loading is a part of our own."""
+    shown = [
+        library
+        for library in (diffusers.utils.logging, transformers.utils.logging)
+        if library.is_progress_bar_enabled()
+    ]
+    for library in shown:
+        library.disable_progress_bar()
+    try:
+        yield
+    finally:
+        for library in shown:
+            library.enable_progress_bar()
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UsageError(f"Expected a device that is here, like 'auto' or 'cpu', got '{name}'.") from error
+    return device
+
+
+def _make_scheduler(trained: Any, config: GenerationConfig) -> Any:
+    """The scheduler of that name, with the noise schedule that the checkpoint was trained with."""
+    scheduler_class = getattr(diffusers, SCHEDULERS[config.scheduler])
+    accepted = inspect.signature(scheduler_class.__init__).parameters
+    # diffusers' pipeline enforces these two, whatever the checkpoint says
+    enforced = {"steps_offset": 1, "clip_sample": False}
+    settings = {key: value for key, value in enforced.items() if key in accepted}
+    scheduler = scheduler_class.from_config(trained.config, **settings)
+    try:
+        scheduler.set_timesteps(config.num_inference_steps)
+    except ValueError as error:
+        raise UsageError(
+            f"The scheduler '{config.scheduler}' cannot do {config.num_inference_steps} steps ({error})."
+        ) from error
+    return scheduler
+
+
+def _vae_scale_factor(vae: Any) -> int:
+    return 2 ** (len(vae.config.block_out_channels) - 1)
+
+
+def _trained_size_px(pipeline: StableDiffusionPipeline) -> tuple[int, int]:
+    size = pipeline.unet.config.sample_size
+    height, width = (size, size) if isinstance(size, int) else size
+    factor = _vae_scale_factor(pipeline.vae)
+    return height * factor, width * factor
+
+
+def _inspect(pixels: np.ndarray, finite: bool, flagged: bool) -> GeneratedImage:
+    if not finite:
+        return GeneratedImage(None, "failed", "not a number")
+    if flagged:
+        return GeneratedImage(None, "flagged", "safety checker")
+    if np.ptp(pixels, axis=(0, 1)).max() <= BLANK_LEVELS:
+        return GeneratedImage(None, "blank", "one colour all over")
+    return GeneratedImage(pixels, "ok")
+
+
+# What the UNet computes in every step though nothing changed, or slower than it could
+
+
+class _Remembering(nn.Module):
+    """A projection of the text: the same in every step, so computed in the first and remembered."""
+
+    def __init__(self, projection: nn.Module) -> None:
+        super().__init__()
+        self.projection = projection
+        self.forget()
+
+    def forward(self, text: Tensor) -> Tensor:
+        if text is not self._text or self._projected is None:
+            self._text, self._projected = text, self.projection(text)
+        return self._projected
+
+    def forget(self) -> None:
+        """Free the memory."""
+        self._text: Tensor | None = None
+        self._projected: Tensor | None = None
+
+
+def _remember_text_projections(unet: nn.Module) -> list[_Remembering]:
+    """Make the keys and values of every cross-attention remember; 10 % of a small UNet's work."""
+    memories = []
+    for name, module in unet.named_modules():
+        if name.endswith(".attn2"):  # diffusers' name for the attention to the text
+            module.to_k, module.to_v = _Remembering(module.to_k), _Remembering(module.to_v)
+            memories += [module.to_k, module.to_v]
+    return memories
+
+
+class _LinearAsConvolution(nn.Module):
+    """A linear layer on (n, tokens, d), computed as a 1×1 convolution over a row of pixels.
+
+    On CPUs PyTorch multiplies matrices with MKL, which reaches half of oneDNN's speed on AMD's; its
+    convolutions are oneDNN's everywhere. No data moves: (n, tokens, d) is a channels-last image.
+    """
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        weight = linear.weight.detach()[:, :, None, None]
+        self.weight = nn.Parameter(weight.contiguous(memory_format=torch.channels_last), requires_grad=False)
+        self.bias = linear.bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x.mT.unsqueeze(2), self.weight, self.bias).squeeze(2).mT
+
+
+def _use_convolutions_for_attention(unet: nn.Module) -> None:
+    for name, module in list(unet.named_modules()):
+        if "attentions." in name:
+            for child_name, child in list(module.named_children()):
+                if isinstance(child, nn.Linear):
+                    setattr(module, child_name, _LinearAsConvolution(child))

@@ -1,0 +1,109 @@
+"""The later stages as one call each, by path: what the commands and the Python interface share.
+
+`create` lives in create.py; here are train, evaluate and export, which read what an earlier stage wrote.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from synthset.errors import UnknownNameError, UsageError
+from synthset.imageset import ImageSet
+
+if TYPE_CHECKING:
+    from synthset.classifiers.evaluate import EvaluationResult
+    from synthset.classifiers.train import TrainConfig, TrainResult
+
+EXPORT_FORMATS = ("imagefolder",)
+
+
+def train(
+    data: str | Path | ImageSet,
+    output_dir: str | Path,
+    config: TrainConfig | None = None,
+    *,
+    strategy: str | None = None,
+    overwrite: bool = False,
+    **options: Any,
+) -> TrainResult:
+    """Train a classifier from random initialisation on synthetic images, and on nothing else.
+
+    Args:
+        data: a Synthset dataset, an image folder, Parquet files, or an ImageSet.
+        output_dir: folder of the model; training goes on there if it was interrupted.
+        config: the recipe; `options` are its fields, e.g. `architecture="resnet50", epochs=10`.
+        strategy: of a Synthset dataset, the strategy or combination to train on; all images by default.
+        overwrite: replace another model in the folder.
+    Raises:
+        UsageError, DataError: what came cannot be trained on; nothing was written.
+    """
+    from dataclasses import fields, replace
+
+    from synthset.classifiers.train import TrainConfig, train_classifier
+
+    names = [field.name for field in fields(TrainConfig)]
+    for name in options:
+        if name not in names:
+            raise UnknownNameError("option", name, names)
+    config = replace(config or TrainConfig(), **options)
+    return train_classifier(open_images(data, strategy), config, Path(output_dir), overwrite=overwrite)
+
+
+def evaluate(
+    model: str | Path, real: str | Path | ImageSet, output_dir: str | Path | None = None
+) -> EvaluationResult:
+    """Test a classifier on real images.
+
+    Args:
+        model: folder of a model that `train` wrote.
+        real: a name of real.known_sets(), a path, or an ImageSet.
+        output_dir: where the JSON and the confusion matrix go; None writes nothing.
+    Raises:
+        UsageError: the classes of the model and of the real set differ.
+        DataError, ModelError: one of the two cannot be read.
+    """
+    from synthset.classifiers.evaluate import evaluate_classifier, write_evaluation
+    from synthset.classifiers.models import load_classifier
+    from synthset.real import load_real
+
+    classifier = load_classifier(Path(model))
+    result = evaluate_classifier(classifier, real if isinstance(real, ImageSet) else load_real(str(real)))
+    if output_dir is not None:
+        write_evaluation(result, Path(output_dir))
+    return result
+
+
+def export(
+    data: str | Path,
+    output_dir: str | Path,
+    *,
+    format: str = "imagefolder",
+    strategy: str | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Write a dataset in another form: `imagefolder`, one folder of image files a class.
+
+    Raises:
+        UnknownNameError: a format that is not in EXPORT_FORMATS.
+        UsageError: `output_dir` holds something else.
+    """
+    from synthset.export import export_imagefolder
+
+    if format not in EXPORT_FORMATS:
+        raise UnknownNameError("export format", format, EXPORT_FORMATS)
+    return export_imagefolder(open_images(data, strategy), Path(output_dir), overwrite=overwrite)
+
+
+def open_images(data: str | Path | ImageSet, strategy: str | None = None) -> ImageSet:
+    """The images of a dataset folder, or of any image folder or Parquet file."""
+    from synthset.dataset import is_dataset, open_dataset
+    from synthset.real import load_real
+
+    if isinstance(data, ImageSet):
+        return data
+    if is_dataset(data):
+        return open_dataset(data).images(strategy)
+    if strategy is not None:
+        raise UsageError(f"Expected a Synthset dataset for --strategy, '{data}' is none. Leave --strategy out.")
+    return load_real(str(data))

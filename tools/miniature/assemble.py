@@ -1,0 +1,135 @@
+"""Puts the trained parts together as a Stable Diffusion checkpoint in half precision, with its CLIP beside it.
+
+Takes the newest checkpoint of the UNet, finished or not, so that an early miniature can be tried while the
+training goes on. Only the entries named here are replaced; a card or a module in the folder stays as it is.
+
+Run: python -m tools.miniature.assemble [--output FOLDER]
+"""
+
+import argparse
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+
+from tools.miniature.settings import BUILD_FOLDER, PACKAGE_FOLDER, SCHEDULER_CONFIG, UNET_CONFIG
+from tools.miniature.train_autoencoder import load_autoencoder
+from tools.miniature.train_clip import convert_text_tower, load_clip, save_clip
+from tools.miniature.train_tokenizer import copy_tokenizer, load_tokenizer
+from tools.miniature.training import load_average, write_json
+
+MAX_BYTES = 25_000_000
+ENTRIES = ("tokenizer", "text_encoder", "unet", "vae", "scheduler", "clip", "model_index.json")
+
+
+def main() -> None:
+    """Assemble, check that it draws, print sizes."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", type=Path, default=BUILD_FOLDER)
+    parser.add_argument("--output", type=Path, default=PACKAGE_FOLDER)
+    args = parser.parse_args()
+    assemble(args.build, args.output)
+    print_sizes(args.output)
+
+
+def assemble(build: Path, output: Path) -> None:
+    """Write the checkpoint's folders beside the old ones, test them, then put them in place."""
+    output.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=output, prefix=".assembling-") as name:
+        fresh = Path(name)
+        write_parts(build, fresh)
+        check(fresh)
+        for entry in ENTRIES:
+            replace(fresh / entry, output / entry)
+
+
+def write_parts(build: Path, output: Path) -> None:
+    """Write every component, and the index that names them."""
+    clip = load_clip(build)
+    unet = UNet2DConditionModel(**UNET_CONFIG)
+    unet.load_state_dict(load_average(build / "unet"))
+    pipeline = StableDiffusionPipeline(
+        vae=load_autoencoder(build),
+        text_encoder=convert_text_tower(clip),
+        tokenizer=load_tokenizer(build / "tokenizer"),
+        unet=unet,
+        scheduler=DDIMScheduler(**SCHEDULER_CONFIG),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    pipeline.to(dtype=torch.float16).save_pretrained(output)
+    forget_origin(output)
+    save_clip(output / "clip", clip.state_dict(), build / "tokenizer", torch.float16)
+    shutil.rmtree(output / "tokenizer")
+    copy_tokenizer(build / "tokenizer", output / "tokenizer")
+
+
+def forget_origin(output: Path) -> None:
+    """Drop local paths from the configurations, and have the text tower computed in float32 unless asked otherwise.
+
+    transformers loads a model in the precision that its configuration names, diffusers in float32: left alone, the
+    two would not fit together.
+    """
+    for path in (*output.glob("*/config.json"), output / "model_index.json"):
+        config = json.loads(path.read_text(encoding="utf-8"))
+        config.pop("_name_or_path", None)
+        if "dtype" in config:
+            config["dtype"] = "float32"
+        write_json(path, config)
+
+
+def check(folder: Path) -> None:
+    """Stop unless the folder is small enough, loads, and draws a finite image."""
+    total = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    if total > MAX_BYTES:
+        raise SystemExit(f"Expected at most {MAX_BYTES:,} bytes, got {total:,}. Make a part smaller in settings.py.")
+    pipeline = StableDiffusionPipeline.from_pretrained(folder)
+    pipeline.set_progress_bar_config(disable=True)
+    generator = torch.Generator().manual_seed(0)
+    image = pipeline("an image of a five", num_inference_steps=4, generator=generator, output_type="pt").images[0]
+    if image.shape != (3, 32, 32) or not bool(torch.isfinite(image).all()):
+        raise SystemExit(f"Expected a finite image of shape (3, 32, 32), got shape {tuple(image.shape)}.")
+
+
+def replace(fresh: Path, old: Path) -> None:
+    """Move a file or folder to where an older one may be."""
+    if old.is_dir():
+        shutil.rmtree(old)
+    os.replace(fresh, old)
+
+
+def print_sizes(output: Path) -> None:
+    """Parameters and bytes of each part, to stdout."""
+    pipeline = StableDiffusionPipeline.from_pretrained(output)
+    assert isinstance(pipeline.vae, AutoencoderKL)
+    clip = load_clip_parameters(output / "clip")
+    counts = {"text_encoder": count(pipeline.text_encoder), "unet": count(pipeline.unet), "vae": count(pipeline.vae)}
+    for entry in ENTRIES:
+        files = [output / entry] if (output / entry).is_file() else [*(output / entry).rglob("*")]
+        size = sum(path.stat().st_size for path in files if path.is_file())
+        parameters = counts.get(entry, clip if entry == "clip" else 0)
+        print(f"{entry:18} {size / 1e6:7.2f} MB" + (f" {parameters / 1e6:6.2f} M parameters" if parameters else ""))
+    total = sum(path.stat().st_size for entry in ENTRIES for path in [output / entry, *(output / entry).rglob("*")] if path.is_file())
+    print(f"{'total':18} {total / 1e6:7.2f} MB in '{output}'")
+
+
+def load_clip_parameters(folder: Path) -> int:
+    """Number of parameters of the CLIP in an open_clip folder."""
+    from safetensors import safe_open
+
+    with safe_open(folder / "open_clip_model.safetensors", "pt") as file:
+        return sum(file.get_tensor(name).numel() for name in file.keys())
+
+
+def count(model: torch.nn.Module) -> int:
+    """Number of parameters."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,168 @@
+"""Trains the UNet: what noise was added to a latent, given a caption's token states.
+
+Latents and text states are computed once and kept in files, so that a step costs only the UNet. The loss weighs
+noise levels by min-SNR (Hang et al. 2023, γ = 5), and an eighth of the rows see the empty caption, for guidance.
+
+Run: python -m tools.miniature.train_unet [--steps N | --minutes M] [--threads T]
+A finished run goes on with the same command and a larger --steps; interrupting it loses minutes at most.
+"""
+
+import argparse
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import DDIMScheduler, UNet2DConditionModel
+from torch import Tensor
+
+from tools.miniature.settings import CONTEXT_LENGTH, LATENT_CHANNELS, LATENT_SIZE_PX, SCHEDULER_CONFIG, TEXT_WIDTH, UNET_CONFIG
+from tools.miniature.train_autoencoder import load_autoencoder
+from tools.miniature.train_clip import convert_text_tower, load_clip, number_captions, tokenize
+from tools.miniature.train_tokenizer import load_tokenizer
+from tools.miniature.training import (
+    World,
+    autocast,
+    finish,
+    load_average,
+    log,
+    open_world,
+    prepare,
+    read_images,
+    start,
+    steps,
+    trainer_arguments,
+    write_json,
+)
+
+EMPTY_CAPTION_SHARE = 0.12
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """The world as the UNet sees it."""
+
+    latents: Tensor  # (n, 4, 8, 8) float16, of unit scale
+    states: Tensor  # (m, 32, 128) float16, of the distinct captions; the empty one is first
+    caption_of_row: Tensor  # (n,) int64, 0..m-1
+
+
+def main() -> None:
+    """Encode the world, train on it, measure the loss on unseen images."""
+    parser = trainer_arguments(__doc__, steps=9000, batch_size=128)
+    parser.add_argument("--learning-rate", type=float, default=6e-4)
+    parser.add_argument("--min-snr-gamma", type=float, default=5.0, help="0 weighs all noise levels alike")
+    args = parser.parse_args()
+    prepare(args)
+    folder = args.build / "unet"
+    encoded = encode_world(open_world(args.world), args.world, folder / "encoded", args)
+    scheduler = DDIMScheduler(**SCHEDULER_CONFIG)
+    model = UNet2DConditionModel(**UNET_CONFIG).to(args.device)
+    run = start(folder, args, model, peak_rate=args.learning_rate)
+    for learn in steps(run):
+        draws = np.random.default_rng((args.seed, run.step))
+        rows = torch.from_numpy(draws.integers(0, len(encoded.latents), args.batch_size))
+        captions = encoded.caption_of_row[rows]
+        captions[torch.from_numpy(draws.random(args.batch_size) < EMPTY_CAPTION_SHARE)] = 0
+        learn(noise_loss(model, scheduler, encoded, rows, captions, draws, args))
+
+    model.load_state_dict(load_average(folder))
+    unseen = encode_world(open_world(args.world / "validation"), args.world / "validation", folder / "unseen", args)
+    loss = validation_loss(model.eval(), scheduler, unseen, args)
+    finish(folder, seconds=round(run.seconds), steps=run.step, validation_loss=round(loss, 4))
+
+
+def noise_loss(
+    model: UNet2DConditionModel,
+    scheduler: DDIMScheduler,
+    encoded: Encoded,
+    rows: Tensor,
+    captions: Tensor,
+    draws: np.random.Generator,
+    args: argparse.Namespace,
+) -> Tensor:
+    """Weighted squared error of the predicted noise for some rows, each at its own noise level."""
+    latents = encoded.latents[rows].to(args.device, torch.float32)
+    states = encoded.states[captions].to(args.device, torch.float32)
+    noise = torch.from_numpy(draws.standard_normal(latents.shape, dtype=np.float32)).to(args.device)
+    # One level from each of b equal intervals: the same distribution as independent draws, a steadier loss.
+    levels = draws.permutation((np.arange(len(rows)) + draws.random(len(rows))) / len(rows))
+    timesteps = torch.from_numpy((levels * scheduler.config["num_train_timesteps"]).astype(np.int64)).to(args.device)
+    noisy = scheduler.add_noise(latents, noise, timesteps)
+    with autocast(args):
+        predicted = model(noisy, timesteps, states).sample
+    errors = (predicted.float() - noise).square().mean(dim=(1, 2, 3))
+    signal = scheduler.alphas_cumprod.to(args.device)[timesteps]
+    snr = signal / (1 - signal)
+    weights = snr.clamp(max=args.min_snr_gamma) / snr if args.min_snr_gamma > 0 else torch.ones_like(snr)
+    return (weights * errors).mean()
+
+
+@torch.no_grad()
+def validation_loss(
+    model: UNet2DConditionModel, scheduler: DDIMScheduler, encoded: Encoded, args: argparse.Namespace
+) -> float:
+    """The same loss on at most 2,048 rows, always the same ones with the same noise."""
+    draws = np.random.default_rng(1)
+    losses = []
+    for rows in torch.arange(min(2048, len(encoded.latents))).split(256):
+        losses.append(noise_loss(model, scheduler, encoded, rows, encoded.caption_of_row[rows], draws, args))
+    return float(torch.stack(losses).mean())
+
+
+def encode_world(world: World, source: Path, folder: Path, args: argparse.Namespace) -> Encoded:
+    """Latents and text states of a world, from files where the same encoders have made them already."""
+    distinct, caption_of_row = number_captions(["", *world.captions])
+    files = [source / "images.npy", source / "captions.json"]
+    files += [args.build / "autoencoder/diffusion_pytorch_model.safetensors", args.build / "clip/open_clip_model.safetensors"]
+    autoencoder, clip = load_autoencoder(args.build), load_clip(args.build)
+    key = fingerprint(files)
+    note = folder / "made_from.json"
+    if not note.is_file() or json.loads(note.read_text(encoding="utf-8")) != key:
+        folder.mkdir(parents=True, exist_ok=True)
+        note.unlink(missing_ok=True)
+        log(f"encoding {len(world):,} images and {len(distinct):,} distinct captions")
+        encoder = convert_text_tower(clip).to(args.device)
+        autoencoder.to(args.device)
+        scale = autoencoder.config["scaling_factor"]
+        tokens = tokenize(load_tokenizer(args.build / "tokenizer"), distinct)
+        with torch.no_grad():
+            rows = np.array_split(np.arange(len(world)), max(1, len(world) // 256))
+            images = (read_images(world, part, args.device) for part in rows)
+            latents = (autoencoder.encode(part).latent_dist.mean * scale for part in images)
+            shape = (LATENT_CHANNELS, LATENT_SIZE_PX, LATENT_SIZE_PX)
+            write_rows(folder / "latents.npy", (len(world), *shape), latents)
+            states = (encoder(part.to(args.device)).last_hidden_state for part in tokens.split(256))
+            write_rows(folder / "states.npy", (len(distinct), CONTEXT_LENGTH, TEXT_WIDTH), states)
+        write_json(note, key)
+    latents = torch.from_numpy(np.load(folder / "latents.npy"))
+    states = torch.from_numpy(np.load(folder / "states.npy"))
+    if args.device != "cpu":
+        latents, states = latents.to(args.device), states.to(args.device)
+    return Encoded(latents, states, torch.from_numpy(caption_of_row[1:]))
+
+
+def write_rows(path: Path, shape: tuple[int, ...], batches: Iterable[Tensor]) -> None:
+    """Fill a float16 array on disk batch by batch."""
+    array = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=shape)
+    position = 0
+    for batch in batches:
+        array[position : position + len(batch)] = batch.cpu().numpy()
+        position += len(batch)
+    array.flush()
+
+
+def fingerprint(files: list[Path]) -> dict[str, str]:
+    """SHA-256 of each file."""
+    digests = {}
+    for path in files:
+        with path.open("rb") as file:
+            digests[str(path)] = hashlib.file_digest(file, "sha256").hexdigest()
+    return digests
+
+
+if __name__ == "__main__":
+    main()
