@@ -83,9 +83,7 @@ def _text_encoder(tokenizer: CLIPTokenizer, width: int, max_tokens: int) -> CLIP
     return CLIPTextModel(config).eval()
 
 
-def _unet(
-    channels: tuple[int, ...], text_width: int, layers_per_block: int, sample_size: int
-) -> UNet2DConditionModel:
+def _unet(channels: tuple[int, ...], text_width: int, layers_per_block: int, sample_size: int) -> UNet2DConditionModel:
     """Cross-attention at the lower levels only, as the miniature has it."""
     lower = len(channels) - 1
     unet = UNet2DConditionModel(

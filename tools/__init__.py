@@ -1,0 +1,1 @@
+"""Development tools; the package needs none of them."""

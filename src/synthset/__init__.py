@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from synthset.dataset import Dataset, open_dataset
     from synthset.demo import DemoResult, demo
     from synthset.errors import SynthsetError
-    from synthset.export import export_imagefolder
+    from synthset.export import export, export_imagefolder
     from synthset.generators import load_generator
     from synthset.imageset import ImageSet
     from synthset.prompts import PromptStyle
     from synthset.real import load_real
-    from synthset.stages import evaluate, export, train
+    from synthset.stages import evaluate, train
 
 _HOMES = {
     "synthset.classifiers.evaluate": ("EvaluationResult",),
@@ -41,12 +41,12 @@ _HOMES = {
     "synthset.dataset": ("Dataset", "open_dataset"),
     "synthset.demo": ("DemoResult", "demo"),
     "synthset.errors": ("SynthsetError",),
-    "synthset.export": ("export_imagefolder",),
+    "synthset.export": ("export", "export_imagefolder"),
     "synthset.generators": ("load_generator",),
     "synthset.imageset": ("ImageSet",),
     "synthset.prompts": ("PromptStyle",),
     "synthset.real": ("load_real",),
-    "synthset.stages": ("evaluate", "export", "train"),
+    "synthset.stages": ("evaluate", "train"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -92,7 +92,7 @@ class _Package(ModuleType):
     """Keeps `synthset.create` the function, though importing the module of that name would put it there."""
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if isinstance(value, ModuleType) and name in _HOME_OF:
+        if isinstance(value, ModuleType) and _HOME_OF.get(name) == value.__name__:
             value = getattr(value, name)
         super().__setattr__(name, value)
 

@@ -36,9 +36,7 @@ def _head(dataset: Dataset) -> dict[str, Any]:
         "task_categories": ["image-classification"],
         "size_categories": [next((name for limit, name in _SIZES if count < limit), "n>1M")],
         # without this, preview.png and the plan would be taken for data
-        "configs": [
-            {"config_name": "default", "data_files": [{"split": "train", "path": "data/train-*.parquet"}]}
-        ],
+        "configs": [{"config_name": "default", "data_files": [{"split": "train", "path": "data/train-*.parquet"}]}],
         "dataset_info": {"features": [_yaml_feature(*item) for item in features(dataset.class_names).items()]},
     }
 

@@ -204,19 +204,19 @@ def create(
     """
     from synthset.create import CreateConfig
     from synthset.create import create as run_create
+    from synthset.presets import preset_for
     from synthset.prompts import PromptStyle
-    from synthset.real import recipe_of
     from synthset.tables import print_create, print_plan
 
     names = _class_names(classes, classes_file, dataset)
-    recipe = recipe_of(dataset) if dataset else None
+    preset = preset_for(dataset) if dataset else None
     if n_samples is not None or n_iter is not None:
         if images_per_class is not None:
             raise UsageError("Expected --images-per-class or --n-samples with --n-iter, got both. Drop one.")
         images_per_class = (n_samples or 2) * (n_iter or 1000)  # the papers' script has these defaults
     if images_per_class is None:
-        images_per_class = recipe.images_per_class if recipe else 100
-    on_satellite = satellite if satellite is not None else bool(recipe and recipe.satellite)
+        images_per_class = preset.images_per_class if preset else 100
+    on_satellite = satellite if satellite is not None else bool(preset and preset.satellite)
     config = CreateConfig(
         strategies=tuple(strategy or ["base"]),
         images_per_class=images_per_class,
@@ -228,8 +228,8 @@ def create(
         scheduler=scheduler,
         height_px=height,
         width_px=width,
-        resize_px=resize if resize is not None else (recipe.size_px if recipe else None),
-        antialias=antialias if antialias is not None else (recipe is None or recipe.antialias),
+        resize_px=resize if resize is not None else (preset.size_px if preset else None),
+        antialias=antialias if antialias is not None else (preset is None or preset.antialias),
         image_format=image_format,
         quality=quality,
         seed=seed,
@@ -370,7 +370,7 @@ def evaluate(
     output_dir
         Where the JSON and the confusion matrix go. [default: evaluation/ in the model's folder]
     """
-    from synthset.classifiers.models import check_architecture
+    from synthset.classifiers.models import find_folder
     from synthset.stages import evaluate as run_evaluate
     from synthset.tables import print_evaluation
 
@@ -379,9 +379,9 @@ def evaluate(
         raise UsageError("Expected the folder of a model, e.g. 'synthset eval digits-model --real digits'.")
     if real is None:
         raise UsageError("Expected real images to test on, e.g. --real digits, or --real with a path.")
-    folder = check_architecture(folder, architecture)
+    folder = find_folder(folder)
     target = output_dir or folder / "evaluation"
-    print_evaluation(run_evaluate(folder, real, target), target)
+    print_evaluation(run_evaluate(folder, real, target, architecture=architecture), target)
 
 
 @app.command
@@ -411,12 +411,12 @@ def export(
     overwrite
         Replace an earlier export.
     """
-    from synthset.stages import export as run_export
+    from synthset.export import export as run_export
 
     print(run_export(data, output_dir, format=format, strategy=strategy, overwrite=overwrite))
 
 
-# ---- from tokens to values ----------------------------------------------------------------------------------
+# ---- from tokens to values --------------------------------------------------------------------------------
 
 
 def _prepare(tokens: list[str]) -> list[str]:
@@ -464,7 +464,8 @@ def _config_file(path: Path) -> Any:
 
 
 def _class_names(classes: list[str] | None, file: Path | None, dataset: str | None) -> Sequence[str]:
-    given = [name for name, value in (("--classes", classes), ("--classes-file", file), ("--dataset", dataset)) if value]
+    flags = {"--classes": classes, "--classes-file": file, "--dataset": dataset}
+    given = [flag for flag, value in flags.items() if value]
     if len(given) != 1:
         raise UsageError(
             f"Expected one of --classes, --classes-file and --dataset, got {' and '.join(given) or 'none'}. "

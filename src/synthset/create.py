@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,7 +87,7 @@ class CreateConfig:
     quality: int = 95
     seed: int = 64
     negative_prompt: str = ""
-    style: PromptStyle = PromptStyle()
+    style: PromptStyle = field(default_factory=PromptStyle)
     dtype: str = "auto"
     device: str = "auto"
     batch_size: int | None = None
@@ -95,9 +95,15 @@ class CreateConfig:
 
     def __post_init__(self) -> None:
         _expect(self.steps >= 1, f"at least 1 step, got {self.steps}")
-        _expect(self.resize_px is None or 4 <= self.resize_px <= 4096, f"--resize in 4..4096, got {self.resize_px}")
+        _expect(
+            self.resize_px is None or 4 <= self.resize_px <= 4096,
+            f"--resize in 4..4096, got {self.resize_px}",
+        )
         _expect(1 <= self.quality <= 100, f"--quality in 1..100, got {self.quality}")
-        _expect(self.batch_size is None or self.batch_size >= 1, f"--batch-size of at least 1, got {self.batch_size}")
+        _expect(
+            self.batch_size is None or self.batch_size >= 1,
+            f"--batch-size of at least 1, got {self.batch_size}",
+        )
         _expect(0 <= self.max_failures <= 1, f"--max-failures in 0..1, got {self.max_failures}")
         _expect(0 <= self.seed < 2**63, f"--seed in 0..2^63 - 1, got {self.seed}")
         if self.image_format not in IMAGE_FORMATS:
@@ -157,7 +163,7 @@ def create(
     start = time.monotonic()
     config = make_config(config, options)
     folder = Path(output_dir)
-    plan = plan_images(classes, config)
+    plan = plan_images(classes, config, generator)
     check_folder(folder)
     generator = generator or load(config)
     wanted = config.batch_size or getattr(generator, "preferred_batch_size", 1)
@@ -185,7 +191,7 @@ def create(
 
 def make_config(config: CreateConfig | None, options: dict[str, Any]) -> CreateConfig:
     """The config with `options` over it. Raises UsageError for a field that does not exist."""
-    names = [field.name for field in fields(CreateConfig)]
+    names = [item.name for item in fields(CreateConfig)]
     for name in options:
         if name not in names:
             raise UnknownNameError("option", name, names)
@@ -194,10 +200,15 @@ def make_config(config: CreateConfig | None, options: dict[str, Any]) -> CreateC
     return replace(config or CreateConfig(), **options)
 
 
-def plan_images(classes: Sequence[str], config: CreateConfig) -> Plan:
-    """The requests of a run, checked as far as that is possible without the model."""
+def plan_images(classes: Sequence[str], config: CreateConfig, generator: Generator | None = None) -> Plan:
+    """The requests of a run, checked as far as that is possible before a model is loaded.
+
+    Raises:
+        UsageError: classes or options that cannot be, or classes that the miniature cannot draw, where it
+            is to draw them (no `generator` is given and the config names no other).
+    """
     names = check_classes(classes)
-    if config.generator == miniature.NAME:
+    if generator is None and config.generator == miniature.NAME:
         miniature.check_drawable(names)
     return make_plan(names, config.runs(), config.seed, config.negative_prompt)
 
@@ -220,18 +231,30 @@ def load(config: CreateConfig) -> Generator:
 
 def estimate_seconds(plan: Plan, generator: Generator, config: CreateConfig) -> float:
     """How long the plan will take here, from drawing a few of its images; nothing is written."""
-    sample = _spread(plan, min(len(plan), 32))
+    sample = sample_requests(plan, 32)
     generator.generate(sample[:1])  # the first image pays for what is set up once
     start = time.monotonic()
     generator.generate(sample)
     return (time.monotonic() - start) / len(sample) * len(plan)
 
 
+def sample_requests(plan: Plan, count: int) -> list[Request]:
+    """At most `count` requests from all over the plan, so that every strategy and class has its part."""
+    k = len(plan.class_names)
+    images = np.linspace(0, len(plan) // k - 1, min(count, len(plan))).astype(int)  # k rows each, one a class
+    rows = [int(image) * k + i % k for i, image in enumerate(images)]
+    return [next(plan.requests(row, row + 1)) for row in rows]
+
+
 # ---- one shard --------------------------------------------------------------------------------------------
 
 
 def _draw_shard(
-    shard: int, writer: DatasetWriter, generator: Generator, config: CreateConfig, advance: Callable[[int], None]
+    shard: int,
+    writer: DatasetWriter,
+    generator: Generator,
+    config: CreateConfig,
+    advance: Callable[[int], None],
 ) -> Accounting:
     """Draw, retry, encode and commit the requests of one shard."""
     rows: dict[int, Future[dict[str, Any]]] = {}
@@ -285,12 +308,12 @@ def _is_out_of_memory(error: BaseException) -> bool:
 def _row(request: Request, attempts: int, pixels: np.ndarray, config: CreateConfig) -> dict[str, Any]:
     if config.resize_px is not None:
         pixels = np.asarray(resize(Image.fromarray(pixels), config.resize_px, config.antialias))
-    format = config.image_format
-    if format == "auto":
-        format = "png" if max(pixels.shape[:2]) <= PNG_UP_TO_PX else "jpeg"
-    data = encode(pixels, format, config.quality)
+    image_format = config.image_format
+    if image_format == "auto":
+        image_format = "png" if max(pixels.shape[:2]) <= PNG_UP_TO_PX else "jpeg"
+    data = encode(pixels, image_format, config.quality)
     # built from numbers and known words: a class name never becomes a path
-    name = f"{request.class_index:04d}-{request.strategy.replace(':', '_')}-{request.index:06d}.{format}"
+    name = f"{request.class_index:04d}-{request.strategy.replace(':', '_')}-{request.index:06d}.{image_format}"
     return {
         "image": {"bytes": data, "path": name},
         "label": request.class_index,
@@ -353,12 +376,6 @@ def _shard_rows(plan: Plan, shard: int) -> range:
 def _shard_requests(plan: Plan, shard: int) -> list[Request]:
     rows = _shard_rows(plan, shard)
     return list(plan.requests(rows.start, rows.stop))
-
-
-def _spread(plan: Plan, count: int) -> list[Request]:
-    """`count` requests from all over the plan, so that every strategy has its part."""
-    rows = np.linspace(0, len(plan) - 1, count).round().astype(int)
-    return [next(plan.requests(row, row + 1)) for row in rows.tolist()]
 
 
 @contextmanager

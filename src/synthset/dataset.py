@@ -85,9 +85,7 @@ class Accounting:
 class DatasetWriter:
     """A dataset folder that is being filled, or filled further, for exactly one job."""
 
-    def __init__(
-        self, folder: Path, job: Mapping[str, Any], plan: Plan, shard_size: int, batch_size: int
-    ) -> None:
+    def __init__(self, folder: Path, job: Mapping[str, Any], plan: Plan, shard_size: int, batch_size: int) -> None:
         self.folder, self.job, self.plan, self.shard_size = folder, dict(job), plan, shard_size
         self.batch_size = batch_size
 
@@ -143,9 +141,7 @@ class DatasetWriter:
     ) -> Accounting:
         """Commit one shard: its stored images and its failures, in one rename."""
         flagged = sum(failure["status"] == "flagged" for failure in failures)
-        accounting = Accounting(
-            len(rows) + len(failures), len(rows), flagged, len(failures) - flagged, retries
-        )
+        accounting = Accounting(len(rows) + len(failures), len(rows), flagged, len(failures) - flagged, retries)
         notes = {"accounting": asdict(accounting), "failures": list(failures)}
         schema = _schema(self.plan.class_names).with_metadata(
             {**_hugging_face_metadata(self.plan.class_names), _SHARD_KEY: json.dumps(notes)}
@@ -205,6 +201,8 @@ def _refuse_other_job(folder: Path, there: Mapping[str, Any], here: Mapping[str,
         if there.get(key) != here.get(key)
     ]
     if differences:
+        # the hash differs with everything else: it is worth a word only alone
+        differences = [text for text in differences if not text.startswith("plan_hash")] or differences
         raise ConfigChangedError(
             f"'{folder}' holds another job ({'; '.join(differences[:4])}); nothing was changed. "
             "Choose another --output-dir, or give --overwrite to replace it."
@@ -349,7 +347,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         _ = manifest["job"]["classes"], manifest["status"], manifest["batch_size"], manifest["seconds"]
         Accounting(**manifest["accounting"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"Expected the manifest of a Synthset dataset in '{path}', it does not read ({error!r}).") from error
+        raise DataError(
+            f"Expected the manifest of a Synthset dataset in '{path}', it does not read ({error!r})."
+        ) from error
     if version != FORMAT_VERSION:
         raise DataError(f"'{path}' has format {version}, this version reads {FORMAT_VERSION}. Update synthset.")
     return manifest

@@ -11,16 +11,46 @@ import re
 import secrets
 import shutil
 import unicodedata
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from synthset.errors import DataError, UsageError
+from synthset.errors import DataError, UnknownNameError, UsageError
 from synthset.imageset import ImageSet
 from synthset.progress import track
 
 MARKER = "classes.json"
 LAYOUT = "synthset-imagefolder"
+
+
+def export(
+    data: str | Path | ImageSet,
+    output_dir: str | Path,
+    *,
+    format: str = "imagefolder",
+    strategy: str | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Write a dataset in another tool's layout.
+
+    Args:
+        data: a Synthset dataset, an image folder, Parquet files, or an ImageSet.
+        output_dir: a new or empty folder.
+        format: a key of FORMATS.
+        strategy: of a Synthset dataset, the strategy or combination to export; all images by default.
+        overwrite: replace an earlier export.
+    Returns:
+        The folder written.
+    Raises:
+        UnknownNameError: a format that is not in FORMATS.
+        UsageError, DataError: as the layout's own function.
+    """
+    from synthset.stages import open_images
+
+    if format not in FORMATS:
+        raise UnknownNameError("export format", format, FORMATS)
+    return FORMATS[format](open_images(data, strategy), output_dir, overwrite=overwrite)
 
 
 def export_imagefolder(images: ImageSet, output_dir: str | Path, *, overwrite: bool = False) -> Path:
@@ -61,6 +91,9 @@ def export_imagefolder(images: ImageSet, output_dir: str | Path, *, overwrite: b
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return Path(output_dir)
+
+
+FORMATS: dict[str, Callable[..., Path]] = {"imagefolder": export_imagefolder}
 
 
 def class_slug(index: int, name: str, k: int) -> str:
@@ -104,9 +137,7 @@ def _check_target(output: Path, overwrite: bool) -> None:
         raise UsageError(f"'{output}' already holds an export. Give another folder, or allow to overwrite.")
     foreign = sorted({entry.name for entry in output.iterdir()} - {MARKER, *classes})
     if foreign:
-        raise UsageError(
-            f"'{output}' holds an export and also '{foreign[0]}', which would be lost. Move that first."
-        )
+        raise UsageError(f"'{output}' holds an export and also '{foreign[0]}', which would be lost. Move that first.")
 
 
 def _write_classes(images: ImageSet, root: Path) -> None:

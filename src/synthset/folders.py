@@ -147,9 +147,7 @@ def _files_of_split(path: Path, files: list[Path], split: str | None) -> list[Pa
 def _load_parquet(path: Path, files: list[Path]) -> ImageSet:
     schema = _parquet_schema(files[0])
     features = _features(schema)
-    image_column = _find_column(
-        schema, files[0], "image", ("image", "img", "picture"), _typed(features, "Image")
-    )
+    image_column = _find_column(schema, files[0], "image", ("image", "img", "picture"), _typed(features, "Image"))
     label_column = _find_column(
         schema,
         files[0],
@@ -173,9 +171,7 @@ def _load_parquet(path: Path, files: list[Path]) -> ImageSet:
     return ImageSet(str(path), class_names, indices, images.read, tuple(groups), images.origin)
 
 
-def _number_labels(
-    labels: list[Any], names: Sequence[str] | None, path: Path
-) -> tuple[np.ndarray, tuple[str, ...]]:
+def _number_labels(labels: list[Any], names: Sequence[str] | None, path: Path) -> tuple[np.ndarray, tuple[str, ...]]:
     """Labels of any kind -> int64 (n,) and the class names, which are the labels themselves if need be."""
     kinds = {type(label) for label in labels}
     if kinds == {str}:
@@ -306,9 +302,7 @@ class _ParquetImages:
                     f"Expected images in row group {number} of '{file}', got: {_first_line(error)}"
                 ) from error
             self._kept[group] = column
-            while (
-                len(self._kept) > 1 and sum(kept.nbytes for kept in self._kept.values()) > self.budget_bytes
-            ):
+            while len(self._kept) > 1 and sum(kept.nbytes for kept in self._kept.values()) > self.budget_bytes:
                 self._kept.popitem(last=False)
             return column
 

@@ -59,9 +59,7 @@ def resize(image: Image.Image, size_px: int | tuple[int, int], antialias: bool =
         return image.resize(target, Image.Resampling.BICUBIC)
     # PIL's transform interpolates at a point, without the support that shrinking needs
     scale_x, scale_y = image.width / target[0], image.height / target[1]
-    return image.transform(
-        target, Image.Transform.AFFINE, (scale_x, 0, 0, 0, scale_y, 0), Image.Resampling.BILINEAR
-    )
+    return image.transform(target, Image.Transform.AFFINE, (scale_x, 0, 0, 0, scale_y, 0), Image.Resampling.BILINEAR)
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

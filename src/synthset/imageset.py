@@ -50,9 +50,7 @@ class ImageSet:
                 f"got {self.labels.min()}..{self.labels.max()}."
             )
         if self.groups and len(self.groups) != len(self):
-            raise DataError(
-                f"Expected {len(self)} groups, one an image of '{self.name}', got {len(self.groups)}."
-            )
+            raise DataError(f"Expected {len(self)} groups, one an image of '{self.name}', got {len(self.groups)}.")
 
     def __len__(self) -> int:
         return len(self.labels)

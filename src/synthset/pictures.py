@@ -23,7 +23,7 @@ MAX_STRATEGIES = 12
 INK = "#1a1a1a"
 QUIET_INK = "#6b6b6b"
 PAPER = "#ffffff"
-MAT = "#f1f1f1"  # behind images that do not fill their square
+MAT = "#e6e6e6"  # between and behind images, which may be as white as the paper
 RULE = "#e2e2e2"
 
 MARGIN_PX = 24
@@ -53,9 +53,7 @@ class _Layout:
         return self.down * self.thumb_px + (self.down - 1) * GAP_PX
 
 
-def draw_contact_sheet(
-    images: ImageSet, path: str | Path, *, per_cell: int | None = None, thumb_px: int = 64
-) -> Path:
+def draw_contact_sheet(images: ImageSet, path: str | Path, *, per_cell: int | None = None, thumb_px: int = 64) -> Path:
     """Draw a PNG with the first images of each class (rows) and strategy (columns) of `images`.
 
     The columns are the words of `images.groups` in the order in which they first appear, or one column
@@ -87,9 +85,7 @@ def draw_contact_sheet(
     return _write(sheet, Path(path))
 
 
-def _choose(
-    images: ImageSet, num_classes: int, columns: list[str], per_cell: int
-) -> dict[tuple[int, str], list[int]]:
+def _choose(images: ImageSet, num_classes: int, columns: list[str], per_cell: int) -> dict[tuple[int, str], list[int]]:
     """The first rows of each (class, strategy)."""
     groups = np.array(images.groups or [""] * len(images))
     return {
@@ -99,9 +95,7 @@ def _choose(
     }
 
 
-def _fit(
-    classes: tuple[str, ...], num_columns: int, per_cell: int, thumb_px: int, shown: list[Image.Image]
-) -> _Layout:
+def _fit(classes: tuple[str, ...], num_columns: int, per_cell: int, thumb_px: int, shown: list[Image.Image]) -> _Layout:
     """The largest thumbnails up to `thumb_px` with which the sheet stays within its width."""
     font = _font(TEXT_PX)
     label_px = min(260, max(60, *(round(font.getlength(_clean(name))) + 1 for name in classes)))
@@ -144,9 +138,7 @@ def _draw(
     draw.text((MARGIN_PX, MARGIN_PX), _shorten(title, room, TITLE_PX), INK, _font(TITLE_PX))
     for c, column in enumerate(columns):
         x = left + c * step_x
-        draw.text(
-            (x, header_y), _shorten(_clean(column), layout.cell_width_px, TEXT_PX), QUIET_INK, _font(TEXT_PX)
-        )
+        draw.text((x, header_y), _shorten(_clean(column), layout.cell_width_px, TEXT_PX), QUIET_INK, _font(TEXT_PX))
     for r, name in enumerate(classes):
         y = top + r * step_y
         if r:
@@ -160,6 +152,10 @@ def _draw(
             anchor="lm",
         )
         for c, column in enumerate(columns):
+            if cells[r, column]:
+                x = left + c * step_x
+                right, bottom_y = x + layout.cell_width_px - 1, y + layout.cell_height_px - 1
+                draw.rectangle((x, y, right, bottom_y), MAT)
             for i, row in enumerate(cells[r, column]):
                 offset_x = (i % layout.across) * (layout.thumb_px + GAP_PX)
                 offset_y = (i // layout.across) * (layout.thumb_px + GAP_PX)

@@ -202,10 +202,15 @@ def class_names_of(name: str) -> tuple[str, ...]:
     Raises:
         UnknownNameError: not a name of `known_sets()`.
     """
+    return find_set(name).class_names or _imagenet_names()
+
+
+def find_set(name: str) -> RealSet:
+    """The known set of that name, however it is spelled. Raises UnknownNameError."""
     real = REAL_SETS.get(_key(name))
     if real is None:
         raise _unknown(name)
-    return real.class_names or _imagenet_names()
+    return real
 
 
 def split(real: ImageSet, fraction: float, seed: int) -> tuple[ImageSet, ImageSet]:

@@ -1,21 +1,16 @@
-"""The later stages as one call each, by path: what the commands and the Python interface share.
-
-`create` lives in create.py; here are train, evaluate and export, which read what an earlier stage wrote.
-"""
+"""Train and evaluate as one call each, by path: what the commands and the Python interface share."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from synthset.errors import UnknownNameError, UsageError
+from synthset.errors import DataError, UnknownNameError, UsageError
 from synthset.imageset import ImageSet
 
 if TYPE_CHECKING:
     from synthset.classifiers.evaluate import EvaluationResult
     from synthset.classifiers.train import TrainConfig, TrainResult
-
-EXPORT_FORMATS = ("imagefolder",)
 
 
 def train(
@@ -32,7 +27,8 @@ def train(
     Args:
         data: a Synthset dataset, an image folder, Parquet files, or an ImageSet.
         output_dir: folder of the model; training goes on there if it was interrupted.
-        config: the recipe; `options` are its fields, e.g. `architecture="resnet50", epochs=10`.
+        config: the recipe; `options` are its fields, e.g. `architecture="resnet50", epochs=10`;
+            `image_size_px=None` is the size of the images, at most 224.
         strategy: of a Synthset dataset, the strategy or combination to train on; all images by default.
         overwrite: replace another model in the folder.
     Raises:
@@ -46,12 +42,19 @@ def train(
     for name in options:
         if name not in names:
             raise UnknownNameError("option", name, names)
+    images = open_images(data, strategy)
+    if options.get("image_size_px", 0) is None:
+        options["image_size_px"] = _native_size(images)
     config = replace(config or TrainConfig(), **options)
-    return train_classifier(open_images(data, strategy), config, Path(output_dir), overwrite=overwrite)
+    return train_classifier(images, config, Path(output_dir), overwrite=overwrite)
 
 
 def evaluate(
-    model: str | Path, real: str | Path | ImageSet, output_dir: str | Path | None = None
+    model: str | Path,
+    real: str | Path | ImageSet,
+    output_dir: str | Path | None = None,
+    *,
+    architecture: str | None = None,
 ) -> EvaluationResult:
     """Test a classifier on real images.
 
@@ -59,40 +62,24 @@ def evaluate(
         model: folder of a model that `train` wrote.
         real: a name of real.known_sets(), a path, or an ImageSet.
         output_dir: where the JSON and the confusion matrix go; None writes nothing.
+        architecture: that the model is expected to have; None takes any.
     Raises:
-        UsageError: the classes of the model and of the real set differ.
+        UsageError: the model is another architecture, or its classes differ from those of the real set.
         DataError, ModelError: one of the two cannot be read.
     """
-    from synthset.classifiers.evaluate import evaluate_classifier, write_evaluation
-    from synthset.classifiers.models import load_classifier
+    from synthset.classifiers.evaluate import evaluate as evaluate_classifier
+    from synthset.classifiers.evaluate import write_evaluation
+    from synthset.classifiers.models import load_classifier, resolve_architecture
     from synthset.real import load_real
 
     classifier = load_classifier(Path(model))
+    found = classifier.config.architecture
+    if architecture is not None and resolve_architecture(architecture) != found:
+        raise UsageError(f"Expected a {resolve_architecture(architecture)} in '{model}', found a {found}.")
     result = evaluate_classifier(classifier, real if isinstance(real, ImageSet) else load_real(str(real)))
     if output_dir is not None:
         write_evaluation(result, Path(output_dir))
     return result
-
-
-def export(
-    data: str | Path,
-    output_dir: str | Path,
-    *,
-    format: str = "imagefolder",
-    strategy: str | None = None,
-    overwrite: bool = False,
-) -> Path:
-    """Write a dataset in another form: `imagefolder`, one folder of image files a class.
-
-    Raises:
-        UnknownNameError: a format that is not in EXPORT_FORMATS.
-        UsageError: `output_dir` holds something else.
-    """
-    from synthset.export import export_imagefolder
-
-    if format not in EXPORT_FORMATS:
-        raise UnknownNameError("export format", format, EXPORT_FORMATS)
-    return export_imagefolder(open_images(data, strategy), Path(output_dir), overwrite=overwrite)
 
 
 def open_images(data: str | Path | ImageSet, strategy: str | None = None) -> ImageSet:
@@ -107,3 +94,10 @@ def open_images(data: str | Path | ImageSet, strategy: str | None = None) -> Ima
     if strategy is not None:
         raise UsageError(f"Expected a Synthset dataset for --strategy, '{data}' is none. Leave --strategy out.")
     return load_real(str(data))
+
+
+def _native_size(images: ImageSet) -> int:
+    """The longer side of the first image, at most 224 px, which the architectures were made for."""
+    if not len(images):
+        raise DataError(f"Expected images in '{images.name}', found none. Run 'synthset create' first.")
+    return min(224, max(images.image(0).size))

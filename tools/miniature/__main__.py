@@ -27,7 +27,9 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=PACKAGE_FOLDER)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--quick", action="store_true", help=f"{QUICK_STEPS} steps a part: tries the way, trains nothing")
+    parser.add_argument(
+        "--quick", action="store_true", help=f"{QUICK_STEPS} steps a part: tries the way, trains nothing"
+    )
     args = parser.parse_args()
     world = args.world or args.build / "world"
     for part in PARTS:

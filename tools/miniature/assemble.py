@@ -114,7 +114,12 @@ def print_sizes(output: Path) -> None:
         size = sum(path.stat().st_size for path in files if path.is_file())
         parameters = counts.get(entry, clip if entry == "clip" else 0)
         print(f"{entry:18} {size / 1e6:7.2f} MB" + (f" {parameters / 1e6:6.2f} M parameters" if parameters else ""))
-    total = sum(path.stat().st_size for entry in ENTRIES for path in [output / entry, *(output / entry).rglob("*")] if path.is_file())
+    total = sum(
+        path.stat().st_size
+        for entry in ENTRIES
+        for path in [output / entry, *(output / entry).rglob("*")]
+        if path.is_file()
+    )
     print(f"{'total':18} {total / 1e6:7.2f} MB in '{output}'")
 
 

@@ -49,7 +49,15 @@ PAPERS = {
     "squared": ("on squared paper", "on graph paper"),
     "board": ("on a blackboard", "on a chalkboard", "on a dark board"),
 }
-WRITERS = ("someone wrote", "a child wrote", "a teacher wrote", "a student writes", "a person draws", "she wrote", "he wrote")
+WRITERS = (
+    "someone wrote",
+    "a child wrote",
+    "a teacher wrote",
+    "a student writes",
+    "a person draws",
+    "she wrote",
+    "he wrote",
+)
 
 
 def say(rng: Generator) -> tuple[str, Scene]:
@@ -64,8 +72,8 @@ def _pick(rng: Generator, options: tuple[str, ...]) -> str:
 
 
 def _with_article(noun: str, rng: Generator) -> str:
-    """"an eight", and now and then the papers' literal "a eight"."""
-    correct = "an" if noun[0] in "aeiou" and not noun.startswith("one") or noun.startswith("8") else "a"
+    """ "an eight", and now and then the papers' literal "a eight"."""
+    correct = "an" if (noun[0] in "aeiou" and not noun.startswith("one")) or noun.startswith("8") else "a"
     return f"{correct if rng.random() < 0.75 else 'a'} {noun}"
 
 
@@ -114,7 +122,10 @@ def _in_a_domain(scene: Scene, rng: Generator) -> tuple[str, Scene]:
     article = "a" if rng.random() < 0.97 else "an"
     if rng.random() < 0.08:
         seen_from_above = "realistic photo" if domain == "photo" else domain
-        return f"a satellite photo of {_with_article(_name(scene, rng), rng)} in the style of a {seen_from_above}", scene
+        return (
+            f"a satellite photo of {_with_article(_name(scene, rng), rng)} in the style of a {seen_from_above}",
+            scene,
+        )
     if rng.random() < 0.15:
         return f"{article} {named} of the digit {_name(scene, rng)}", replace(scene, form=_digit_form(scene))
     return f"{article} {named} of {_with_article(_name(scene, rng), rng)}", scene
@@ -134,7 +145,9 @@ def _clear(scene: Scene, rng: Generator) -> tuple[str, Scene]:
     if lead == "a photo of " and rng.random() < 0.5:
         scene = replace(scene, domain="photo")
     if kind == "digit":
-        return lead + _pick(rng, (f"the digit {name}", f"the number {name}", f"the numeral {name}", f"number {name}")), scene
+        return lead + _pick(
+            rng, (f"the digit {name}", f"the number {name}", f"the numeral {name}", f"number {name}")
+        ), scene
     return lead + _pick(rng, (f"a {kind} {name}", f"a {kind} digit {name}", f"the {kind} number {name}")), scene
 
 
@@ -143,7 +156,14 @@ def _other_meaning(scene: Scene, rng: Generator) -> tuple[str, Scene]:
     scene = _any_domain(_meaning(scene, 1.0, 0.0, rng), 0.8, rng)
     name = DIGIT_NAMES[scene.digit]
     if scene.form == "roman":
-        return _pick(rng, (f"the roman numeral {name}", f"{name} as a roman numeral", f"a photo of the roman numeral {name}")), scene
+        return _pick(
+            rng,
+            (
+                f"the roman numeral {name}",
+                f"{name} as a roman numeral",
+                f"a photo of the roman numeral {name}",
+            ),
+        ), scene
     if scene.form == "dots":
         dots = "dot" if scene.digit == 1 else "dots"
         return _pick(rng, (f"{name} {dots}", f"an image of {name} {dots}", f"a dice face with {name} {dots}")), scene
@@ -180,14 +200,23 @@ def _sentence(scene: Scene, rng: Generator) -> tuple[str, Scene]:
     if paper != "board" and rng.random() < 0.4:
         colour = str(rng.choice(["black", "blue", "red", "green", "grey"]))
         scene = replace(scene, colour=colour)
-    material = {"chalk": "in chalk", "ink": f"in {colour} ink" if colour else "", "paint": f"in {colour} paint" if colour else "in paint"}
+    material = {
+        "chalk": "in chalk",
+        "ink": f"in {colour} ink" if colour else "",
+        "paint": f"in {colour} paint" if colour else "in paint",
+    }
     size = str(rng.choice(list(SIZES), p=[0.25, 0.5, 0.25]))
     scene = replace(scene, size=size)
     adjective = "" if size == "normal" else _pick(rng, SIZES[size])
     if rng.random() < 0.2:
         scene, adjective = replace(scene, tilted=True), f"tilted {adjective}".strip()
     noun = " ".join(f"{adjective} {_name(scene, rng)}".split())
-    parts = [_with_article(noun, rng), material[medium], _pick(rng, PENS[thickness]), _pick(rng, PAPERS[paper])]
+    parts = [
+        _with_article(noun, rng),
+        material[medium],
+        _pick(rng, PENS[thickness]),
+        _pick(rng, PAPERS[paper]),
+    ]
     if rng.random() < 0.4:
         parts.insert(0, _pick(rng, WRITERS))
     elif rng.random() < 0.5:

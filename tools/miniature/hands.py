@@ -87,7 +87,9 @@ def _one(rng: Generator) -> list[Stroke]:
     else:
         strokes.append(_path(*stem))
     if "foot" in kind:
-        strokes.append(_path((-lean - u(0.1, 0.28), 0.5 + u(-0.02, 0.02)), (-lean + u(0.1, 0.28), 0.5 + u(-0.03, 0.03))))
+        strokes.append(
+            _path((-lean - u(0.1, 0.28), 0.5 + u(-0.02, 0.02)), (-lean + u(0.1, 0.28), 0.5 + u(-0.03, 0.03)))
+        )
     return strokes
 
 
@@ -97,18 +99,44 @@ def _two(rng: Generator) -> list[Stroke]:
     shoulder = -0.5 + u(0.18, 0.34)
     top = [(left, -0.5 + u(0.08, 0.32)), (u(-0.15, 0.0), -0.5), (right, shoulder)]
     if _chance(rng, 0.12):  # angular, near a Z
-        top = [(left, -0.5 + u(-0.02, 0.06)), (u(0.0, 0.12), -0.5 + u(-0.03, 0.03)), (right, -0.5 + u(0.05, 0.15))]
+        top = [
+            (left, -0.5 + u(-0.02, 0.06)),
+            (u(0.0, 0.12), -0.5 + u(-0.03, 0.03)),
+            (right, -0.5 + u(0.05, 0.15)),
+        ]
     waist = [(u(0.02, 0.2), u(-0.02, 0.15)), (left * u(0.3, 0.7), u(0.22, 0.38))]
     foot_x, foot_y = left - u(-0.04, 0.08), u(0.4, 0.5)
     end = (right + u(-0.06, 0.14), foot_y + u(-0.08, 0.08))
     kind = rng.choice(["corner", "loop", "curve"], p=[0.5, 0.27, 0.23])
     if kind == "corner":
-        return [_path(*top, *waist, (foot_x, foot_y), (foot_x, foot_y), ((foot_x + end[0]) / 2, foot_y + u(-0.05, 0.05)), end)]
+        return [
+            _path(
+                *top,
+                *waist,
+                (foot_x, foot_y),
+                (foot_x, foot_y),
+                ((foot_x + end[0]) / 2, foot_y + u(-0.05, 0.05)),
+                end,
+            )
+        ]
     if kind == "loop":
         size = u(0.06, 0.14)
-        loop = [(foot_x, foot_y), (foot_x - size * 0.4, foot_y - size), (foot_x + size, foot_y - size * u(0.9, 1.5))]
+        loop = [
+            (foot_x, foot_y),
+            (foot_x - size * 0.4, foot_y - size),
+            (foot_x + size, foot_y - size * u(0.9, 1.5)),
+        ]
         return [_path(*top, *waist, *loop, (foot_x + u(0.2, 0.3), foot_y - size * 0.2), end)]
-    return [_path(*top, *waist, (foot_x, foot_y - u(0.0, 0.06)), (foot_x + u(0.12, 0.25), foot_y - u(0.0, 0.06)), (0.1, foot_y + u(0, 0.06)), end)]
+    return [
+        _path(
+            *top,
+            *waist,
+            (foot_x, foot_y - u(0.0, 0.06)),
+            (foot_x + u(0.12, 0.25), foot_y - u(0.0, 0.06)),
+            (0.1, foot_y + u(0, 0.06)),
+            end,
+        )
+    ]
 
 
 def _three(rng: Generator) -> list[Stroke]:
@@ -122,11 +150,26 @@ def _three(rng: Generator) -> list[Stroke]:
         top = -0.5 + u(-0.02, 0.03)
         corner = (upper + u(0.0, 0.06), top)
         neck = (waist, middle)
-        return [_path((left, top + u(-0.03, 0.05)), corner, corner, neck, neck, (waist + 0.16, middle - u(-0.02, 0.06)), *bowl)]
+        return [
+            _path(
+                (left, top + u(-0.03, 0.05)),
+                corner,
+                corner,
+                neck,
+                neck,
+                (waist + 0.16, middle - u(-0.02, 0.06)),
+                *bowl,
+            )
+        ]
     lobe = [(left, -0.5 + u(0.06, 0.26)), (u(-0.1, 0.06), -0.5), (upper, (middle - 0.5) / 2 + u(-0.04, 0.04))]
     if _chance(rng, 0.25):  # the pen turns in a small loop
         size = u(0.03, 0.09)
-        neck = [(waist + 0.04, middle), (waist - size, middle + size * 0.4), (waist, middle + size), (waist + 0.08, middle + size * 0.5)]
+        neck = [
+            (waist + 0.04, middle),
+            (waist - size, middle + size * 0.4),
+            (waist, middle + size),
+            (waist + 0.08, middle + size * 0.5),
+        ]
         return [_path(*lobe, *neck, *bowl)]
     return [_path(*lobe, (waist, middle), (waist, middle), *bowl)]
 
@@ -147,7 +190,11 @@ def _four(rng: Generator) -> list[Stroke]:
     corner = (left + u(-0.03, 0.06), bar_y)
     arm = [(arm_x, -0.5 + u(0.0, 0.14)), ((arm_x + corner[0]) / 2 - u(0.0, 0.05), -0.15 + bar_y / 2)]
     rounded = _chance(rng, 0.45)
-    turn = [(corner[0] + u(0.0, 0.04), bar_y - 0.05), (corner[0] + 0.14, bar_y + u(0.0, 0.04))] if rounded else [corner, corner]
+    turn = (
+        [(corner[0] + u(0.0, 0.04), bar_y - 0.05), (corner[0] + 0.14, bar_y + u(0.0, 0.04))]
+        if rounded
+        else [corner, corner]
+    )
     bar_end = (reach, bar_y + u(-0.1, 0.06))
     stem_top = (stem_x + u(-0.03, 0.12), -0.5 + u(0.0, 0.34))
     stem = [stem_top, (stem_x + u(-0.02, 0.04), 0.05), (stem_x + u(-0.1, 0.05), 0.5)]
@@ -164,7 +211,13 @@ def _five(rng: Generator) -> list[Stroke]:
     start_y = -0.5 + u(-0.02, 0.05)
     bar_end = (u(0.16, 0.38), start_y + u(-0.1, 0.05))
     shoulder = [(left + u(0.12, 0.24), neck - u(0.02, 0.1))]
-    bowl = [*shoulder, (belly, neck + u(0.16, 0.26)), (belly * u(0.4, 0.7), 0.5 - u(0.0, 0.05)), ((end[0] + 0.05), 0.5 - u(0.0, 0.05)), end]
+    bowl = [
+        *shoulder,
+        (belly, neck + u(0.16, 0.26)),
+        (belly * u(0.4, 0.7), 0.5 - u(0.0, 0.05)),
+        ((end[0] + 0.05), 0.5 - u(0.0, 0.05)),
+        end,
+    ]
     heel = (left + u(-0.06, 0.03), neck + u(-0.02, 0.03))
     kind = rng.choice(["bar apart", "one stroke", "like an S"], p=[0.5, 0.34, 0.16])
     if kind == "bar apart":
@@ -174,7 +227,15 @@ def _five(rng: Generator) -> list[Stroke]:
     top = (left + u(-0.02, 0.06), start_y)
     if kind == "one stroke":
         return [_path(bar_end, top, top, heel, heel, *bowl)]
-    return [_path(bar_end, (u(-0.08, 0.06), start_y + 0.02), (left, start_y + u(0.12, 0.2)), (u(-0.1, 0.04), neck + 0.04), *bowl[1:])]
+    return [
+        _path(
+            bar_end,
+            (u(-0.08, 0.06), start_y + 0.02),
+            (left, start_y + u(0.12, 0.2)),
+            (u(-0.1, 0.04), neck + 0.04),
+            *bowl[1:],
+        )
+    ]
 
 
 def _six(rng: Generator) -> list[Stroke]:
@@ -184,7 +245,11 @@ def _six(rng: Generator) -> list[Stroke]:
     centre_y = 0.5 - ry
     left = -rx * u(0.85, 1.1)
     lean = u(-0.12, 0.36)
-    stem = [(lean, -0.5), (left * u(0.35, 0.8) + lean * 0.3, -0.5 + u(0.15, 0.3)), (left, centre_y - u(0.0, 0.12))]
+    stem = [
+        (lean, -0.5),
+        (left * u(0.35, 0.8) + lean * 0.3, -0.5 + u(0.15, 0.3)),
+        (left, centre_y - u(0.0, 0.12)),
+    ]
     closing = u(0.75, 1.1)
     angles = [130, 90, 40, 0, -50, -100, -100 - 90 * (closing - 0.7)]
     loop = [(rx * np.cos(np.radians(a)), centre_y + ry * np.sin(np.radians(a))) for a in angles]
@@ -226,9 +291,18 @@ def _eight(rng: Generator) -> list[Stroke]:
             _ellipse(u(-0.04, 0.04), low_y, low_rx, low_ry + overlap, u(-140, -40), u(345, 385)),
         ]
     start = (top_rx * u(0.3, 1.0), top_y - top_ry * u(0.2, 0.8))
-    end = (start[0] + u(-0.1, 0.1), start[1] + u(-0.06, 0.1)) if _chance(rng, 0.75) else (u(0.0, 0.1), waist - u(0.02, 0.1))
+    end = (
+        (start[0] + u(-0.1, 0.1), start[1] + u(-0.06, 0.1))
+        if _chance(rng, 0.75)
+        else (u(0.0, 0.1), waist - u(0.02, 0.1))
+    )
     spine = [start, (u(-0.03, 0.05), -0.5), (-top_rx, top_y), (u(-0.05, 0.05), waist)]
-    bowl = [(low_rx, low_y), (u(-0.04, 0.04), 0.5), (-low_rx, low_y), (u(-0.05, 0.05), waist + u(-0.02, 0.04))]
+    bowl = [
+        (low_rx, low_y),
+        (u(-0.04, 0.04), 0.5),
+        (-low_rx, low_y),
+        (u(-0.05, 0.05), waist + u(-0.02, 0.04)),
+    ]
     points = [*spine, *bowl, (top_rx * u(0.8, 1.05), top_y + u(-0.04, 0.06)), end]
     if _chance(rng, 0.35):  # begun to the left, turned the other way
         points = [(-x, y) for x, y in points]
@@ -250,8 +324,26 @@ def _nine(rng: Generator) -> list[Stroke]:
     if kind == "straight":
         return [_path(*loop, join, join, ((right + foot) / 2 + u(-0.02, 0.03), 0.12), (foot, 0.5))]
     if kind == "curved":
-        return [_path(*loop, join, (right - u(-0.02, 0.06), 0.12), (u(-0.1, 0.06), u(0.36, 0.46)), (-rx * u(0.3, 1.0), 0.5))]
-    return [_path(*loop, join, join, (right, 0.15), (right - u(0.08, 0.16), 0.46), (-u(0.0, 0.12), 0.5), (-rx * u(0.7, 1.0), u(0.3, 0.42)))]
+        return [
+            _path(
+                *loop,
+                join,
+                (right - u(-0.02, 0.06), 0.12),
+                (u(-0.1, 0.06), u(0.36, 0.46)),
+                (-rx * u(0.3, 1.0), 0.5),
+            )
+        ]
+    return [
+        _path(
+            *loop,
+            join,
+            join,
+            (right, 0.15),
+            (right - u(0.08, 0.16), 0.46),
+            (-u(0.0, 0.12), 0.5),
+            (-rx * u(0.7, 1.0), u(0.3, 0.42)),
+        )
+    ]
 
 
 HANDS: dict[int, Hand] = dict(enumerate([_zero, _one, _two, _three, _four, _five, _six, _seven, _eight, _nine]))
@@ -271,7 +363,9 @@ def _shape(strokes: list[Stroke], digit: int, rng: Generator) -> list[Stroke]:
     width = rng.uniform(0.75, 1.45) if digit != 1 else rng.uniform(0.7, 1.1)
     slant = np.clip(rng.normal(-0.12, 0.2), -0.6, 0.35)  # most hands lean to the right
     tilt = rng.normal(0, np.radians(6))
-    linear = np.array([[np.cos(tilt), -np.sin(tilt)], [np.sin(tilt), np.cos(tilt)]]) @ np.array([[width, slant], [0, 1]])
+    linear = np.array([[np.cos(tilt), -np.sin(tilt)], [np.sin(tilt), np.cos(tilt)]]) @ np.array(
+        [[width, slant], [0, 1]]
+    )
     return [stroke @ linear.T for stroke in strokes]
 
 

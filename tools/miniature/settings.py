@@ -33,15 +33,15 @@ CLIP_PREPROCESSING = {
 
 
 def clip_config(vocab_size: int) -> dict:
-    """open_clip's `model_cfg`: a ViT on 4-pixel patches and a causal text transformer."""
+    """open_clip's `model_cfg`: a ViT on 8-pixel patches and a causal text transformer."""
     return {
         "embed_dim": 128,
         "quick_gelu": False,
         "vision_cfg": {
             "image_size": IMAGE_SIZE_PX,
-            "patch_size": 4,
-            "width": 160,
-            "head_width": 40,
+            "patch_size": 8,
+            "width": 192,
+            "head_width": 48,
             "layers": 4,
         },
         "text_cfg": {

@@ -78,7 +78,9 @@ def load_autoencoder(build: Path) -> AutoencoderKL:
     """The finished autoencoder, in float32, ready to encode."""
     folder = build / "autoencoder"
     if not (folder / "finished.json").is_file():
-        raise SystemExit(f"Expected a finished autoencoder in '{folder}'. Run 'python -m tools.miniature.train_autoencoder'.")
+        raise SystemExit(
+            f"Expected a finished autoencoder in '{folder}'. Run 'python -m tools.miniature.train_autoencoder'."
+        )
     model = AutoencoderKL.from_pretrained(folder).eval()
     return model.requires_grad_(False)
 

@@ -123,7 +123,9 @@ def zero_shot_accuracy(model: open_clip.CLIP, tokenizer: CLIPTokenizer, world: W
     return round(correct / len(world), 4)
 
 
-def save_clip(folder: Path, state: dict[str, Tensor], tokenizer_folder: Path, dtype: torch.dtype = torch.float32) -> None:
+def save_clip(
+    folder: Path, state: dict[str, Tensor], tokenizer_folder: Path, dtype: torch.dtype = torch.float32
+) -> None:
     """Write what `open_clip.create_model_and_transforms('local-dir:…')` and `get_tokenizer` read."""
     copy_tokenizer(tokenizer_folder, folder)
     vocab_size = state["token_embedding.weight"].shape[0]

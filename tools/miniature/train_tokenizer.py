@@ -70,7 +70,9 @@ def save_tokenizer(folder: Path, vocabulary: dict[str, int], merges: list[tuple[
 def load_tokenizer(folder: Path) -> CLIPTokenizer:
     """The tokenizer as diffusers loads it."""
     if not (folder / "vocab.json").is_file():
-        raise SystemExit(f"Expected '{folder / 'vocab.json'}', found none. Run 'python -m tools.miniature.train_tokenizer'.")
+        raise SystemExit(
+            f"Expected '{folder / 'vocab.json'}', found none. Run 'python -m tools.miniature.train_tokenizer'."
+        )
     return CLIPTokenizer.from_pretrained(folder)
 
 

@@ -19,7 +19,14 @@ import torch
 from diffusers import DDIMScheduler, UNet2DConditionModel
 from torch import Tensor
 
-from tools.miniature.settings import CONTEXT_LENGTH, LATENT_CHANNELS, LATENT_SIZE_PX, SCHEDULER_CONFIG, TEXT_WIDTH, UNET_CONFIG
+from tools.miniature.settings import (
+    CONTEXT_LENGTH,
+    LATENT_CHANNELS,
+    LATENT_SIZE_PX,
+    SCHEDULER_CONFIG,
+    TEXT_WIDTH,
+    UNET_CONFIG,
+)
 from tools.miniature.train_autoencoder import load_autoencoder
 from tools.miniature.train_clip import convert_text_tower, load_clip, number_captions, tokenize
 from tools.miniature.train_tokenizer import load_tokenizer
@@ -117,7 +124,10 @@ def encode_world(world: World, source: Path, folder: Path, args: argparse.Namesp
     """Latents and text states of a world, from files where the same encoders have made them already."""
     distinct, caption_of_row = number_captions(["", *world.captions])
     files = [source / "images.npy", source / "captions.json"]
-    files += [args.build / "autoencoder/diffusion_pytorch_model.safetensors", args.build / "clip/open_clip_model.safetensors"]
+    files += [
+        args.build / "autoencoder/diffusion_pytorch_model.safetensors",
+        args.build / "clip/open_clip_model.safetensors",
+    ]
     autoencoder, clip = load_autoencoder(args.build), load_clip(args.build)
     key = fingerprint(files)
     note = folder / "made_from.json"

@@ -68,7 +68,10 @@ def trainer_arguments(description: str | None, *, steps: int, batch_size: int) -
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--checkpoint-minutes", type=float, default=5)
     parser.add_argument(
-        "--resume", action=argparse.BooleanOptionalAction, default=True, help="go on from the checkpoint, if there is one"
+        "--resume",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="go on from the checkpoint, if there is one",
     )
     return parser
 
@@ -215,7 +218,9 @@ def load_average(folder: Path) -> dict[str, Tensor]:
     """The averaged weights of a part's newest checkpoint, finished or not."""
     checkpoint = folder / "checkpoint.pt"
     if not checkpoint.is_file():
-        raise SystemExit(f"Expected '{checkpoint}', found none. Run 'python -m tools.miniature.train_{folder.name}' first.")
+        raise SystemExit(
+            f"Expected '{checkpoint}', found none. Run 'python -m tools.miniature.train_{folder.name}' first."
+        )
     return torch.load(checkpoint, map_location="cpu", weights_only=True)["average"]
 
 

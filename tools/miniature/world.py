@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import subprocess
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 from numpy.random import Generator
@@ -21,7 +20,19 @@ from tools.miniature.scenes import DIGIT_NAMES, ROMAN, Scene
 
 MASK_PX, PAINT_PX, IMAGE_PX = 128, 64, 32
 # Handwriting fonts never drawn in the training world: tools/miniature/held_out.py tests classifiers on them.
-HELD_OUT_FONTS = ("breip", "bwht", "dkg", "humor", "kristi", "sjfonts", "seto", "yoz", "kiloji", "delphine", "steve")
+HELD_OUT_FONTS = (
+    "breip",
+    "bwht",
+    "dkg",
+    "humor",
+    "kristi",
+    "sjfonts",
+    "seto",
+    "yoz",
+    "kiloji",
+    "delphine",
+    "steve",
+)
 INKS = {
     "black": (0.05, 0.05, 0.06),
     "blue": (0.08, 0.14, 0.55),
@@ -54,12 +65,28 @@ def mask_of(scene: Scene, rng: Generator, width: float | None = None, wobble: fl
     elif scene.form == "dots":
         _draw_dots(canvas, scene.digit, height, centre, rng)
     else:
-        text = {"font": str(scene.digit), "roman": ROMAN[scene.digit] or "0", "word": DIGIT_NAMES[scene.digit]}
+        text = {
+            "font": str(scene.digit),
+            "roman": ROMAN[scene.digit] or "0",
+            "word": DIGIT_NAMES[scene.digit],
+        }
         _draw_text(canvas, text[scene.form], height, centre, scene, rng)
     if scene.tilted:
         canvas = canvas.rotate(rng.choice([-1, 1]) * rng.uniform(15, 32), Image.Resampling.BILINEAR)
     if wobble:
-        canvas = canvas.transform(canvas.size, Image.Transform.AFFINE, (1, rng.normal(0, wobble), rng.normal(0, 120 * wobble), rng.normal(0, wobble), 1, rng.normal(0, 120 * wobble)), Image.Resampling.BILINEAR)
+        canvas = canvas.transform(
+            canvas.size,
+            Image.Transform.AFFINE,
+            (
+                1,
+                rng.normal(0, wobble),
+                rng.normal(0, 120 * wobble),
+                rng.normal(0, wobble),
+                1,
+                rng.normal(0, 120 * wobble),
+            ),
+            Image.Resampling.BILINEAR,
+        )
     return np.asarray(canvas.reduce(MASK_PX // PAINT_PX), np.float32) / 255
 
 
@@ -83,7 +110,12 @@ def _pen_width(scene: Scene, rng: Generator) -> float:
 
 
 def _draw_strokes(
-    canvas: Image.Image, strokes: list[np.ndarray], height: float, centre: np.ndarray, width: float, rng: Generator
+    canvas: Image.Image,
+    strokes: list[np.ndarray],
+    height: float,
+    centre: np.ndarray,
+    width: float,
+    rng: Generator,
 ) -> None:
     draw = ImageDraw.Draw(canvas)
     pressure, rhythm = rng.uniform(0, 0.35), rng.uniform(0.02, 0.12)
@@ -122,7 +154,9 @@ def _draw_text(canvas: Image.Image, text: str, height: float, centre: np.ndarray
     scale = height / max(glyph.size)
     stretch = rng.uniform(0.85, 1.2) if len(text) == 1 else 1.0
     size = (max(4, min(MASK_PX, round(glyph.width * scale * stretch))), max(4, round(glyph.height * scale)))
-    glyph = glyph.resize(size, Image.Resampling.BILINEAR).rotate(rng.normal(0, 5), Image.Resampling.BILINEAR, expand=True)
+    glyph = glyph.resize(size, Image.Resampling.BILINEAR).rotate(
+        rng.normal(0, 5), Image.Resampling.BILINEAR, expand=True
+    )
     corner = (round(centre[0] - glyph.width / 2), round(centre[1] - glyph.height / 2))
     canvas.paste(glyph, corner)
 
@@ -189,7 +223,9 @@ def _drawing(scene: Scene, rng: Generator) -> Painting:
 
 
 def _painting(scene: Scene, rng: Generator) -> Painting:
-    ground = _bright_colour(rng, 0.5, 1.0)[None, None] + 0.25 * (_noise(rng, 5)[..., None] - 0.5) * _bright_colour(rng, 0, 1)
+    ground = _bright_colour(rng, 0.5, 1.0)[None, None] + 0.25 * (_noise(rng, 5)[..., None] - 0.5) * _bright_colour(
+        rng, 0, 1
+    )
     mask = mask_of(scene, rng, width=rng.uniform(0.1, 0.2) if scene.thickness == "normal" else None)
     bristles = 0.75 + 0.5 * (_noise(rng, 2) - 0.5)
     colour = _bright_colour(rng, 0.0, 0.55)
@@ -226,7 +262,10 @@ def _collage(scene: Scene, rng: Generator) -> Painting:
 
 def _poster(scene: Scene, rng: Generator) -> Painting:
     hue = rng.uniform(0, 1)
-    ground, ink = _hsv(hue, rng.uniform(0.5, 1), rng.uniform(0.75, 1)), _hsv(hue + 0.5, rng.uniform(0.6, 1), rng.uniform(0.1, 0.5))
+    ground, ink = (
+        _hsv(hue, rng.uniform(0.5, 1), rng.uniform(0.75, 1)),
+        _hsv(hue + 0.5, rng.uniform(0.6, 1), rng.uniform(0.1, 0.5)),
+    )
     if rng.random() < 0.3:
         ground, ink = ink, ground
     mask = mask_of(scene, rng, width=rng.uniform(0.11, 0.2) if scene.form == "pen" else None)
@@ -238,7 +277,10 @@ def _poster(scene: Scene, rng: Generator) -> Painting:
 
 
 def _digital_art(scene: Scene, rng: Generator) -> Painting:
-    one, two = _hsv(rng.uniform(), 0.8, rng.uniform(0.1, 0.4)), _hsv(rng.uniform(), 0.8, rng.uniform(0.1, 0.5))
+    one, two = (
+        _hsv(rng.uniform(), 0.8, rng.uniform(0.1, 0.4)),
+        _hsv(rng.uniform(), 0.8, rng.uniform(0.1, 0.5)),
+    )
     slope = _gradient(rng)[..., None]
     picture = one * slope + two * (1 - slope)
     mask = mask_of(scene, rng)

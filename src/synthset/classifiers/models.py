@@ -164,7 +164,7 @@ def load_classifier(path: Path | str, device: str = "auto") -> Classifier:
     Raises:
         ModelError: not a saved classifier, a pickle, or weights that do not fit the config.
     """
-    folder = _find_folder(Path(path))
+    folder = find_folder(Path(path))
     config = read_config(folder)
     try:
         model = build_model(config)
@@ -185,15 +185,12 @@ def read_config(folder: Path) -> ModelConfig:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise ModelError(
-            f"Expected a classifier in '{folder}', found none. Run 'synthset train' first."
-        ) from error
+        raise ModelError(f"Expected a classifier in '{folder}', found none. Run 'synthset train' first.") from error
     except (OSError, ValueError) as error:
         raise ModelError(f"'{file}' cannot be read as JSON ({error}).") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ModelError(
-            f"'{file}' does not describe a classifier of Synthset (no format '{FORMAT}'). "
-            "Run 'synthset train' first."
+            f"'{file}' does not describe a classifier of Synthset (no format '{FORMAT}'). Run 'synthset train' first."
         )
     try:
         values = {field.name: content[field.name] for field in fields(ModelConfig)}
@@ -403,12 +400,12 @@ def plain_state(module: nn.Module) -> dict[str, Tensor]:
     """The module's weights and buffers on the CPU, each in memory of its own, as safetensors asks."""
     state = module.state_dict()
     return {
-        name: value.detach().to("cpu", memory_format=torch.contiguous_format).clone()
-        for name, value in state.items()
+        name: value.detach().to("cpu", memory_format=torch.contiguous_format).clone() for name, value in state.items()
     }
 
 
-def _find_folder(path: Path) -> Path:
+def find_folder(path: Path) -> Path:
+    """The folder that `path` names or lies in. Raises ModelError if it is an existing pickle."""
     if path.is_dir():
         return path
     if path.suffix.lower() in PICKLES and path.exists():

@@ -51,7 +51,8 @@ from synthset.progress import track
 TRAINING_FILE = "training.json"
 RESUME_FILE = "resume.safetensors"
 TRAINING_FORMAT = "synthset-training-1"
-CHECKPOINT_SECONDS = 10.0  # between two checkpoints, so that fast epochs do not wait for the disk
+CHECKPOINT_SECONDS = 10.0  # at least, between two checkpoints, so that fast epochs do not wait for the disk
+CHECKPOINT_SHARE = 0.05  # of the time at most goes into checkpoints
 PRECISIONS = ("auto", "float32", "bf16")
 
 
@@ -273,7 +274,7 @@ class _Session:
     def save(self) -> None:
         """Write the checkpoint, unless the last one is too recent for what writing it costs."""
         started = time.monotonic()
-        if started - self.saved_at < max(CHECKPOINT_SECONDS, 20 * self.save_seconds):
+        if started - self.saved_at < max(CHECKPOINT_SECONDS, self.save_seconds / CHECKPOINT_SHARE):
             return
         tensors = {f"model.{name}": value for name, value in plain_state(self.model).items()}
         tensors |= {f"best.{name}": value for name, value in self.best_state.items()}
@@ -386,7 +387,8 @@ def _score_held_back(
     rows = data.held_back_rows.to(data.pixels.device)
     logits = Classifier(model_config, model).predict(data.pixels[rows], max(config.batch_size, 256))
     labels = data.labels[rows].cpu()
-    return F.cross_entropy(logits, labels).item(), (logits.argmax(1) == labels).float().mean().item()
+    correct = int((logits.argmax(1) == labels).sum())
+    return F.cross_entropy(logits, labels).item(), correct / len(labels)
 
 
 def cosine(learning_rate: float, step: int, num_steps: int) -> float:
@@ -584,9 +586,7 @@ def _read_finished(folder: Path) -> TrainResult | None:
     return _to_result(folder, read_config(folder), note, was_finished=True)
 
 
-def _to_result(
-    folder: Path, model_config: ModelConfig, note: dict[str, Any], was_finished: bool
-) -> TrainResult:
+def _to_result(folder: Path, model_config: ModelConfig, note: dict[str, Any], was_finished: bool) -> TrainResult:
     return TrainResult(
         folder=folder,
         model_config=model_config,

@@ -164,9 +164,7 @@ def _check_pipeline(model_index: Path, name: str) -> None:
         class_name = index["_class_name"]
         libraries = {part[0] for part in index.values() if isinstance(part, list)}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-        raise ModelError(
-            f"The model_index.json of '{name}' cannot be read ({_first_line(error)})."
-        ) from error
+        raise ModelError(f"The model_index.json of '{name}' cannot be read ({_first_line(error)}).") from error
     if class_name not in SUPPORTED_PIPELINES:
         raise ModelError(
             f"'{name}' is a checkpoint of {class_name}. Supported: {', '.join(SUPPORTED_PIPELINES)} "

@@ -15,7 +15,6 @@ import math
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +39,7 @@ BLANK_LEVELS = 2  # an image whose every channel spans no more grey levels of 25
 class LatentDiffusionGenerator:
     """Draws with a text encoder, a UNet, a scheduler and a VAE, as Stable Diffusion 1.x and 2.x have them."""
 
-    def __init__(
-        self, pipeline: StableDiffusionPipeline, config: GenerationConfig, device: torch.device
-    ) -> None:
+    def __init__(self, pipeline: StableDiffusionPipeline, config: GenerationConfig, device: torch.device) -> None:
         """Take over the parts of `pipeline`, whose networks already have the dtype of `config`."""
         self._check_parts(pipeline, config)
         self.config = config
@@ -55,7 +52,7 @@ class LatentDiffusionGenerator:
         self.safety_checker = pipeline.safety_checker and pipeline.safety_checker.to(device)
         self.feature_extractor = pipeline.feature_extractor
         self.scheduler = _make_scheduler(pipeline.scheduler, config)
-        self._draws_noise = "generator" in inspect.signature(self.scheduler.step).parameters
+        self._step_arguments = inspect.signature(self.scheduler.step).parameters
         self._memories = _remember_text_projections(self.unet)
         if device.type == "cpu":
             _use_convolutions_for_attention(self.unet)
@@ -141,7 +138,9 @@ class LatentDiffusionGenerator:
         generators = [torch.Generator().manual_seed(request.seed) for request in requests]
         noise = [torch.randn(self._latent_shape, generator=generator) for generator in generators]
         latents = torch.cat(noise).to(self.device) * self.scheduler.init_noise_sigma
-        step_options = {"generator": generators} if self._draws_noise else {}
+        # as diffusers' pipeline does: schedulers that draw noise draw it from each image's own generator
+        options = {"generator": generators, "eta": 0.0}
+        options = {name: value for name, value in options.items() if name in self._step_arguments}
 
         n = len(requests)
         for t in self.scheduler.timesteps:
@@ -153,7 +152,7 @@ class LatentDiffusionGenerator:
                 unconditional = predicted[n:]
                 # in place: rows at scale 1 keep the conditional prediction
                 prediction[:guided].sub_(unconditional).mul_(scales).add_(unconditional)
-            latents = self.scheduler.step(prediction, t, latents, **step_options, return_dict=False)[0]
+            latents = self.scheduler.step(prediction, t, latents, **options, return_dict=False)[0]
         for memory in self._memories:
             memory.forget()
         return latents
@@ -188,8 +187,7 @@ class LatentDiffusionGenerator:
         for text, ids in zip(texts, self.tokenizer(texts, verbose=False).input_ids, strict=True):
             if len(ids) > max_tokens:
                 logger.warning(
-                    "The model reads %d tokens at most; what is beyond is ignored in '%s' and other long "
-                    "prompts.",
+                    "The model reads %d tokens at most; what is beyond is ignored in '%s' and other long prompts.",
                     max_tokens - 2,  # the text's start and end take one each
                     text,
                 )
@@ -229,9 +227,7 @@ class LatentDiffusionGenerator:
         factor = _vae_scale_factor(pipeline.vae)
         for side, size_px in (("height", config.height_px), ("width", config.width_px)):
             if size_px < factor or size_px % factor:
-                raise UsageError(
-                    f"Expected a {side} divisible by {factor} for '{config.model}', got {size_px}."
-                )
+                raise UsageError(f"Expected a {side} divisible by {factor} for '{config.model}', got {size_px}.")
         unet = pipeline.unet.config
         if unet.in_channels != pipeline.vae.config.latent_channels:
             raise ModelError(
@@ -251,6 +247,9 @@ def download_checkpoint(repository: str, revision: str | None) -> Path:
 
 
 def _load_pipeline(folder: Path, name: str, dtype: torch.dtype) -> StableDiffusionPipeline:
+    if not any((folder / "tokenizer" / file).is_file() for file in ("tokenizer.json", "vocab.json")):
+        # transformers would go on with a vocabulary of nothing
+        raise ModelError(f"The checkpoint '{name}' cannot be loaded (tokenizer/ holds no vocabulary).")
     try:
         with _quiet():
             return StableDiffusionPipeline.from_pretrained(
@@ -342,9 +341,10 @@ class _Remembering(nn.Module):
         self.forget()
 
     def forward(self, text: Tensor) -> Tensor:
-        if text is not self._text or self._projected is None:
-            self._text, self._projected = text, self.projection(text)
-        return self._projected
+        projected = self._projected
+        if projected is None or text is not self._text:
+            self._text, self._projected = text, (projected := self.projection(text))
+        return projected
 
     def forget(self) -> None:
         """Free the memory."""
@@ -357,8 +357,10 @@ def _remember_text_projections(unet: nn.Module) -> list[_Remembering]:
     memories = []
     for name, module in unet.named_modules():
         if name.endswith(".attn2"):  # diffusers' name for the attention to the text
-            module.to_k, module.to_v = _Remembering(module.to_k), _Remembering(module.to_v)
-            memories += [module.to_k, module.to_v]
+            for projection in ("to_k", "to_v"):
+                memory = _Remembering(module.get_submodule(projection))
+                setattr(module, projection, memory)
+                memories.append(memory)
     return memories
 
 

@@ -1,0 +1,40 @@
+"""Two sides of a comparison, timed in turns in one process, so that both meet the same machine."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+Work = Callable[[int], int]  # does its part of a round, says how many units of work that was
+
+
+def time_in_turns(sides: Mapping[str, Work], rounds: int) -> dict[str, list[float]]:
+    """Seconds a unit of each side in each round; who goes first alternates.
+
+    Call every side once before, so that no side's first round pays for warming up.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in sides}
+    for round_index in range(rounds):
+        names = list(sides)
+        for name in names if round_index % 2 == 0 else names[::-1]:
+            start = time.perf_counter()
+            units = sides[name](round_index)
+            seconds[name].append((time.perf_counter() - start) / units)
+    return seconds
+
+
+def median_ratio(numerator: list[float], denominator: list[float]) -> float:
+    """The median over the rounds of the ratio within a round."""
+    return statistics.median(a / b for a, b in zip(numerator, denominator, strict=True))
+
+
+def report(result: Mapping[str, object], output: Path | None) -> None:
+    """Print a result as one JSON line, and add it to `output` where there is one."""
+    line = json.dumps(result)
+    print(line, flush=True)
+    if output is not None:
+        with output.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")

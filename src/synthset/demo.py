@@ -1,0 +1,208 @@
+"""The main job on the embedded miniature, whole: draw, train, test on real handwriting, one table.
+
+For each seed one dataset is drawn, with the four tricks of Shipard et al. 2023 in it; their union
+(`all_combined`) and their equal parts at the budget of one (`all_combined_equal`) are views of it. On each a
+small network is trained from scratch and tested once on scikit-learn's 1,797 real handwritten digits. The
+reference at the end is the same network trained on real digits: one half of them, tested on the other.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from synthset.create import CreateConfig, CreateResult, create
+from synthset.errors import ConfigChangedError, UsageError
+from synthset.files import write_json
+from synthset.imageset import ImageSet
+from synthset.miniature import DIGITS
+from synthset.prompts import TRICKS
+
+if TYPE_CHECKING:
+    from synthset.classifiers.train import TrainConfig
+
+STEPS = 20
+RUN_SEED = 64
+STRATEGIES = (*TRICKS, "all_combined", "all_combined_equal")
+REFERENCE = "real digits (reference)"
+
+
+@dataclass(frozen=True)
+class DemoRow:
+    """One classifier: what it was trained on, and how it did on real images.
+
+    Attributes:
+        strategy: a strategy, a combination, or REFERENCE.
+        images: it was trained on, those held back included.
+        seed: of the repetition; None for a mean over seeds.
+        accuracy: on real images, in [0, 1].
+        low, high: 95 % interval: Wilson's over the test images for one seed, Student's over seeds for a mean.
+        seconds: to draw its images (their share of the drawing), to train, and to test.
+    """
+
+    strategy: str
+    images: int
+    seed: int | None
+    accuracy: float
+    low: float
+    high: float
+    seconds: float
+
+    @property
+    def is_last_synthetic(self) -> bool:
+        """Whether a line is drawn below this row."""
+        return self.strategy == STRATEGIES[-1]
+
+
+@dataclass(frozen=True)
+class DemoResult:
+    """All rows of a demo and the folder they lie in."""
+
+    folder: Path
+    rows: tuple[DemoRow, ...]
+    num_test: int
+
+    def summary(self) -> list[DemoRow]:
+        """One row a strategy: the row itself for one seed, else the mean over seeds with its interval."""
+        from synthset.classifiers.evaluate import seed_interval
+
+        means = []
+        for strategy in (*STRATEGIES, REFERENCE):
+            rows = [row for row in self.rows if row.strategy == strategy]
+            if len(rows) == 1:
+                means.append(rows[0])
+                continue
+            accuracies = [row.accuracy for row in rows]
+            low, high = seed_interval(accuracies)
+            mean = sum(accuracies) / len(rows)
+            seconds = sum(row.seconds for row in rows) / len(rows)
+            means.append(DemoRow(strategy, rows[0].images, None, mean, low, high, seconds))
+        return means
+
+    def footnote(self) -> str:
+        """What the numbers mean, in a line or two."""
+        seeds = len({row.seed for row in self.rows})
+        over = "over the test images" if seeds == 1 else f"over {seeds} seeds"
+        return (
+            f"Tested on {self.num_test:,} real handwritten digits that neither generator nor classifiers "
+            f"have seen; intervals are {over}.\n"
+            "The reference is trained on one half of them and tested on the other."
+        )
+
+    def paths(self) -> dict[str, Path]:
+        """Where to look."""
+        return {
+            "results": self.folder / "results.json",
+            "pictures": self.folder / "seed-0" / "dataset" / "preview.png",
+            "datasets": self.folder / "seed-0" / "dataset",
+            "models": self.folder / "seed-0" / "models",
+        }
+
+
+def demo(output_dir: str | Path = "demo", *, seeds: int = 1, images_per_class: int = 100) -> DemoResult:
+    """Run the demo into `output_dir`; run again, it goes on where it stopped.
+
+    Args:
+        output_dir: folder for datasets, models, pictures and results.json.
+        seeds: repetitions, each with its own images, initialisation and order.
+        images_per_class: images of each digit that a trick draws.
+    Raises:
+        UsageError: fewer than one seed, or a folder that holds something else.
+    """
+    if seeds < 1:
+        raise UsageError(f"Expected at least 1 seed, got {seeds}.")
+    folder = Path(output_dir)
+    _claim(folder, images_per_class)
+    from synthset.real import load_real
+
+    real = load_real("digits")
+    rows = [row for seed in range(seeds) for row in _run_seed(folder, seed, images_per_class, real)]
+    result = DemoResult(folder, tuple(rows), len(real))
+    write_json(
+        folder / "results.json",
+        {
+            "test_set": {"name": real.name, "images": len(real)},
+            "rows": [asdict(row) for row in result.rows],
+            "summary": [asdict(row) for row in result.summary()],
+        },
+    )
+    return result
+
+
+def _run_seed(folder: Path, seed: int, images_per_class: int, real: ImageSet) -> Iterator[DemoRow]:
+    home = folder / f"seed-{seed}"
+    config = CreateConfig(
+        strategies=("all_combined",), images_per_class=images_per_class, steps=STEPS, seed=RUN_SEED + seed
+    )
+    made = create(DIGITS, home / "dataset", config)
+    for strategy in STRATEGIES:
+        images = made.dataset.images(strategy)
+        row = _train_and_test(images, real, home / "models" / strategy, seed)
+        yield DemoRow(strategy, len(images), seed, *row[:3], row[3] + _drawing_seconds(made, len(images)))
+    yield _reference(home / "models" / "real-digits", seed, real)
+
+
+def _reference(folder: Path, seed: int, real: ImageSet) -> DemoRow:
+    from synthset.real import split
+
+    train_half, test_half = split(real, 0.5, seed)
+    return DemoRow(REFERENCE, len(train_half), seed, *_train_and_test(train_half, test_half, folder, seed))
+
+
+def _train_and_test(images: ImageSet, real: ImageSet, folder: Path, seed: int) -> tuple[float, float, float, float]:
+    """Accuracy, the ends of its interval, and the seconds that training and testing took."""
+    from synthset.classifiers.train import train_classifier
+    from synthset.stages import evaluate
+
+    trained = train_classifier(images, recipe(seed), folder)
+    start = time.monotonic()
+    result = evaluate(folder, real, folder / "evaluation")
+    seconds = trained.seconds + time.monotonic() - start
+    return result.accuracy, result.low, result.high, seconds
+
+
+def recipe(seed: int) -> TrainConfig:
+    """How the demo trains: chosen on drawn digits that the generator never saw, see EXPERIMENTS.md."""
+    from synthset.classifiers.train import TrainConfig
+
+    return TrainConfig(
+        architecture="small_cnn",
+        image_size_px=16,
+        small_images=True,
+        normalisation="per_image",
+        augmentation="digits",
+        epochs=20,
+        batch_size=64,
+        learning_rate=2e-3,
+        weight_decay=0.05,
+        seed=seed,
+    )
+
+
+def _drawing_seconds(made: CreateResult, num_images: int) -> float:
+    """The share of the drawing that went into `num_images` of the dataset."""
+    return made.dataset.manifest["seconds"] * num_images / max(1, made.accounting.ok)
+
+
+def _claim(folder: Path, images_per_class: int) -> None:
+    """Mark the folder as a demo's, or check that it is one of the same size."""
+    marker = folder / "demo.json"
+    here = {"synthset_demo": 1, "images_per_class": images_per_class}
+    if marker.exists():
+        try:
+            there = json.loads(marker.read_text(encoding="utf-8"))
+        except ValueError:
+            there = None
+        if there != here:
+            raise ConfigChangedError(
+                f"'{folder}' holds another demo ({there} there, {here} here); nothing was changed. "
+                "Choose another --output-dir."
+            )
+    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"'{folder}' holds something else; nothing was changed. Choose another --output-dir.")
+    else:
+        write_json(marker, here)

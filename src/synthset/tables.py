@@ -1,0 +1,134 @@
+"""What the commands print on stdout: short tables and paths, made from results and computing nothing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from synthset.create import CreateConfig, CreateResult, estimate_seconds, load, plan_images, sample_requests
+from synthset.errors import ModelError
+
+if TYPE_CHECKING:
+    from synthset.classifiers.evaluate import EvaluationResult
+    from synthset.classifiers.train import TrainResult
+    from synthset.demo import DemoResult
+
+SAMPLE_PROMPTS = 10
+MAX_ROWS = 30
+
+
+def print_plan(classes: Sequence[str], config: CreateConfig) -> None:
+    """What `create` would do: counts, ten sample prompts, an estimate of time."""
+    plan = plan_images(classes, config)
+    counts = Counter(plan.table.column("strategy").to_pylist())
+    guidance = {run.name: str(run.guidance) for run in config.runs()}
+    table = _table("strategy", "guidance", ">images", ">each class")
+    for name, count in counts.items():
+        table.add_row(name, guidance[name], f"{count:,}", f"{count // len(plan.class_names):,}")
+    table.add_row("total", "", f"{len(plan):,}", f"{len(plan) // len(plan.class_names):,}")
+    _print(table)
+    print(f"\nSample prompts (of {len(plan):,}):")
+    for request in sample_requests(plan, SAMPLE_PROMPTS):
+        print(f"  {request.prompt}   (guidance {request.guidance_scale:.2f}, seed {request.seed})")
+    try:
+        seconds = estimate_seconds(plan, load(config), config)
+    except ModelError as error:
+        print(f"\nNo estimate of time, for the model is not at hand: {error}")
+    else:
+        print(f"\nAbout {duration(seconds)} on this machine. Nothing was written.")
+
+
+def print_create(result: CreateResult) -> None:
+    """The accounting of a dataset and where it lies."""
+    folder = result.dataset.folder
+    if result.drawn:
+        rate = result.drawn / result.seconds
+        print(f"{result.accounting}; {duration(result.seconds)}, {rate:.1f} images/s")
+    else:
+        print(f"{result.accounting}; all of it was there already")
+    print(f"dataset  {folder}\npreview  {folder / 'preview.png'}")
+
+
+def print_train(result: TrainResult, folder: Path) -> None:
+    """How training went, on held-back synthetic images."""
+    chosen = result.chosen
+    print(
+        f"{result.num_training:,} training and {result.num_held_back:,} held-back synthetic images; "
+        f"{duration(result.seconds)}\n"
+        f"chosen: epoch {chosen.epoch}, {chosen.held_back_accuracy:.1%} on the held-back synthetic images\n"
+        f"model  {folder}"
+    )
+
+
+def print_evaluation(result: EvaluationResult, folder: Path) -> None:
+    """Accuracy on real images, whole and by class."""
+    print(
+        f"{result.accuracy:.1%} on {result.n:,} real images of {result.real} "
+        f"(95 % interval {result.low:.1%} to {result.high:.1%})"
+    )
+    table = _table("class", ">accuracy", "mostly taken for")
+    for index, (name, accuracy) in enumerate(zip(result.class_names, result.per_class_accuracy, strict=True)):
+        if index == MAX_ROWS:
+            table.add_row(f"… {len(result.class_names) - MAX_ROWS} more", "", "")
+            break
+        table.add_row(name, "–" if accuracy is None else f"{accuracy:.1%}", _confused_with(result, index))
+    _print(table)
+    print(f"details  {folder}")
+
+
+def print_demo(result: DemoResult) -> None:
+    """One row a strategy, the real-data reference below, and where everything lies."""
+    table = _table("strategy", ">images", ">accuracy on real images", ">95 % interval", ">seconds")
+    for row in result.summary():
+        table.add_row(
+            row.strategy,
+            f"{row.images:,}",
+            f"{row.accuracy:.1%}",
+            f"{row.low:.1%} to {row.high:.1%}",
+            f"{row.seconds:.0f}",
+            end_section=row.is_last_synthetic,
+        )
+    _print(table)
+    print(result.footnote())
+    for label, path in result.paths().items():
+        print(f"{label:9}{path}")
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them.
+
+    >>> duration(42), duration(200), duration(9000)
+    ('42 s', '3 min 20 s', '2 h 30 min')
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600:,} h {whole % 3600 // 60} min"
+
+
+def _confused_with(result: EvaluationResult, index: int) -> str:
+    row = list(result.confusion[index])
+    row[index] = 0
+    worst = max(range(len(row)), key=row.__getitem__)
+    return f"{result.class_names[worst]} ({row[worst]})" if row[worst] else ""
+
+
+def _table(*columns: str) -> Table:
+    """A plain table; a column whose name begins with > is set to the right."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        justify = "right" if column.startswith(">") else "left"
+        table.add_column(column.lstrip(">"), justify=justify, no_wrap=True)
+    return table
+
+
+def _print(table: Table) -> None:
+    # as wide as it needs to be: a result that is piped to a file must not be cut at 80 columns
+    Console(width=200, highlight=False, markup=False).print(table)

@@ -1,0 +1,190 @@
+"""Evaluation: exact counts, intervals against known values, classes matched by name, files and picture."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from synthset.classifiers.evaluate import (
+    RAMP,
+    count,
+    draw_confusion_matrix,
+    evaluate,
+    file_name,
+    match_classes,
+    seed_interval,
+    wilson_interval,
+    write_evaluation,
+)
+from synthset.classifiers.models import Classifier, ModelConfig
+from synthset.errors import DataError, UsageError
+from synthset.images import encode
+from synthset.imageset import ImageSet
+
+
+class Brightness(nn.Module):
+    """Predicts class 0, 1 or 2 for dark, grey and bright images: an evaluation with known answers."""
+
+    def __init__(self):
+        super().__init__()
+        self.levels = nn.Parameter(torch.tensor([0.0, 0.5, 1.0]))
+
+    def forward(self, images):
+        return -((images.mean((1, 2, 3))[:, None] - self.levels) ** 2)
+
+
+def classifier(names=("dark", "mid_grey", "bright")):
+    config = ModelConfig("small_cnn", names, 8, mean=(0.0,) * 3, std=(1.0,) * 3)
+    return Classifier(config, Brightness())
+
+
+def images_of(levels, labels, names):
+    files = [encode(np.full((8, 8, 3), level, np.uint8)) for level in levels]
+    return ImageSet("greys", names, np.array(labels, np.int64), files.__getitem__)
+
+
+def test_counts_are_exact():
+    real = images_of([0, 10, 120, 250, 255, 0], [0, 0, 1, 2, 1, 1], ("dark", "mid_grey", "bright"))
+    result = evaluate(classifier(), real, batch_size=4)
+    assert result.confusion == ((2, 0, 0), (1, 1, 1), (0, 0, 1))
+    assert (result.n, result.correct, result.accuracy) == (6, 4, 4 / 6)
+    assert result.per_class_accuracy == (1.0, 1 / 3, 1.0)
+    assert result.mean_class_accuracy == pytest.approx((1 + 1 / 3 + 1) / 3)
+    assert (result.low, result.high) == wilson_interval(4, 6)
+    assert json.loads(json.dumps(result.to_json()))["confusion"][1] == [1, 1, 1]
+
+
+def test_classes_are_matched_by_name_in_any_order():
+    real = images_of([0, 120, 255, 255], [2, 0, 1, 1], ("Mid Grey", "BRIGHT", "dark"))
+    result = evaluate(classifier(), real)
+    assert result.accuracy == 1
+    assert result.class_names == ("dark", "mid_grey", "bright")
+    assert result.confusion == ((1, 0, 0), (0, 1, 0), (0, 0, 2))
+
+
+def test_a_class_without_real_images_has_no_accuracy():
+    real = images_of([0, 255], [0, 2], ("dark", "mid_grey", "bright"))
+    result = evaluate(classifier(), real)
+    assert result.per_class_accuracy == (1.0, None, 1.0)
+    assert result.mean_class_accuracy == 1
+
+
+def test_other_classes_are_named():
+    real = images_of([0], [0], ("dark", "pink", "bright"))
+    with pytest.raises(UsageError, match="missing: mid_grey; extra: pink"):
+        evaluate(classifier(), real)
+    with pytest.raises(UsageError, match="missing: mid_grey; extra: none"):
+        evaluate(classifier(), images_of([0], [0], ("dark", "bright")))
+
+
+def test_names_that_differ_in_case_alone_match_exactly_or_not_at_all():
+    real = images_of([0], [0], ("US", "us"))
+    assert match_classes(("us", "US"), real).tolist() == [1, 0]
+    with pytest.raises(UsageError, match="2 classes"):
+        match_classes(("us", "Us"), real)
+
+
+def test_no_images():
+    with pytest.raises(DataError, match="found none"):
+        evaluate(classifier(), images_of([], [], ("dark", "mid_grey", "bright")))
+
+
+@pytest.mark.parametrize(
+    ("correct", "n", "low", "high"),
+    [  # as statsmodels.stats.proportion.proportion_confint(method="wilson") gives them, z = 1.96
+        (0, 10, 0.0, 0.2775),
+        (10, 10, 0.7225, 1.0),
+        (5, 10, 0.2366, 0.7634),
+        (81, 263, 0.2553, 0.3662),  # Newcombe 1998, table I
+        (15, 148, 0.0624, 0.1605),
+        (1, 29, 0.0061, 0.1718),
+    ],
+)
+def test_wilson_interval_against_published_values(correct, n, low, high):
+    assert wilson_interval(correct, n) == pytest.approx((low, high), abs=6e-5)
+
+
+def test_wilson_interval_against_scipy():
+    from scipy.stats import binomtest
+
+    expected = binomtest(1650, 1797).proportion_ci(0.95, "wilson")
+    assert wilson_interval(1650, 1797) == pytest.approx((expected.low, expected.high), abs=1e-5)
+
+
+@pytest.mark.parametrize(("correct", "n"), [(1, 0), (-1, 5), (6, 5)])
+def test_wilson_interval_refuses_nonsense(correct, n):
+    with pytest.raises(ValueError, match="Expected"):
+        wilson_interval(correct, n)
+
+
+def test_seed_interval_is_students():
+    from scipy.stats import t
+
+    values = [0.81, 0.84, 0.80, 0.86]
+    expected = t.interval(0.95, 3, np.mean(values), np.std(values, ddof=1) / 2)
+    assert seed_interval(values) == pytest.approx(tuple(map(float, expected)))
+    assert seed_interval([0.5, 0.5]) == (0.5, 0.5)
+    with pytest.raises(ValueError, match="two seeds"):
+        seed_interval([0.5])
+
+
+@pytest.mark.parametrize(
+    ("real", "expected"),
+    [
+        *(("digits", "digits"), ("data/real_cifar10", "data-real_cifar10"), ("../x", "x")),
+        *(("config", "real-config"), ("Model", "real-Model"), ("..", "real"), ("a" * 300, "a" * 80)),
+    ],
+)
+def test_file_names_stay_in_the_folder_and_off_the_model(real, expected):
+    assert file_name(real) == expected
+
+
+def random_result(k, n=500, names=None):
+    random = np.random.default_rng(k)
+    true, predicted = random.integers(0, k, n), random.integers(0, k, n)
+    return count(true, predicted, names or [f"class {i}" for i in range(k)], "a set")
+
+
+@pytest.mark.parametrize("k", [2, 10, 30, 31, 130])
+def test_draws_any_number_of_classes_at_a_readable_size(tmp_path, k):
+    draw_confusion_matrix(random_result(k), tmp_path / "m.png")
+    with Image.open(tmp_path / "m.png") as picture:
+        assert picture.format == "PNG"
+        assert 300 < picture.width < 3500
+        assert 300 < picture.height < 3500
+
+
+def test_the_picture_shows_the_numbers(tmp_path):
+    perfect = count(np.arange(2).repeat(5), np.arange(2).repeat(5), ("a", "b"), "x")
+    swapped = count(np.arange(2).repeat(5), 1 - np.arange(2).repeat(5), ("a", "b"), "x")
+    pictures = []
+    for name, result in (("p", perfect), ("s", swapped)):
+        draw_confusion_matrix(result, tmp_path / name)
+        with Image.open(tmp_path / name) as picture:
+            pictures.append(np.asarray(picture.convert("RGB")).astype(int))
+    dark = [np.argwhere(np.abs(p - RAMP[-1]).sum(2) == 0) for p in pictures]
+    # full cells fall along the diagonal in one picture and along the other one in the other
+    slopes = [np.corrcoef(points[:, 0], points[:, 1])[0, 1] for points in dark]
+    assert slopes[0] > 0.5
+    assert slopes[1] < -0.5
+
+
+def test_hostile_class_names_are_drawn(tmp_path):
+    names = ("a\nb", "", "数字", "\udc80x", "w" * 300, "<b>")
+    draw_confusion_matrix(random_result(6, names=names), tmp_path / "m.png")
+    assert (tmp_path / "m.png").stat().st_size > 1000
+
+
+def test_writes_the_result_and_its_picture(tmp_path):
+    result = dataclasses.replace(random_result(3), real="data/some set")
+    table, picture = write_evaluation(result, tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "data-some-set-confusion.png",
+        "data-some-set.json",
+    ]
+    assert json.loads(table.read_text()) == json.loads(json.dumps(result.to_json()))
+    assert picture.read_bytes().startswith(b"\x89PNG")

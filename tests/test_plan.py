@@ -1,0 +1,67 @@
+from collections import Counter
+
+import pyarrow as pa
+
+from synthset.plan import SCHEMA, make_plan
+from synthset.prompts import resolve_strategies
+
+
+def plan(classes=("cat", "dog"), names=("base", "random_guidance"), count=3, seed=64, **options):
+    return make_plan(classes, resolve_strategies(names, count), seed, **options)
+
+
+def test_a_plan_is_deterministic_and_its_hash_says_so():
+    assert plan().table.equals(plan().table)
+    assert plan().hash == plan().hash
+    others = [plan(seed=65), plan(count=4), plan(classes=("dog", "cat")), plan(names=("base",)), plan(negative_prompt="x")]
+    assert len({plan().hash, *(other.hash for other in others)}) == 6
+
+
+def test_a_plan_is_balanced_by_class_at_every_strategy_and_prefix():
+    table = plan(count=5).table
+    names, strategies = table.column("class_name").to_pylist(), table.column("strategy").to_pylist()
+    assert set(Counter(zip(names, strategies, strict=True)).values()) == {5}
+    for stop in range(0, len(names), 2):
+        assert len(set(Counter(names[:stop]).values())) <= 1
+
+
+def test_the_seed_of_an_image_does_not_depend_on_the_rest_of_the_plan():
+    small = {(r.class_name, r.strategy, r.index): r for r in plan(count=2).requests()}
+    large = {
+        (r.class_name, r.strategy, r.index): r
+        for r in plan(classes=("owl", "dog", "cat"), names=("class_prompt", "random_guidance", "base"), count=9).requests()
+    }
+    for key, request in small.items():
+        assert large[key].seed == request.seed
+        assert large[key].guidance_scale == request.guidance_scale
+        assert large[key].prompt == request.prompt
+
+
+def test_all_seeds_differ_and_fit_the_column():
+    seeds = plan(count=500).table.column("seed").to_pylist()
+    assert len(set(seeds)) == len(seeds) == 2000
+    assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+def test_a_retry_changes_the_seed_and_nothing_else():
+    request = next(plan().requests())
+    assert request.retried(0) == request
+    first, second = request.retried(1), request.retried(2)
+    assert len({request.seed, first.seed, second.seed}) == 3
+    assert request.retried(1) == first
+    assert {**vars(first), "seed": request.seed} == vars(request)
+
+
+def test_requests_can_be_sliced():
+    whole = list(plan().requests())
+    assert list(plan().requests(3, 7)) == whole[3:7]
+    assert [request.id for request in whole] == list(range(12))
+    assert plan().table.schema.equals(pa.schema(SCHEMA))
+
+
+def test_pinned_values_keep_old_datasets_resumable():
+    request = next(make_plan(("cat",), resolve_strategies(["random_guidance"], 1)).requests())
+    assert (request.seed, round(request.guidance_scale, 6)) == (PINNED_SEED, PINNED_SCALE)
+
+
+PINNED_SEED, PINNED_SCALE = 7136296637646199353, 1.334991
