@@ -84,6 +84,4 @@ Made with Synthset {dataset.manifest["libraries"]["synthset"]}.
 
 def _plain(text: str) -> str:
     """Text that Markdown and HTML leave alone."""
-    for character in "\\`*_{}[]<>|#!&":
-        text = text.replace(character, f"&#{ord(character)};")
-    return text
+    return text.translate({ord(character): f"&#{ord(character)};" for character in "\\`*_{}[]<>|#!&"})

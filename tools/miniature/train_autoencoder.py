@@ -12,6 +12,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL
+from diffusers.models.autoencoders.vae import DecoderOutput, DiagonalGaussianDistribution
+from diffusers.models.modeling_outputs import AutoencoderKLOutput
 from torch import Tensor
 
 from tools.miniature.settings import AUTOENCODER_CONFIG
@@ -43,8 +45,8 @@ def main() -> None:
         rows = np.random.default_rng((args.seed, run.step)).integers(0, len(world), args.batch_size)
         images = read_images(world, rows, args.device)
         with autocast(args):
-            posterior = model.encode(images).latent_dist
-            decoded = model.decode(posterior.sample()).sample
+            posterior = encode(model, images)
+            decoded = decode(model, posterior.sample())
         learn(reconstruction_loss(decoded.float(), images) + KL_WEIGHT * posterior.kl().mean())
 
     model.cpu().load_state_dict(load_average(folder))
@@ -53,6 +55,20 @@ def main() -> None:
     model.register_to_config(scaling_factor=round(1 / spread, 4))
     model.save_pretrained(folder)
     finish(folder, seconds=round(run.seconds), steps=run.step, l1=round(error, 4), latent_std=round(spread, 4))
+
+
+def encode(model: AutoencoderKL, images: Tensor) -> DiagonalGaussianDistribution:
+    """The posterior of (b, 3, 32, 32) images in -1..1."""
+    output = model.encode(images)
+    assert isinstance(output, AutoencoderKLOutput)
+    return output.latent_dist
+
+
+def decode(model: AutoencoderKL, latents: Tensor) -> Tensor:
+    """The images of (b, 4, 8, 8) unscaled latents."""
+    output = model.decode(latents)
+    assert isinstance(output, DecoderOutput)
+    return output.sample
 
 
 def reconstruction_loss(decoded: Tensor, images: Tensor) -> Tensor:
@@ -69,8 +85,8 @@ def measure(model: AutoencoderKL, world: World, num_images: int = 2000) -> tuple
     errors, latents = [], []
     for rows in np.array_split(np.arange(min(num_images, len(world))), max(1, min(num_images, len(world)) // 100)):
         images = read_images(world, rows)
-        latents.append(model.encode(images).latent_dist.mean)
-        errors.append(F.l1_loss(model.decode(latents[-1]).sample.clamp(-1, 1), images))
+        latents.append(encode(model, images).mean)
+        errors.append(F.l1_loss(decode(model, latents[-1]).clamp(-1, 1), images))
     return float(torch.stack(errors).mean()), float(torch.cat(latents).std())
 
 

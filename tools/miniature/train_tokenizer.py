@@ -88,7 +88,7 @@ def check_tokenizer(folder: Path, captions: list[str]) -> dict[str, int]:
     tokenizer = load_tokenizer(folder)
     for text in [UNUSUAL_TEXT, *captions[:100]]:
         ids = tokenizer(text).input_ids
-        decoded = tokenizer.decode(ids, skip_special_tokens=True)
+        decoded = str(tokenizer.decode(ids, skip_special_tokens=True))
         if "".join(decoded.split()) != "".join(text.lower().split()):
             raise SystemExit(f"Expected {text.lower()!r} back from the tokenizer, got {decoded!r}.")
     if tokenizer.eos_token_id != len(tokenizer) - 1:

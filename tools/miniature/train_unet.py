@@ -27,7 +27,7 @@ from tools.miniature.settings import (
     TEXT_WIDTH,
     UNET_CONFIG,
 )
-from tools.miniature.train_autoencoder import load_autoencoder
+from tools.miniature.train_autoencoder import encode, load_autoencoder
 from tools.miniature.train_clip import convert_text_tower, load_clip, number_captions, tokenize
 from tools.miniature.train_tokenizer import load_tokenizer
 from tools.miniature.training import (
@@ -98,11 +98,11 @@ def noise_loss(
     # One level from each of b equal intervals: the same distribution as independent draws, a steadier loss.
     levels = draws.permutation((np.arange(len(rows)) + draws.random(len(rows))) / len(rows))
     timesteps = torch.from_numpy((levels * scheduler.config["num_train_timesteps"]).astype(np.int64)).to(args.device)
-    noisy = scheduler.add_noise(latents, noise, timesteps)
+    signal = scheduler.alphas_cumprod.to(args.device)[timesteps]  # share of the signal's variance, (b,)
+    noisy = signal.sqrt()[:, None, None, None] * latents + (1 - signal).sqrt()[:, None, None, None] * noise
     with autocast(args):
         predicted = model(noisy, timesteps, states).sample
     errors = (predicted.float() - noise).square().mean(dim=(1, 2, 3))
-    signal = scheduler.alphas_cumprod.to(args.device)[timesteps]
     snr = signal / (1 - signal)
     weights = snr.clamp(max=args.min_snr_gamma) / snr if args.min_snr_gamma > 0 else torch.ones_like(snr)
     return (weights * errors).mean()
@@ -114,9 +114,10 @@ def validation_loss(
 ) -> float:
     """The same loss on at most 2,048 rows, always the same ones with the same noise."""
     draws = np.random.default_rng(1)
-    losses = []
-    for rows in torch.arange(min(2048, len(encoded.latents))).split(256):
-        losses.append(noise_loss(model, scheduler, encoded, rows, encoded.caption_of_row[rows], draws, args))
+    losses = [
+        noise_loss(model, scheduler, encoded, rows, encoded.caption_of_row[rows], draws, args)
+        for rows in torch.arange(min(2048, len(encoded.latents))).split(256)
+    ]
     return float(torch.stack(losses).mean())
 
 
@@ -142,7 +143,7 @@ def encode_world(world: World, source: Path, folder: Path, args: argparse.Namesp
         with torch.no_grad():
             rows = np.array_split(np.arange(len(world)), max(1, len(world) // 256))
             images = (read_images(world, part, args.device) for part in rows)
-            latents = (autoencoder.encode(part).latent_dist.mean * scale for part in images)
+            latents = (encode(autoencoder, part).mean * scale for part in images)
             shape = (LATENT_CHANNELS, LATENT_SIZE_PX, LATENT_SIZE_PX)
             write_rows(folder / "latents.npy", (len(world), *shape), latents)
             states = (encoder(part.to(args.device)).last_hidden_state for part in tokens.split(256))

@@ -1,0 +1,45 @@
+# make demo   the main job on the embedded miniature
+# make test   lint, types, tests
+# Both set up .venv on a fresh machine; nothing else is needed but Python ≥ 3.11.
+
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.ready
+
+.PHONY: setup demo test check format bench miniature build clean
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Expected Python 3.11 or newer, got $$($(PYTHON) --version). Run: make PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable . --group dev
+	@touch $@
+
+demo: $(STAMP)
+	$(BIN)/synthset demo
+
+test: check
+	$(BIN)/python -m pytest
+
+check: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(STAMP)
+	$(BIN)/python benchmarks/generation.py
+
+miniature: $(STAMP)
+	$(BIN)/python -m tools.miniature
+
+build: $(STAMP)
+	$(BIN)/python -m build
+
+clean:
+	rm -rf .venv build dist demo

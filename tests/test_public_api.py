@@ -1,0 +1,87 @@
+"""Pins what the package exports, and that importing it stays cheap."""
+
+import subprocess
+import sys
+
+import pytest
+
+import synthset
+
+PUBLIC = [
+    "Classifier",
+    "CreateConfig",
+    "CreateResult",
+    "Dataset",
+    "DemoResult",
+    "EvaluationResult",
+    "ImageSet",
+    "PromptStyle",
+    "SynthsetError",
+    "TrainConfig",
+    "TrainResult",
+    "__version__",
+    "create",
+    "demo",
+    "evaluate",
+    "export",
+    "export_imagefolder",
+    "load_classifier",
+    "load_generator",
+    "load_real",
+    "open_dataset",
+    "train",
+]
+STAGES = ("create", "train", "evaluate", "export", "demo")
+
+
+def test_exported_names_are_pinned():
+    assert sorted(synthset.__all__) == PUBLIC
+    for name in PUBLIC:
+        assert getattr(synthset, name) is not None
+
+
+def test_unknown_names_raise():
+    with pytest.raises(AttributeError, match="nothing_like_it"):
+        _ = synthset.nothing_like_it
+
+
+@pytest.mark.parametrize("first", ["CreateConfig", "DemoResult", "export_imagefolder"])
+def test_stages_stay_functions_whatever_is_imported_first(first):
+    code = f"import synthset; synthset.{first}; import synthset.demo; " + "; ".join(
+        f"assert type(synthset.{stage}).__name__ == 'function', '{stage}'" for stage in STAGES
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import synthset",
+        "import synthset.cli; synthset.cli.main(['--help'])",
+        "import synthset.cli; synthset.cli.main(['create', '--help'])",
+        "import synthset.cli; synthset.cli.main(['create', '--classes', 'cat'])",
+    ],
+)
+def test_heavy_libraries_are_loaded_only_when_needed(code):
+    heavy = ("torch", "diffusers", "transformers", "timm", "datasets", "sklearn", "scipy")
+    check = f"{code}; import sys; loaded = [m for m in {heavy!r} if m in sys.modules]; assert not loaded, loaded"
+    subprocess.run([sys.executable, "-c", check], check=True, capture_output=True)
+
+
+def test_every_error_has_its_exit_code():
+    from synthset import errors
+
+    codes = {
+        name: value.exit_code
+        for name, value in vars(errors).items()
+        if isinstance(value, type) and issubclass(value, Exception)
+    }
+    assert codes == {
+        "SynthsetError": 1,
+        "UsageError": 2,
+        "UnknownNameError": 2,
+        "ConfigChangedError": 2,
+        "DataError": 1,
+        "ModelError": 1,
+        "FailureThresholdError": 3,
+    }
