@@ -8,15 +8,18 @@ Run: python -m tools.miniature.assemble [--output FOLDER]
 
 import argparse
 import json
-import os
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers.pipelines.stable_diffusion import StableDiffusionPipelineOutput
+from safetensors.torch import load_file
 
-from tools.miniature.settings import BUILD_FOLDER, PACKAGE_FOLDER, SCHEDULER_CONFIG, UNET_CONFIG
+from tools.miniature.settings import BUILD_FOLDER, IMAGE_SIZE_PX, PACKAGE_FOLDER, SCHEDULER_CONFIG, UNET_CONFIG
 from tools.miniature.train_autoencoder import load_autoencoder
 from tools.miniature.train_clip import convert_text_tower, load_clip, save_clip
 from tools.miniature.train_tokenizer import copy_tokenizer, load_tokenizer
@@ -52,20 +55,22 @@ def write_parts(build: Path, output: Path) -> None:
     clip = load_clip(build)
     unet = UNet2DConditionModel(**UNET_CONFIG)
     unet.load_state_dict(load_average(build / "unet"))
-    pipeline = StableDiffusionPipeline(
-        vae=load_autoencoder(build),
-        text_encoder=convert_text_tower(clip),
-        tokenizer=load_tokenizer(build / "tokenizer"),
-        unet=unet,
-        scheduler=DDIMScheduler(**SCHEDULER_CONFIG),
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
+    components: dict[str, Any] = {
+        "vae": load_autoencoder(build),
+        "text_encoder": convert_text_tower(clip),
+        "tokenizer": load_tokenizer(build / "tokenizer"),
+        "unet": unet,
+        "scheduler": DDIMScheduler(**SCHEDULER_CONFIG),
+        "safety_checker": None,
+        "feature_extractor": None,
+    }
+    pipeline = StableDiffusionPipeline(**components, requires_safety_checker=False)
     pipeline.to(dtype=torch.float16).save_pretrained(output)
     forget_origin(output)
+    for path in output.rglob("*.safetensors"):
+        path.chmod(0o644)  # safetensors keeps them from other users
     save_clip(output / "clip", clip.state_dict(), build / "tokenizer", torch.float16)
-    shutil.rmtree(output / "tokenizer")
+    shutil.rmtree(output / "tokenizer")  # transformers 5 writes one file; checkpoints have the four
     copy_tokenizer(build / "tokenizer", output / "tokenizer")
 
 
@@ -91,16 +96,18 @@ def check(folder: Path) -> None:
     pipeline = StableDiffusionPipeline.from_pretrained(folder)
     pipeline.set_progress_bar_config(disable=True)
     generator = torch.Generator().manual_seed(0)
-    image = pipeline("an image of a five", num_inference_steps=4, generator=generator, output_type="pt").images[0]
-    if image.shape != (3, 32, 32) or not bool(torch.isfinite(image).all()):
-        raise SystemExit(f"Expected a finite image of shape (3, 32, 32), got shape {tuple(image.shape)}.")
+    output = pipeline("an image of a five", num_inference_steps=4, generator=generator, output_type="np")
+    assert isinstance(output, StableDiffusionPipelineOutput)
+    images = np.asarray(output.images)
+    if images.shape != (1, IMAGE_SIZE_PX, IMAGE_SIZE_PX, 3) or not np.isfinite(images).all():
+        raise SystemExit(f"Expected a finite image of shape (1, 32, 32, 3), got shape {images.shape}.")
 
 
 def replace(fresh: Path, old: Path) -> None:
     """Move a file or folder to where an older one may be."""
     if old.is_dir():
         shutil.rmtree(old)
-    os.replace(fresh, old)
+    fresh.replace(old)
 
 
 def print_sizes(output: Path) -> None:
@@ -109,26 +116,19 @@ def print_sizes(output: Path) -> None:
     assert isinstance(pipeline.vae, AutoencoderKL)
     clip = load_clip_parameters(output / "clip")
     counts = {"text_encoder": count(pipeline.text_encoder), "unet": count(pipeline.unet), "vae": count(pipeline.vae)}
+    total = 0
     for entry in ENTRIES:
         files = [output / entry] if (output / entry).is_file() else [*(output / entry).rglob("*")]
         size = sum(path.stat().st_size for path in files if path.is_file())
         parameters = counts.get(entry, clip if entry == "clip" else 0)
         print(f"{entry:18} {size / 1e6:7.2f} MB" + (f" {parameters / 1e6:6.2f} M parameters" if parameters else ""))
-    total = sum(
-        path.stat().st_size
-        for entry in ENTRIES
-        for path in [output / entry, *(output / entry).rglob("*")]
-        if path.is_file()
-    )
+        total += size
     print(f"{'total':18} {total / 1e6:7.2f} MB in '{output}'")
 
 
 def load_clip_parameters(folder: Path) -> int:
     """Number of parameters of the CLIP in an open_clip folder."""
-    from safetensors import safe_open
-
-    with safe_open(folder / "open_clip_model.safetensors", "pt") as file:
-        return sum(file.get_tensor(name).numel() for name in file.keys())
+    return sum(tensor.numel() for tensor in load_file(folder / "open_clip_model.safetensors").values())
 
 
 def count(model: torch.nn.Module) -> int:

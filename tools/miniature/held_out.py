@@ -48,7 +48,7 @@ def write_all(output: Path, each: int, seed: int) -> int:
     rng = np.random.default_rng(seed)
     paths = held_out_fonts()
     for digit, name in enumerate(DIGIT_NAMES):
-        folder = output / f"{digit}_{name}"
+        folder = output / name
         folder.mkdir(parents=True, exist_ok=True)
         for number, path in enumerate(paths):
             for i in range(each):

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers import StableDiffusionPipeline
+from diffusers.pipelines.stable_diffusion import StableDiffusionPipelineOutput
 from PIL import Image
 
 from tools.miniature.settings import DIGITS, IMAGE_SIZE_PX, PACKAGE_FOLDER
@@ -58,6 +59,7 @@ def draw_row(pipeline: StableDiffusionPipeline, prompt: str, scale: float, num_s
     output = pipeline(
         texts, guidance_scale=scale, num_inference_steps=num_steps, generator=generators, output_type="np"
     )
+    assert isinstance(output, StableDiffusionPipelineOutput)
     images = (np.asarray(output.images) * 255).round().astype(np.uint8)  # nhwc 0..1 -> 0..255
     return np.concatenate(list(images), axis=1).reshape(IMAGE_SIZE_PX, -1, 3)
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL
-from diffusers.models.autoencoders.vae import DecoderOutput, DiagonalGaussianDistribution
+from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from diffusers.models.modeling_outputs import AutoencoderKLOutput
 from torch import Tensor
 
@@ -66,9 +66,9 @@ def encode(model: AutoencoderKL, images: Tensor) -> DiagonalGaussianDistribution
 
 def decode(model: AutoencoderKL, latents: Tensor) -> Tensor:
     """The images of (b, 4, 8, 8) unscaled latents."""
-    output = model.decode(latents)
-    assert isinstance(output, DecoderOutput)
-    return output.sample
+    if model.post_quant_conv is not None:
+        latents = model.post_quant_conv(latents)
+    return model.decoder(latents)
 
 
 def reconstruction_loss(decoded: Tensor, images: Tensor) -> Tensor:

@@ -9,12 +9,14 @@ Run: python -m tools.miniature.train_clip [--steps N | --minutes M] [--threads T
 
 import math
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import open_clip
 import torch
 import torch.nn.functional as F
 from open_clip import CLIPTextCfg, CLIPVisionCfg
+from open_clip.transformer import TextTransformer
 from safetensors.torch import save_file
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
@@ -121,9 +123,12 @@ def encode_short(model: open_clip.CLIP, tokens: Tensor) -> Tensor:
     """
     ends = tokens.argmax(dim=1)
     length = int(ends.max()) + 1
-    states = model.token_embedding(tokens[:, :length]) + model.positional_embedding[:length]
-    states = model.ln_final(model.transformer(states, attn_mask=model.attn_mask[:length, :length]))
-    return F.normalize(states[torch.arange(len(tokens)), ends] @ model.text_projection, dim=-1)
+    tower = cast("TextTransformer", model)  # open_clip.CLIP takes its text tower's parts as its own
+    assert isinstance(tower.attn_mask, Tensor)
+    assert isinstance(tower.text_projection, Tensor)
+    states = tower.token_embedding(tokens[:, :length]) + tower.positional_embedding[:length]
+    states = tower.ln_final(tower.transformer(states, attn_mask=tower.attn_mask[:length, :length]))
+    return F.normalize(states[torch.arange(len(tokens)), ends] @ tower.text_projection, dim=-1)
 
 
 @torch.no_grad()

@@ -405,7 +405,11 @@ def plain_state(module: nn.Module) -> dict[str, Tensor]:
 
 
 def find_folder(path: Path) -> Path:
-    """The folder that `path` names or lies in. Raises ModelError if it is an existing pickle."""
+    """The model folder that `path` names, or that it would lie in: scripts ask for `saved_models/trained_model.pt`.
+
+    Raises:
+        ModelError: an existing pickle.
+    """
     if path.is_dir():
         return path
     if path.suffix.lower() in PICKLES and path.exists():
@@ -413,4 +417,4 @@ def find_folder(path: Path) -> Path:
             f"'{path}' is a pickle, which can run any code when it is opened, so it is not loaded. "
             "Train the model with 'synthset train', which writes safetensors."
         )
-    return path.parent
+    return path.parent if (path.parent / CONFIG_FILE).is_file() else path
