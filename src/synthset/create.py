@@ -138,7 +138,7 @@ def create(
     output_dir: str | Path,
     config: CreateConfig | None = None,
     *,
-    generator: Generator | None = None,
+    generator: str | Generator | None = None,
     executor: Executor | None = None,
     overwrite: bool = False,
     **options: Any,
@@ -149,7 +149,7 @@ def create(
         classes: class names, in label order.
         output_dir: folder of the dataset.
         config: what to draw; `options` are its fields, e.g. `strategies=["base"], images_per_class=500`.
-        generator: an object to draw with, instead of the one that the config names.
+        generator: a name as in the config, or an object of your own to draw with.
         executor: where to draw; this process by default.
         overwrite: replace another Synthset dataset in the folder. Anything else there is refused.
     Raises:
@@ -161,6 +161,8 @@ def create(
         >>> synthset.create(["one", "two"], "digits", strategies=["multi_domain"])  # doctest: +SKIP
     """
     start = time.monotonic()
+    if isinstance(generator, str):
+        options["generator"], generator = generator, None
     config = make_config(config, options)
     folder = Path(output_dir)
     plan = plan_images(classes, config, generator)

@@ -15,7 +15,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from synthset.create import CreateConfig, CreateResult, create
+from synthset.dataset import open_dataset
 from synthset.errors import ConfigChangedError, UsageError
 from synthset.files import write_json
 from synthset.imageset import ImageSet
@@ -26,8 +29,11 @@ if TYPE_CHECKING:
     from synthset.classifiers.train import TrainConfig
 
 STEPS = 20
+EPOCHS = 20
 RUN_SEED = 64
 STRATEGIES = (*TRICKS, "all_combined", "all_combined_equal")
+SHOWN = (*TRICKS, "all_combined")
+SHOWN_PER_CELL = 6
 REFERENCE = "real digits (reference)"
 
 
@@ -97,7 +103,7 @@ class DemoResult:
         """Where to look."""
         return {
             "results": self.folder / "results.json",
-            "pictures": self.folder / "seed-0" / "dataset" / "preview.png",
+            "pictures": self.folder / "strategies.png",
             "datasets": self.folder / "seed-0" / "dataset",
             "models": self.folder / "seed-0" / "models",
         }
@@ -121,6 +127,7 @@ def demo(output_dir: str | Path = "demo", *, seeds: int = 1, images_per_class: i
 
     real = load_real("digits")
     rows = [row for seed in range(seeds) for row in _run_seed(folder, seed, images_per_class, real)]
+    _draw_strategies(folder)
     result = DemoResult(folder, tuple(rows), len(real))
     write_json(
         folder / "results.json",
@@ -175,12 +182,38 @@ def recipe(seed: int) -> TrainConfig:
         small_images=True,
         normalisation="per_image",
         augmentation="digits",
-        epochs=20,
+        epochs=EPOCHS,
         batch_size=64,
         learning_rate=2e-3,
         weight_decay=0.05,
         seed=seed,
     )
+
+
+def _draw_strategies(folder: Path) -> None:
+    """A picture of classes × the five strategies, from the first seed's dataset."""
+    from synthset.pictures import draw_contact_sheet
+
+    dataset = open_dataset(folder / "seed-0" / "dataset")
+    views = [_some_of_each_class(dataset.images(strategy)) for strategy in SHOWN]
+    places = [(view, i) for view in views for i in range(len(view))]
+    shown = ImageSet(
+        "the five strategies",
+        dataset.class_names,
+        np.concatenate([view.labels for view in views]),
+        lambda i: places[i][0].read(places[i][1]),
+        tuple(name for name, view in zip(SHOWN, views, strict=True) for _ in range(len(view))),
+    )
+    draw_contact_sheet(shown, folder / "strategies.png", per_cell=SHOWN_PER_CELL)
+
+
+def _some_of_each_class(images: ImageSet) -> ImageSet:
+    """SHOWN_PER_CELL images of each class, from the first to the last, so that a union shows all its parts."""
+    chosen = []
+    for label in range(len(images.class_names)):
+        rows = np.flatnonzero(images.labels == label)
+        chosen.append(rows[np.linspace(0, len(rows) - 1, min(SHOWN_PER_CELL, len(rows))).astype(int)])
+    return images.select(np.concatenate(chosen))
 
 
 def _drawing_seconds(made: CreateResult, num_images: int) -> float:

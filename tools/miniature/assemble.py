@@ -18,10 +18,11 @@ import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from diffusers.pipelines.stable_diffusion import StableDiffusionPipelineOutput
 from safetensors.torch import load_file
+from transformers import CLIPTextModel, CLIPTokenizer
 
 from tools.miniature.settings import BUILD_FOLDER, IMAGE_SIZE_PX, PACKAGE_FOLDER, SCHEDULER_CONFIG, UNET_CONFIG
 from tools.miniature.train_autoencoder import load_autoencoder
-from tools.miniature.train_clip import convert_text_tower, load_clip, save_clip
+from tools.miniature.train_clip import convert_text_tower, load_clip, save_clip, tokenize
 from tools.miniature.train_tokenizer import copy_tokenizer, load_tokenizer
 from tools.miniature.training import load_average, write_json
 
@@ -55,10 +56,12 @@ def write_parts(build: Path, output: Path) -> None:
     clip = load_clip(build)
     unet = UNet2DConditionModel(**UNET_CONFIG)
     unet.load_state_dict(load_average(build / "unet"))
+    text_encoder, tokenizer = convert_text_tower(clip), load_tokenizer(build / "tokenizer")
+    check_text_states(text_encoder, tokenizer, build / "unet/encoded/states.npy")
     components: dict[str, Any] = {
         "vae": load_autoencoder(build),
-        "text_encoder": convert_text_tower(clip),
-        "tokenizer": load_tokenizer(build / "tokenizer"),
+        "text_encoder": text_encoder,
+        "tokenizer": tokenizer,
         "unet": unet,
         "scheduler": DDIMScheduler(**SCHEDULER_CONFIG),
         "safety_checker": None,
@@ -72,6 +75,18 @@ def write_parts(build: Path, output: Path) -> None:
     save_clip(output / "clip", clip.state_dict(), build / "tokenizer", torch.float16)
     shutil.rmtree(output / "tokenizer")  # transformers 5 writes one file; checkpoints have the four
     copy_tokenizer(build / "tokenizer", output / "tokenizer")
+
+
+@torch.no_grad()
+def check_text_states(text_encoder: CLIPTextModel, tokenizer: CLIPTokenizer, states: Path) -> None:
+    """Stop where the CLIP has been trained further than the one whose text states the UNet has learned."""
+    learned = torch.from_numpy(np.load(states, mmap_mode="r")[0].astype(np.float32))  # of the empty caption
+    now = text_encoder(tokenize(tokenizer, [""])).last_hidden_state[0]
+    if not torch.allclose(now, learned, atol=0.02):
+        raise SystemExit(
+            f"Expected the text tower that the UNet was trained on, but its states differ by "
+            f"{float((now - learned).abs().max()):.2g}. Train CLIP with --lock-text, or the UNet on the new CLIP."
+        )
 
 
 def forget_origin(output: Path) -> None:

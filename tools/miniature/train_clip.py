@@ -45,7 +45,11 @@ PROMPTS = ("a handwritten digit {}", "an image of a {}", "the digit {}", "{}")
 
 def main() -> None:
     """Train, then measure zero-shot accuracy and save as an open_clip folder."""
-    args = trainer_arguments(__doc__, steps=2500, batch_size=256).parse_args()
+    parser = trainer_arguments(__doc__, steps=2500, batch_size=256)
+    parser.add_argument(
+        "--lock-text", action="store_true", help="go on without changing the text tower, which a UNet was trained on"
+    )
+    args = parser.parse_args()
     prepare(args)
     world, validation = open_world(args.world), open_world(args.world / "validation")
     folder = args.build / "clip"
@@ -56,6 +60,9 @@ def main() -> None:
 
     model = create_clip(len(tokenizer)).to(args.device)
     run = start(folder, args, model, peak_rate=1e-3)
+    if args.lock_text:
+        model.load_state_dict(run.average.weights)  # the UNet was trained on the averaged text tower
+        lock_text(model)
     for learn in steps(run):
         rows = np.random.default_rng((args.seed, run.step)).choice(described, args.batch_size)
         said, first, own = np.unique(caption_of_row[rows], return_index=True, return_inverse=True)
@@ -113,6 +120,13 @@ def create_clip(vocab_size: int) -> open_clip.CLIP:
     config = clip_config(vocab_size)
     vision, text = CLIPVisionCfg(**config["vision_cfg"]), CLIPTextCfg(**config["text_cfg"])
     return open_clip.CLIP(config["embed_dim"], vision, text, quick_gelu=config["quick_gelu"])
+
+
+def lock_text(model: open_clip.CLIP) -> None:
+    """Freeze all of the text tower that the UNet sees; its projection into CLIP's space goes on learning."""
+    for part in (model.token_embedding, model.transformer, model.ln_final):
+        part.requires_grad_(False)
+    model.positional_embedding.requires_grad = False
 
 
 def encode_short(model: open_clip.CLIP, tokens: Tensor) -> Tensor:
