@@ -1,19 +1,20 @@
 """The command line: thin commands over the stages. Results go to stdout, everything else to stderr.
 
 Exit codes: 0 done, 1 failure, 2 usage, 3 finished with failures above the threshold, 130 interrupted.
-A flag may be written with - or _; every command reads `--config file.yaml`, and SYNTHSET_… variables.
-Command line over environment over file over default.
+A flag may be written with - or _; every command reads `--config file.yaml`, and variables such as
+SYNTHSET_CREATE_STEPS. Command line over environment over file over default.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, Group, Parameter
 from cyclopts.config import Env
 
 from synthset.errors import SynthsetError, UsageError
@@ -23,20 +24,32 @@ app = App(
     name="synthset",
     version=__version__,
     help="Train image classifiers without a single real image: from class names to a tested model.",
-    help_epilogue="Start with `synthset demo`. Every command shows its flags and an example with --help.",
+    help_epilogue=(
+        "Start with `synthset demo`; every command shows its flags and an example with --help. All take --quiet, "
+        "--verbose and --config FILE.yaml with lines such as `steps: 20`. A flag of create can also be set as "
+        "SYNTHSET_CREATE_STEPS, and so on."
+    ),
     help_format="markdown",
     result_action="return_value",
+    # no --no-… for every switch, no variable after every flag: the help shall fit on a screen
+    default_parameter=Parameter(negative=(), show_env_var=False),
 )
 
+GENERAL = "Parameters"  # the group that cyclopts puts flags into
+WORDING = Group("Prompts and guidance", sort_key=1)
+SAMPLING = Group("Model and sampling", sort_key=2)
+STORAGE = Group("Stored images", sort_key=3)
+SCRIPT = Group("As in the script of Shipard et al. 2023", sort_key=4)
 
-def several(*names: str) -> Parameter:
-    """A flag that takes several values: --classes dog cat."""
-    return Parameter(name=names or None, consume_multiple=True, negative=())
+
+def flag(*names: str, several: bool = False, negative: str = "", group: Group | str = GENERAL) -> Parameter:
+    """A flag with its names, how to switch it off, and its place in the help; `several`: --classes dog cat."""
+    return Parameter(name=names or None, consume_multiple=several, negative=negative or (), group=group)
 
 
-def one(*names: str) -> Parameter:
-    """A flag with aliases."""
-    return Parameter(name=names or None, negative=())
+def switch(group: Group | str = GENERAL) -> Parameter:
+    """A flag without a value, off by default, which goes without saying."""
+    return Parameter(show_default=False, group=group)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -44,16 +57,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING, stream=sys.stderr)
     try:
         tokens = _prepare(list(sys.argv[1:] if argv is None else argv))
-        code = app(tokens, exit_on_error=False, print_error=False)
+        app(tokens, exit_on_error=False, print_error=False)
+        sys.stdout.flush()
     except SynthsetError as error:
         return _complain(str(error), error.exit_code)
     except CycloptsError as error:
         return _complain(_one_line(error), 2)
     except KeyboardInterrupt:
         return _complain("Interrupted. Run the same command again to finish.", 130)
+    except BrokenPipeError:  # `synthset … | head` has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at its end
     except OSError as error:
-        return _complain(f"{error}.", 1)
-    return code if isinstance(code, int) else 0
+        where = f": '{error.filename}'" if error.filename else ""
+        return _complain(f"{error.strerror or error}{where}.", 1)
+    return 0
 
 
 @app.command
@@ -61,7 +78,7 @@ def demo(
     *,
     seeds: int = 1,
     images_per_class: int = 100,
-    output_dir: Annotated[Path, one("--output-dir", "--outdir")] = Path("demo"),
+    output_dir: Annotated[Path, flag("--output-dir", "--outdir")] = Path("demo"),
 ) -> None:
     """The main job on the embedded miniature: five strategies, one table, a few minutes on two cores.
 
@@ -88,40 +105,40 @@ def demo(
 @app.command
 def create(
     *,
-    classes: Annotated[list[str] | None, several("--classes")] = None,
+    classes: Annotated[list[str] | None, flag("--classes", several=True)] = None,
     classes_file: Path | None = None,
     dataset: str | None = None,
-    output_dir: Annotated[Path, one("--output-dir", "--outdir")] = Path("dataset"),
-    strategy: Annotated[list[str] | None, several("--strategy", "--trick")] = None,
+    strategy: Annotated[list[str] | None, flag("--strategy", "--trick", several=True)] = None,
     images_per_class: int | None = None,
-    generator: str = "miniature",
-    revision: str | None = None,
-    guidance_scale: str | None = None,
-    min_scale: float = 1.0,
-    max_scale: float = 5.0,
-    domains: Annotated[list[str] | None, several("--domains")] = None,
-    satellite: Annotated[bool | None, Parameter(negative="--no-satellite")] = None,
-    template: str | None = None,
-    literal_articles: Annotated[bool, one()] = False,
-    negative_prompt: str = "",
-    steps: Annotated[int, one("--steps", "--ddim-steps")] = 40,
-    scheduler: str = "ddim",
-    height: Annotated[int | None, one("--height", "--H")] = None,
-    width: Annotated[int | None, one("--width", "--W")] = None,
-    resize: int | None = None,
-    antialias: Annotated[bool | None, Parameter(negative="--no-antialias")] = None,
-    image_format: str = "auto",
-    quality: int = 95,
+    output_dir: Annotated[Path, flag("--output-dir", "--outdir")] = Path("dataset"),
     seed: int = 64,
-    batch_size: int | None = None,
-    dtype: str = "auto",
-    device: str = "auto",
+    dry_run: Annotated[bool, switch()] = False,
+    resume: Annotated[bool, switch()] = True,
+    overwrite: Annotated[bool, switch()] = False,
     max_failures: float = 0.01,
-    resume: Annotated[bool, one()] = True,
-    overwrite: Annotated[bool, one()] = False,
-    dry_run: Annotated[bool, one()] = False,
-    n_samples: int | None = None,
-    n_iter: int | None = None,
+    guidance_scale: Annotated[str | None, flag(group=WORDING)] = None,
+    min_scale: Annotated[float, flag(group=WORDING)] = 1.0,
+    max_scale: Annotated[float, flag(group=WORDING)] = 5.0,
+    domains: Annotated[list[str] | None, flag("--domains", several=True, group=WORDING)] = None,
+    template: Annotated[str | None, flag(group=WORDING)] = None,
+    negative_prompt: Annotated[str, flag(group=WORDING)] = "",
+    satellite: Annotated[bool | None, flag(negative="--no-satellite", group=WORDING)] = None,
+    literal_articles: Annotated[bool, switch(WORDING)] = False,
+    generator: Annotated[str, flag(group=SAMPLING)] = "miniature",
+    revision: Annotated[str | None, flag(group=SAMPLING)] = None,
+    scheduler: Annotated[str, flag(group=SAMPLING)] = "ddim",
+    steps: Annotated[int, flag("--steps", "--ddim-steps", group=SAMPLING)] = 40,
+    height: Annotated[int | None, flag("--height", "--H", group=SAMPLING)] = None,
+    width: Annotated[int | None, flag("--width", "--W", group=SAMPLING)] = None,
+    batch_size: Annotated[int | None, flag(group=SAMPLING)] = None,
+    dtype: Annotated[str, flag(group=SAMPLING)] = "auto",
+    device: Annotated[str, flag(group=SAMPLING)] = "auto",
+    resize: Annotated[int | None, flag(group=STORAGE)] = None,
+    antialias: Annotated[bool | None, flag(negative="--no-antialias", group=STORAGE)] = None,
+    image_format: Annotated[str, flag(group=STORAGE)] = "auto",
+    quality: Annotated[int, flag(group=STORAGE)] = 95,
+    n_samples: Annotated[int | None, flag(group=SCRIPT)] = None,
+    n_iter: Annotated[int | None, flag(group=SCRIPT)] = None,
 ) -> None:
     """Draw a synthetic dataset from class names. Run again, it finishes what is missing.
 
@@ -138,69 +155,69 @@ def create(
         A text file with one class a line, instead of --classes.
     dataset
         A known real set, instead of --classes: its class names, image size and number of images.
+    strategy
+        base, class_prompt, multi_domain, random_guidance, all_combined, all_combined_equal. Several may be
+        given, and any prompts crossed with any guidance: multi_domain@1:5. [default: base]
+    images_per_class
+        Images of each class that each strategy draws. [default: 100, or as many as --dataset has]
     output_dir
         Folder of the dataset.
-    strategy
-        base, class_prompt, multi_domain, random_guidance, all_combined, all_combined_equal; several may be
-        given, and any prompts crossed with any guidance: multi_domain@1:5.
-    images_per_class
-        Images of each class that each strategy draws. [default: 100]
-    generator
-        miniature (ten digits), the hub id of a Stable Diffusion 1.x or 2.x model, or the folder of one.
-    revision
-        Branch, tag or commit of the hub id.
+    seed
+        Of the whole run; each image has its own, derived from it.
+    dry_run
+        Print counts, sample prompts and an estimate of time; write nothing.
+    resume
+        Always on: an interrupted run is finished.
+    overwrite
+        Replace another Synthset dataset in the folder.
+    max_failures
+        Share of images that may fail before the exit code is 3.
     guidance_scale
-        Classifier-free guidance, 7.5 or 1:5 for a draw for each image. [default: 7.5]
+        Classifier-free guidance: 7.5, or 1:5 for a draw for each image. [default: 7.5]
     min_scale
         Lower end of random_guidance.
     max_scale
         Upper end of random_guidance.
     domains
-        Domains of multi_domain instead of the ten of the paper.
-    satellite
-        The papers' prompts for satellite images. [default: on for --dataset eurosat]
+        Styles of multi_domain, instead of the ten of the paper.
     template
         Sentence of the base prompt, e.g. "a microscope image of {class}".
-    literal_articles
-        Keep the papers' "a {class}" where English has "an".
     negative_prompt
         What no image shall show.
-    steps
-        Sampling steps.
+    satellite
+        The paper's prompts for satellite images. [default: on for --dataset eurosat]
+    literal_articles
+        Keep the paper's "a {class}" where English has "an".
+    generator
+        miniature (ten digits), the hub id of a Stable Diffusion 1.x or 2.x model, or the folder of one.
+    revision
+        Branch, tag or commit of the hub id.
     scheduler
         Any diffusers scheduler: ddim, euler, dpmsolver_multistep, …
+    steps
+        Sampling steps.
     height
-        Drawn height in pixels; the model's own by default.
+        Drawn height in pixels. [default: the model's own]
     width
-        Drawn width in pixels; the model's own by default.
+        Drawn width in pixels. [default: the model's own]
+    batch_size
+        Images drawn together. [default: chosen by the generator]
+    dtype
+        float32, bfloat16, float16, or auto: bfloat16 on a GPU.
+    device
+        cpu, cuda, or auto.
     resize
-        Side in pixels of the stored images; as drawn by default.
+        Side in pixels of the stored images. [default: as drawn, or as --dataset has them]
     antialias
         Shrink with anti-aliasing. [default: on, off for --dataset eurosat]
     image_format
         png, jpeg, webp, or auto: PNG up to 64 px, JPEG above.
     quality
-        Of JPEG and WebP.
-    seed
-        Of the whole run; each image has its own, derived from it.
-    batch_size
-        Images drawn together; chosen by the generator by default.
-    dtype
-        float32, bfloat16, float16, or auto.
-    device
-        cpu, cuda, or auto.
-    max_failures
-        Share of images that may fail before the exit code is 3.
-    resume
-        Always on: an interrupted run is finished.
-    overwrite
-        Replace another Synthset dataset in the folder.
-    dry_run
-        Print counts, sample prompts and an estimate of time; write nothing.
+        Of JPEG and WebP, 1 to 100.
     n_samples
-        With --n-iter: images per class = n_samples × n_iter, as in the papers' script.
+        With --n-iter, instead of --images-per-class, which is n_samples × n_iter. [default: 2]
     n_iter
-        See --n-samples.
+        See --n-samples. [default: 1000]
     """
     from synthset.create import CreateConfig
     from synthset.create import create as run_create
@@ -213,7 +230,7 @@ def create(
     if n_samples is not None or n_iter is not None:
         if images_per_class is not None:
             raise UsageError("Expected --images-per-class or --n-samples with --n-iter, got both. Drop one.")
-        images_per_class = (n_samples or 2) * (n_iter or 1000)  # the papers' script has these defaults
+        images_per_class = _product_of_script(n_samples, n_iter)
     if images_per_class is None:
         images_per_class = preset.images_per_class if preset else 100
     on_satellite = satellite if satellite is not None else bool(preset and preset.satellite)
@@ -252,21 +269,21 @@ def train(
     /,
     *,
     syn_data_location: Path | None = None,
-    output_dir: Annotated[Path, one("--output-dir", "--model-path")] = Path("model"),
+    output_dir: Annotated[Path, flag("--output-dir", "--outdir", "--model-path")] = Path("model"),
     model: str = "resnet50",
     strategy: str | None = None,
-    epochs: Annotated[int, one("--epochs", "--epoch")] = 200,
+    epochs: Annotated[int, flag("--epochs", "--epoch")] = 200,
     batch_size: int = 128,
     learning_rate: float = 2e-4,
     weight_decay: float | None = None,
     image_size: int | None = None,
-    small_images: Annotated[bool, one()] = False,
+    small_images: Annotated[bool, switch()] = False,
     augmentation: str = "standard",
     seed: int = 0,
     device: str = "auto",
-    overwrite: Annotated[bool, one()] = False,
+    overwrite: Annotated[bool, switch()] = False,
     dataset: str | None = None,
-    real: Annotated[str | None, one("--real", "--real-data-location")] = None,
+    real: Annotated[str | None, flag("--real", "--real-data-location")] = None,
 ) -> None:
     """Train a classifier from scratch on synthetic images. Run again, it goes on where it stopped.
 
@@ -285,7 +302,7 @@ def train(
     model
         resnet50, resnet101, vit_b, mobilenetv3_small, convnext_small, small_cnn, or any timm name.
     strategy
-        Train on one strategy or combination of the dataset only.
+        Train on one strategy or combination of the dataset only. [default: all its images]
     epochs
         Passes over the images.
     batch_size
@@ -295,9 +312,9 @@ def train(
     weight_decay
         Of AdamW. [default: 0.9; 0.3 for --dataset eurosat; 0.1 for MobileNetV3]
     image_size
-        Side in pixels that the model sees; that of the images by default.
+        Side in pixels that the model sees. [default: that of the images, at most 224]
     small_images
-        A finer stem for images of up to 64 px; the papers' recipes go without.
+        A finer stem for images of up to 64 px; the paper's recipes go without.
     augmentation
         none, standard, or digits.
     seed
@@ -307,21 +324,25 @@ def train(
     overwrite
         Replace another model in the folder.
     dataset
-        The real set that the recipe is for.
+        The known real set that the recipe is for: it picks the weight decay.
     real
         Test on these real images at the end: a known name or a path.
     """
     from synthset.stages import evaluate as run_evaluate
+    from synthset.stages import open_images, open_real
     from synthset.stages import train as run_train
     from synthset.tables import print_evaluation, print_train
 
-    source = data or syn_data_location
+    source = _either("the synthetic images", data, "--syn-data-location", syn_data_location)
     if source is None:
         raise UsageError("Expected the synthetic images, e.g. 'synthset train digits'. Run 'synthset create' first.")
+    _check_dataset(dataset)
+    images = open_images(source, strategy)
+    # before the training, which may take hours: a test that cannot be is no news for its end
+    real_images = None if real is None else open_real(real, images.class_names)
     result = run_train(
-        source,
+        images,
         output_dir,
-        strategy=strategy,
         overwrite=overwrite,
         architecture=model,
         epochs=epochs,
@@ -336,8 +357,9 @@ def train(
         device=device,
     )
     print_train(result, output_dir)
-    if real is not None:
-        print_evaluation(run_evaluate(output_dir, real, output_dir / "evaluation"), output_dir / "evaluation")
+    if real_images is not None:
+        target = output_dir / "evaluation"
+        print_evaluation(run_evaluate(output_dir, real_images, target), target)
 
 
 @app.command(name="eval")
@@ -346,10 +368,10 @@ def evaluate(
     /,
     *,
     model_path: Path | None = None,
-    real: Annotated[str | None, one("--real", "--real-data-location")] = None,
+    real: Annotated[str | None, flag("--real", "--real-data-location")] = None,
     dataset: str | None = None,
-    architecture: Annotated[str | None, one("--model")] = None,
-    output_dir: Path | None = None,
+    architecture: Annotated[str | None, flag("--model")] = None,
+    output_dir: Annotated[Path | None, flag("--output-dir", "--outdir")] = None,
 ) -> None:
     """Test a classifier on real images: accuracy with its interval, by class, and what is taken for what.
 
@@ -364,9 +386,9 @@ def evaluate(
     real
         digits, cifar10, cifar100, eurosat, mnist, imagenet, or the path of an image folder or Parquet file.
     dataset
-        Name of the real set, where --real is not given.
+        Known real set to test on, where --real is not given.
     architecture
-        Checked against the model, if given.
+        Architecture that the model must have. [default: any]
     output_dir
         Where the JSON and the confusion matrix go. [default: evaluation/ in the model's folder]
     """
@@ -374,7 +396,9 @@ def evaluate(
     from synthset.stages import evaluate as run_evaluate
     from synthset.tables import print_evaluation
 
-    folder, real = model or model_path, real or dataset
+    folder = _either("the model", model, "--model-path", model_path)
+    _check_dataset(dataset)
+    real = real or dataset
     if folder is None:
         raise UsageError("Expected the folder of a model, e.g. 'synthset eval digits-model --real digits'.")
     if real is None:
@@ -389,10 +413,10 @@ def export(
     data: Path,
     /,
     *,
-    output_dir: Path,
+    output_dir: Annotated[Path, flag("--output-dir", "--outdir")],
     format: str = "imagefolder",
     strategy: str | None = None,
-    overwrite: Annotated[bool, one()] = False,
+    overwrite: Annotated[bool, switch()] = False,
 ) -> None:
     """Write a dataset in another form, for tools that read files.
 
@@ -401,13 +425,13 @@ def export(
     Parameters
     ----------
     data
-        A Synthset dataset.
+        A Synthset dataset, an image folder, or Parquet files.
     output_dir
         The new folder.
     format
         imagefolder: one folder of image files a class, as torchvision reads them.
     strategy
-        Only the images of one strategy or combination.
+        Only the images of one strategy or combination. [default: all]
     overwrite
         Replace an earlier export.
     """
@@ -421,6 +445,7 @@ def export(
 
 def _prepare(tokens: list[str]) -> list[str]:
     """Unify - and _ in flags, and take --config, --quiet and --verbose, which every command has, out."""
+    from synthset.config import config_source
     from synthset.progress import set_progress
 
     tokens = [_dashed(token) for token in tokens]
@@ -434,7 +459,9 @@ def _prepare(tokens: list[str]) -> list[str]:
             logging.getLogger("synthset").setLevel(logging.INFO)
         elif token == "--config" or token.startswith("--config="):
             value = token.partition("=")[2] or next(remaining, "")
-            sources.append(_config_file(Path(value)))
+            if not value:
+                raise UsageError("Expected a file after --config, e.g. --config create.yaml.")
+            sources.append(config_source(Path(value), tuple(app)))
         else:
             rest.append(token)
     app.config = tuple(sources)
@@ -448,19 +475,26 @@ def _dashed(token: str) -> str:
     return flag.replace("_", "-") + equals + value
 
 
-def _config_file(path: Path) -> Any:
-    """A YAML file of flags, those of a command under its name: `create: {images_per_class: 500}`."""
-    import yaml
-    from cyclopts.config import Dict
+def _either(what: str, positional: Path | None, name: str, value: Path | None) -> Path | None:
+    if positional is not None and value is not None:
+        raise UsageError(f"Expected {what} once, got '{positional}' and {name} '{value}'. Drop one.")
+    return positional if value is None else value
 
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise UsageError(f"Expected a YAML file for --config, '{path}' does not read ({reason}).") from error
-    if not isinstance(content, dict):
-        raise UsageError(f"Expected 'flag: value' lines in '{path}', got {type(content).__name__}.")
-    return content and Dict(content, source=str(path))
+
+def _check_dataset(name: str | None) -> None:
+    from synthset.real import find_set
+
+    if name is not None:
+        find_set(name)
+
+
+def _product_of_script(n_samples: int | None, n_iter: int | None) -> int:
+    """Images per class as the paper's script counts them, with its defaults."""
+    n_samples = 2 if n_samples is None else n_samples
+    n_iter = 1000 if n_iter is None else n_iter
+    if n_samples < 1 or n_iter < 1:
+        raise UsageError(f"Expected --n-samples and --n-iter of at least 1, got {n_samples} and {n_iter}.")
+    return n_samples * n_iter
 
 
 def _class_names(classes: list[str] | None, file: Path | None, dataset: str | None) -> Sequence[str]:
@@ -485,7 +519,8 @@ def _complain(message: str, code: int) -> int:
 
 
 def _one_line(error: CycloptsError) -> str:
-    return f"{' '.join(str(error).split())} See 'synthset --help'."
+    command = " ".join(["synthset", *(error.command_chain or ())])
+    return f"{' '.join(str(error).split())} See '{command} --help'."
 
 
 if __name__ == "__main__":

@@ -17,11 +17,10 @@ from pathlib import Path
 import numpy as np
 
 from synthset.errors import DataError, UnknownNameError, UsageError
+from synthset.folders import EXPORT_LAYOUT, EXPORT_MARKER, exported_classes
 from synthset.imageset import ImageSet
 from synthset.progress import track
-
-MARKER = "classes.json"
-LAYOUT = "synthset-imagefolder"
+from synthset.stages import open_images
 
 
 def export(
@@ -46,8 +45,6 @@ def export(
         UnknownNameError: a format that is not in FORMATS.
         UsageError, DataError: as the layout's own function.
     """
-    from synthset.stages import open_images
-
     if format not in FORMATS:
         raise UnknownNameError("export format", format, FORMATS)
     return FORMATS[format](open_images(data, strategy), output_dir, overwrite=overwrite)
@@ -111,18 +108,6 @@ def class_slug(index: int, name: str, k: int) -> str:
     return f"{index:0{max(3, len(str(k - 1)))}d}_{slug}"
 
 
-def exported_classes(folder: Path) -> dict[str, str] | None:
-    """Class folder -> class name, in label order, if `folder` is an export of ours; else None."""
-    marker = folder / MARKER
-    try:
-        record = json.loads(marker.read_bytes())
-        if record["layout"] != LAYOUT:
-            return None
-        return {str(entry["folder"]): str(entry["name"]) for entry in record["classes"]}
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return None  # not there, or somebody else's file of that name
-
-
 def _check_target(output: Path, overwrite: bool) -> None:
     if output.is_symlink() or (output.exists() and not output.is_dir()):
         raise UsageError(f"Expected a new folder, got '{output}', a file or a link. Give another folder.")
@@ -135,7 +120,7 @@ def _check_target(output: Path, overwrite: bool) -> None:
         )
     if not overwrite:
         raise UsageError(f"'{output}' already holds an export. Give another folder, or allow to overwrite.")
-    foreign = sorted({entry.name for entry in output.iterdir()} - {MARKER, *classes})
+    foreign = sorted({entry.name for entry in output.iterdir()} - {EXPORT_MARKER, *classes})
     if foreign:
         raise UsageError(f"'{output}' holds an export and also '{foreign[0]}', which would be lost. Move that first.")
 
@@ -155,8 +140,8 @@ def _write_classes(images: ImageSet, root: Path) -> None:
             (root / folders[label] / f"{index:0{width}d}.{extension}").write_bytes(data)
             bar.advance()
     classes = [{"folder": f, "name": n} for f, n in zip(folders, images.class_names, strict=True)]
-    record = {"layout": LAYOUT, "version": 1, "source": images.name, "classes": classes}
-    (root / MARKER).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    record = {"layout": EXPORT_LAYOUT, "version": 1, "source": images.name, "classes": classes}
+    (root / EXPORT_MARKER).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 
 def _extension(data: bytes) -> str | None:

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from synthset.errors import DataError, UsageError
-from synthset.export import exported_classes
 from synthset.imageset import ImageSet
 
 if TYPE_CHECKING:
@@ -28,6 +27,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+EXPORT_MARKER = "classes.json"  # beside the folders of an export; keeps the class names as they were
+EXPORT_LAYOUT = "synthset-imagefolder"
 SPLIT_WORDS = ("train", "validation", "valid", "val", "dev", "test")
 
 
@@ -50,6 +51,18 @@ def read_file(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise DataError(f"Expected a readable file at '{path}', got: {error.strerror}.") from error
+
+
+def exported_classes(folder: Path) -> dict[str, str] | None:
+    """Class folder -> class name, in label order, if `folder` is an export of ours; else None."""
+    marker = folder / EXPORT_MARKER
+    try:
+        record = json.loads(marker.read_bytes())
+        if record["layout"] != EXPORT_LAYOUT:
+            return None
+        return {str(entry["folder"]): str(entry["name"]) for entry in record["classes"]}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None  # not there, or somebody else's file of that name
 
 
 def _load(path: Path, split: str | None) -> ImageSet:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,17 +84,44 @@ def evaluate(
 
 
 def open_images(data: str | Path | ImageSet, strategy: str | None = None) -> ImageSet:
-    """The images of a dataset folder, or of any image folder or Parquet file."""
-    from synthset.dataset import is_dataset, open_dataset
-    from synthset.real import load_real
+    """The images of a dataset folder, or of any image folder or Parquet file.
 
-    if isinstance(data, ImageSet):
-        return data
-    if is_dataset(data):
+    Never those of a real set by its name: `train digits` means the folder, and must not find a test set.
+    Raises:
+        UsageError: a strategy of what is no Synthset dataset, or one that was not drawn.
+        DataError: nothing to read there.
+    """
+    from synthset.dataset import is_dataset, open_dataset
+    from synthset.folders import load_path
+
+    if not isinstance(data, ImageSet) and is_dataset(data):
         return open_dataset(data).images(strategy)
     if strategy is not None:
-        raise UsageError(f"Expected a Synthset dataset for --strategy, '{data}' is none. Leave --strategy out.")
-    return load_real(str(data))
+        name = data.name if isinstance(data, ImageSet) else data
+        raise UsageError(f"Expected a Synthset dataset for --strategy, '{name}' is none. Leave --strategy out.")
+    if isinstance(data, ImageSet):
+        return data
+    if not Path(data).exists():
+        raise DataError(f"Expected images in '{data}', found nothing there. Run 'synthset create' first.")
+    return load_path(Path(data))
+
+
+def open_real(real: str | Path, class_names: Sequence[str]) -> ImageSet:
+    """Real images for a classifier of these classes.
+
+    Args:
+        real: a name of real.known_sets(), or a path.
+        class_names: in any order and spelling.
+    Raises:
+        UsageError: the real set has other classes, or is unknown.
+        DataError: it cannot be read.
+    """
+    from synthset.classifiers.evaluate import match_classes
+    from synthset.real import load_real
+
+    images = load_real(real)
+    match_classes(class_names, images)
+    return images
 
 
 def _native_size(images: ImageSet) -> int:

@@ -25,6 +25,10 @@ MAX_ROWS = 30
 def print_plan(classes: Sequence[str], config: CreateConfig) -> None:
     """What `create` would do: counts, ten sample prompts, an estimate of time."""
     plan = plan_images(classes, config)
+    try:
+        generator, reason = load(config), ""
+    except ModelError as error:
+        generator, reason = None, str(error)
     counts = Counter(plan.table.column("strategy").to_pylist())
     guidance = {run.name: str(run.guidance) for run in config.runs()}
     table = _table("strategy", "guidance", ">images", ">each class")
@@ -33,14 +37,21 @@ def print_plan(classes: Sequence[str], config: CreateConfig) -> None:
     table.add_row("total", "", f"{len(plan):,}", f"{len(plan) // len(plan.class_names):,}")
     _print(table)
     print(f"\nSample prompts (of {len(plan):,}):")
+    samples = _table("  guidance", "prompt")
     for request in sample_requests(plan, SAMPLE_PROMPTS):
-        print(f"  {request.prompt}   (guidance {request.guidance_scale:.2f}, seed {request.seed})")
-    try:
-        seconds = estimate_seconds(plan, load(config), config)
-    except ModelError as error:
-        print(f"\nNo estimate of time, for the model is not at hand: {error}")
+        samples.add_row(f"  {request.guidance_scale:.2f}", request.prompt)
+    _print(samples)
+    if generator is None:
+        print(f"\nNo estimate of time, for the model is not at hand: {reason}")
+        return
+    drawn = f"{generator.config.width_px} × {generator.config.height_px} px"
+    if config.resize_px is None:
+        stored = "as drawn"
     else:
-        print(f"\nAbout {duration(seconds)} on this machine. Nothing was written.")
+        antialias = "with" if config.antialias else "without"
+        stored = f"at {config.resize_px} × {config.resize_px} px, resized {antialias} anti-aliasing"
+    print(f"\nDrawn by {config.generator} at {drawn} in {config.steps} {config.scheduler} steps, stored {stored}.")
+    print(f"About {duration(estimate_seconds(plan, generator, config))} on this machine. Nothing was written.")
 
 
 def print_create(result: CreateResult) -> None:
@@ -57,10 +68,11 @@ def print_create(result: CreateResult) -> None:
 def print_train(result: TrainResult, folder: Path) -> None:
     """How training went, on held-back synthetic images."""
     chosen = result.chosen
+    spent = "all of it was there already" if result.was_finished else duration(result.seconds)
     print(
-        f"{result.num_training:,} training and {result.num_held_back:,} held-back synthetic images; "
-        f"{duration(result.seconds)}\n"
-        f"chosen: epoch {chosen.epoch}, {chosen.held_back_accuracy:.1%} on the held-back synthetic images\n"
+        f"{result.num_training:,} training and {result.num_held_back:,} held-back synthetic images; {spent}\n"
+        f"chosen: epoch {chosen.epoch} of {len(result.history)}, "
+        f"{chosen.held_back_accuracy:.1%} on the held-back synthetic images\n"
         f"model  {folder}"
     )
 

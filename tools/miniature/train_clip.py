@@ -126,7 +126,7 @@ def lock_text(model: open_clip.CLIP) -> None:
     """Freeze all of the text tower that the UNet sees; its projection into CLIP's space goes on learning."""
     for part in (model.token_embedding, model.transformer, model.ln_final):
         part.requires_grad_(False)
-    model.positional_embedding.requires_grad = False
+    model.get_parameter("positional_embedding").requires_grad_(False)
 
 
 def encode_short(model: open_clip.CLIP, tokens: Tensor) -> Tensor:
