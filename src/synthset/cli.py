@@ -31,6 +31,7 @@ app = App(
     ),
     help_format="markdown",
     result_action="return_value",
+    suppress_keyboard_interrupt=False,  # main says how to go on
     # no --no-… for every switch, no variable after every flag: the help shall fit on a screen
     default_parameter=Parameter(negative=(), show_env_var=False),
 )
@@ -65,8 +66,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain(_one_line(error), 2)
     except KeyboardInterrupt:
         return _complain("Interrupted. Run the same command again to finish.", 130)
-    except BrokenPipeError:  # `synthset … | head` has read enough
+    except BrokenPipeError:  # `synthset … | head` has read enough; rich ends with 1 where it prints
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at its end
+        return 1
     except OSError as error:
         where = f": '{error.filename}'" if error.filename else ""
         return _complain(f"{error.strerror or error}{where}.", 1)

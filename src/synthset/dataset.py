@@ -29,6 +29,7 @@ from synthset.files import atomic_write, delete_parts, write_json
 from synthset.imageset import ImageSet
 from synthset.plan import Plan
 from synthset.prompts import select_rows
+from synthset.versions import library_versions
 
 FORMAT_VERSION = 1
 IMAGE_TYPE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
@@ -249,19 +250,6 @@ def features(class_names: Sequence[str]) -> dict[str, dict[str, Any]]:
 
 def _hugging_face_metadata(class_names: Sequence[str]) -> dict[bytes, bytes]:
     return {b"huggingface": json.dumps({"info": {"features": features(class_names)}}).encode()}
-
-
-def library_versions() -> dict[str, str]:
-    """Versions of the libraries that a result depends on."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    versions = {}
-    for name in ("synthset", "torch", "diffusers", "transformers", "timm", "numpy", "pillow", "pyarrow"):
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            versions[name] = "not installed"
-    return versions
 
 
 # ---- reading ----------------------------------------------------------------------------------------------

@@ -5,15 +5,14 @@ Drawn with PIL alone. Pixels of small images stay crisp: they are enlarged by wh
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
-from synthset.errors import DataError, UsageError
-from synthset.files import atomic_write
+from synthset.drawing import clean, load_font, save_png, shorten
+from synthset.errors import UsageError
 from synthset.imageset import ImageSet
 
 MAX_WIDTH_PX = 2000
@@ -82,7 +81,7 @@ def draw_contact_sheet(images: ImageSet, path: str | Path, *, per_cell: int | No
     thumbs = {row: images.image(row) for cell in cells.values() for row in cell}
     layout = _fit(classes, len(columns), max(map(len, cells.values())), thumb_px, list(thumbs.values()))
     sheet = _draw(images, classes, columns, cells, thumbs, layout, len(strategies))
-    return _write(sheet, Path(path))
+    return save_png(sheet, Path(path))
 
 
 def _choose(images: ImageSet, num_classes: int, columns: list[str], per_cell: int) -> dict[tuple[int, str], list[int]]:
@@ -97,8 +96,8 @@ def _choose(images: ImageSet, num_classes: int, columns: list[str], per_cell: in
 
 def _fit(classes: tuple[str, ...], num_columns: int, per_cell: int, thumb_px: int, shown: list[Image.Image]) -> _Layout:
     """The largest thumbnails up to `thumb_px` with which the sheet stays within its width."""
-    font = _font(TEXT_PX)
-    label_px = min(260, max(60, *(round(font.getlength(_clean(name))) + 1 for name in classes)))
+    font = load_font(TEXT_PX)
+    label_px = min(260, max(60, *(round(font.getlength(clean(name))) + 1 for name in classes)))
     down = 1 if num_columns == 1 and per_cell <= 12 else 2
     if per_cell > 12:
         down = round(np.sqrt(per_cell / 2))
@@ -135,10 +134,10 @@ def _draw(
     sheet = Image.new("RGB", (width, height), PAPER)
     draw = ImageDraw.Draw(sheet)
     room = width - 2 * MARGIN_PX
-    draw.text((MARGIN_PX, MARGIN_PX), _shorten(title, room, TITLE_PX), INK, _font(TITLE_PX))
+    draw.text((MARGIN_PX, MARGIN_PX), shorten(title, room, TITLE_PX), INK, load_font(TITLE_PX))
     for c, column in enumerate(columns):
         x = left + c * step_x
-        draw.text((x, header_y), _shorten(_clean(column), layout.cell_width_px, TEXT_PX), QUIET_INK, _font(TEXT_PX))
+        draw.text((x, header_y), shorten(clean(column), layout.cell_width_px, TEXT_PX), QUIET_INK, load_font(TEXT_PX))
     for r, name in enumerate(classes):
         y = top + r * step_y
         if r:
@@ -146,9 +145,9 @@ def _draw(
             draw.line((MARGIN_PX, rule_y, grid_right, rule_y), RULE)
         draw.text(
             (MARGIN_PX, y + layout.cell_height_px // 2),
-            _shorten(_clean(name), layout.label_px, TEXT_PX),
+            shorten(clean(name), layout.label_px, TEXT_PX),
             INK,
-            _font(TEXT_PX),
+            load_font(TEXT_PX),
             anchor="lm",
         )
         for c, column in enumerate(columns):
@@ -163,7 +162,7 @@ def _draw(
                 sheet.paste(thumb, (left + c * step_x + offset_x, y + offset_y))
     if footer:
         y = bottom + MARGIN_PX - 4
-        draw.text((MARGIN_PX, y), _shorten(footer, room, FOOTER_PX), QUIET_INK, _font(FOOTER_PX))
+        draw.text((MARGIN_PX, y), shorten(footer, room, FOOTER_PX), QUIET_INK, load_font(FOOTER_PX))
     return sheet
 
 
@@ -183,7 +182,7 @@ def _thumbnail(image: Image.Image, side_px: int) -> Image.Image:
 
 def _title(images: ImageSet, num_strategies: int) -> str:
     parts = [
-        _clean(Path(images.name).name or images.name),
+        clean(Path(images.name).name or images.name),
         _count(len(images.class_names), "class", "classes"),
     ]
     if images.groups:
@@ -202,32 +201,3 @@ def _footer(images: ImageSet, shown_strategies: int, num_strategies: int) -> str
 
 def _count(number: int, one: str, many: str) -> str:
     return f"{number:,} {one if number == 1 else many}"
-
-
-def _font(size_px: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size_px)
-
-
-def _clean(text: str) -> str:
-    """Text on one line: a class name may hold anything."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text[:200]).split())
-
-
-def _shorten(text: str, room_px: int, size_px: int) -> str:
-    font = _font(size_px)
-    if font.getlength(text) <= room_px:
-        return text
-    while text and font.getlength(text + "…") > room_px:
-        text = text[:-1]
-    return text.rstrip() + "…"
-
-
-def _write(sheet: Image.Image, path: Path) -> Path:
-    buffer = io.BytesIO()
-    sheet.save(buffer, "PNG", optimize=True)
-    try:
-        with atomic_write(path) as file:
-            file.write(buffer.getvalue())
-    except OSError as error:
-        raise DataError(f"Expected to write '{path}', got: {error}. Check space and rights.") from error
-    return path

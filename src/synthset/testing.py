@@ -1,8 +1,8 @@
 """Fakes to test with: for Synthset's own tests, and for those of code that builds on it.
 
-    from synthset.testing import FakeGenerator
+from synthset.testing import FakeGenerator
 
-    synthset.create(["cat", "dog"], "pets", generator=FakeGenerator())
+synthset.create(["cat", "dog"], "pets", generator=FakeGenerator())
 """
 
 from __future__ import annotations

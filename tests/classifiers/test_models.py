@@ -12,7 +12,6 @@ from synthset.classifiers.models import (
     ARCHITECTURES,
     ModelConfig,
     build_model,
-    choose_device,
     load_classifier,
     normalise,
     resolve_architecture,
@@ -224,11 +223,3 @@ def test_predict_refuses_other_images(bad):
 
     with pytest.raises(UsageError, match="uint8 images of shape"):
         Classifier(SMALL, build_model(SMALL)).predict(bad)
-
-
-def test_devices():
-    assert choose_device("cpu").type == "cpu"
-    assert choose_device("auto").type in ("cpu", "cuda")
-    for name in ("abacus", "cuda:99"):
-        with pytest.raises(UsageError, match="cannot be used"):
-            choose_device(name)

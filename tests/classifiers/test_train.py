@@ -1,75 +1,23 @@
-"""Training: the paper's recipe, choice on held-back synthetic images, resume without a trace, clear refusals."""
+"""Training: the paper's recipe, choice on held-back synthetic images, nothing random but by its seed."""
 
 import dataclasses
 import inspect
 import json
 
-import numpy as np
 import pytest
 import torch
 
+from bars import CONFIG, files, make_set, weights
 from synthset.classifiers import train
 from synthset.classifiers.models import load_classifier
 from synthset.classifiers.train import (
     TrainConfig,
-    channel_statistics,
     cosine,
-    fingerprint,
     hold_back,
     paper_weight_decay,
-    split_batches,
     train_classifier,
 )
-from synthset.errors import ConfigChangedError, DataError, ModelError, UnknownNameError, UsageError
-from synthset.images import encode
-from synthset.imageset import ImageSet
-
-# every source of randomness is on: augmentation, dropout, order, label smoothing, clipping
-CONFIG = TrainConfig(
-    architecture="small_cnn",
-    epochs=4,
-    batch_size=16,
-    learning_rate=3e-3,
-    weight_decay=0.05,
-    label_smoothing=0.05,
-    max_grad_norm=1.0,
-    augmentation="digits",
-    image_size_px=8,
-    validation_fraction=0.25,
-    device="cpu",
-)
-NAMES = ("left", "right", "top")
-
-
-def make_set(counts=(20, 20, 20), names=NAMES, seed=0) -> ImageSet:
-    """Noise with a bright bar on the side that the class names."""
-    random = np.random.default_rng(seed)
-    labels = np.concatenate([np.full(count, label) for label, count in enumerate(counts)])
-    files = []
-    for label in labels:
-        pixels = random.integers(0, 90, (8, 8, 3), np.uint8)
-        pixels[(slice(None), slice(None), slice(0, 2))[label], (slice(0, 2), slice(6, 8), slice(None))[label]] = 230
-        files.append(encode(pixels))
-    return ImageSet("bars", tuple(names), labels, files.__getitem__)
-
-
-def weights(folder):
-    return (folder / "model.safetensors").read_bytes()
-
-
-def scores(result):
-    return [dataclasses.replace(epoch, seconds=0) for epoch in result.history]
-
-
-def files(folder):
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("finished") / "model"
-    return train_classifier(make_set(), CONFIG, folder)
-
+from synthset.errors import DataError, ModelError, UnknownNameError, UsageError
 
 # ---- the recipe --------------------------------------------------------------------------------------
 
@@ -168,161 +116,13 @@ def test_a_timm_model_trains(tmp_path):
     assert train_classifier(make_set(), config, tmp_path).model_config.architecture == "resnet10t"
 
 
-# ---- parts -------------------------------------------------------------------------------------------
-
-
-def test_holding_back_is_stratified_and_follows_the_seed():
-    labels = np.array([0] * 40 + [1] * 10 + [2] * 2)
-    training, held_back = hold_back(labels, 0.1, seed=5)
-    assert np.bincount(labels[held_back]).tolist() == [4, 1, 1]
-    assert sorted([*training, *held_back]) == list(range(52))
-    assert np.array_equal(hold_back(labels, 0.1, seed=5)[1], held_back)
-    assert not np.array_equal(hold_back(labels, 0.1, seed=6)[1], held_back)
-    assert np.bincount(labels[hold_back(labels, 0.99, seed=5)[0]]).tolist() == [1, 1, 1]
-
-
-def test_a_last_batch_of_one_joins_the_one_before():
-    def sizes(n, size):
-        return [len(batch) for batch in split_batches(torch.arange(n), size)]
-
-    assert sizes(9, 4) == [4, 5]
-    assert sizes(10, 4) == [4, 4, 2]
-    assert sizes(3, 8) == [3]
-    assert sizes(3, 1) == [1, 1, 1]
-    assert torch.cat(split_batches(torch.arange(9), 4)).tolist() == list(range(9))
-
-
 def test_trains_with_a_ragged_last_batch_of_one(tmp_path):
     config = dataclasses.replace(CONFIG, batch_size=11, epochs=1)
     result = train_classifier(make_set(), config, tmp_path)
     assert result.num_training % config.batch_size == 1
 
 
-def test_channel_statistics_are_those_of_the_chosen_rows():
-    pixels = torch.randint(0, 256, (30, 3, 5, 5), generator=torch.Generator().manual_seed(0)).byte()
-    rows = np.arange(0, 30, 3)
-    mean, std = channel_statistics(pixels, rows)
-    chosen = pixels[torch.from_numpy(rows)].double() / 255
-    assert mean == pytest.approx(chosen.mean((0, 2, 3)).tolist())
-    assert std == pytest.approx(chosen.std((0, 2, 3), correction=0).tolist())
-    assert min(channel_statistics(torch.zeros_like(pixels), rows)[1]) > 0
-
-
-def test_the_fingerprint_sees_labels_names_and_images():
-    images = make_set()
-    prints = {
-        fingerprint(images),
-        fingerprint(make_set(seed=1)),
-        fingerprint(make_set(names=("left", "right", "up"))),
-        fingerprint(dataclasses.replace(images, labels=images.labels[::-1].copy())),
-        fingerprint(images.select(range(59))),
-    }
-    assert len(prints) == 5
-    assert fingerprint(make_set()) in prints
-
-
-# ---- resume ------------------------------------------------------------------------------------------
-
-
-def interrupt(monkeypatch, name, call):
-    """Let the trainer be interrupted at the given call of one of its functions; gives the count of calls."""
-    calls = []
-    original = getattr(train, name)
-
-    def interrupted(*args):
-        calls.append(1)
-        if len(calls) == call:
-            raise KeyboardInterrupt
-        return original(*args)
-
-    monkeypatch.setattr(train, name, interrupted)
-    return calls
-
-
-@pytest.mark.parametrize(("name", "call"), [("augment", 8), ("_score_held_back", 3), ("_finish", 1)])
-def test_interrupted_and_resumed_equals_uninterrupted(tmp_path, monkeypatch, finished, name, call):
-    monkeypatch.setattr(train, "CHECKPOINT_SECONDS", 0.0)
-    monkeypatch.setattr(train, "CHECKPOINT_SHARE", float("inf"))
-    with monkeypatch.context() as patch:
-        interrupt(patch, name, call)
-        with pytest.raises(KeyboardInterrupt):
-            train_classifier(make_set(), CONFIG, tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["resume.safetensors"]
-
-    epochs = interrupt(monkeypatch, "_train_epoch", -1)
-    resumed = train_classifier(make_set(), CONFIG, tmp_path)
-    assert len(epochs) == {"augment": 2, "_score_held_back": 2, "_finish": 0}[name]
-    assert weights(tmp_path) == weights(finished.folder)
-    assert scores(resumed) == scores(finished)
-    assert sorted(files(tmp_path)) == ["config.json", "model.safetensors", "training.json"]
-
-
-def test_a_finished_training_returns_at_once(monkeypatch, finished):
-    before = files(finished.folder)
-    epochs = interrupt(monkeypatch, "_train_epoch", 1)
-    again = train_classifier(make_set(), dataclasses.replace(CONFIG, architecture="Small-CNN"), finished.folder)
-    assert again == dataclasses.replace(finished, was_finished=True, seconds=again.seconds)
-    assert not epochs
-    assert files(finished.folder) == before
-
-
-@pytest.mark.parametrize(
-    ("changes", "difference"),
-    [
-        ({"seed": 7}, "seed: 0 there, 7 here"),
-        ({"epochs": 5}, "epochs: 4 there, 5 here"),
-        ({"architecture": "resnet10t"}, "architecture: small_cnn there, resnet10t here"),
-    ],
-)
-def test_another_config_is_refused_by_name_and_changes_nothing(finished, changes, difference):
-    before = files(finished.folder)
-    with pytest.raises(ConfigChangedError, match=difference):
-        train_classifier(make_set(), dataclasses.replace(CONFIG, **changes), finished.folder)
-    assert files(finished.folder) == before
-
-
-def test_other_images_are_refused(finished):
-    with pytest.raises(ConfigChangedError, match="images: other"):
-        train_classifier(make_set(seed=1), CONFIG, finished.folder)
-
-
-def test_an_unfinished_training_refuses_another_config(tmp_path, monkeypatch):
-    monkeypatch.setattr(train, "CHECKPOINT_SECONDS", 0.0)
-    with monkeypatch.context() as patch:
-        interrupt(patch, "_train_epoch", 2)
-        with pytest.raises(KeyboardInterrupt):
-            train_classifier(make_set(), CONFIG, tmp_path)
-    before = files(tmp_path)
-    with pytest.raises(ConfigChangedError, match="batch_size: 16 there, 8 here"):
-        train_classifier(make_set(), dataclasses.replace(CONFIG, batch_size=8), tmp_path)
-    with pytest.raises(UsageError, match="already holds"):
-        train_classifier(make_set(), CONFIG, tmp_path, resume=False)
-    assert files(tmp_path) == before
-
-
-def test_overwrite_replaces_the_classifier_and_nothing_else(tmp_path, finished):
-    config = dataclasses.replace(CONFIG, epochs=1)
-    train_classifier(make_set(), config, tmp_path)
-    (tmp_path / "notes.txt").write_text("mine")
-    train_classifier(make_set(), CONFIG, tmp_path, overwrite=True)
-    assert weights(tmp_path) == weights(finished.folder)
-    assert (tmp_path / "notes.txt").read_text() == "mine"
-
-
 # ---- refusals ----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("overwrite", [False, True])
-def test_a_folder_that_is_not_ours_is_left_alone(tmp_path, overwrite):
-    (tmp_path / "thesis.tex").write_text("years of work")
-    with pytest.raises(UsageError, match="no Synthset classifier"):
-        train_classifier(make_set(), CONFIG, tmp_path, overwrite=overwrite)
-    (tmp_path / "config.json").write_text('{"format": "another tool"}')
-    with pytest.raises(UsageError, match="no Synthset classifier"):
-        train_classifier(make_set(), CONFIG, tmp_path, overwrite=overwrite)
-    with pytest.raises(UsageError, match="is a file"):
-        train_classifier(make_set(), CONFIG, tmp_path / "thesis.tex", overwrite=overwrite)
-    assert sorted(files(tmp_path)) == ["config.json", "thesis.tex"]
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ from timm.models.resnet import ResNet
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
+from synthset.devices import choose_device
 from synthset.errors import ModelError, UnknownNameError, UsageError
 from synthset.files import atomic_write, write_json
 
@@ -199,19 +200,6 @@ def read_config(folder: Path) -> ModelConfig:
         return ModelConfig(**values)
     except (KeyError, TypeError) as error:
         raise ModelError(f"'{file}' is incomplete: {error}.") from error
-
-
-def choose_device(name: str) -> torch.device:
-    """'auto' is the GPU where there is one, else the CPU. Raises UsageError if the device is not at hand."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise UsageError(f"The device '{name}' cannot be used ({reason}). Use 'auto' or 'cpu'.") from error
-    return device
 
 
 # ---- architectures -----------------------------------------------------------------------------------

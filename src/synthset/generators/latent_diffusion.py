@@ -26,6 +26,7 @@ import transformers
 from diffusers import StableDiffusionPipeline
 from torch import Tensor, nn
 
+from synthset.devices import choose_device
 from synthset.errors import ModelError, UsageError
 from synthset.generators import SCHEDULERS
 from synthset.generators.base import GeneratedImage, GenerationConfig, ImageRequest
@@ -75,7 +76,7 @@ class LatentDiffusionGenerator:
         device: str,
     ) -> LatentDiffusionGenerator:
         """Load a checkpoint; `generators.load_generator` explains the arguments and the errors."""
-        target = _device(device)
+        target = choose_device(device)
         if dtype == "auto":
             dtype = "bfloat16" if target.type == "cuda" else "float32"
         pipeline = _load_pipeline(folder, name, getattr(torch, dtype))
@@ -278,17 +279,6 @@ def _quiet() -> Iterator[None]:
     finally:
         for library in shown:
             library.enable_progress_bar()
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise UsageError(f"Expected a device that is here, like 'auto' or 'cpu', got '{name}'.") from error
-    return device
 
 
 def _make_scheduler(trained: Any, config: GenerationConfig) -> Any:

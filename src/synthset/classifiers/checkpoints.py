@@ -1,0 +1,224 @@
+"""What a training leaves in its folder: the resume file while it runs, the chosen classifier when it is done.
+
+`resume.safetensors`, one file and no pickle, holds all that a next epoch depends on beside the seed.
+`training.json` is written last and marks completion; both hold the job, so that another one is refused.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+
+from synthset.classifiers.models import (
+    CONFIG_FILE,
+    FORMAT,
+    WEIGHTS_FILE,
+    ModelConfig,
+    plain_state,
+    save_classifier,
+)
+from synthset.errors import ConfigChangedError, UsageError
+from synthset.files import atomic_write, write_json
+from synthset.versions import library_versions
+
+TRAINING_FILE = "training.json"
+RESUME_FILE = "resume.safetensors"
+TRAINING_FORMAT = "synthset-training-1"
+CHECKPOINT_SECONDS = 10.0  # at least, between two checkpoints, so that fast epochs do not wait for the disk
+CHECKPOINT_SHARE = 0.05  # of the time at most goes into checkpoints
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """One line of the training's history; `epoch` counts from 1, losses are means over images."""
+
+    epoch: int
+    train_loss: float
+    held_back_loss: float
+    held_back_accuracy: float
+    learning_rate: float
+    seconds: float
+
+
+@dataclass
+class Session:
+    """What changes from epoch to epoch, and its file."""
+
+    folder: Path
+    job: dict[str, Any]
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    history: list[EpochRecord] = field(default_factory=list)
+    best: EpochRecord | None = None
+    best_state: dict[str, Tensor] = field(default_factory=dict)
+    saved_at: float = field(default_factory=time.monotonic)
+    save_seconds: float = 0.0
+
+    def record(self, epoch: EpochRecord) -> None:
+        """Add a finished epoch; keep its weights if they are the best so far."""
+        self.history.append(epoch)
+        if self.best is None or _rank(epoch) > _rank(self.best):
+            self.best = epoch
+            self.best_state = plain_state(self.model)
+
+    def save(self) -> None:
+        """Write the checkpoint, unless the last one is too recent for what writing it costs."""
+        started = time.monotonic()
+        if started - self.saved_at < max(CHECKPOINT_SECONDS, self.save_seconds / CHECKPOINT_SHARE):
+            return
+        tensors = {f"model.{name}": value for name, value in plain_state(self.model).items()}
+        tensors |= {f"best.{name}": value for name, value in self.best_state.items()}
+        for index, parameter in enumerate(self.model.parameters()):
+            for key, value in self.optimizer.state[parameter].items():
+                copy = value.detach().to("cpu", memory_format=torch.contiguous_format)
+                tensors[f"optimizer.{index}.{key}"] = copy.clone()
+        note = {
+            "format": TRAINING_FORMAT,
+            "job": self.job,
+            "history": [asdict(epoch) for epoch in self.history],
+            "best": asdict(self.best) if self.best else None,
+        }
+        with atomic_write(self.folder / RESUME_FILE) as file:
+            file.write(save(tensors, {"training": json.dumps(note)}))
+        self.saved_at = time.monotonic()
+        self.save_seconds = self.saved_at - started
+
+    def restore(self) -> None:
+        """Continue from the checkpoint, if there is one."""
+        note = _read_checkpoint_note(self.folder)
+        if note is None:
+            return
+        tensors = load_file(self.folder / RESUME_FILE)
+        self.model.load_state_dict(_under(tensors, "model."))
+        for index, parameter in enumerate(self.model.parameters()):
+            saved = _under(tensors, f"optimizer.{index}.")
+            # moments in the memory layout of their weights, as if they had never been away
+            self.optimizer.state[parameter] = {
+                key: value.to(parameter.device) if key == "step" else torch.empty_like(parameter).copy_(value)
+                for key, value in saved.items()
+            }
+        self.history = [EpochRecord(**epoch) for epoch in note["history"]]
+        self.best = EpochRecord(**note["best"])
+        self.best_state = _under(tensors, "best.")
+
+
+def check_folder(folder: Path, job: dict[str, Any], resume: bool, overwrite: bool) -> None:
+    """Refuse a folder that is not ours or holds another training; nothing is changed."""
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"Expected a folder for the classifier, '{folder}' is a file. Choose another.")
+    if not folder.is_dir() or all(entry.name.startswith(".") for entry in folder.iterdir()):
+        return
+    note = _read_json(folder / TRAINING_FILE, TRAINING_FORMAT) or _read_checkpoint_note(folder)
+    if note is None and _read_json(folder / CONFIG_FILE, FORMAT) is None:
+        raise UsageError(
+            f"'{folder}' holds files that are no Synthset classifier; nothing was changed. "
+            "Choose another output folder."
+        )
+    if overwrite:
+        return
+    if note is None or not resume:
+        raise UsageError(
+            f"'{folder}' already holds a classifier; nothing was changed. "
+            "Choose another output folder, or overwrite it."
+        )
+    if differences := _differences(note.get("job", {}), job):
+        raise ConfigChangedError(
+            f"'{folder}' holds another training ({'; '.join(differences[:4])}); nothing was changed. "
+            "Choose another output folder, or overwrite it."
+        )
+
+
+def read_finished(folder: Path) -> dict[str, Any] | None:
+    """What training.json says, if `folder` holds a complete training."""
+    note = _read_json(folder / TRAINING_FILE, TRAINING_FORMAT)
+    files = (folder / CONFIG_FILE, folder / WEIGHTS_FILE)
+    if note is None or not all(file.is_file() for file in files):
+        return None
+    (folder / RESUME_FILE).unlink(missing_ok=True)  # left where the end was interrupted
+    return note
+
+
+def finish(
+    session: Session, model_config: ModelConfig, images: str, num_training: int, num_held_back: int
+) -> dict[str, Any]:
+    """Write the best checkpoint, then training.json, which marks completion, then drop the resume file.
+
+    Returns:
+        What training.json holds.
+    """
+    assert session.best is not None
+    session.model.load_state_dict(session.best_state)
+    save_classifier(session.folder, session.model, model_config)
+    seconds = sum(epoch.seconds for epoch in session.history)
+    note = {
+        "format": TRAINING_FORMAT,
+        "job": session.job,
+        "images": images,
+        "num_training": num_training,
+        "num_held_back": num_held_back,
+        "chosen": asdict(session.best),
+        "seconds": round(seconds, 3),
+        "device": str(next(session.model.parameters()).device),
+        "libraries": library_versions(),
+        "history": [asdict(epoch) for epoch in session.history],
+    }
+    write_json(session.folder / TRAINING_FILE, note)
+    (session.folder / RESUME_FILE).unlink(missing_ok=True)
+    return note
+
+
+def delete_own_files(folder: Path) -> None:
+    """Delete a classifier and nothing else; training.json goes last, so the folder stays known as ours."""
+    for name in (WEIGHTS_FILE, CONFIG_FILE, RESUME_FILE, TRAINING_FILE):
+        (folder / name).unlink(missing_ok=True)
+
+
+def _rank(epoch: EpochRecord) -> tuple[float, float, int]:
+    """Higher accuracy on held-back images first, then lower loss, then the later epoch."""
+    return epoch.held_back_accuracy, -epoch.held_back_loss, epoch.epoch
+
+
+def _differences(there: dict[str, Any], here: dict[str, Any]) -> list[str]:
+    config_there, config_here = there.get("config", {}), here["config"]
+    differences = [
+        f"{name}: {config_there.get(name)} there, {config_here.get(name)} here"
+        for name in dict.fromkeys([*config_here, *config_there])
+        if config_there.get(name) != config_here.get(name)
+    ]
+    if there.get("fingerprint") != here["fingerprint"]:
+        differences.append("images: other images or labels")
+    return differences
+
+
+def _read_json(file: Path, expected_format: str) -> dict[str, Any] | None:
+    """The content of one of our files; None where it is not there, or not ours."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    is_ours = isinstance(content, dict) and content.get("format") == expected_format
+    return content if is_ours else None
+
+
+def _read_checkpoint_note(folder: Path) -> dict[str, Any] | None:
+    file = folder / RESUME_FILE
+    if not file.is_file():
+        return None
+    try:
+        with safe_open(file, "pt") as checkpoint:
+            note = json.loads((checkpoint.metadata() or {})["training"])
+    except (SafetensorError, OSError, KeyError, ValueError):
+        return None
+    return note if isinstance(note, dict) and note.get("format") == TRAINING_FORMAT else None
+
+
+def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,54 @@
+"""What a training learns from: the split, batches, statistics, and what tells two sets apart."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from bars import make_set
+from synthset.classifiers.training_set import channel_statistics, fingerprint, hold_back, split_batches
+
+
+def test_holding_back_is_stratified_and_follows_the_seed():
+    labels = np.array([0] * 40 + [1] * 10 + [2] * 2)
+    training, held_back = hold_back(labels, 0.1, seed=5)
+    assert np.bincount(labels[held_back]).tolist() == [4, 1, 1]
+    assert sorted([*training, *held_back]) == list(range(52))
+    assert np.array_equal(hold_back(labels, 0.1, seed=5)[1], held_back)
+    assert not np.array_equal(hold_back(labels, 0.1, seed=6)[1], held_back)
+    assert np.bincount(labels[hold_back(labels, 0.99, seed=5)[0]]).tolist() == [1, 1, 1]
+
+
+def test_a_last_batch_of_one_joins_the_one_before():
+    def sizes(n, size):
+        return [len(batch) for batch in split_batches(torch.arange(n), size)]
+
+    assert sizes(9, 4) == [4, 5]
+    assert sizes(10, 4) == [4, 4, 2]
+    assert sizes(3, 8) == [3]
+    assert sizes(3, 1) == [1, 1, 1]
+    assert torch.cat(split_batches(torch.arange(9), 4)).tolist() == list(range(9))
+
+
+def test_channel_statistics_are_those_of_the_chosen_rows():
+    pixels = torch.randint(0, 256, (30, 3, 5, 5), generator=torch.Generator().manual_seed(0)).byte()
+    rows = np.arange(0, 30, 3)
+    mean, std = channel_statistics(pixels, rows)
+    chosen = pixels[torch.from_numpy(rows)].double() / 255
+    assert mean == pytest.approx(chosen.mean((0, 2, 3)).tolist())
+    assert std == pytest.approx(chosen.std((0, 2, 3), correction=0).tolist())
+    assert min(channel_statistics(torch.zeros_like(pixels), rows)[1]) > 0
+
+
+def test_the_fingerprint_sees_labels_names_and_images():
+    images = make_set()
+    prints = {
+        fingerprint(images),
+        fingerprint(make_set(seed=1)),
+        fingerprint(make_set(names=("left", "right", "up"))),
+        fingerprint(dataclasses.replace(images, labels=images.labels[::-1].copy())),
+        fingerprint(images.select(range(59))),
+    }
+    assert len(prints) == 5
+    assert fingerprint(make_set()) in prints
