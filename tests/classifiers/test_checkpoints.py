@@ -43,11 +43,11 @@ def test_interrupted_and_resumed_equals_uninterrupted(tmp_path, monkeypatch, fin
     assert sorted(files(tmp_path)) == ["config.json", "model.safetensors", "training.json"]
 
 
-def test_afinished_training_returns_at_once(monkeypatch, finished):
+def test_a_finished_training_returns_at_once(monkeypatch, finished):
     before = files(finished.folder)
     epochs = interrupt(monkeypatch, "_train_epoch", 1)
     again = train_classifier(make_set(), dataclasses.replace(CONFIG, architecture="Small-CNN"), finished.folder)
-    assert again == dataclasses.replace(finished, wasfinished=True, seconds=again.seconds)
+    assert again == dataclasses.replace(finished, was_finished=True, seconds=again.seconds)
     assert not epochs
     assert files(finished.folder) == before
 
