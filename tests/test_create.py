@@ -10,7 +10,14 @@ import synthset
 from synthset import create as create_stage
 from synthset.create import CreateConfig, plan_images, sample_requests
 from synthset.dataset import open_dataset
-from synthset.errors import ConfigChangedError, DataError, FailureThresholdError, SynthsetError, UnknownNameError, UsageError
+from synthset.errors import (
+    ConfigChangedError,
+    DataError,
+    FailureThresholdError,
+    SynthsetError,
+    UnknownNameError,
+    UsageError,
+)
 from synthset.images import decode
 from synthset.testing import FakeGenerator, ShuffledExecutor
 

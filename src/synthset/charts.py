@@ -60,7 +60,8 @@ def _draw(result: EvaluationResult) -> Image.Image:
     for i, name in enumerate(names):
         middle = i * cell + cell // 2
         _write(canvas, (left - 10, top + middle), name, text, INK, "rm")
-        _write(canvas, (left + middle, top - 8), name, text, INK, "mb", upright=is_upright)
+        above = (left + middle, top - 8 if is_upright else top - 12)
+        _write(canvas, above, name, text, INK, "ms", upright=is_upright)  # all on one baseline
     _draw_cells(canvas, result, left, top, cell, has_counts)
     if has_counts:
         _draw_recalls(canvas, result, left + side + 12, top, cell)
@@ -88,7 +89,7 @@ def _draw_cells(
 
 
 def _draw_recalls(canvas: Image.Image, result: EvaluationResult, x: int, top: int, cell: int) -> None:
-    _write(canvas, (x, top - 8), "recall", 12, FAINT, "lb")
+    _write(canvas, (x, top - 12), "recall", 12, FAINT, "ls")
     for i, recall in enumerate(result.per_class_accuracy):
         words = "–" if recall is None else f"{recall:.0%}" if recall in (0, 1) else f"{recall:.1%}"
         _write(canvas, (x, top + i * cell + cell // 2), words, 12, FAINT, "lm")
@@ -127,7 +128,7 @@ def _write(
     mask = Image.new("L", (int(box[2]) + 2, ascent + descent))
     ImageDraw.Draw(mask).text((0, ascent), text, 255, font, "ls")
     mask = mask.rotate(90, expand=True)
-    below = mask.height if anchor.endswith("b") else mask.height // 2
+    below = mask.height if anchor.endswith("s") else mask.height // 2
     canvas.paste(colour, (x - mask.width // 2, y - below), mask)
 
 

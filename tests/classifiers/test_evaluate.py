@@ -63,6 +63,14 @@ def test_classes_are_matched_by_name_in_any_order():
     assert result.confusion == ((1, 0, 0), (0, 1, 0), (0, 0, 2))
 
 
+def test_numbered_classes_are_matched_by_number(caplog):
+    numbered = ImageSet("scans", ("0", "1", "2"), np.array([2, 0]), lambda i: b"")
+    np.testing.assert_array_equal(match_classes(("zero", "one", "two"), numbered), [0, 1, 2])
+    assert "0 is taken for 'zero'" in caplog.text
+    with pytest.raises(UsageError):
+        match_classes(("zero", "one"), numbered)
+
+
 def test_a_class_without_real_images_has_no_accuracy():
     real = images_of([0, 255], [0, 2], ("dark", "mid_grey", "bright"))
     result = evaluate(classifier(), real)

@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-
-from synthset.prompts import PHOTO_DOMAINS
 from tools.miniature.captions import say
 from tools.miniature.hands import HANDS, write
 from tools.miniature.scenes import DIGIT_NAMES, DOMAINS, Scene
 from tools.miniature.world import PAINTERS, paint
+
+from synthset.prompts import PHOTO_DOMAINS
 
 
 @pytest.mark.parametrize("digit", range(10))

@@ -1,6 +1,6 @@
 """Draws the training world: pictures, captions and digits, in parallel and the same for the same seed.
 
-    python -m tools.miniature.draw --images 200000 --seed 1
+    python -m tools.miniature.draw --images 180000 --seed 1
 
 Writes images.npy (n, 32, 32, 3) uint8, captions.json (n strings) and digits.npy (n,) int8 into
 build/miniature/world/, and 5,000 held-back rows of the same kind into build/miniature/world/validation/.
@@ -54,7 +54,7 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=Path("build/miniature/world"))
-    parser.add_argument("--images", type=int, default=200_000)
+    parser.add_argument("--images", type=int, default=180_000)
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
     draw_world(args.output / "validation", 5000, args.seed + 1_000_000)

@@ -5,6 +5,7 @@ Results are plain numbers, saved as `<name of the real set>.json` with the matri
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 from collections.abc import Sequence
@@ -21,6 +22,9 @@ from synthset.files import write_json
 from synthset.imageset import ImageSet
 
 RESERVED = ("model", "config", "training")  # names of a classifier's own files
+
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -73,10 +77,14 @@ def evaluate(classifier: Classifier, real: ImageSet, batch_size: int = 256) -> E
 def match_classes(class_names: Sequence[str], real: ImageSet) -> np.ndarray:
     """The model's class index of each of the real set's classes: int64 (k,).
 
+    Classes are matched by name; where the real set only numbers its k classes, 0 to k-1, by number.
     Raises:
         UsageError: the names differ by more than order, case and underscores.
     """
     ours, theirs = list(class_names), list(real.class_names)
+    if theirs == [str(i) for i in range(len(ours))] and set(ours) != set(theirs):
+        logger.warning("'%s' numbers its classes: 0 is taken for '%s', and so on.", real.name, ours[0])
+        return np.arange(len(ours))
     if set(ours) != set(theirs):
         keyed_ours, keyed_theirs = [_key(name) for name in ours], [_key(name) for name in theirs]
         missing = [name for name, key in zip(ours, keyed_ours, strict=True) if key not in keyed_theirs]
