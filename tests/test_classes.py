@@ -6,7 +6,19 @@ from synthset.errors import UsageError
 
 @pytest.mark.parametrize(
     "names",
-    [[], [""], ["  "], ["a", "a"], ["polar_bear", "Polar bear"], ["../x"], ["a/b"], ["a\\b"], ["x" * 300], ["a\nb"], ["_"]],
+    [
+        [],
+        [""],
+        ["  "],
+        ["a", "a"],
+        ["polar_bear", "Polar bear"],
+        ["../x"],
+        ["a/b"],
+        ["a\\b"],
+        ["x" * 300],
+        ["a\nb"],
+        ["_"],
+    ],
 )
 def test_names_that_cannot_be_classes_are_refused(names):
     with pytest.raises(UsageError):

@@ -88,7 +88,7 @@ def test_a_second_run_draws_nothing_and_changes_nothing(tmp_path):
     assert changed <= {"manifest.json"}  # the seconds of the run that looked
 
 
-class Interrupt(Exception):
+class Crash(Exception):
     pass
 
 
@@ -100,7 +100,7 @@ class FailingGenerator(FakeGenerator):
 
     def generate(self, requests):
         if self.batches_left == 0:
-            raise Interrupt
+            raise Crash
         self.batches_left -= 1
         return super().generate(requests)
 
@@ -108,7 +108,7 @@ class FailingGenerator(FakeGenerator):
 @pytest.mark.parametrize("batches", [0, 1, 2, 3])
 def test_an_interrupted_run_is_finished_to_the_same_images(tmp_path, batches):
     make(tmp_path / "whole", generator=FakeGenerator(preferred_batch_size=4))
-    with pytest.raises(Interrupt):
+    with pytest.raises(Crash):
         make(tmp_path / "cut", generator=FailingGenerator(preferred_batch_size=4, batches_left=batches))
     with pytest.raises(DataError, match="not finished"):
         open_dataset(tmp_path / "cut")
@@ -163,7 +163,9 @@ def test_a_folder_that_is_not_ours_is_refused_even_with_overwrite(tmp_path):
         make(tmp_path / "photos" / "holiday.jpg")
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"format_version": 1}', '{"format_version": 9, "status": 1}', "\x00"])
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", '{"format_version": 1}', '{"format_version": 9, "status": 1}', "\x00"]
+)
 def test_a_damaged_manifest_is_an_error_in_one_line(tmp_path, content):
     make(tmp_path / "pets")
     (tmp_path / "pets" / "manifest.json").write_text(content)
@@ -204,7 +206,10 @@ def test_accounting_holds_and_the_threshold_speaks(tmp_path):
     assert (accounting.requested, accounting.ok, accounting.flagged, accounting.failed) == (12, 4, 4, 4)
     assert accounting.retries == 8 * 5
     failures = pq.read_table(tmp_path / "pets" / "failures.parquet").to_pylist()
-    assert {(f["class_name"], f["status"], f["attempts"]) for f in failures} == {("cat", "flagged", 6), ("dog", "failed", 6)}
+    assert {(f["class_name"], f["status"], f["attempts"]) for f in failures} == {
+        ("cat", "flagged", 6),
+        ("dog", "failed", 6),
+    }
     assert make(tmp_path / "fine", ("owl", "emu"), generator).accounting.failed == 0
 
 
@@ -238,7 +243,9 @@ def test_out_of_memory_halves_the_batch_and_draws_no_image_twice(tmp_path):
         make(tmp_path / "c", generator=SmallMemory(most=0))
 
 
-@pytest.mark.parametrize(("image_format", "magic"), [("png", b"\x89PNG"), ("jpeg", b"\xff\xd8"), ("webp", b"RIFF"), ("auto", b"\x89PNG")])
+@pytest.mark.parametrize(
+    ("image_format", "magic"), [("png", b"\x89PNG"), ("jpeg", b"\xff\xd8"), ("webp", b"RIFF"), ("auto", b"\x89PNG")]
+)
 def test_formats(tmp_path, image_format, magic):
     make(tmp_path / "pets", image_format=image_format, images_per_class=1)
     images = open_dataset(tmp_path / "pets").images()
@@ -307,7 +314,15 @@ def test_the_preview_and_the_card_are_there(tmp_path):
 
 @pytest.mark.parametrize(
     "options",
-    [{"steps": 0}, {"resize_px": 2}, {"quality": 0}, {"batch_size": 0}, {"seed": -1}, {"max_failures": 2}, {"image_format": "gif"}],
+    [
+        {"steps": 0},
+        {"resize_px": 2},
+        {"quality": 0},
+        {"batch_size": 0},
+        {"seed": -1},
+        {"max_failures": 2},
+        {"image_format": "gif"},
+    ],
 )
 def test_options_that_cannot_be_are_refused_before_anything_is_written(tmp_path, options):
     with pytest.raises(UsageError):
@@ -327,9 +342,7 @@ def test_the_miniature_refuses_what_it_cannot_draw(tmp_path):
 
 
 def test_sample_requests_come_from_every_class_and_strategy():
-    plan = plan_images(
-        ("one", "two", "three"), CreateConfig(strategies=("all_combined",), images_per_class=50)
-    )
+    plan = plan_images(("one", "two", "three"), CreateConfig(strategies=("all_combined",), images_per_class=50))
     sample = sample_requests(plan, 10)
     assert len(sample) == 10
     assert {r.class_name for r in sample} == {"one", "two", "three"}

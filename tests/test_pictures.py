@@ -20,8 +20,7 @@ def make_set(k=3, strategies=("base", "multi_domain"), n=4, size=(8, 8), **chang
     """Plain images whose red tells the class and whose green tells the strategy."""
     rows = [(c, s) for c in range(k) for s in range(len(strategies)) for _ in range(n)]
     files = {
-        row: encode(np.full((*size, 3), ((9 + 12 * row[0]) % 256, 200 - 9 * row[1], 77), np.uint8))
-        for row in set(rows)
+        row: encode(np.full((*size, 3), ((9 + 12 * row[0]) % 256, 200 - 9 * row[1], 77), np.uint8)) for row in set(rows)
     }
     fields = {
         "name": "runs/test",
@@ -80,15 +79,11 @@ def test_only_the_first_images_are_decoded_and_the_sheet_is_always_the_same(tmp_
     assert first.read_bytes() == second.read_bytes()
 
 
-@pytest.mark.parametrize(
-    ("k", "num_strategies", "per_cell"), [(30, 14, 6), (2, 5, 40), (1, 1, None), (3, 12, None)]
-)
+@pytest.mark.parametrize(("k", "num_strategies", "per_cell"), [(30, 14, 6), (2, 5, 40), (1, 1, None), (3, 12, None)])
 @pytest.mark.parametrize("size", [(8, 8), (100, 80)])
 def test_the_sheet_never_grows_too_wide(tmp_path, k, num_strategies, per_cell, size):
     names = [f"a_strategy_with_a_long_name_{i}" for i in range(num_strategies)]
-    images = make_set(
-        k, names, 2, size, class_names=tuple("long name 数字 \n<b>" * 9 + str(i) for i in range(k))
-    )
+    images = make_set(k, names, 2, size, class_names=tuple("long name 数字 \n<b>" * 9 + str(i) for i in range(k)))
     sheet = open_sheet(draw_contact_sheet(images, tmp_path / "a.png", per_cell=per_cell))
     assert sheet.width <= MAX_WIDTH_PX
     assert sheet.mode == "RGB"

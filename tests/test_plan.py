@@ -13,7 +13,13 @@ def plan(classes=("cat", "dog"), names=("base", "random_guidance"), count=3, see
 def test_a_plan_is_deterministic_and_its_hash_says_so():
     assert plan().table.equals(plan().table)
     assert plan().hash == plan().hash
-    others = [plan(seed=65), plan(count=4), plan(classes=("dog", "cat")), plan(names=("base",)), plan(negative_prompt="x")]
+    others = [
+        plan(seed=65),
+        plan(count=4),
+        plan(classes=("dog", "cat")),
+        plan(names=("base",)),
+        plan(negative_prompt="x"),
+    ]
     assert len({plan().hash, *(other.hash for other in others)}) == 6
 
 
@@ -29,7 +35,9 @@ def test_the_seed_of_an_image_does_not_depend_on_the_rest_of_the_plan():
     small = {(r.class_name, r.strategy, r.index): r for r in plan(count=2).requests()}
     large = {
         (r.class_name, r.strategy, r.index): r
-        for r in plan(classes=("owl", "dog", "cat"), names=("class_prompt", "random_guidance", "base"), count=9).requests()
+        for r in plan(
+            classes=("owl", "dog", "cat"), names=("class_prompt", "random_guidance", "base"), count=9
+        ).requests()
     }
     for key, request in small.items():
         assert large[key].seed == request.seed

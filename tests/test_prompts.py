@@ -64,7 +64,7 @@ def test_underscores_become_words_in_every_strategy():
 def test_a_template_replaces_the_base_sentence():
     style = PromptStyle(template="a microscope image of {class}")
     assert prompts_of("base", "red_blood_cell", 1, style) == ["a microscope image of red blood cell"]
-    with pytest.raises(UsageError, match="{class}"):
+    with pytest.raises(UsageError, match=r"\{class\}"):
         PromptStyle(template="a photo")
 
 
@@ -111,7 +111,12 @@ def test_guidance_that_cannot_be_is_refused(text):
 
 @pytest.mark.parametrize(
     ("name", "standard"),
-    [("Multi-Domain", "multi_domain"), ("multidomain", "multi_domain"), ("random_scale", "random_guidance"), ("base_class", "base")],
+    [
+        ("Multi-Domain", "multi_domain"),
+        ("multidomain", "multi_domain"),
+        ("random_scale", "random_guidance"),
+        ("base_class", "base"),
+    ],
 )
 def test_the_papers_names_are_understood(name, standard):
     assert strategy_name(name) == standard

@@ -189,9 +189,7 @@ def test_offline_says_what_to_do(monkeypatch):
         raise ConnectionError("Couldn't reach the Hub\n(OfflineModeIsEnabled)")
 
     monkeypatch.setattr(datasets, "load_dataset", offline)
-    with pytest.raises(
-        DataError, match=r"Couldn't reach the Hub\. Go online once .*, or give the path"
-    ) as caught:
+    with pytest.raises(DataError, match=r"Couldn't reach the Hub\. Go online once .*, or give the path") as caught:
         load_real("eurosat")
     assert "\n" not in str(caught.value)
     with pytest.raises(DataError, match="gated: accept its terms"):
@@ -223,9 +221,7 @@ def test_other_files_are_ignored_with_a_count(tmp_path, caplog):
     (tmp_path / ".git").mkdir()
     with caplog.at_level(logging.WARNING):
         assert len(load_real(tmp_path)) == 4
-    assert [record.message for record in caplog.records] == [
-        f"{tmp_path}: ignored 4 hidden or non-image files"
-    ]
+    assert [record.message for record in caplog.records] == [f"{tmp_path}: ignored 4 hidden or non-image files"]
 
 
 def test_an_unreadable_image_is_found_when_it_is_decoded(tmp_path):
@@ -237,9 +233,7 @@ def test_an_unreadable_image_is_found_when_it_is_decoded(tmp_path):
     assert len(images) == 4
     with pytest.raises(DataError, match=r"Image 2 of .* \(dog/0\.png\): Expected a whole PNG"):
         images.tensor(4)
-    with pytest.raises(
-        DataError, match=r"Image 3 of .* \(dog/1\.png\): Expected a readable file .*No such file"
-    ):
+    with pytest.raises(DataError, match=r"Image 3 of .* \(dog/1\.png\): Expected a readable file .*No such file"):
         images.image(3)
 
 
@@ -310,9 +304,7 @@ def test_a_parquet_file_with_and_without_names(tmp_path, names):
 
 
 def test_other_columns_and_types(tmp_path):
-    table = pa.table(
-        {"img": [grey_png(3), grey_png(4)], "fine_label": ["wolf", "bear"], "coarse_label": [0, 0]}
-    )
+    table = pa.table({"img": [grey_png(3), grey_png(4)], "fine_label": ["wolf", "bear"], "coarse_label": [0, 0]})
     pq.write_table(table, tmp_path / "a.parquet")
     images = load_real(tmp_path / "a.parquet")
     assert images.class_names == ("bear", "wolf")
@@ -430,8 +422,6 @@ def test_what_datasets_writes_is_read(tmp_path):
 
 def test_importing_loads_nothing_heavy():
     heavy = {"torch", "datasets", "pyarrow", "sklearn", "timm"}
-    code = (
-        f"import sys, synthset.real, synthset.export, synthset.pictures; print({heavy!r} & set(sys.modules))"
-    )
+    code = f"import sys, synthset.real, synthset.export, synthset.pictures; print({heavy!r} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

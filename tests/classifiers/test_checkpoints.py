@@ -35,7 +35,7 @@ def test_interrupted_and_resumed_equals_uninterrupted(tmp_path, monkeypatch, fin
             train_classifier(make_set(), CONFIG, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["resume.safetensors"]
 
-    epochs = interrupt(monkeypatch, "_train_epoch", -1)
+    epochs = interrupt(monkeypatch, "train_epoch", -1)
     resumed = train_classifier(make_set(), CONFIG, tmp_path)
     assert len(epochs) == {"augment": 2, "_score_held_back": 2, "finish": 0}[name]
     assert weights(tmp_path) == weights(finished.folder)
@@ -45,7 +45,7 @@ def test_interrupted_and_resumed_equals_uninterrupted(tmp_path, monkeypatch, fin
 
 def test_a_finished_training_returns_at_once(monkeypatch, finished):
     before = files(finished.folder)
-    epochs = interrupt(monkeypatch, "_train_epoch", 1)
+    epochs = interrupt(monkeypatch, "train_epoch", 1)
     again = train_classifier(make_set(), dataclasses.replace(CONFIG, architecture="Small-CNN"), finished.folder)
     assert again == dataclasses.replace(finished, was_finished=True, seconds=again.seconds)
     assert not epochs
@@ -75,7 +75,7 @@ def test_other_images_are_refused(finished):
 def test_an_unfinished_training_refuses_another_config(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoints, "CHECKPOINT_SECONDS", 0.0)
     with monkeypatch.context() as patch:
-        interrupt(patch, "_train_epoch", 2)
+        interrupt(patch, "train_epoch", 2)
         with pytest.raises(KeyboardInterrupt):
             train_classifier(make_set(), CONFIG, tmp_path)
     before = files(tmp_path)

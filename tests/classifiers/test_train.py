@@ -74,9 +74,17 @@ def test_learns_and_saves_what_it_says(finished):
     assert "torch" in note["libraries"]
 
 
-def test_the_checkpoint_is_the_best_on_held_back_images(tmp_path, monkeypatch):
-    """Scores are dictated: accuracy decides, then loss, then the later epoch."""
-    dictated = iter([(0.5, 0.7), (0.3, 0.9), (0.2, 0.9), (0.2, 0.9), (0.1, 0.8)])
+@pytest.mark.parametrize(
+    ("accuracies", "chosen"),
+    [
+        ((0.7, 0.9, 0.9, 0.9, 0.1), 4),  # of equals the last
+        ((0.7, 0.95, 0.9, 0.2, 0.1), 3),  # within a standard error of the highest: no worse beyond chance
+        ((0.9, 0.1, 0.1, 0.1, 0.1), 1),
+        ((0.9, 0.9, 0.9, 0.9, 1.0), 5),
+    ],
+)
+def test_the_checkpoint_is_the_last_that_none_beats_beyond_chance(tmp_path, monkeypatch, accuracies, chosen):
+    dictated = iter([(0.5, accuracy) for accuracy in accuracies])
     states = []
 
     def score(model, *_):
@@ -85,9 +93,9 @@ def test_the_checkpoint_is_the_best_on_held_back_images(tmp_path, monkeypatch):
 
     monkeypatch.setattr(train, "_score_held_back", score)
     result = train_classifier(make_set(), dataclasses.replace(CONFIG, epochs=5), tmp_path)
-    assert result.chosen.epoch == 4
+    assert result.chosen.epoch == chosen
     kept = load_classifier(tmp_path, "cpu").model.state_dict()
-    assert all(torch.equal(kept[name], value) for name, value in states[3].items())
+    assert all(torch.equal(kept[name], value) for name, value in states[chosen - 1].items())
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_one_others(tmp_path, finished):

@@ -306,7 +306,7 @@ def test_bfloat16_draws_nearly_the_same(generator, checkpoint):
 
 
 def test_the_preferred_batch_shrinks_with_the_image(generator, checkpoint):
-    assert generator.preferred_batch_size == 64
+    assert generator.preferred_batch_size == 128
     large = load_generator(str(checkpoint), num_inference_steps=1, height_px=512, width_px=512)
     assert large.preferred_batch_size < 8
 

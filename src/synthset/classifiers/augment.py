@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -35,15 +36,15 @@ def augment(images: Tensor, recipe: str, generator: Generator) -> Tensor:
 
 def to_float(images: Tensor) -> Tensor:
     """uint8 0..255 -> float32 in [0, 1]."""
-    return images.float() / 255
+    return images / 255
 
 
 def flip_and_shift(images: Tensor, generator: Generator) -> Tensor:
     """Half of the images mirrored, each shifted by up to 12.5 % of its side onto black: as CIFAR is trained.
 
-    Padding, crop and flip are one gather of rows and columns.
+    Padding, crop and flip are one gather of pixels.
     """
-    n, _, h, w = images.shape
+    n, c, h, w = images.shape
     pad = max(1, round(max(h, w) / 8))
     padded = F.pad(images, (pad, pad, pad, pad))
     top, left = _integers(0, 2 * pad, (2, n, 1), images, generator)
@@ -51,9 +52,9 @@ def flip_and_shift(images: Tensor, generator: Generator) -> Tensor:
     columns = torch.arange(w, device=images.device).expand(n, w)
     mirrored = _uniform(0, 1, (n, 1), images, generator) < 0.5
     columns = torch.where(mirrored, w - 1 - columns, columns) + left  # (n, w)
-    index = torch.arange(n, device=images.device)[:, None, None]
-    cropped = padded.permute(0, 2, 3, 1)[index, rows[:, :, None], columns[:, None, :]]  # NHWC
-    return to_float(cropped.permute(0, 3, 1, 2))
+    positions = (rows * padded.shape[-1])[:, :, None] + columns[:, None]  # (n, h, w) of each padded image
+    positions = positions.view(n, 1, h * w).expand(n, c, h * w)  # faster than an index of rows and columns
+    return to_float(padded.flatten(2).gather(2, positions).view(n, c, h, w))
 
 
 def flip_and_resized_crop(images: Tensor, generator: Generator) -> Tensor:
@@ -92,10 +93,11 @@ def write_differently(images: Tensor, generator: Generator) -> Tensor:
     inverted = _uniform(0, 1, (n, 1, 1, 1), images, generator) < 0.1
     noise_std = _uniform(0, 0.08, (n, 1, 1, 1), images, generator)
 
-    written = (written.pow(gamma) - 0.5) * contrast + 0.5 + brightness
-    written = torch.where(inverted, 1 - written, written)
+    # (written ** gamma - 0.5) * contrast + 0.5 + brightness, or 1 minus that, as slope and offset
+    slope = torch.where(inverted, -contrast, contrast)
+    offset = torch.where(inverted, 0.5 - brightness, 0.5 + brightness) - slope / 2
     noise = torch.randn(written.shape, generator=generator, device=images.device)
-    return noise.mul_(noise_std).add_(written).clamp_(0, 1)
+    return noise.mul_(noise_std).addcmul_(written.pow_(gamma), slope).add_(offset).clamp_(0, 1)
 
 
 AUGMENTATIONS: dict[str, Callable[[Tensor, Generator], Tensor]] = {
@@ -124,23 +126,39 @@ def _handwriting_matrices(n: int, like: Tensor, generator: Generator) -> Tensor:
 
 def _resample(images: Tensor, matrices: Tensor) -> Tensor:
     """One bilinear resampling of the batch; beyond the border its pixels repeat, so the paper goes on."""
-    grid = F.affine_grid(matrices, list(images.shape), align_corners=False)
+    h, w = images.shape[-2:]
+    x, y = (2 * torch.arange(side, device=images.device) + 1 for side in (w, h))  # centres of pixels, in halves
+    from_x = (x / w - 1)[:, None] * matrices[:, None, :, 0]  # (n, w, 2)
+    from_y = (y / h - 1)[:, None] * matrices[:, None, :, 1] + matrices[:, None, :, 2]  # (n, h, 2)
+    grid = from_x[:, None] + from_y[:, :, None]  # as affine_grid, at a fifth of its time
     return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
 def _lower_resolution(images: Tensor, generator: Generator) -> Tensor:
-    """Half of the images shrunk to 3/4, 1/2 or 3/8 of their side and enlarged again, not below 8 px."""
-    side = images.shape[-1]
+    """Half of the images shrunk to 3/4, 1/2 or 3/8 of their side and enlarged again, not below 8 px.
+
+    Both are linear, so each image takes two small matrix products, whatever was drawn for it.
+    """
+    _, _, h, w = images.shape
     choice = _integers(0, 5, (len(images),), images, generator)  # 3, 4 and 5 keep the image
-    lowered = images.clone()
-    for number, share in enumerate((3 / 4, 1 / 2, 3 / 8)):
-        size = max(8, round(side * share))
-        chosen = (choice == number).nonzero().squeeze(1)
-        if size < side and len(chosen):
-            small = F.interpolate(images[chosen], size=size, mode="bilinear", antialias=True)
-            enlarged = F.interpolate(small, size=images.shape[-2:], mode="bicubic", align_corners=False)
-            lowered[chosen] = enlarged
-    return lowered
+    rows, columns = (_blurs(side, w).to(images.device)[choice, None] for side in (h, w))  # n1hh, n1ww
+    return rows @ images @ columns.mT
+
+
+@cache
+def _blurs(side: int, width: int) -> Tensor:
+    """Six matrices (side, side) that lower the resolution along one side of images of that width, or keep it."""
+    identity = torch.eye(side)
+    sizes = [max(8, round(width * share)) for share in (3 / 4, 1 / 2, 3 / 8)]
+    blurs = [_shrink_and_enlarge(identity, size) if size < width else identity for size in sizes]
+    return torch.stack([*blurs, identity, identity, identity])
+
+
+def _shrink_and_enlarge(columns: Tensor, size: int) -> Tensor:
+    """Each column (side, k) with anti-aliasing to `size` and bicubically back."""
+    side, k = columns.shape
+    small = F.interpolate(columns[None, None], size=(size, k), mode="bilinear", antialias=True)
+    return F.interpolate(small, size=(side, k), mode="bicubic", align_corners=False)[0, 0]
 
 
 def _uniform(low: float, high: float, shape: tuple[int, ...], like: Tensor, generator: Generator) -> Tensor:

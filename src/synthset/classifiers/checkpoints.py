@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -50,12 +51,16 @@ class EpochRecord:
 
 @dataclass
 class Session:
-    """What changes from epoch to epoch, and its file."""
+    """What changes from epoch to epoch, and its file.
+
+    `best` is the epoch that would be kept if training ended now, see `record`.
+    """
 
     folder: Path
     job: dict[str, Any]
     model: nn.Module
     optimizer: torch.optim.Optimizer
+    num_held_back: int
     history: list[EpochRecord] = field(default_factory=list)
     best: EpochRecord | None = None
     best_state: dict[str, Tensor] = field(default_factory=dict)
@@ -63,9 +68,16 @@ class Session:
     save_seconds: float = 0.0
 
     def record(self, epoch: EpochRecord) -> None:
-        """Add a finished epoch; keep its weights if they are the best so far."""
+        """Add a finished epoch; keep its weights if no earlier one was better beyond chance.
+
+        The one-standard-error rule (Breiman et al. 1984): held-back accuracies that differ by less than the
+        standard error of the highest do not differ, and of these epochs the last, with the smallest learning
+        rate, is kept. The epoch of the highest alone would often be an early one, by luck.
+        """
         self.history.append(epoch)
-        if self.best is None or _rank(epoch) > _rank(self.best):
+        highest = max(past.held_back_accuracy for past in self.history)
+        standard_error = math.sqrt(highest * (1 - highest) / self.num_held_back)
+        if epoch.held_back_accuracy >= highest - standard_error:
             self.best = epoch
             self.best_state = plain_state(self.model)
 
@@ -179,11 +191,6 @@ def delete_own_files(folder: Path) -> None:
     """Delete a classifier and nothing else; training.json goes last, so the folder stays known as ours."""
     for name in (WEIGHTS_FILE, CONFIG_FILE, RESUME_FILE, TRAINING_FILE):
         (folder / name).unlink(missing_ok=True)
-
-
-def _rank(epoch: EpochRecord) -> tuple[float, float, int]:
-    """Higher accuracy on held-back images first, then lower loss, then the later epoch."""
-    return epoch.held_back_accuracy, -epoch.held_back_loss, epoch.epoch
 
 
 def _differences(there: dict[str, Any], here: dict[str, Any]) -> list[str]:

@@ -365,7 +365,7 @@ def _key(name: str) -> str:
 
 def _normalise_by_dataset(images: Tensor, config: ModelConfig) -> Tensor:
     mean, std = (images.new_tensor(values).view(1, -1, 1, 1) for values in (config.mean, config.std))
-    return (images - mean) / std
+    return (images - mean).div_(std)
 
 
 def _normalise_each_image(images: Tensor, _config: ModelConfig) -> Tensor:

@@ -105,7 +105,7 @@ class TrainResult:
     Attributes:
         folder: holds model.safetensors, config.json and training.json.
         model_config: with it, load_classifier(folder) makes the same predictions.
-        chosen: the epoch that was kept, best on the held-back synthetic images.
+        chosen: the epoch that was kept: on the held-back synthetic images none was better beyond chance.
         num_training, num_held_back: synthetic images that were learned from, and chosen by.
         seconds: spent on training, over all sessions.
         history: every epoch.
@@ -164,7 +164,7 @@ def train_classifier(
         delete_own_files(folder)
     folder.mkdir(parents=True, exist_ok=True)
     delete_parts(folder)
-    session = Session(folder, job, model.to(device), _make_optimizer(model, config))
+    session = Session(folder, job, model.to(device), _make_optimizer(model, config), len(held_back_rows))
     session.restore()
     labels = torch.from_numpy(np.ascontiguousarray(images.labels))
     data = TrainingSet(pixels, labels, torch.from_numpy(training_rows), torch.from_numpy(held_back_rows))
@@ -190,7 +190,9 @@ def _train(session: Session, data: TrainingSet, model_config: ModelConfig, confi
         bar.advance(len(session.history) * num_images)
         for epoch in range(len(session.history), config.epochs):
             started = time.monotonic()
-            learning_rate, train_loss = _train_epoch(session, data, model_config, config, epoch, bar.advance)
+            learning_rate, train_loss = train_epoch(
+                session.model, session.optimizer, data, model_config, config, epoch, bar.advance
+            )
             if not math.isfinite(train_loss):
                 raise ModelError(
                     f"Expected a finite loss, got {train_loss} in epoch {epoch + 1} of '{session.folder}'. "
@@ -203,8 +205,9 @@ def _train(session: Session, data: TrainingSet, model_config: ModelConfig, confi
             session.save()
 
 
-def _train_epoch(
-    session: Session,
+def train_epoch(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
     data: TrainingSet,
     model_config: ModelConfig,
     config: TrainConfig,
@@ -216,7 +219,6 @@ def _train_epoch(
     Returns:
         The learning rate of the first step, and the mean loss over the images.
     """
-    model, optimizer = session.model, session.optimizer
     device = next(model.parameters()).device
     order = torch.Generator().manual_seed(derive_seed(config.seed, "order", epoch))
     draws = torch.Generator(device).manual_seed(derive_seed(config.seed, "augmentation", epoch))
