@@ -79,12 +79,14 @@ def flip_and_resized_crop(images: Tensor, generator: Generator) -> Tensor:
 def write_differently(images: Tensor, generator: Generator) -> Tensor:
     """Digits and letters as another hand, pen, paper and camera would have them; never mirrored.
 
-    In this order: rotation and shear of up to 15°, scale 0.75 to 1.15, stretch of up to 10 %, shift of up to
-    10 %; a lower resolution for half of the images; gamma, contrast and brightness; inverted for one in ten;
-    noise.
+    In this order: grey, from a mixture of the channels that is drawn, since what is written does not depend on
+    its colour (grey images stay as they are); rotation and shear of up to 15°, scale 0.75 to 1.15, stretch of up
+    to 10 %, shift of up to 10 %; a lower resolution for half of the images; gamma, contrast and brightness;
+    inverted for one in ten; noise.
     """
     n = len(images)
-    written = _resample(to_float(images), _handwriting_matrices(n, images, generator))
+    grey = _to_grey(to_float(images), generator)
+    written = _resample(grey, _handwriting_matrices(n, images, generator))
     written = _lower_resolution(written, generator).clamp_(0, 1)
 
     gamma = _uniform(math.log(0.6), math.log(1.6), (n, 1, 1, 1), images, generator).exp()
@@ -106,6 +108,13 @@ AUGMENTATIONS: dict[str, Callable[[Tensor, Generator], Tensor]] = {
     "resized_crop": flip_and_resized_crop,
     "digits": write_differently,
 }
+
+
+def _to_grey(images: Tensor, generator: Generator) -> Tensor:
+    """(n, 3, h, w) with three equal channels: a mixture of the three, its weights drawn for each image."""
+    weights = _uniform(0, 1, (len(images), 3, 1, 1), images, generator)
+    grey = (images * weights).sum(1, keepdim=True) / weights.sum(1, keepdim=True).clamp_min(1e-6)
+    return grey.expand_as(images).contiguous()
 
 
 def _handwriting_matrices(n: int, like: Tensor, generator: Generator) -> Tensor:
