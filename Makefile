@@ -34,6 +34,7 @@ format: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/generation.py
+	$(BIN)/python benchmarks/training.py
 
 miniature: $(STAMP)
 	$(BIN)/python -m tools.miniature
