@@ -86,7 +86,7 @@ class DemoResult:
             low, high = seed_interval(accuracies)
             mean = sum(accuracies) / len(rows)
             seconds = sum(row.seconds for row in rows) / len(rows)
-            means.append(DemoRow(strategy, rows[0].images, None, mean, low, high, seconds))
+            means.append(DemoRow(strategy, rows[0].images, None, mean, max(low, 0.0), min(high, 1.0), seconds))
         return means
 
     def footnote(self) -> str:
@@ -209,11 +209,13 @@ def _draw_strategies(folder: Path) -> None:
 
 
 def _some_of_each_class(images: ImageSet) -> ImageSet:
-    """SHOWN_PER_CELL images of each class, from the first to the last, so that a union shows all its parts."""
+    """SHOWN_PER_CELL images of each class, from all over its rows, so that a union shows all its parts."""
     chosen = []
     for label in range(len(images.class_names)):
         rows = np.flatnonzero(images.labels == label)
-        chosen.append(rows[np.linspace(0, len(rows) - 1, min(SHOWN_PER_CELL, len(rows))).astype(int)])
+        steps = np.arange(min(SHOWN_PER_CELL, len(rows)))
+        # one further each time: even steps would meet the same one of ten domains again and again
+        chosen.append(rows[(steps * len(rows) // SHOWN_PER_CELL + steps) % len(rows)])
     return images.select(np.concatenate(chosen))
 
 
