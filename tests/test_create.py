@@ -48,7 +48,7 @@ def test_each_row_records_what_its_image_depends_on(tmp_path):
     result = make(tmp_path / "pets")
     assert (result.accounting.requested, result.accounting.ok, result.drawn) == (20, 20, 20)
     (row,) = open_dataset(tmp_path / "pets").rows.slice(1, 1).to_pylist()
-    request = next(r for batch in FakeGeneratorRun(tmp_path).batches for r in batch if r.id == 1)
+    request = next(r for batch in generator_of_a_run(tmp_path).batches for r in batch if r.id == 1)
     for name in ("class_name", "strategy", "prompt", "negative_prompt", "guidance_scale", "seed", "index"):
         assert row[name] == getattr(request, name)
     assert row["class_name"] == "sea_lake"
@@ -56,7 +56,7 @@ def test_each_row_records_what_its_image_depends_on(tmp_path):
     assert row["attempts"] == 1
 
 
-def FakeGeneratorRun(tmp_path):  # noqa: N802
+def generator_of_a_run(tmp_path):
     generator = FakeGenerator()
     make(tmp_path / "again", generator=generator)
     return generator
