@@ -1,0 +1,167 @@
+"""`synthset train` and `synthset eval`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from synthset.cli.app import app, flag, switch
+from synthset.errors import UsageError
+
+
+@app.command
+def train(
+    data: Path | None = None,
+    /,
+    *,
+    syn_data_location: Path | None = None,
+    output_dir: Annotated[Path, flag("--output-dir", "--outdir", "--model-path")] = Path("model"),
+    model: str = "resnet50",
+    strategy: str | None = None,
+    epochs: Annotated[int, flag("--epochs", "--epoch")] = 200,
+    batch_size: int = 128,
+    learning_rate: float = 2e-4,
+    weight_decay: float | None = None,
+    image_size: int | None = None,
+    small_images: Annotated[bool, switch()] = False,
+    augmentation: str = "standard",
+    seed: int = 0,
+    device: str = "auto",
+    overwrite: Annotated[bool, switch()] = False,
+    dataset: str | None = None,
+    real: Annotated[str | None, flag("--real", "--real-data-location")] = None,
+) -> None:
+    """Train a classifier from scratch on synthetic images. Run again, it goes on where it stopped.
+
+    The checkpoint is chosen on held-back synthetic images; real ones are only tested on, once, at the end.
+
+    Example: `synthset train digits --model resnet50 --small-images --epochs 20 --output-dir digits-model`
+
+    Parameters
+    ----------
+    data
+        A Synthset dataset, an image folder, or Parquet files.
+    syn_data_location
+        Another way to name the data.
+    output_dir
+        Folder of the model.
+    model
+        resnet50, resnet101, vit_b, mobilenetv3_small, convnext_small, small_cnn, or any timm name.
+    strategy
+        Train on one strategy or combination of the dataset only. [default: all its images]
+    epochs
+        Passes over the images.
+    batch_size
+        Images a step.
+    learning_rate
+        Of AdamW, at the start; it falls to zero along a cosine.
+    weight_decay
+        Of AdamW. [default: 0.9; 0.3 for --dataset eurosat; 0.1 for MobileNetV3]
+    image_size
+        Side in pixels that the model sees. [default: that of the images, at most 224]
+    small_images
+        A finer stem for images of up to 64 px; the paper's recipes go without.
+    augmentation
+        none, standard, or digits.
+    seed
+        Of the initialisation, the held-back images and the order.
+    device
+        cpu, cuda, or auto.
+    overwrite
+        Replace another model in the folder.
+    dataset
+        The known real set that the recipe is for: it picks the weight decay.
+    real
+        Test on these real images at the end: a known name or a path.
+    """
+    from synthset.stages import evaluate as run_evaluate
+    from synthset.stages import open_images, open_real
+    from synthset.stages import train as run_train
+    from synthset.tables import print_evaluation, print_train
+
+    source = _either("the synthetic images", data, "--syn-data-location", syn_data_location)
+    if source is None:
+        raise UsageError("Expected the synthetic images, e.g. 'synthset train digits'. Run 'synthset create' first.")
+    _check_dataset(dataset)
+    images = open_images(source, strategy)
+    # before the training, which may take hours: a test that cannot be is no news for its end
+    real_images = None if real is None else open_real(real, images.class_names)
+    result = run_train(
+        images,
+        output_dir,
+        overwrite=overwrite,
+        architecture=model,
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
+        image_size_px=image_size,
+        small_images=small_images,
+        augmentation=augmentation,
+        dataset=dataset,
+        seed=seed,
+        device=device,
+    )
+    print_train(result, output_dir)
+    if real_images is not None:
+        target = output_dir / "evaluation"
+        print_evaluation(run_evaluate(output_dir, real_images, target), target)
+
+
+@app.command(name="eval")
+def evaluate(
+    model: Path | None = None,
+    /,
+    *,
+    model_path: Path | None = None,
+    real: Annotated[str | None, flag("--real", "--real-data-location")] = None,
+    dataset: str | None = None,
+    architecture: Annotated[str | None, flag("--model")] = None,
+    output_dir: Annotated[Path | None, flag("--output-dir", "--outdir")] = None,
+) -> None:
+    """Test a classifier on real images: accuracy with its interval, by class, and what is taken for what.
+
+    Example: `synthset eval digits-model --real digits`
+
+    Parameters
+    ----------
+    model
+        Folder of a trained model.
+    model_path
+        Another way to name the model.
+    real
+        digits, cifar10, cifar100, eurosat, mnist, imagenet, or the path of an image folder or Parquet file.
+    dataset
+        Known real set to test on, where --real is not given.
+    architecture
+        Architecture that the model must have. [default: any]
+    output_dir
+        Where the JSON and the confusion matrix go. [default: evaluation/ in the model's folder]
+    """
+    from synthset.classifiers.models import find_folder
+    from synthset.stages import evaluate as run_evaluate
+    from synthset.tables import print_evaluation
+
+    folder = _either("the model", model, "--model-path", model_path)
+    _check_dataset(dataset)
+    real = real or dataset
+    if folder is None:
+        raise UsageError("Expected the folder of a model, e.g. 'synthset eval digits-model --real digits'.")
+    if real is None:
+        raise UsageError("Expected real images to test on, e.g. --real digits, or --real with a path.")
+    folder = find_folder(folder)
+    target = output_dir or folder / "evaluation"
+    print_evaluation(run_evaluate(folder, real, target, architecture=architecture), target)
+
+
+def _either(what: str, positional: Path | None, name: str, value: Path | None) -> Path | None:
+    if positional is not None and value is not None:
+        raise UsageError(f"Expected {what} once, got '{positional}' and {name} '{value}'. Drop one.")
+    return positional if value is None else value
+
+
+def _check_dataset(name: str | None) -> None:
+    from synthset.real import find_set
+
+    if name is not None:
+        find_set(name)

@@ -1,0 +1,196 @@
+"""`synthset create`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+from synthset.cli.app import SAMPLING, SCRIPT, STORAGE, WORDING, app, flag, switch
+from synthset.errors import UsageError
+
+
+@app.command
+def create(
+    *,
+    classes: Annotated[list[str] | None, flag("--classes", several=True)] = None,
+    classes_file: Path | None = None,
+    dataset: str | None = None,
+    strategy: Annotated[list[str] | None, flag("--strategy", "--trick", several=True)] = None,
+    images_per_class: int | None = None,
+    output_dir: Annotated[Path, flag("--output-dir", "--outdir")] = Path("dataset"),
+    seed: int = 64,
+    dry_run: Annotated[bool, switch()] = False,
+    resume: Annotated[bool, switch()] = True,
+    overwrite: Annotated[bool, switch()] = False,
+    max_failures: float = 0.01,
+    guidance_scale: Annotated[str | None, flag(group=WORDING)] = None,
+    min_scale: Annotated[float, flag(group=WORDING)] = 1.0,
+    max_scale: Annotated[float, flag(group=WORDING)] = 5.0,
+    domains: Annotated[list[str] | None, flag("--domains", several=True, group=WORDING)] = None,
+    template: Annotated[str | None, flag(group=WORDING)] = None,
+    negative_prompt: Annotated[str, flag(group=WORDING)] = "",
+    satellite: Annotated[bool | None, flag(negative="--no-satellite", group=WORDING)] = None,
+    literal_articles: Annotated[bool, switch(WORDING)] = False,
+    generator: Annotated[str, flag(group=SAMPLING)] = "miniature",
+    revision: Annotated[str | None, flag(group=SAMPLING)] = None,
+    scheduler: Annotated[str, flag(group=SAMPLING)] = "ddim",
+    steps: Annotated[int, flag("--steps", "--ddim-steps", group=SAMPLING)] = 40,
+    height: Annotated[int | None, flag("--height", "--H", group=SAMPLING)] = None,
+    width: Annotated[int | None, flag("--width", "--W", group=SAMPLING)] = None,
+    batch_size: Annotated[int | None, flag(group=SAMPLING)] = None,
+    dtype: Annotated[str, flag(group=SAMPLING)] = "auto",
+    device: Annotated[str, flag(group=SAMPLING)] = "auto",
+    resize: Annotated[int | None, flag(group=STORAGE)] = None,
+    antialias: Annotated[bool | None, flag(negative="--no-antialias", group=STORAGE)] = None,
+    image_format: Annotated[str, flag(group=STORAGE)] = "auto",
+    quality: Annotated[int, flag(group=STORAGE)] = 95,
+    n_samples: Annotated[int | None, flag(group=SCRIPT)] = None,
+    n_iter: Annotated[int | None, flag(group=SCRIPT)] = None,
+) -> None:
+    """Draw a synthetic dataset from class names. Run again, it finishes what is missing.
+
+    Example: `synthset create --classes one two --strategy all_combined --output-dir digits`
+
+    Stable Diffusion: `synthset create --dataset cifar10 --strategy all_combined --generator
+    CompVis/stable-diffusion-v1-4 --output-dir cifar10-synthetic`
+
+    Parameters
+    ----------
+    classes
+        Class names; an underscore becomes a space in prompts.
+    classes_file
+        A text file with one class a line, instead of --classes.
+    dataset
+        A known real set, instead of --classes: its class names, image size and number of images.
+    strategy
+        base, class_prompt, multi_domain, random_guidance, all_combined, all_combined_equal. Several may be
+        given, and any prompts crossed with any guidance: multi_domain@1:5. [default: base]
+    images_per_class
+        Images of each class that each strategy draws. [default: 100, or as many as --dataset has]
+    output_dir
+        Folder of the dataset.
+    seed
+        Of the whole run; each image has its own, derived from it.
+    dry_run
+        Print counts, sample prompts and an estimate of time; write nothing.
+    resume
+        Always on: an interrupted run is finished.
+    overwrite
+        Replace another Synthset dataset in the folder.
+    max_failures
+        Share of images that may fail before the exit code is 3.
+    guidance_scale
+        Classifier-free guidance: 7.5, or 1:5 for a draw for each image. [default: 7.5]
+    min_scale
+        Lower end of random_guidance.
+    max_scale
+        Upper end of random_guidance.
+    domains
+        Styles of multi_domain, instead of the ten of the paper.
+    template
+        Sentence of the base prompt, e.g. "a microscope image of {class}".
+    negative_prompt
+        What no image shall show.
+    satellite
+        The paper's prompts for satellite images. [default: on for --dataset eurosat]
+    literal_articles
+        Keep the paper's "a {class}" where English has "an".
+    generator
+        miniature (ten digits), the hub id of a Stable Diffusion 1.x or 2.x model, or the folder of one.
+    revision
+        Branch, tag or commit of the hub id.
+    scheduler
+        Any diffusers scheduler: ddim, euler, dpmsolver_multistep, …
+    steps
+        Sampling steps.
+    height
+        Drawn height in pixels. [default: the model's own]
+    width
+        Drawn width in pixels. [default: the model's own]
+    batch_size
+        Images drawn together. [default: chosen by the generator]
+    dtype
+        float32, bfloat16, float16, or auto: bfloat16 on a GPU.
+    device
+        cpu, cuda, or auto.
+    resize
+        Side in pixels of the stored images. [default: as drawn, or as --dataset has them]
+    antialias
+        Shrink with anti-aliasing. [default: on, off for --dataset eurosat]
+    image_format
+        png, jpeg, webp, or auto: PNG up to 64 px, JPEG above.
+    quality
+        Of JPEG and WebP, 1 to 100.
+    n_samples
+        With --n-iter, instead of --images-per-class, which is n_samples × n_iter. [default: 2]
+    n_iter
+        See --n-samples. [default: 1000]
+    """
+    from synthset.create import CreateConfig
+    from synthset.create import create as run_create
+    from synthset.presets import preset_for
+    from synthset.prompts import PromptStyle
+    from synthset.tables import print_create, print_plan
+
+    names = _class_names(classes, classes_file, dataset)
+    preset = preset_for(dataset) if dataset else None
+    if n_samples is not None or n_iter is not None:
+        if images_per_class is not None:
+            raise UsageError("Expected --images-per-class or --n-samples with --n-iter, got both. Drop one.")
+        images_per_class = _product_of_script(n_samples, n_iter)
+    if images_per_class is None:
+        images_per_class = preset.images_per_class if preset else 100
+    on_satellite = satellite if satellite is not None else bool(preset and preset.satellite)
+    config = CreateConfig(
+        strategies=tuple(strategy or ["base"]),
+        images_per_class=images_per_class,
+        generator=generator,
+        revision=revision,
+        guidance_scale=guidance_scale,
+        random_guidance=(min_scale, max_scale),
+        steps=steps,
+        scheduler=scheduler,
+        height_px=height,
+        width_px=width,
+        resize_px=resize if resize is not None else (preset.size_px if preset else None),
+        antialias=antialias if antialias is not None else (preset is None or preset.antialias),
+        image_format=image_format,
+        quality=quality,
+        seed=seed,
+        negative_prompt=negative_prompt,
+        style=PromptStyle(tuple(domains) if domains else None, on_satellite, literal_articles, template),
+        dtype=dtype,
+        device=device,
+        batch_size=batch_size,
+        max_failures=max_failures,
+    )
+    if dry_run:
+        print_plan(names, config)
+    else:
+        print_create(run_create(names, output_dir, config, overwrite=overwrite))
+
+
+def _product_of_script(n_samples: int | None, n_iter: int | None) -> int:
+    """Images per class as the paper's script counts them, with its defaults."""
+    n_samples = 2 if n_samples is None else n_samples
+    n_iter = 1000 if n_iter is None else n_iter
+    if n_samples < 1 or n_iter < 1:
+        raise UsageError(f"Expected --n-samples and --n-iter of at least 1, got {n_samples} and {n_iter}.")
+    return n_samples * n_iter
+
+
+def _class_names(classes: list[str] | None, file: Path | None, dataset: str | None) -> Sequence[str]:
+    flags = {"--classes": classes, "--classes-file": file, "--dataset": dataset}
+    given = [flag for flag, value in flags.items() if value]
+    if len(given) != 1:
+        raise UsageError(
+            f"Expected one of --classes, --classes-file and --dataset, got {' and '.join(given) or 'none'}. "
+            "For example: --classes dog cat."
+        )
+    from synthset.classes import read_classes
+    from synthset.real import class_names_of
+
+    if classes:
+        return classes
+    return read_classes(file) if file else class_names_of(str(dataset))
