@@ -20,11 +20,12 @@ from cyclopts import App, ArgumentCollection
 from cyclopts.config import Dict
 
 from synthset.errors import UnknownNameError, UsageError
+from synthset.yaml_files import UniqueKeys
 
 Source = Callable[[App, tuple[str, ...], ArgumentCollection], None]
 
 
-class _TextLoader(yaml.BaseLoader):
+class _TextLoader(UniqueKeys, yaml.BaseLoader):
     """Leaves words as they stand, except for null: `1:5` is no number of minutes, and `no` may be a class."""
 
 

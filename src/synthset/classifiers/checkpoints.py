@@ -139,12 +139,12 @@ def check_folder(folder: Path, job: dict[str, Any], resume: bool, overwrite: boo
     if note is None or not resume:
         raise UsageError(
             f"'{folder}' already holds a classifier; nothing was changed. "
-            "Choose another output folder, or overwrite it."
+            "Choose another --output-dir, or give --overwrite to replace it."
         )
     if differences := _differences(note.get("job", {}), job):
         raise ConfigChangedError(
             f"'{folder}' holds another training ({'; '.join(differences[:4])}); nothing was changed. "
-            "Choose another output folder, or overwrite it."
+            "Choose another --output-dir, or give --overwrite to replace it."
         )
 
 

@@ -44,7 +44,6 @@ from synthset.classifiers.training_set import (
     TrainingSet,
     channel_statistics,
     check_images,
-    derive_seed,
     fingerprint,
     hold_back,
     split_batches,
@@ -54,6 +53,7 @@ from synthset.errors import ModelError, UnknownNameError, UsageError
 from synthset.files import delete_parts
 from synthset.imageset import ImageSet
 from synthset.progress import track
+from synthset.seeds import derive_seed
 
 PRECISIONS = ("auto", "float32", "bf16")
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from synthset.errors import DataError
 from synthset.imageset import ImageSet
+from synthset.seeds import derive_seed
 
 
 @dataclass(frozen=True)
@@ -92,9 +93,3 @@ def split_batches(rows: Tensor, batch_size: int) -> list[Tensor]:
     if len(batches) > 1 and len(batches[-1]) == 1 and batch_size > 1:
         batches[-2:] = [torch.cat(batches[-2:])]
     return batches
-
-
-def derive_seed(seed: int, purpose: str, number: int = 0) -> int:
-    """An independent 63-bit seed for each purpose and number."""
-    digest = hashlib.blake2b(f"{seed}/{purpose}/{number}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little") >> 1
