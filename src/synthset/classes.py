@@ -1,4 +1,4 @@
-"""Class names: what a user types, checked, and as words in a prompt."""
+"""Class names and the phrases that stand for them in prompts: what a user types, checked, and as words."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from synthset.errors import UsageError
 
 MAX_LENGTH = 200  # characters; a longer name is a sentence, or a file read by mistake
+MAX_PHRASE_LENGTH = 500  # characters; text encoders read about 77 tokens, the longest ImageNet synset has 121
 _SILENT_H = ("hour", "honest", "honour", "honor", "heir")
 _SOUNDS_LIKE_YOU = ("uni", "use", "usual", "uti", "ute", "eu", "ewe", "ufo", "uk", "u-", "urin", "uran")
 
@@ -63,12 +64,48 @@ def as_words(name: str) -> str:
     return " ".join(re.sub(r"_+", " ", name).split())
 
 
+def check_phrase(name: str, phrase: object) -> str:
+    """The phrase of the class `name`, stripped, if it can stand in a prompt.
+
+    Raises:
+        UsageError: no text, an empty one, one with line breaks or control characters, or one longer than
+            MAX_PHRASE_LENGTH characters.
+    """
+    phrase = "" if phrase is None else phrase  # a line of YAML that ends with its colon
+    if not isinstance(phrase, str):
+        raise UsageError(f"Expected text as the phrase of '{name}', got {type(phrase).__name__}. Put it in quotes.")
+    phrase = unicodedata.normalize("NFC", phrase).strip()
+    if not as_words(phrase):
+        raise UsageError(f"Expected a phrase for '{name}', got an empty one. Fill it in, or leave the class out.")
+    if len(phrase) > MAX_PHRASE_LENGTH:
+        raise UsageError(
+            f"Expected a phrase of at most {MAX_PHRASE_LENGTH} characters for '{name}', got one of {len(phrase)}."
+        )
+    if any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in phrase):
+        raise UsageError(f"Expected a phrase of one line without control characters for '{name}', got {phrase!r}.")
+    return phrase
+
+
+def split_article(noun: str) -> tuple[str, str]:
+    """The article that `noun` begins with, in lower case, and the rest; an empty article where it has none.
+
+    >>> split_article("the digit five"), split_article("crane"), split_article("A")
+    (('the', 'digit five'), ('', 'crane'), ('', 'A'))
+    """
+    match = re.match(r"(an?|the) (?=\S)", noun, re.IGNORECASE)
+    return (match[1].lower(), noun[match.end() :]) if match else ("", noun)
+
+
 def with_article(noun: str) -> str:
-    """`noun` after "a" or "an", by how it sounds.
+    """`noun` after "a" or "an", by how it sounds; as it is where it brings an article of its own.
 
     >>> with_article("automobile"), with_article("unicorn"), with_article("hourglass"), with_article("8")
     ('an automobile', 'a unicorn', 'an hourglass', 'an 8')
+    >>> with_article("the digit five"), with_article("a crane bird")
+    ('the digit five', 'a crane bird')
     """
+    if split_article(noun)[0]:
+        return noun
     word = noun.casefold()
     if word.startswith(_SILENT_H):
         article = "an"

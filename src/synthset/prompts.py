@@ -1,28 +1,31 @@
 """Strategies: how a class becomes prompts, and how strongly each image follows its prompt.
 
 A strategy is a prompt source plus a guidance policy; the two are crossed freely on the command line.
-The tricks are Shipard et al. 2023, section 4.3:
+The tricks of Shipard et al. 2023, section 4.3, and the prompts of Marwood et al. 2023, Figure 4:
 
     base               "an image of a {class}", one scale for all
     class_prompt       "{class}"
     multi_domain       "a {domain} of a {class}", each domain equally often
     random_guidance    the base prompt, a scale for each image drawn from [1, 5]
-    all_combined       the union of the four: as many images as they have together
-    all_combined_equal the four in equal parts, within the budget of one
+    prompt_augmentation a prompt of its own for each image, from lists of words; at scale 2.5 by default
+    all_combined       the union of the first four: as many images as they have together
+    all_combined_equal the first four in equal parts, within the budget of one
 
 Any prompt source takes any guidance: `multi_domain@1:5` is multi-domain prompts at random scales,
-`base@2.5` the base prompt at a fixed one.
+`base@2.5` the base prompt at a fixed one (the low guidance of Marwood et al. 2023, Reason 2).
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 
-from synthset.classes import as_words, with_article
+from synthset.classes import as_words, check_phrase, split_article, with_article
 from synthset.errors import UnknownNameError, UsageError
+from synthset.prompt_augmentation import Augmentation, default_augmentation, shuffled
 
 PHOTO_DOMAINS = (
     "photo",
@@ -39,6 +42,7 @@ PHOTO_DOMAINS = (
 SATELLITE_DOMAINS = ("realistic photo", "drawing", "painting", "sketch", "3D rendering")
 DEFAULT_GUIDANCE_SCALE = 7.5
 RANDOM_GUIDANCE = (1.0, 5.0)
+LOW_GUIDANCE = 2.5  # the lowest at which Marwood et al. 2023 found images to be coherent
 
 
 @dataclass(frozen=True)
@@ -50,26 +54,36 @@ class PromptStyle:
         satellite: the form for satellite images, "a satellite photo of a {class} in the style of a {domain}".
         literal_articles: keep the papers' "a {class}" even where English has "an".
         template: replaces the sentence of the base prompt; `{class}` stands for the class.
+        phrases: what stands in prompts instead of the name of a class, by that name; see phrases.load_phrases.
+        augmentation: the words of prompt_augmentation; None for the lists that come with Synthset.
     """
 
     domains: tuple[str, ...] | None = None
     satellite: bool = False
     literal_articles: bool = False
     template: str | None = None
+    phrases: Mapping[str, str] = field(default_factory=dict)
+    augmentation: Augmentation | None = None
 
     def __post_init__(self) -> None:
         if self.domains is not None and (not self.domains or not all(d.strip() for d in self.domains)):
             raise UsageError("Expected at least one domain, none of them empty, e.g. --domains photo sketch.")
         if self.template is not None and "{class}" not in self.template:
             raise UsageError(f"Expected {{class}} in the template, got '{self.template}'.")
+        for name, phrase in self.phrases.items():
+            check_phrase(name, phrase)
 
     def domain_list(self) -> tuple[str, ...]:
         """The domains in use."""
         return self.domains or (SATELLITE_DOMAINS if self.satellite else PHOTO_DOMAINS)
 
+    def noun(self, class_name: str) -> str:
+        """What stands for the class in prompts: its phrase, or its name, as words."""
+        return as_words(self.phrases.get(class_name, class_name))
+
     def article(self, noun: str) -> str:
-        """The noun with its article, or with the papers' literal "a"."""
-        return f"a {noun}" if self.literal_articles else with_article(noun)
+        """The noun with its article, or with the papers' literal "a"; never with a second one."""
+        return f"a {noun}" if self.literal_articles and not split_article(noun)[0] else with_article(noun)
 
 
 # ---- prompt sources: (class name, index of the image in its class) -> prompt ------------------------------
@@ -79,25 +93,52 @@ PromptSource = Callable[[str, int, PromptStyle], str]
 
 def base_prompt(class_name: str, index: int, style: PromptStyle) -> str:
     """ "an image of a {class}"; for satellite images "a satellite photo of a {class}"."""
-    noun = as_words(class_name)
+    noun = style.noun(class_name)
     if style.template is not None:
-        return style.template.replace("{class}", noun)
+        return _fill(style.template, noun)
     lead = "a satellite photo of" if style.satellite else "an image of"
     return f"{lead} {style.article(noun)}"
 
 
+def _fill(template: str, noun: str) -> str:
+    """The template with the noun in it; "a {class}" gives way to the article of "the digit five"."""
+    if split_article(noun)[0]:
+        template = re.sub(r"\b(an?|the) \{class\}", "{class}", template, flags=re.IGNORECASE)
+    return template.replace("{class}", noun)
+
+
 def class_prompt(class_name: str, index: int, style: PromptStyle) -> str:
     """The class name alone, as words."""
-    return as_words(class_name)
+    return style.noun(class_name)
 
 
 def domain_prompt(class_name: str, index: int, style: PromptStyle) -> str:
     """ "a {domain} of a {class}"; the domains follow each other, so each is drawn equally often."""
     domains = style.domain_list()
-    domain, noun = domains[index % len(domains)], style.article(as_words(class_name))
+    domain, noun = domains[index % len(domains)], style.article(style.noun(class_name))
     if style.satellite:
         return f"a satellite photo of {noun} in the style of {style.article(domain)}"
     return f"{style.article(domain)} of {noun}"
+
+
+def augmented_prompt(class_name: str, index: int, style: PromptStyle) -> str:
+    """ "an odd slightly uncommon very small {class} partially occluded, overexposed": another one for each index.
+
+    The order of the prompts is decided by the class name, so that a phrase changes the class and not the rest.
+    Raises:
+        UsageError: an index beyond the number of prompts that the lists give.
+    """
+    lists = style.augmentation or default_augmentation()
+    if index >= lists.num_prompts:
+        raise UsageError(
+            f"Expected at most {lists.num_prompts:,} images a class of prompt_augmentation, which has that many "
+            f"prompts, got {index + 1:,}. Give longer lists with --augmentation-file."
+        )
+    before, after = lists.modifiers(shuffled(index, lists.num_prompts, class_name))
+    article, noun = split_article(style.noun(class_name))
+    # "the digit five" is "the ugly common small digit five"; "a" or "an" goes by the first adjective
+    lead = f"the {before} {noun}" if article == "the" else style.article(f"{before} {noun}")
+    return f"{lead} {after}"
 
 
 # ---- guidance policies: a generator seeded for one image -> its scale -------------------------------------
@@ -138,11 +179,18 @@ class Guidance:
 
 @dataclass(frozen=True)
 class Strategy:
-    """A named way to draw a class: a prompt source, and its guidance unless the user gives another."""
+    """A named way to draw a class: a prompt source, and its guidance unless the user gives another.
+
+    Attributes:
+        name: in its standard spelling.
+        prompt: the prompt source.
+        guidance: a range is what the strategy is about, and stays; one scale is a default of its own, which the
+            scale of the run replaces; None has no other default than the run.
+    """
 
     name: str
     prompt: PromptSource
-    guidance: Guidance | None = None  # None: the fixed scale of the run
+    guidance: Guidance | None = None
 
 
 @dataclass(frozen=True)
@@ -160,10 +208,16 @@ STRATEGIES: dict[str, Strategy | Combination] = {
     "class_prompt": Strategy("class_prompt", class_prompt),
     "multi_domain": Strategy("multi_domain", domain_prompt),
     "random_guidance": Strategy("random_guidance", base_prompt, Guidance(*RANDOM_GUIDANCE)),
+    "prompt_augmentation": Strategy("prompt_augmentation", augmented_prompt, Guidance(LOW_GUIDANCE, LOW_GUIDANCE)),
     "all_combined": Combination("all_combined", TRICKS),
     "all_combined_equal": Combination("all_combined_equal", TRICKS, equal_budget=True),
 }
-ALIASES = {"base_class": "base", "multidomain": "multi_domain", "random_scale": "random_guidance"}
+ALIASES = {
+    "base_class": "base",
+    "multidomain": "multi_domain",
+    "random_scale": "random_guidance",
+    "promptaug": "prompt_augmentation",
+}
 
 
 def strategy_name(name: str) -> str:
@@ -188,15 +242,17 @@ def strategy_name(name: str) -> str:
     return f"{plain}@{Guidance.parse(scales)}"
 
 
-def _plain_strategy(name: str, random_guidance: Guidance | None) -> Strategy:
-    """The strategy behind a standard name, its guidance resolved as far as the name says it."""
+def _plain_strategy(name: str, guidance: Guidance | None, random_guidance: Guidance | None) -> Strategy:
+    """The strategy behind a standard name, with the guidance that the name, the user or the strategy asks for."""
     source, at, scales = name.partition("@")
     strategy = STRATEGIES[source]
     assert isinstance(strategy, Strategy)  # combinations are taken apart before
     if at:
         return Strategy(name, strategy.prompt, Guidance.parse(scales))
-    own = random_guidance if strategy.guidance and random_guidance else strategy.guidance
-    return Strategy(name, strategy.prompt, own)
+    own = strategy.guidance
+    if own and own.low < own.high:
+        return Strategy(name, strategy.prompt, random_guidance or own)
+    return Strategy(name, strategy.prompt, guidance or own)
 
 
 @dataclass(frozen=True)
@@ -222,10 +278,10 @@ def resolve_strategies(
         names: strategies and combinations; a union adds its members, an equal budget shares one among them.
         images_per_class: images that each strategy draws of each class.
         style: wording of the prompts.
-        guidance: for the strategies that have none of their own; a fixed 7.5 if not given.
+        guidance: for all but random_guidance; if not given, 2.5 for prompt_augmentation and 7.5 for others.
         random_guidance: the range of random_guidance, instead of [1, 5].
     Raises:
-        UsageError: no strategy, an unknown one, or fewer than one image.
+        UsageError: no strategy, an unknown one, fewer than one image, or more than there are prompts.
     """
     if not names:
         raise UsageError(f"Expected at least one strategy. Valid: {', '.join(STRATEGIES)}.")
@@ -236,11 +292,12 @@ def resolve_strategies(
     for name in dict.fromkeys(strategy_name(name) for name in names):
         for member, count in _members(name, images_per_class).items():
             counts[member] = max(count, counts.get(member, 0))
-    default = guidance or Guidance(DEFAULT_GUIDANCE_SCALE, DEFAULT_GUIDANCE_SCALE)
+    default = Guidance(DEFAULT_GUIDANCE_SCALE, DEFAULT_GUIDANCE_SCALE)
     runs = []
     for name, count in counts.items():
-        strategy = _plain_strategy(name, random_guidance)
+        strategy = _plain_strategy(name, guidance, random_guidance)
         prompt = partial(_prompt_of, strategy.prompt, style)
+        prompt("class", count - 1)  # a source that runs out of prompts says so now, not after a million rows
         runs.append(StrategyRun(name, count, prompt, strategy.guidance or default))
     return runs
 
