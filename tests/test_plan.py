@@ -2,8 +2,9 @@ from collections import Counter
 
 import pyarrow as pa
 
+from synthset.miniature import DIGITS
 from synthset.plan import SCHEMA, make_plan
-from synthset.prompts import resolve_strategies
+from synthset.prompts import TRICKS, Guidance, PromptStyle, resolve_strategies
 
 
 def plan(classes=("cat", "dog"), names=("base", "random_guidance"), count=3, seed=64, **options):
@@ -72,4 +73,34 @@ def test_pinned_values_keep_old_datasets_resumable():
     assert (request.seed, round(request.guidance_scale, 6)) == (PINNED_SEED, PINNED_SCALE)
 
 
+def test_pinned_hashes_keep_old_datasets_resumable():
+    assert make_plan(DIGITS, resolve_strategies(TRICKS, 20)).hash == PINNED_HASH_OF_DIGITS
+    names = ["all_combined", "multi_domain@1:5", "base@2.5"]
+    runs = resolve_strategies(names, 7, random_guidance=Guidance(1, 5))
+    assert make_plan(("cat", "airplane", "sea_lake"), runs).hash == PINNED_HASH_OF_OTHERS
+
+
+def test_a_phrase_changes_prompts_and_nothing_else():
+    def drawn(phrases):
+        runs = resolve_strategies(["base", "prompt_augmentation"], 2, PromptStyle(phrases=phrases))
+        return make_plan(("crane", "jay"), runs)
+
+    plain, clear = drawn({}), drawn({"jay": "a bird of type jay"})
+    assert plain.hash != clear.hash == drawn({"jay": "a bird of type jay"}).hash
+    for before, after in zip(plain.requests(), clear.requests(), strict=True):
+        assert (before.prompt == after.prompt) == (before.class_name == "crane")
+        assert {**vars(after), "prompt": before.prompt} == vars(before)
+
+
+def test_a_phrase_that_prompts_do_not_show_leaves_the_hash():
+    assert (
+        plan().hash
+        == make_plan(
+            ("cat", "dog"), resolve_strategies(("base", "random_guidance"), 3, PromptStyle(phrases={"cat": "cat"}))
+        ).hash
+    )
+
+
+PINNED_HASH_OF_DIGITS = "84bdc814ac777ac696d0f85c2db56d24776ac3f67b52281d53c43805567e5e70"
+PINNED_HASH_OF_OTHERS = "81e2ac0d2917d423b6ba629c0028a91a3fec049d2759325b360dc4354c7c3966"
 PINNED_SEED, PINNED_SCALE = 7136296637646199353, 1.334991

@@ -37,7 +37,7 @@ def _head(dataset: Dataset) -> dict[str, Any]:
         "size_categories": [next((name for limit, name in _SIZES if count < limit), "n>1M")],
         # without this, preview.png and the plan would be taken for data
         "configs": [{"config_name": "default", "data_files": [{"split": "train", "path": "data/train-*.parquet"}]}],
-        "dataset_info": {"features": [_yaml_feature(*item) for item in features(dataset.class_names).items()]},
+        "dataset_info": {"features": [_yaml_feature(*item) for item in features(dataset.manifest["job"]).items()]},
     }
 
 
@@ -59,7 +59,7 @@ def _body(dataset: Dataset, job: dict[str, Any]) -> str:
     classes = ", ".join(_plain(name) for name in job["classes"])
     return f"""# {_plain(dataset.folder.resolve().name)}
 
-Synthetic images of {len(job["classes"])} classes, drawn by a text-to-image model from class names alone. No real
+Synthetic images of {len(job["classes"])} classes, drawn by a text-to-image model from {_origin(job)}. No real
 image is among them.
 
 ![A few images of each class and strategy](preview.png)
@@ -78,8 +78,35 @@ the model, and any restrictions of use that it carries, hold for these images.
 **Accounting:** {dataset.accounting}. Each row has the prompt, guidance scale and seed that its image was drawn
 from; `plan.parquet` has every request, `failures.parquet` those that could not be drawn.
 
+**Filters:** {_filters(dataset)}
+
 Made with Synthset {dataset.manifest["libraries"]["synthset"]}.
 """
+
+
+def _origin(job: dict[str, Any]) -> str:
+    initial = job.get("initial_images")
+    if initial is None:
+        return "class names alone"
+    return (
+        f"class names and {initial['images']:,} real\nimages, which lie in `real-images.parquet`: each image begins at "
+        f"one of them, noised, and takes the last {initial['strength']:.0%} of\nthe steps. Do not test on these real "
+        "images; their own terms hold for them"
+    )
+
+
+def _filters(dataset: Dataset) -> str:
+    refill = dataset.manifest.get("refill")
+    drawn = (
+        f"Images were drawn until the filter `{refill['method']}` kept enough of each class: it keeps "
+        f"{refill['kept']:,} and rejects {refill['rejected']:,}. "
+        if refill
+        else ""
+    )
+    return (
+        f"{drawn}What filters say about an image lies in `filters/`, by `request_id`, where any was run; the "
+        "images that they reject stay in `data/`."
+    )
 
 
 def _plain(text: str) -> str:

@@ -6,6 +6,8 @@
     dataset    one file a shard, whole or not there                   dataset.py
 
 Running the same job again draws only the shards that are missing; another job into the same folder is refused.
+With a filter to refill by, further rounds draw what the filter rejected, see refill.py. With initial images,
+drawing begins at real ones, see real_guidance.py.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,13 +33,20 @@ from synthset.classes import check_classes
 from synthset.dataset import Accounting, Dataset, DatasetWriter, check_folder, open_dataset
 from synthset.errors import FailureThresholdError, SynthsetError, UnknownNameError, UsageError
 from synthset.executors import Executor, LocalExecutor
+from synthset.filters import FilterConfig
+from synthset.generators.base import steps_to_pass
 from synthset.images import encode, resize
+from synthset.phrases import match_phrases
 from synthset.plan import Plan, Request, make_plan
 from synthset.progress import track
 from synthset.prompts import Guidance, PromptStyle, StrategyRun, resolve_strategies
+from synthset.real_guidance import InitialImages, choose_initial_images, with_initial_images
+from synthset.refill import Refill, check_refill, prepare_refill, refill
 
 if TYPE_CHECKING:
+    from synthset.clip import Encoder
     from synthset.generators import GeneratedImage, Generator
+    from synthset.imageset import ImageSet
 
 log = logging.getLogger("synthset")
 
@@ -69,6 +79,17 @@ class CreateConfig:
         dtype, device: "auto" is bf16 on a GPU and float32 on a CPU.
         batch_size: requests drawn together; None leaves it to the generator.
         max_failures: share of requests that may fail before the run counts as failed.
+        refill: name of a filter, see filters.FILTERS: draw until it keeps images_per_class images of each
+            class and strategy.
+        filter: what that filter does.
+        max_draws: images of one class and strategy that refilling draws at most; None is refill.MAX_FACTOR
+            times images_per_class.
+        initial_images: real images to begin at instead of pure noise: a known set, a path, or an ImageSet of
+            the same classes; see real_guidance.choose_initial_images.
+        shots: how many of each class; None takes all.
+        shots_seed: decides which.
+        strength: share of the steps that a noised real image passes, in (0, 1]; None takes what
+            real_guidance.STRENGTHS lists for so many shots.
     """
 
     strategies: tuple[str, ...] = ("base",)
@@ -92,6 +113,13 @@ class CreateConfig:
     device: str = "auto"
     batch_size: int | None = None
     max_failures: float = 0.01
+    refill: str | None = None
+    filter: FilterConfig = field(default_factory=FilterConfig)
+    max_draws: int | None = None
+    initial_images: str | ImageSet | None = None
+    shots: int | None = None
+    shots_seed: int = 0
+    strength: float | None = None
 
     def __post_init__(self) -> None:
         _expect(self.steps >= 1, f"at least 1 step, got {self.steps}")
@@ -108,6 +136,16 @@ class CreateConfig:
         _expect(0 <= self.seed < 2**63, f"--seed in 0..2^63 - 1, got {self.seed}")
         if self.image_format not in IMAGE_FORMATS:
             raise UnknownNameError("image format", self.image_format, IMAGE_FORMATS)
+        check_refill(self.refill, self.filter, self.max_draws, self.images_per_class)
+        guided = self.shots is not None or self.strength is not None or self.shots_seed != 0
+        _expect(
+            self.initial_images is not None or not guided,
+            "--initial-images with --shots, --shots-seed and --strength, e.g. --initial-images digits",
+        )
+        _expect(self.shots is None or self.shots >= 1, f"--shots of at least 1, got {self.shots}")
+        _expect(self.shots_seed >= 0, f"--shots-seed of at least 0, got {self.shots_seed}")
+        if self.strength is not None:
+            steps_to_pass(self.strength, self.steps)
 
     def runs(self) -> list[StrategyRun]:
         """The plain strategies to draw."""
@@ -125,12 +163,14 @@ class CreateResult:
         accounting: of the whole dataset.
         drawn: images drawn by this run; 0 where all was there already.
         seconds: that this run took.
+        refill: what the filter kept in the end; None where the job has none.
     """
 
     dataset: Dataset
     accounting: Accounting
     drawn: int
     seconds: float
+    refill: Refill | None = None
 
 
 def create(
@@ -140,6 +180,7 @@ def create(
     *,
     generator: str | Generator | None = None,
     executor: Executor | None = None,
+    encoder: Encoder | None = None,
     overwrite: bool = False,
     **options: Any,
 ) -> CreateResult:
@@ -151,11 +192,13 @@ def create(
         config: what to draw; `options` are its fields, e.g. `strategies=["base"], images_per_class=500`.
         generator: a name as in the config, or an object of your own to draw with.
         executor: where to draw; this process by default.
+        encoder: of the filter to refill by, instead of the one that the config names.
         overwrite: replace another Synthset dataset in the folder. Anything else there is refused.
     Raises:
         UsageError: an argument that cannot be right; nothing was written.
         ConfigChangedError: the folder holds another job; nothing was changed.
-        FailureThresholdError: finished, but too many requests failed; the dataset is complete and readable.
+        FailureThresholdError: finished, but too many requests failed, or a class is short of images that the
+            filter keeps; the dataset is complete and readable.
     Example:
         >>> import synthset
         >>> synthset.create(["one", "two"], "digits", strategies=["multi_domain"])  # doctest: +SKIP
@@ -163,30 +206,37 @@ def create(
     start = time.monotonic()
     if isinstance(generator, str):
         options["generator"], generator = generator, None
-    config = make_config(config, options)
+    config = _with_matched_phrases(make_config(config, options), classes)
     folder = Path(output_dir)
-    plan = plan_images(classes, config, generator)
+    initial = _initial_images(classes, config)
+    plan = plan_images(classes, config, generator, initial)
     check_folder(folder)
     generator = generator or load(config)
+    if initial:
+        generator = with_initial_images(generator, initial)
     wanted = config.batch_size or getattr(generator, "preferred_batch_size", 1)
-    writer = DatasetWriter(folder, _job(plan, config, generator), plan, SHARD_SIZE, min(SHARD_SIZE, wanted))
+    job = _job(plan, config, generator, initial)
+    refill_job = None
+    if config.refill:
+        refill_job = prepare_refill(
+            config.refill, config.filter, plan.class_names, config.runs(), config.max_draws, encoder
+        )
+        job["refill"] = refill_job.describe()
+    writer = DatasetWriter(folder, job, plan, SHARD_SIZE, min(SHARD_SIZE, wanted))
     writer.check(overwrite)
     with _locked(folder):
-        writer.open(overwrite, keep_batch_size=config.batch_size is None)
-        missing = writer.missing_shards()
-        to_draw = sum(len(_shard_rows(plan, shard)) for shard in missing)
-        with track(to_draw, f"drawing {folder.name}") as bar:
-
-            def draw(shard: int) -> Accounting:
-                return _draw_shard(shard, writer, generator, config, bar.advance)
-
-            for _ in (executor or LocalExecutor()).map(draw, missing):
-                pass
-        accounting = writer.finish(time.monotonic() - start)
+        writer.open(overwrite, config.batch_size is None, initial.table() if initial else None)
+        draw = partial(_draw_missing, generator=generator, config=config, executor=executor)
+        drawn, refilled = draw(writer), None
+        if refill_job:
+            plan_more = partial(_plan, plan.class_names, config, initial)
+            writer, refilled = refill(refill_job, writer, plan_more, draw)
+            drawn += refilled.drawn
+        accounting = writer.finish(time.monotonic() - start, refilled and refilled.notes())
         dataset = open_dataset(folder)
-        if missing or not (folder / "README.md").exists():
+        if drawn or not (folder / "README.md").exists():
             _describe(dataset)
-    result = CreateResult(dataset, accounting, to_draw, time.monotonic() - start)
+    result = CreateResult(dataset, accounting, drawn, time.monotonic() - start, refilled)
     _check_failures(result, config)
     return result
 
@@ -202,17 +252,51 @@ def make_config(config: CreateConfig | None, options: dict[str, Any]) -> CreateC
     return replace(config or CreateConfig(), **options)
 
 
-def plan_images(classes: Sequence[str], config: CreateConfig, generator: Generator | None = None) -> Plan:
+def plan_images(
+    classes: Sequence[str],
+    config: CreateConfig,
+    generator: Generator | None = None,
+    initial_images: InitialImages | None = None,
+) -> Plan:
     """The requests of a run, checked as far as that is possible before a model is loaded.
 
+    Args:
+        classes, config: as for `create`.
+        generator: an object of your own to draw with.
+        initial_images: those of the config, where they are at hand; else they are read.
     Raises:
         UsageError: classes or options that cannot be, or classes that the miniature cannot draw, where it
             is to draw them (no `generator` is given and the config names no other).
     """
     names = check_classes(classes)
+    config = _with_matched_phrases(config, names)
     if generator is None and config.generator == miniature.NAME:
-        miniature.check_drawable(names)
-    return make_plan(names, config.runs(), config.seed, config.negative_prompt)
+        miniature.check_drawable([config.style.noun(name) for name in names])
+    return _plan(names, config, initial_images or _initial_images(names, config))
+
+
+def _plan(names: Sequence[str], config: CreateConfig, initial_images: InitialImages | None, **further: Any) -> Plan:
+    """The plan of the first round, or, by `further`, of a further one; see make_plan."""
+    if initial_images:
+        further |= {"initial_images": initial_images.hashes, "strength": initial_images.strength}
+    return make_plan(names, config.runs(), config.seed, config.negative_prompt, **further)
+
+
+def _initial_images(classes: Sequence[str], config: CreateConfig) -> InitialImages | None:
+    """The real images to begin at, read and checked, if the config names any."""
+    if config.initial_images is None:
+        return None
+    images = choose_initial_images(
+        config.initial_images, check_classes(classes), config.shots, config.shots_seed, config.strength
+    )
+    steps_to_pass(images.strength, config.steps)  # raises where no step is left
+    return images
+
+
+def _with_matched_phrases(config: CreateConfig, class_names: Sequence[str]) -> CreateConfig:
+    """The config with its phrases under the names as the data set spells them, so that the prompts find them."""
+    phrases = match_phrases(config.style.phrases, class_names, "the phrases")
+    return replace(config, style=replace(config.style, phrases=phrases))
 
 
 def load(config: CreateConfig) -> Generator:
@@ -233,6 +317,9 @@ def load(config: CreateConfig) -> Generator:
 
 def estimate_seconds(plan: Plan, generator: Generator, config: CreateConfig) -> float:
     """How long the plan will take here, from drawing a few of its images; nothing is written."""
+    initial = _initial_images(plan.class_names, config)
+    if initial:
+        generator = with_initial_images(generator, initial)
     sample = sample_requests(plan, 32)
     generator.generate(sample[:1])  # the first image pays for what is set up once
     start = time.monotonic()
@@ -248,7 +335,21 @@ def sample_requests(plan: Plan, count: int) -> list[Request]:
     return [next(plan.requests(row, row + 1)) for row in rows]
 
 
-# ---- one shard --------------------------------------------------------------------------------------------
+# ---- shards -----------------------------------------------------------------------------------------------
+
+
+def _draw_missing(writer: DatasetWriter, generator: Generator, config: CreateConfig, executor: Executor | None) -> int:
+    """Draw the shards of the writer's plan that are not there yet; the number of images drawn."""
+    missing = writer.missing_shards()
+    to_draw = sum(len(writer.shard_rows(shard)) for shard in missing)
+    with track(to_draw, f"drawing {writer.folder.name}") as bar:
+
+        def draw(shard: int) -> Accounting:
+            return _draw_shard(shard, writer, generator, config, bar.advance)
+
+        for _ in (executor or LocalExecutor()).map(draw, missing):
+            pass
+    return to_draw
 
 
 def _draw_shard(
@@ -261,7 +362,8 @@ def _draw_shard(
     """Draw, retry, encode and commit the requests of one shard."""
     rows: dict[int, Future[dict[str, Any]]] = {}
     failures: dict[int, dict[str, Any]] = {}
-    pending = list(_shard_requests(writer.plan, shard))
+    where = writer.shard_rows(shard)
+    pending = list(writer.plan.requests(where.start, where.stop))
     retries = 0
     with ThreadPoolExecutor(max_workers=2) as pool:  # encodes while the next batch is drawn
         for attempt in range(MAX_RETRIES + 1):
@@ -329,6 +431,8 @@ def _row(request: Request, attempts: int, pixels: np.ndarray, config: CreateConf
         "request_id": request.id,
         "attempts": attempts,
         "sha256": hashlib.sha256(data).hexdigest(),
+        "initial_image": request.initial_image,  # these two are stored where the job has initial images
+        "strength": request.strength,
     }
 
 
@@ -349,7 +453,7 @@ def _failure(request: Request, attempts: int, image: GeneratedImage) -> dict[str
 # ---- the job ----------------------------------------------------------------------------------------------
 
 
-def _job(plan: Plan, config: CreateConfig, generator: Generator) -> dict[str, Any]:
+def _job(plan: Plan, config: CreateConfig, generator: Generator, initial: InitialImages | None) -> dict[str, Any]:
     """What two runs must share to fill one folder; it is compared, and named where it differs."""
     return {
         "classes": list(plan.class_names),
@@ -365,19 +469,11 @@ def _job(plan: Plan, config: CreateConfig, generator: Generator) -> dict[str, An
             "format": config.image_format,
             "quality": config.quality,
         },
+        **({"initial_images": initial.describe()} if initial else {}),
         "shard_size": SHARD_SIZE,
         "requests": len(plan),
         "plan_hash": plan.hash,
     }
-
-
-def _shard_rows(plan: Plan, shard: int) -> range:
-    return range(shard * SHARD_SIZE, min(len(plan), (shard + 1) * SHARD_SIZE))
-
-
-def _shard_requests(plan: Plan, shard: int) -> list[Request]:
-    rows = _shard_rows(plan, shard)
-    return list(plan.requests(rows.start, rows.stop))
 
 
 @contextmanager
@@ -401,7 +497,7 @@ def _describe(dataset: Dataset) -> None:
     from synthset.pictures import draw_contact_sheet
 
     if dataset.accounting.ok:
-        draw_contact_sheet(dataset.images(), dataset.folder / "preview.png")
+        draw_contact_sheet(dataset.images(kept=False), dataset.folder / "preview.png")
     write_card(dataset)
 
 
@@ -412,6 +508,8 @@ def _check_failures(result: CreateResult, config: CreateConfig) -> None:
             f"Finished with {result.accounting}: more failed than --max-failures {config.max_failures:g} allows. "
             f"See {result.dataset.folder / 'failures.parquet'}."
         )
+    if result.refill is not None and result.refill.short:
+        raise FailureThresholdError(f"Finished with {result.accounting}, but {result.refill.complaint()}")
 
 
 def _expect(condition: bool, what: str) -> None:

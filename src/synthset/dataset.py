@@ -1,9 +1,11 @@
 """The dataset on disk: a Hugging Face dataset repository made of atomic shards.
 
     manifest.json         what was asked for, with what, and the accounting
-    plan.parquet          every request
+    plan.parquet          every request; plan-refill-00.parquet … those of further rounds, see refill.py
+    real-images.parquet   the real images that drawing began at, where there are any, see real_guidance.py
     data/train-*.parquet  the images with all that each depended on, one file a shard of the plan
     failures.parquet      what could not be drawn, and why
+    filters/*.parquet     what filters said about each image, see verdicts.py
     README.md             the dataset card
     preview.png           a contact sheet, classes × strategies
 
@@ -12,6 +14,7 @@ A shard that exists is complete: its failures travel in its own metadata, so one
 
 from __future__ import annotations
 
+import hashlib
 import json
 import threading
 from collections.abc import Mapping, Sequence
@@ -27,8 +30,9 @@ import pyarrow.parquet as pq
 from synthset.errors import ConfigChangedError, DataError, UsageError
 from synthset.files import atomic_write, delete_parts, write_json
 from synthset.imageset import ImageSet
-from synthset.plan import Plan
+from synthset.plan import GUIDED_FIELDS, Plan
 from synthset.prompts import select_rows
+from synthset.verdicts import Verdicts, delete_verdicts, kept_rows, read_verdicts
 from synthset.versions import library_versions
 
 FORMAT_VERSION = 1
@@ -47,6 +51,7 @@ COLUMNS = {
     "attempts": pa.int32(),
     "sha256": pa.string(),
 }
+GUIDED_COLUMNS = {item.name: item.type for item in GUIDED_FIELDS}  # only of jobs with initial images
 FAILURE_SCHEMA = pa.schema(
     [
         ("request_id", pa.int64()),
@@ -60,6 +65,7 @@ FAILURE_SCHEMA = pa.schema(
         ("reason", pa.string()),
     ]
 )
+INITIAL_IMAGES_FILE = "real-images.parquet"
 _SHARD_KEY = b"synthset"
 
 
@@ -84,11 +90,25 @@ class Accounting:
 
 
 class DatasetWriter:
-    """A dataset folder that is being filled, or filled further, for exactly one job."""
+    """A dataset folder that is being filled, or filled further, for exactly one job.
 
-    def __init__(self, folder: Path, job: Mapping[str, Any], plan: Plan, shard_size: int, batch_size: int) -> None:
+    Attributes:
+        plan: the requests of this round; further rounds of a job have writers of their own, see `round`.
+        first_shard: number of the shard that the plan begins with.
+        batch_size: requests drawn together.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        job: Mapping[str, Any],
+        plan: Plan,
+        shard_size: int,
+        batch_size: int,
+        first_shard: int = 0,
+    ) -> None:
         self.folder, self.job, self.plan, self.shard_size = folder, dict(job), plan, shard_size
-        self.batch_size = batch_size
+        self.batch_size, self.first_shard = batch_size, first_shard
 
     def check(self, overwrite: bool = False) -> str:
         """What stands at the folder, "nothing" or "dataset"; touches nothing.
@@ -102,13 +122,16 @@ class DatasetWriter:
             _refuse_other_job(self.folder, read_manifest(self.folder)["job"], self.job)
         return state
 
-    def open(self, overwrite: bool = False, keep_batch_size: bool = True) -> None:
+    def open(
+        self, overwrite: bool = False, keep_batch_size: bool = True, initial_images: pa.Table | None = None
+    ) -> None:
         """Make the folder ready to be filled, or filled further. Raises as `check` does.
 
         Args:
             overwrite: begin anew where another dataset stands.
             keep_batch_size: go on with the batch size of the run that began, so that a resumed run draws
                 the very same batches, and so the same pixels.
+            initial_images: the real images that the job begins at, where it has any, to be stored with it.
         """
         if self.check(overwrite) == "dataset":
             if overwrite:
@@ -119,22 +142,67 @@ class DatasetWriter:
                     self.batch_size = read_manifest(self.folder)["batch_size"]
                 if (self.folder / "plan.parquet").exists():
                     return
-        # the manifest first: from here on the folder is known as ours
+        # the manifest first: from here on the folder is known as ours; the plan last: with it, all is there
         self._write_manifest("drawing", Accounting(), 0.0)
-        with atomic_write(self.folder / "plan.parquet") as file:
-            pq.write_table(self.plan.table, file)
+        if initial_images is not None:
+            _write_table(self.folder / INITIAL_IMAGES_FILE, initial_images)
+        _write_table(self.folder / "plan.parquet", self.plan.table)
+
+    def stored_round(self, number: int) -> Plan | None:
+        """The plan of a further round that an earlier run began, or None. Raises DataError if it is lost."""
+        path = self.round_path(number)
+        if not path.exists():
+            if self.shard_path(self.first_shard + self.num_shards).exists():
+                raise DataError(
+                    f"Expected the plan of a further round in '{path}', for there are images of it, found none. "
+                    "Give --overwrite to begin anew."
+                )
+            return None
+        plan = Plan(self.plan.class_names, self.plan.strategies, _read_table(path, self.plan.table.column_names))
+        ids = plan.table.column("id").to_pylist()
+        if not ids or ids != list(range(self.next_id, self.next_id + len(ids))):
+            raise DataError(f"Expected the plan of a further round in '{path}', got other requests. Give --overwrite.")
+        return plan
+
+    def begin_round(self, number: int, plan: Plan) -> DatasetWriter:
+        """Record the plan of a further round, and give its writer: its shards follow those of this one."""
+        # first of all the folder is no longer complete: nobody shall read it in the middle of a round
+        manifest = read_manifest(self.folder)
+        self._write_manifest("drawing", Accounting(**manifest["accounting"]), manifest["seconds"])
+        _write_table(self.round_path(number), plan.table)
+        return self.continued(plan)
+
+    def continued(self, plan: Plan) -> DatasetWriter:
+        """The writer of a further round, whose shards follow those of this one."""
+        following = self.first_shard + self.num_shards
+        return DatasetWriter(self.folder, self.job, plan, self.shard_size, self.batch_size, following)
+
+    def round_path(self, number: int) -> Path:
+        """File of the plan of a further round, 0, 1, …"""
+        return self.folder / f"plan-refill-{number:02d}.parquet"
+
+    @property
+    def next_id(self) -> int:
+        """Id of the first request after this round."""
+        return self.plan.table.column("id")[-1].as_py() + 1
 
     def shard_path(self, shard: int) -> Path:
         """File of one shard."""
         return self.folder / "data" / f"train-{shard:05d}.parquet"
 
     def missing_shards(self) -> list[int]:
-        """Shards that are not on disk yet, in order."""
-        return [shard for shard in range(self.num_shards) if not self.shard_path(shard).exists()]
+        """Shards of this round that are not on disk yet, in order."""
+        shards = range(self.first_shard, self.first_shard + self.num_shards)
+        return [shard for shard in shards if not self.shard_path(shard).exists()]
+
+    def shard_rows(self, shard: int) -> range:
+        """Rows of the plan that one shard holds."""
+        start = (shard - self.first_shard) * self.shard_size
+        return range(start, min(len(self.plan), start + self.shard_size))
 
     @property
     def num_shards(self) -> int:
-        """Shards of the whole plan."""
+        """Shards of this round's plan."""
         return -(-len(self.plan) // self.shard_size)
 
     def write_shard(
@@ -144,34 +212,39 @@ class DatasetWriter:
         flagged = sum(failure["status"] == "flagged" for failure in failures)
         accounting = Accounting(len(rows) + len(failures), len(rows), flagged, len(failures) - flagged, retries)
         notes = {"accounting": asdict(accounting), "failures": list(failures)}
-        schema = _schema(self.plan.class_names).with_metadata(
-            {**_hugging_face_metadata(self.plan.class_names), _SHARD_KEY: json.dumps(notes)}
+        schema = pa.schema(
+            list(columns_of(self.job).items()),
+            metadata={**_hugging_face_metadata(self.job), _SHARD_KEY: json.dumps(notes)},
         )
         with atomic_write(self.shard_path(shard)) as file:
             pq.write_table(pa.Table.from_pylist(list(rows), schema=schema), file, row_group_size=128)
         return accounting
 
-    def finish(self, seconds: float) -> Accounting:
-        """Collect the failures of all shards and close the accounting.
+    def finish(self, seconds: float, refill: Mapping[str, Any] | None = None) -> Accounting:
+        """Collect the failures of all shards, up to the last of this round, and close the accounting.
 
         Args:
             seconds: that this run took; earlier runs of the same job are added.
+            refill: what refilling came to, for the manifest.
         """
-        notes = [_read_notes(self.shard_path(shard)) for shard in range(self.num_shards)]
+        notes = [_read_notes(self.shard_path(shard)) for shard in range(self.first_shard + self.num_shards)]
         failures = [failure for note in notes for failure in note["failures"]]
         total = sum((Accounting(**note["accounting"]) for note in notes), Accounting())
         with atomic_write(self.folder / "failures.parquet") as file:
             pq.write_table(pa.Table.from_pylist(failures, schema=FAILURE_SCHEMA), file)
-        self._write_manifest("complete", total, seconds + read_manifest(self.folder)["seconds"])
+        self._write_manifest("complete", total, seconds + read_manifest(self.folder)["seconds"], refill)
         return total
 
-    def _write_manifest(self, status: str, accounting: Accounting, seconds: float) -> None:
+    def _write_manifest(
+        self, status: str, accounting: Accounting, seconds: float, refill: Mapping[str, Any] | None = None
+    ) -> None:
         manifest = {
             "format_version": FORMAT_VERSION,
             "status": status,
             "job": self.job,
             "batch_size": self.batch_size,
             "accounting": asdict(accounting),
+            **({"refill": refill} if refill else {}),
             "seconds": round(seconds, 2),
             "libraries": library_versions(),
         }
@@ -228,28 +301,37 @@ def _brief(value: Any) -> str:
 def _delete_own_files(folder: Path) -> None:
     """Delete what a dataset consists of, and nothing else that someone may have put there."""
     delete_parts(folder)
-    for name in ("preview.png", "README.md", "failures.parquet", "plan.parquet"):
+    delete_verdicts(folder)  # first: they must never be read with other images
+    for name in ("preview.png", "README.md", "failures.parquet", "plan.parquet", INITIAL_IMAGES_FILE):
         (folder / name).unlink(missing_ok=True)
+    for plan in folder.glob("plan-refill-*.parquet"):
+        plan.unlink()
     for shard in (folder / "data").glob("train-*.parquet"):
         shard.unlink()
 
 
-def _schema(class_names: Sequence[str]) -> pa.Schema:
-    return pa.schema(list(COLUMNS.items()), metadata=_hugging_face_metadata(class_names))
+def _write_table(path: Path, table: pa.Table) -> None:
+    with atomic_write(path) as file:
+        pq.write_table(table, file)
 
 
-def features(class_names: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """The columns as Hugging Face features, in their JSON form."""
+def columns_of(job: Mapping[str, Any]) -> dict[str, pa.DataType]:
+    """The columns of a job's shards."""
+    return COLUMNS | GUIDED_COLUMNS if "initial_images" in job else COLUMNS
+
+
+def features(job: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The columns of a job's shards as Hugging Face features, in their JSON form."""
     described: dict[str, dict[str, Any]] = {
-        name: {"dtype": str(kind), "_type": "Value"} for name, kind in COLUMNS.items()
+        name: {"dtype": str(kind), "_type": "Value"} for name, kind in columns_of(job).items()
     }
     described["image"] = {"_type": "Image"}
-    described["label"] = {"names": list(class_names), "_type": "ClassLabel"}
+    described["label"] = {"names": list(job["classes"]), "_type": "ClassLabel"}
     return described
 
 
-def _hugging_face_metadata(class_names: Sequence[str]) -> dict[bytes, bytes]:
-    return {b"huggingface": json.dumps({"info": {"features": features(class_names)}}).encode()}
+def _hugging_face_metadata(job: Mapping[str, Any]) -> dict[bytes, bytes]:
+    return {b"huggingface": json.dumps({"info": {"features": features(job)}}).encode()}
 
 
 # ---- reading ----------------------------------------------------------------------------------------------
@@ -280,30 +362,95 @@ class Dataset:
     @cached_property
     def rows(self) -> pa.Table:
         """All columns but the images."""
-        columns = [name for name in COLUMNS if name != "image"]
+        columns = [name for name in columns_of(self.manifest["job"]) if name != "image"]
         return pa.concat_tables([_read_table(path, columns) for path in self.shards])
+
+    @cached_property
+    def rows_hash(self) -> str:
+        """SHA-256 over the ids and the bytes of all images: what verdicts are about."""
+        digest = hashlib.sha256(self.rows.column("request_id").to_numpy().tobytes())
+        digest.update("".join(self.rows.column("sha256").to_pylist()).encode())
+        return digest.hexdigest()
+
+    def verdicts(self) -> dict[str, Verdicts]:
+        """What filters said about the images, by method; empty where none was run.
+
+        Raises:
+            DataError: a file that is damaged.
+        """
+        return read_verdicts(self.folder)
+
+    def kept(self) -> np.ndarray:
+        """Which rows every filter keeps: bool (n,), all of them where none was run.
+
+        Raises:
+            DataError: verdicts that are damaged, or not about the images that are there now.
+        """
+        ids = self.rows.column("request_id").to_numpy()
+        verdicts = self.verdicts()
+        return kept_rows(verdicts, ids, self.rows_hash if verdicts else "", str(self.folder))
+
+    def initial_images(self) -> dict[str, bytes]:
+        """The files of the real images that drawing began at, by the SHA-256 in `rows`; empty without any.
+
+        Raises:
+            DataError: they are lost or damaged.
+        """
+        if "initial_images" not in self.manifest["job"]:
+            return {}
+        table = _read_table(self.folder / INITIAL_IMAGES_FILE, ["sha256", "bytes"])
+        return dict(zip(*(table.column(name).to_pylist() for name in table.column_names), strict=True))
 
     def strategies(self) -> list[str]:
         """The plain strategies that have images, in drawing order."""
         return list(dict.fromkeys(self.rows.column("strategy").to_pylist()))
 
-    def images(self, strategy: str | None = None) -> ImageSet:
+    def images(self, strategy: str | None = None, *, kept: bool = True) -> ImageSet:
         """The images, all of them or those of one strategy or combination.
 
+        Args:
+            strategy: name of one; None for all images.
+            kept: leave out what a filter rejected; False takes everything that was drawn.
         Raises:
             UsageError: an unknown strategy, or one that was not drawn.
-            DataError: no image.
+            DataError: no image, or verdicts that are damaged or not about these images.
         """
-        names, indices = (self.rows.column(c).to_pylist() for c in ("strategy", "index"))
+        rows = self.select(strategy, kept=kept)
         labels = self.rows.column("label").to_numpy().astype(np.int64)
-        if not len(labels):
+        names = tuple(self.rows.column("strategy").to_pylist())
+        read = _ShardReader(self.shards).read
+        return ImageSet(self.folder.resolve().name, self.class_names, labels, read, names).select(rows)
+
+    def select(self, strategy: str | None = None, *, kept: bool = True) -> np.ndarray:
+        """The rows behind `images`, as int64 indices into `rows`. Arguments and errors as there."""
+        if not self.rows.num_rows:
             raise DataError(f"Expected images in '{self.folder}', found none. Run 'synthset create' first.")
-        everything = ImageSet(
-            self.folder.resolve().name, self.class_names, labels, _ShardReader(self.shards).read, tuple(names)
-        )
-        if strategy is None:
-            return everything
-        return everything.select(select_rows(names, indices, strategy))
+        keep = self.kept() if kept else np.ones(self.rows.num_rows, bool)
+        chosen = np.arange(len(keep))
+        if strategy is not None:
+            names = self.rows.column("strategy").to_pylist()
+            chosen = np.array(select_rows(names, self._turns(keep), strategy), np.int64)
+        if not keep[chosen].any():
+            raise DataError(
+                f"Expected images that the filters keep in '{self.folder}', all {len(chosen):,} are rejected "
+                f"({', '.join(self.verdicts())}). Lower the threshold of 'synthset filter', or take all images."
+            )
+        return chosen[keep[chosen]]
+
+    def _turns(self, keep: np.ndarray) -> list[int]:
+        """The number of each row within its class and strategy, as a combination of equal parts counts them.
+
+        That is its index, unless images are left out or were drawn in their stead: then the kept ones are
+        counted, so that equal parts stay equal.
+        """
+        if keep.all() and not self.manifest["job"].get("refill"):
+            return self.rows.column("index").to_pylist()
+        turns, counts = [], dict[tuple[str, int], int]()
+        columns = (self.rows.column(name).to_pylist() for name in ("strategy", "label"))
+        for cell, kept in zip(zip(*columns, strict=True), keep.tolist(), strict=True):
+            counts[cell] = counts.get(cell, 0) + kept
+            turns.append(max(counts[cell] - 1, 0))
+        return turns
 
 
 def open_dataset(folder: str | Path) -> Dataset:
@@ -368,7 +515,7 @@ def _read_table(path: Path, columns: list[str]) -> pa.Table:
     try:
         return pq.read_table(path, columns=columns)
     except (OSError, pa.ArrowException) as error:
-        raise DataError(f"Expected a shard of a Synthset dataset, '{path}' does not read ({error}).") from error
+        raise DataError(f"Expected a file of a Synthset dataset, '{path}' does not read ({error}).") from error
 
 
 def _read_notes(path: Path) -> dict[str, Any]:

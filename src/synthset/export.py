@@ -29,6 +29,7 @@ def export(
     *,
     format: str = "imagefolder",
     strategy: str | None = None,
+    all_images: bool = False,
     overwrite: bool = False,
 ) -> Path:
     """Write a dataset in another tool's layout.
@@ -38,6 +39,7 @@ def export(
         output_dir: a new or empty folder.
         format: a key of FORMATS.
         strategy: of a Synthset dataset, the strategy or combination to export; all images by default.
+        all_images: of a Synthset dataset, also what filters rejected.
         overwrite: replace an earlier export.
     Returns:
         The folder written.
@@ -47,7 +49,7 @@ def export(
     """
     if format not in FORMATS:
         raise UnknownNameError("export format", format, FORMATS)
-    return FORMATS[format](open_images(data, strategy), output_dir, overwrite=overwrite)
+    return FORMATS[format](open_images(data, strategy, all_images=all_images), output_dir, overwrite=overwrite)
 
 
 def export_imagefolder(images: ImageSet, output_dir: str | Path, *, overwrite: bool = False) -> Path:

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 
 import pyarrow as pa
 
 from synthset.prompts import StrategyRun
-
-MAX_SEED = 2**63  # torch generators and int64 columns take 0 .. 2^63 - 1
+from synthset.seeds import derive_seed
 
 
 @dataclass(frozen=True)
@@ -31,6 +30,8 @@ class Request:
         prompt, negative_prompt: texts for the generator.
         guidance_scale: classifier-free guidance; no guidance at 1 or less.
         seed: of the initial noise, 0 .. 2^63 - 1.
+        initial_image: SHA-256 of the real image's file that drawing begins at, in hexadecimal; empty for none.
+        strength: share of the sampler's steps that it passes, in (0, 1]; all of them where there is no image.
     """
 
     id: int
@@ -42,6 +43,8 @@ class Request:
     negative_prompt: str
     guidance_scale: float
     seed: int
+    initial_image: str = ""
+    strength: float = 1.0
 
     def retried(self, attempt: int) -> Request:
         """The request with another seed, for the `attempt`-th retry; attempt 0 is the request itself."""
@@ -61,12 +64,15 @@ SCHEMA = pa.schema(
         ("seed", pa.int64()),
     ]
 )
-assert SCHEMA.names == [field.name for field in fields(Request)]
+# only plans with real guidance have these columns: all others stay as they were before there was any
+GUIDED_FIELDS = [pa.field("initial_image", pa.string()), pa.field("strength", pa.float64())]
+GUIDED_SCHEMA = pa.schema([*SCHEMA, *GUIDED_FIELDS])
+assert GUIDED_SCHEMA.names == [field.name for field in fields(Request)]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Every request of a run, as an Arrow table (SCHEMA), in drawing order."""
+    """Every request of a run, as an Arrow table (SCHEMA or GUIDED_SCHEMA), in drawing order."""
 
     class_names: tuple[str, ...]
     strategies: tuple[str, ...]
@@ -80,7 +86,7 @@ class Plan:
         """SHA-256 over all rows in order: two plans with one hash draw the same images."""
         digest = hashlib.sha256()
         digest.update(repr(self.class_names).encode())
-        for column in SCHEMA.names:
+        for column in self.table.column_names:
             digest.update(repr(self.table.column(column).to_pylist()).encode())
         return digest.hexdigest()
 
@@ -95,6 +101,11 @@ def make_plan(
     strategies: Sequence[StrategyRun],
     seed: int = 64,
     negative_prompt: str = "",
+    *,
+    indices: Mapping[tuple[str, int], range] | None = None,
+    first_id: int = 0,
+    initial_images: Sequence[Sequence[str]] | None = None,
+    strength: float = 1.0,
 ) -> Plan:
     """Balanced by class: strategy by strategy, image by image, every class gets its turn.
 
@@ -103,15 +114,29 @@ def make_plan(
         strategies: from prompts.resolve_strategies.
         seed: of the whole run.
         negative_prompt: what no image shall show; shared by all.
+        indices: of a further round of a run: which images of a strategy and class (its index) to draw; those
+            that are not named draw none. By default images 0 .. images_per_class - 1 of all.
+        first_id: of a further round: the number of requests before it.
+        initial_images: of real guidance: what the images of each class begin at, in turn; see Request.
+        strength: of real guidance; see Request.
     """
+    shown = initial_images or [[""]] * len(class_names)
     rows = []
     for strategy in strategies:
-        for index in range(strategy.images_per_class):
+        everything = range(strategy.images_per_class)
+        cells = [
+            everything if indices is None else indices.get((strategy.name, i), range(0))
+            for i in range(len(class_names))
+        ]
+        for turn in range(max(map(len, cells), default=0)):
             for class_index, class_name in enumerate(class_names):
+                if turn >= len(cells[class_index]):
+                    continue
+                index = cells[class_index][turn]
                 image_seed = derive_seed(seed, class_name, strategy.name, index)
                 rows.append(
                     Request(
-                        id=len(rows),
+                        id=first_id + len(rows),
                         class_name=class_name,
                         class_index=class_index,
                         strategy=strategy.name,
@@ -121,17 +146,10 @@ def make_plan(
                         # a generator of its own: the scale must not depend on the noise
                         guidance_scale=strategy.guidance.draw(random.Random(derive_seed(image_seed, "guidance"))),
                         seed=image_seed,
+                        initial_image=shown[class_index][index % len(shown[class_index])],
+                        strength=strength,
                     )
                 )
-    table = pa.Table.from_pylist([asdict(row) for row in rows], schema=SCHEMA)
+    schema = GUIDED_SCHEMA if initial_images else SCHEMA
+    table = pa.Table.from_pylist([asdict(row) for row in rows], schema=schema)
     return Plan(tuple(class_names), tuple(strategy.name for strategy in strategies), table)
-
-
-def derive_seed(*parts: str | int) -> int:
-    """A seed from a sequence of names and numbers: the first 63 bits of their SHA-256.
-
-    >>> derive_seed(64, "cat", "base", 0) == derive_seed(64, "cat", "base", 0) != derive_seed(65, "cat", "base", 0)
-    True
-    """
-    digest = hashlib.sha256("\x1f".join(map(repr, parts)).encode()).digest()
-    return int.from_bytes(digest[:8], "big") % MAX_SEED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,9 @@ from synthset.imageset import ImageSet
 if TYPE_CHECKING:
     from synthset.classifiers.evaluate import EvaluationResult
     from synthset.classifiers.train import TrainConfig, TrainResult
+    from synthset.dataset import Dataset
+
+log = logging.getLogger("synthset")
 
 
 def train(
@@ -20,6 +24,7 @@ def train(
     config: TrainConfig | None = None,
     *,
     strategy: str | None = None,
+    all_images: bool = False,
     overwrite: bool = False,
     **options: Any,
 ) -> TrainResult:
@@ -28,9 +33,10 @@ def train(
     Args:
         data: a Synthset dataset, an image folder, Parquet files, or an ImageSet.
         output_dir: folder of the model; training goes on there if it was interrupted.
-        config: the recipe; `options` are its fields, e.g. `architecture="resnet50", epochs=10`;
-            `image_size_px=None` is the size of the images, at most 224.
+        config: the recipe; `options` are its fields, e.g. `architecture="resnet50", epochs=10`; without a
+            config, or with `image_size_px=None`, the network's input is the size of the images, at most 224.
         strategy: of a Synthset dataset, the strategy or combination to train on; all images by default.
+        all_images: of a Synthset dataset, also what filters rejected.
         overwrite: replace another model in the folder.
     Raises:
         UsageError, DataError: what came cannot be trained on; nothing was written.
@@ -43,8 +49,8 @@ def train(
     for name in options:
         if name not in names:
             raise UnknownNameError("option", name, names)
-    images = open_images(data, strategy)
-    if options.get("image_size_px", 0) is None:
+    images = open_images(data, strategy, all_images=all_images)
+    if options.get("image_size_px", config) is None:  # asked for, or neither a size nor a config was given
         options["image_size_px"] = _native_size(images)
     config = replace(config or TrainConfig(), **options)
     return train_classifier(images, config, Path(output_dir), overwrite=overwrite)
@@ -83,19 +89,26 @@ def evaluate(
     return result
 
 
-def open_images(data: str | Path | ImageSet, strategy: str | None = None) -> ImageSet:
+def open_images(data: str | Path | ImageSet, strategy: str | None = None, *, all_images: bool = False) -> ImageSet:
     """The images of a dataset folder, or of any image folder or Parquet file.
 
     Never those of a real set by its name: `train digits` means the folder, and must not find a test set.
+    Args:
+        data: a path, or an ImageSet, which is given back.
+        strategy: of a Synthset dataset: a strategy or combination.
+        all_images: of a Synthset dataset: also what filters rejected, which is left out and said otherwise.
     Raises:
         UsageError: a strategy of what is no Synthset dataset, or one that was not drawn.
-        DataError: nothing to read there.
+        DataError: nothing to read there, or the verdicts of a filter that do not fit the images.
     """
     from synthset.dataset import is_dataset, open_dataset
     from synthset.folders import load_path
 
     if not isinstance(data, ImageSet) and is_dataset(data):
-        return open_dataset(data).images(strategy)
+        dataset = open_dataset(data)
+        if not all_images:
+            _say_what_is_left_out(dataset)
+        return dataset.images(strategy, kept=not all_images)
     if strategy is not None:
         name = data.name if isinstance(data, ImageSet) else data
         raise UsageError(f"Expected a Synthset dataset for --strategy, '{name}' is none. Leave --strategy out.")
@@ -122,6 +135,17 @@ def open_real(real: str | Path, class_names: Sequence[str]) -> ImageSet:
     images = load_real(real)
     match_classes(class_names, images)
     return images
+
+
+def _say_what_is_left_out(dataset: Dataset) -> None:
+    kept = dataset.kept()
+    if not kept.all():
+        log.warning(
+            "%s of %s images are left out by filters: %s. --all-images takes them.",
+            f"{(~kept).sum():,}",
+            f"{len(kept):,}",
+            ", ".join(method for method, verdicts in dataset.verdicts().items() if not verdicts.keep.all()),
+        )
 
 
 def _native_size(images: ImageSet) -> int:

@@ -12,11 +12,14 @@ from rich.table import Table
 
 from synthset.create import CreateConfig, CreateResult, estimate_seconds, load, plan_images, sample_requests
 from synthset.errors import ModelError
+from synthset.refill import MAX_FACTOR
 
 if TYPE_CHECKING:
     from synthset.classifiers.evaluate import EvaluationResult
     from synthset.classifiers.train import TrainResult
     from synthset.demo import DemoResult
+    from synthset.diagnose import DiagnosisResult
+    from synthset.filters import FilterResult
 
 SAMPLE_PROMPTS = 10
 MAX_ROWS = 30
@@ -36,6 +39,9 @@ def print_plan(classes: Sequence[str], config: CreateConfig) -> None:
         table.add_row(name, guidance[name], f"{count:,}", f"{count // len(plan.class_names):,}")
     table.add_row("total", "", f"{len(plan):,}", f"{len(plan) // len(plan.class_names):,}")
     _print(table)
+    if config.refill:
+        most = config.max_draws or MAX_FACTOR * config.images_per_class
+        print(f"Then more, until the filter '{config.refill}' keeps as many; at most {most:,} of a class and strategy.")
     print(f"\nSample prompts (of {len(plan):,}):")
     samples = _table("  guidance", "prompt")
     for request in sample_requests(plan, SAMPLE_PROMPTS):
@@ -62,6 +68,10 @@ def print_create(result: CreateResult) -> None:
         print(f"{result.accounting}; {duration(result.seconds)}, {rate:.1f} images/s")
     else:
         print(f"{result.accounting}; all of it was there already")
+    if result.refill is not None:
+        kept, total, rounds = result.refill.kept, result.accounting.ok, len(result.refill.rounds)
+        further = f"after {rounds} further round{'' if rounds == 1 else 's'}" if rounds else "without a further round"
+        print(f"{kept:,} of {total:,} images are kept by the filter '{result.refill.method}', {further}")
     print(f"dataset  {folder}\npreview  {folder / 'preview.png'}")
 
 
@@ -93,6 +103,32 @@ def print_evaluation(result: EvaluationResult, folder: Path) -> None:
     print(f"details  {folder}")
 
 
+def print_filter(result: FilterResult) -> None:
+    """Images kept and rejected of each class, and by which filter."""
+    methods = list(result.verdicts)
+    table = _table("class", ">images", ">kept", ">rejected", *(f">by {method}" for method in methods))
+    columns = [result.counts(), result.counts(result.keep), result.counts(~result.keep)]
+    columns += [result.counts(~verdicts.keep) for verdicts in result.verdicts.values()]
+    rows = [[int(column[i]) for column in columns] for i in range(len(result.class_names))]
+    for index, (name, row) in enumerate(zip(result.class_names, rows, strict=True)):
+        if index == MAX_ROWS:
+            table.add_row(f"… {len(rows) - MAX_ROWS} more", *[""] * len(columns))
+            break
+        table.add_row(name, *(f"{count:,}" for count in row))
+    table.add_section()
+    table.add_row("all", *(f"{int(column.sum()):,}" for column in columns))
+    _print(table)
+    for method, verdicts in result.verdicts.items():
+        found = int((~verdicts.keep).sum())
+        print(f"{method:11}{f'{found:,} rejected' if found else 'none found to reject'}")
+    print(f"verdicts   {result.folder / 'filters'}")
+
+
+def print_cleared(methods: Sequence[str], folder: Path) -> None:
+    """Which verdicts were taken away."""
+    print(f"Took away the verdicts of {', '.join(methods)}." if methods else f"'{folder}' has no verdicts.")
+
+
 def print_demo(result: DemoResult) -> None:
     """One row a strategy, the real-data reference below, and where everything lies."""
     table = _table("strategy", ">images", ">accuracy on real images", ">95 % interval", ">seconds")
@@ -109,6 +145,36 @@ def print_demo(result: DemoResult) -> None:
     print(result.footnote())
     for label, path in result.paths().items():
         print(f"{label:9}{path}")
+
+
+def print_diagnosis(result: DiagnosisResult) -> None:
+    """One row a set, the classes that need something, and where the report lies."""
+    table = _table("set", ">images", ">diversity", ">images read by prompts", ">real images read by it", ">shift")
+    for row in result.summary:
+        table.add_row(
+            row.set,
+            f"{row.images:,}",
+            f"{row.centroid_distance:.2e}",
+            _percent(row.prompt_accuracy),
+            _percent(row.transfer_accuracy),
+            "–" if row.centroid_shift is None else f"{row.centroid_shift:.3f}",
+        )
+    _print(table)
+    troubled = [row for row in result.classes if row.remedy]
+    judged = len(result.classes)
+    print(f"\n{judged - len(troubled):,} of {judged:,} classes are fine." + (" The others:" if troubled else ""))
+    table = _table("  class", "set", "verdict", "what to do")
+    for row in troubled[:MAX_ROWS]:
+        table.add_row(f"  {row.class_name}", row.set, row.verdict, row.remedy)
+    if troubled:
+        _print(table)
+    if len(troubled) > MAX_ROWS:
+        print(f"  … {len(troubled) - MAX_ROWS:,} more in {result.folder / 'classes.csv'}")
+    print(f"report  {result.report}")
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{share:.1%}"
 
 
 def duration(seconds: float) -> str:

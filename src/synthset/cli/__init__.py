@@ -20,11 +20,11 @@ from typing import Any
 from cyclopts import CycloptsError
 from cyclopts.config import Env
 
-from synthset.cli import classify, create, data, demo
+from synthset.cli import classify, create, data, demo, diagnose, report
 from synthset.cli.app import app
 from synthset.errors import SynthsetError, UsageError
 
-COMMANDS = (create, classify, data, demo)  # importing them registers their commands with the app
+COMMANDS = (create, classify, data, demo, diagnose, report)  # importing them registers their commands with the app
 
 
 def main(argv: Sequence[str] | None = None) -> int:

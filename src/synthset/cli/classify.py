@@ -18,6 +18,7 @@ def train(
     output_dir: Annotated[Path, flag("--output-dir", "--outdir", "--model-path")] = Path("model"),
     model: str = "resnet50",
     strategy: str | None = None,
+    all_images: Annotated[bool, switch()] = False,
     epochs: Annotated[int, flag("--epochs", "--epoch")] = 200,
     batch_size: int = 128,
     learning_rate: float = 2e-4,
@@ -49,6 +50,8 @@ def train(
         resnet50, resnet101, vit_b, mobilenetv3_small, convnext_small, small_cnn, or any timm name.
     strategy
         Train on one strategy or combination of the dataset only. [default: all its images]
+    all_images
+        Train also on what filters rejected.
     epochs
         Passes over the images.
     batch_size
@@ -83,7 +86,7 @@ def train(
     if source is None:
         raise UsageError("Expected the synthetic images, e.g. 'synthset train digits'. Run 'synthset create' first.")
     _check_dataset(dataset)
-    images = open_images(source, strategy)
+    images = open_images(source, strategy, all_images=all_images)
     # before the training, which may take hours: a test that cannot be is no news for its end
     real_images = None if real is None else open_real(real, images.class_names)
     result = run_train(

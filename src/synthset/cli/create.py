@@ -6,8 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
+from cyclopts import Group
+
 from synthset.cli.app import SAMPLING, SCRIPT, STORAGE, WORDING, app, flag, switch
 from synthset.errors import UsageError
+
+GUIDANCE = Group("Real guidance", sort_key=2.5)
+REFILL = Group("Filter and refill", sort_key=3.5)
 
 
 @app.command
@@ -29,6 +34,8 @@ def create(
     max_scale: Annotated[float, flag(group=WORDING)] = 5.0,
     domains: Annotated[list[str] | None, flag("--domains", several=True, group=WORDING)] = None,
     template: Annotated[str | None, flag(group=WORDING)] = None,
+    phrases: Annotated[str | None, flag(group=WORDING)] = None,
+    augmentation_file: Annotated[Path | None, flag(group=WORDING)] = None,
     negative_prompt: Annotated[str, flag(group=WORDING)] = "",
     satellite: Annotated[bool | None, flag(negative="--no-satellite", group=WORDING)] = None,
     literal_articles: Annotated[bool, switch(WORDING)] = False,
@@ -41,10 +48,20 @@ def create(
     batch_size: Annotated[int | None, flag(group=SAMPLING)] = None,
     dtype: Annotated[str, flag(group=SAMPLING)] = "auto",
     device: Annotated[str, flag(group=SAMPLING)] = "auto",
+    initial_images: Annotated[str | None, flag(group=GUIDANCE)] = None,
+    shots: Annotated[int | None, flag(group=GUIDANCE)] = None,
+    shots_seed: Annotated[int, flag(group=GUIDANCE)] = 0,
+    strength: Annotated[float | None, flag(group=GUIDANCE)] = None,
     resize: Annotated[int | None, flag(group=STORAGE)] = None,
     antialias: Annotated[bool | None, flag(negative="--no-antialias", group=STORAGE)] = None,
     image_format: Annotated[str, flag(group=STORAGE)] = "auto",
     quality: Annotated[int, flag(group=STORAGE)] = 95,
+    refill: Annotated[str | None, flag(group=REFILL)] = None,
+    max_draws: Annotated[int | None, flag(group=REFILL)] = None,
+    encoder: Annotated[str | None, flag(group=REFILL)] = None,
+    threshold: Annotated[float | None, flag(group=REFILL)] = None,
+    filter_template: Annotated[list[str] | None, flag("--filter-template", several=True, group=REFILL)] = None,
+    real: Annotated[str | None, flag(group=REFILL)] = None,
     n_samples: Annotated[int | None, flag(group=SCRIPT)] = None,
     n_iter: Annotated[int | None, flag(group=SCRIPT)] = None,
 ) -> None:
@@ -64,8 +81,9 @@ def create(
     dataset
         A known real set, instead of --classes: its class names, image size and number of images.
     strategy
-        base, class_prompt, multi_domain, random_guidance, all_combined, all_combined_equal. Several may be
-        given, and any prompts crossed with any guidance: multi_domain@1:5. [default: base]
+        base, class_prompt, multi_domain, random_guidance, prompt_augmentation, all_combined,
+        all_combined_equal. Several may be given, and any prompts crossed with any guidance: multi_domain@1:5,
+        or base@2.5 for low guidance. [default: base]
     images_per_class
         Images of each class that each strategy draws. [default: 100, or as many as --dataset has]
     output_dir
@@ -81,7 +99,8 @@ def create(
     max_failures
         Share of images that may fail before the exit code is 3.
     guidance_scale
-        Classifier-free guidance: 7.5, or 1:5 for a draw for each image. [default: 7.5]
+        Classifier-free guidance: 7.5, or 1:5 for a draw for each image. [default: 7.5; 2.5 for
+        prompt_augmentation]
     min_scale
         Lower end of random_guidance.
     max_scale
@@ -90,6 +109,12 @@ def create(
         Styles of multi_domain, instead of the ten of the paper.
     template
         Sentence of the base prompt, e.g. "a microscope image of {class}".
+    phrases
+        What stands for a class in all prompts: a YAML file with lines such as `jay: a bird of type jay`; for
+        ImageNet also imagenet-synsets, imagenet-lemmas or imagenet-definitions.
+    augmentation_file
+        Words of prompt_augmentation, instead of those that come with Synthset: a YAML file with the lists
+        looks, extents, typical, sizes, locations and styles.
     negative_prompt
         What no image shall show.
     satellite
@@ -114,6 +139,16 @@ def create(
         float32, bfloat16, float16, or auto: bfloat16 on a GPU.
     device
         cpu, cuda, or auto.
+    initial_images
+        Real images of the classes to begin at instead of noise: a known name (its training split; of digits, the
+        half that tune and its tests leave for this), or a path, all images of it. [default: begin at noise]
+    shots
+        Of --initial-images, real images of each class. [default: all]
+    shots_seed
+        Decides which.
+    strength
+        Share of the steps that a noised real image passes: near 0 repeats it, 1 forgets it. [default: 0.5, 0.4,
+        0.35, 0.2 and 0.15 for 1, 2, 4, 8 and 16 shots, as in He et al. 2023; the nearest for others]
     resize
         Side in pixels of the stored images. [default: as drawn, or as --dataset has them]
     antialias
@@ -122,6 +157,19 @@ def create(
         png, jpeg, webp, or auto: PNG up to 64 px, JPEG above.
     quality
         Of JPEG and WebP, 1 to 100.
+    refill
+        A filter, clip, real or duplicates: draw until it keeps --images-per-class images of each class.
+        [default: keep all that is drawn]
+    max_draws
+        Images of a class and strategy that refilling draws at most. [default: five times --images-per-class]
+    encoder
+        Of the filter, see 'synthset filter'. [default: miniature]
+    threshold
+        Of --refill clip: keep images with p(class) above it. [default: 1 / number of classes]
+    filter_template
+        Of --refill clip: sentences that describe a class to the encoder, see 'synthset filter'.
+    real
+        Real images for --refill real and duplicates: a known name or a path.
     n_samples
         With --n-iter, instead of --images-per-class, which is n_samples × n_iter. [default: 2]
     n_iter
@@ -129,10 +177,21 @@ def create(
     """
     from synthset.create import CreateConfig
     from synthset.create import create as run_create
+    from synthset.filters import FilterConfig
+    from synthset.phrases import load_phrases
     from synthset.presets import preset_for
+    from synthset.prompt_augmentation import read_augmentation
     from synthset.prompts import PromptStyle
     from synthset.tables import print_create, print_plan
 
+    filter_flags = {
+        "--encoder": encoder,
+        "--threshold": threshold,
+        "--filter-template": filter_template,
+        "--real": real,
+    }
+    if refill is None and (given := [name for name, value in filter_flags.items() if value is not None]):
+        raise UsageError(f"Expected --refill with {' and '.join(given)}, e.g. --refill clip. Or leave it out.")
     names = _class_names(classes, classes_file, dataset)
     preset = preset_for(dataset) if dataset else None
     if n_samples is not None or n_iter is not None:
@@ -159,11 +218,25 @@ def create(
         quality=quality,
         seed=seed,
         negative_prompt=negative_prompt,
-        style=PromptStyle(tuple(domains) if domains else None, on_satellite, literal_articles, template),
+        style=PromptStyle(
+            tuple(domains) if domains else None,
+            on_satellite,
+            literal_articles,
+            template,
+            load_phrases(phrases, names) if phrases else {},
+            read_augmentation(augmentation_file) if augmentation_file else None,
+        ),
         dtype=dtype,
         device=device,
         batch_size=batch_size,
         max_failures=max_failures,
+        refill=refill,
+        filter=FilterConfig(encoder or "miniature", tuple(filter_template or ()), threshold, real=real, device=device),
+        max_draws=max_draws,
+        initial_images=initial_images,
+        shots=shots,
+        shots_seed=shots_seed,
+        strength=strength,
     )
     if dry_run:
         print_plan(names, config)

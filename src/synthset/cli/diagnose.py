@@ -1,0 +1,75 @@
+"""`synthset diagnose`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from synthset.cli.app import app, flag, switch
+
+
+@app.command
+def diagnose(
+    *data: Path,
+    real: Annotated[str | None, flag("--real", "--real-data-location")] = None,
+    output_dir: Annotated[Path, flag("--output-dir", "--outdir")] = Path("diagnosis"),
+    evaluations: Annotated[list[Path] | None, flag("--evaluations", several=True)] = None,
+    encoder: str = "miniature",
+    by_strategy: Annotated[bool, switch()] = False,
+    all_images: Annotated[bool, switch()] = False,
+    query_share: float = 0.25,
+    tsne_images: int = 1000,
+    seed: int = 0,
+    device: str = "auto",
+    cache: Path | None = None,
+) -> None:
+    """Say in CLIP space why synthetic images fall short of real ones, class by class; one HTML report.
+
+    Example: `synthset diagnose digits --real digits --by-strategy --output-dir digits-diagnosis`
+
+    Parameters
+    ----------
+    data
+        Synthetic sets: Synthset datasets, image folders or Parquet files.
+    real
+        Real images to compare with: a known name or a path. [default: none; verdicts are weaker without]
+    output_dir
+        Where tables (Parquet and CSV) and report.html go.
+    evaluations
+        Folders of models or evaluations, as eval writes them: their accuracies join the report.
+    encoder
+        miniature (digits), RN50, ViT-B-16, ViT-L-14, ViT-B-16-SigLIP, any open_clip ARCH/TAG, a hub id, or
+        local-dir:PATH.
+    by_strategy
+        Take the strategies of each dataset apart, into a set each.
+    all_images
+        Take in what filters reject.
+    query_share
+        Share of each class that is compared with the others, which are the references.
+    tsne_images
+        Images of all sets together in the t-SNE; 0 leaves it out.
+    seed
+        Of the split into references and queries, of ties, and of t-SNE.
+    device
+        cpu, cuda, or auto.
+    cache
+        Folder of cached embeddings. [default: SYNTHSET_CACHE, or synthset in the user's cache folder]
+    """
+    from synthset.diagnose import diagnose as run_diagnose
+    from synthset.tables import print_diagnosis
+
+    result = run_diagnose(
+        data,
+        output_dir,
+        real=real,
+        evaluations=evaluations or (),
+        encoder=encoder,
+        by_strategy=by_strategy,
+        all_images=all_images,
+        query_share=query_share,
+        tsne_images=tsne_images,
+        seed=seed,
+        device=device,
+        cache=cache,
+    )
+    print_diagnosis(result)

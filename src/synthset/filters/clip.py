@@ -1,0 +1,117 @@
+"""The CLIP filter: an encoder must take an image for its class.
+
+He et al. 2023, section 3.1: the confidence of zero-shot classification, p = softmax(scale · cos(image, class
+texts)), and what is low is left out; their code's threshold is 1 / number of classes. Where it leaves a class
+short, theirs fills up with images below it; this one never does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from synthset.errors import UsageError
+from synthset.filters.base import Filter, FilterInputs, Judgement
+from synthset.imageset import ImageSet
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+BLOCK = 4096  # images × classes at once: 32 MB at 1,000 classes
+
+
+def settings(class_names: Sequence[str], inputs: FilterInputs) -> dict[str, Any]:
+    """What the verdicts depend on. Raises UsageError where there are fewer than two classes."""
+    from synthset.embed import DEFAULT_TEMPLATES
+
+    if len(class_names) < 2:
+        raise UsageError(
+            "Expected at least two classes for the clip filter, got one: among one class p is always 1, and "
+            "everything would pass. Draw a second class to tell it from, or filter by duplicates."
+        )
+    config = inputs.config
+    threshold = 1 / len(class_names) if config.threshold is None else config.threshold
+    return {
+        "threshold": None if config.keep_share is not None else threshold,
+        "keep_share": config.keep_share,
+        "templates": list(config.templates or DEFAULT_TEMPLATES),
+        "encoder": inputs.encoder_settings(),
+    }
+
+
+def judge(images: ImageSet, inputs: FilterInputs) -> Judgement:
+    """Keep what the encoder takes for its class with p above the threshold, or the top share of each class."""
+    import torch
+
+    from synthset.embed import embed_classes, embed_images
+
+    chosen = settings(images.class_names, inputs)
+    texts = embed_classes(images.class_names, inputs.encoder, chosen["templates"], inputs.cache)
+    vectors = embed_images(images, inputs.encoder, inputs.cache)
+    own, best, taken_for = own_probabilities(
+        vectors, texts, torch.from_numpy(images.labels.copy()), inputs.encoder.logit_scale
+    )
+    scores = own.numpy()
+    share = chosen["keep_share"]
+    keep = scores > chosen["threshold"] if share is None else top_share(scores, images.labels, share)
+    bar = f"{chosen['threshold']:.3g}" if share is None else f"the top {share:.4g} of its class"
+    words = ("over", "at most") if share is None else ("in", "below")
+    reasons = []
+    for label, p, high, guess, kept in zip(images.labels, scores, best.tolist(), taken_for.tolist(), keep, strict=True):
+        reason = f"p({images.class_names[label]}) = {p:.3g}, {words[0] if kept else words[1]} {bar}"
+        if guess != label:
+            reason += f"; taken for {images.class_names[guess]} ({high:.3g})"
+        reasons.append(reason)
+    return Judgement(keep, scores, reasons)
+
+
+def own_probabilities(
+    vectors: Tensor, texts: Tensor, labels: Tensor, logit_scale: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Zero-shot confidence of each image in its own class, and in the class it is taken for.
+
+    Args:
+        vectors: image embeddings (n, d), unit rows.
+        texts: class embeddings (k, d), unit rows.
+        labels: int64 (n,), each in 0..k-1.
+        logit_scale: factor of the cosines before the softmax, e.g. 100.
+    Returns:
+        p of the own class, float64 (n,) in 0..1; the highest p, float64 (n,); and its class, int64 (n,).
+    Reference: He et al. 2023, section 3.1; Radford et al. 2021, section 3.1.2.
+
+    >>> import torch
+    >>> own, best, taken_for = own_probabilities(torch.eye(2), torch.eye(2), torch.tensor([0, 0]), 1.0)
+    >>> own.round(decimals=3).tolist(), best.round(decimals=3).tolist(), taken_for.tolist()
+    ([0.731, 0.269], [0.731, 0.731], [0, 1])
+    """
+    import torch
+
+    parts = []
+    for rows, truth in zip(vectors.split(BLOCK), labels.split(BLOCK), strict=True):
+        p = (logit_scale * (rows @ texts.T).double()).softmax(1)  # nd, kd -> nk
+        best, taken_for = p.max(1)
+        parts.append((p.gather(1, truth[:, None]).squeeze(1), best, taken_for))
+    if not parts:
+        empty = torch.zeros(0, dtype=torch.float64)
+        return empty, empty, torch.zeros(0, dtype=torch.int64)
+    own, best, taken_for = (torch.cat(column) for column in zip(*parts, strict=True))
+    return own, best, taken_for
+
+
+def top_share(scores: np.ndarray, labels: np.ndarray, share: float) -> np.ndarray:
+    """The `share` of each class with the highest scores, rounded up: bool (n,); of equal ones the first.
+
+    >>> top_share(np.array([0.1, 0.9, 0.5, 0.2]), np.array([0, 0, 0, 1]), 0.5).tolist()
+    [False, True, True, True]
+    """
+    keep = np.zeros(len(scores), bool)
+    for label in np.unique(labels):
+        rows = np.flatnonzero(labels == label)
+        count = int(np.ceil(share * len(rows) - 1e-9))  # 0.07 × 100 is 7, not 8
+        keep[rows[np.argsort(-scores[rows], kind="stable")[:count]]] = True
+    return keep
+
+
+CLIP = Filter(settings, judge)

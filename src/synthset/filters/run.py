@@ -1,0 +1,217 @@
+"""The stage: judge the images of a dataset, and write what was said beside them."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from synthset.dataset import Dataset, open_dataset
+from synthset.errors import DataError, UnknownNameError, UsageError
+from synthset.filters.base import Filter, FilterConfig, FilterInputs
+from synthset.filters.clip import CLIP
+from synthset.filters.duplicates import DUPLICATES
+from synthset.filters.real import REAL
+from synthset.imageset import ImageSet
+from synthset.verdicts import SCHEMA, Verdicts, delete_verdicts, write_verdicts
+
+if TYPE_CHECKING:
+    from synthset.clip import Encoder
+    from synthset.embed import EmbeddingCache
+
+log = logging.getLogger("synthset")
+
+FILTERS: dict[str, Filter] = {"clip": CLIP, "real": REAL, "duplicates": DUPLICATES}
+FEW_SHARE = 0.1  # a class with less of its images left is spoken of
+
+
+@dataclass(frozen=True, eq=False)
+class FilterResult:
+    """What filters said about a dataset.
+
+    Attributes:
+        folder: of the dataset.
+        class_names: the k names, in label order.
+        labels: int64 (n,), of all images that were drawn.
+        verdicts: of the filters that were run, by method.
+        keep: bool (n,), what every filter keeps, those of earlier runs among them.
+    """
+
+    folder: Path
+    class_names: tuple[str, ...]
+    labels: np.ndarray
+    verdicts: Mapping[str, Verdicts]
+    keep: np.ndarray
+
+    def counts(self, chosen: np.ndarray | None = None) -> np.ndarray:
+        """Images of each class, int64 (k,): all, or those where `chosen`, bool (n,), is true."""
+        labels = self.labels if chosen is None else self.labels[chosen]
+        return np.bincount(labels, minlength=len(self.class_names))
+
+    def short_classes(self) -> dict[str, tuple[int, int]]:
+        """Classes with few or no images left: name -> (kept, drawn)."""
+        drawn, kept = self.counts().tolist(), self.counts(self.keep).tolist()
+        named = zip(self.class_names, kept, drawn, strict=True)
+        return {name: (left, total) for name, left, total in named if left < FEW_SHARE * total}
+
+
+def filter_dataset(
+    folder: str | Path,
+    methods: Sequence[str] | Mapping[str, Filter] = ("clip",),
+    config: FilterConfig | None = None,
+    *,
+    encoder: Encoder | None = None,
+    cache: EmbeddingCache | None = None,
+    real: str | Path | ImageSet | None = None,
+    **options: Any,
+) -> FilterResult:
+    """Judge every image of a dataset and write keep, reason and score to `filters/<method>.parquet`.
+
+    Deletes nothing: `Dataset.images`, and so training and export, leave out what a filter rejects. Running a
+    method again replaces its file. A class left with few images or none is warned of, never filled up.
+
+    Args:
+        folder: of a finished dataset.
+        methods: keys of FILTERS, or filters of your own by name.
+        config: what they do; `options` are its fields, e.g. `threshold=0.5`.
+        encoder: an object to embed with, instead of the one that the config names.
+        cache: of embeddings; the user's by default.
+        real: real images to compare with: a known name, a path, or an ImageSet.
+    Raises:
+        UsageError: an argument that cannot be right; nothing was written.
+        DataError, ModelError: what cannot be read; nothing was written.
+    Example:
+        >>> from synthset.filters import filter_dataset
+        >>> filter_dataset("digits", ["clip"], threshold=0.5)  # doctest: +SKIP
+    """
+    if isinstance(real, str | Path):
+        options["real"], real = str(real), None
+    config = _make_config(config, options)
+    filters = _find(methods)
+    _check_options(filters, config, real)
+    if "real" in filters and config.real is None and real is None:  # said before a model is loaded
+        raise UsageError("Expected real images for the real filter, e.g. --real digits, or --real with a path.")
+    dataset = open_dataset(folder)
+    if not dataset.rows.num_rows:
+        raise DataError(f"Expected images in '{folder}', found none. Run 'synthset create' first.")
+    inputs = prepare(config, encoder=encoder, cache=cache, real=real)
+    for chosen in filters.values():
+        chosen.settings(dataset.class_names, inputs)  # raises before anything is computed
+    found = {method: judge(dataset, method, chosen, inputs) for method, chosen in filters.items()}
+    for verdicts in found.values():
+        write_verdicts(dataset.folder, verdicts)
+    labels = dataset.rows.column("label").to_numpy().astype(np.int64)
+    result = FilterResult(dataset.folder, dataset.class_names, labels, found, _kept(dataset, found))
+    _warn(result)
+    return result
+
+
+def prepare(
+    config: FilterConfig,
+    *,
+    encoder: Encoder | None = None,
+    cache: EmbeddingCache | None = None,
+    real: ImageSet | None = None,
+) -> FilterInputs:
+    """What filters need, loaded. Raises UsageError, DataError, ModelError for what cannot be."""
+    from synthset.clip import load_encoder
+    from synthset.embed import EmbeddingCache
+    from synthset.real import load_real
+
+    if real is None and config.real is not None:
+        real = load_real(config.real)
+    encoder = encoder or load_encoder(config.encoder, device=config.device)
+    return FilterInputs(config, encoder, EmbeddingCache() if cache is None else cache, real)
+
+
+def judge(dataset: Dataset, method: str, chosen: Filter, inputs: FilterInputs) -> Verdicts:
+    """What one filter says about a dataset; writes nothing."""
+    ids = dataset.rows.column("request_id").to_numpy()
+    images = replace(dataset.images(kept=False), origin=lambda row: f"request {ids[row]}")
+    judgement = chosen.judge(images, inputs)
+    columns = [ids, judgement.keep, list(judgement.reasons), np.asarray(judgement.score, np.float64)]
+    table = pa.Table.from_arrays([pa.array(column) for column in columns], names=SCHEMA.names)
+    return Verdicts(method, chosen.settings(dataset.class_names, inputs), table, dataset.rows_hash)
+
+
+def clear_filters(folder: str | Path) -> list[str]:
+    """Delete the verdicts of the filters in FILTERS, damaged or not, and of no others.
+
+    Returns:
+        The methods whose verdicts were there.
+    """
+    dataset = open_dataset(folder)
+    return delete_verdicts(dataset.folder, list(FILTERS))
+
+
+def _make_config(config: FilterConfig | None, options: Mapping[str, Any]) -> FilterConfig:
+    names = [item.name for item in fields(FilterConfig)]
+    for name in options:
+        if name not in names:
+            raise UnknownNameError("option", name, names)
+    return replace(config or FilterConfig(), **options)
+
+
+def _find(methods: Sequence[str] | Mapping[str, Filter]) -> dict[str, Filter]:
+    """The filters by name."""
+    if not methods:
+        raise UsageError(f"Expected at least one filter. Valid: {', '.join(FILTERS)}.")
+    if isinstance(methods, Mapping):
+        for name in methods:
+            if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):  # it becomes the name of a file
+                raise UsageError(f"Expected small letters, digits, - and _ as the name of a filter, got '{name}'.")
+        return dict(methods)
+    names = [methods] if isinstance(methods, str) else methods
+    for name in names:
+        if name not in FILTERS:
+            raise UnknownNameError("filter", name, FILTERS)
+    return {name: FILTERS[name] for name in names}
+
+
+def _check_options(filters: Mapping[str, Filter], config: FilterConfig, real: ImageSet | None) -> None:
+    """Refuse an option that no filter reads: its user expects something else to happen."""
+    given = {
+        "--threshold": config.threshold is not None,
+        "--keep-share": config.keep_share is not None,
+        "--template": bool(config.templates),
+        "--real": real is not None or config.real is not None,
+    }
+    readers = {"--real": ("real", "duplicates")}
+    for flag, is_given in given.items():
+        by = readers.get(flag, ("clip",))
+        if is_given and set(filters) <= set(FILTERS) and not set(filters) & set(by):
+            raise UsageError(f"Expected --method {' or '.join(by)} with {flag}, got {', '.join(filters)}.")
+
+
+def _kept(dataset: Dataset, found: Mapping[str, Verdicts]) -> np.ndarray:
+    """What all filters keep; where the verdicts of another one are stale, what those of this run keep."""
+    try:
+        return dataset.kept()
+    except DataError as error:
+        log.warning("%s", error)
+        return np.logical_and.reduce([verdicts.keep for verdicts in found.values()])
+
+
+def _warn(result: FilterResult) -> None:
+    short = result.short_classes()
+    none = [name for name, (left, _) in short.items() if not left]
+    few = [f"{name} ({left:,} of {total:,})" for name, (left, total) in short.items() if left]
+    remedy = (
+        "Clarify its phrase and draw it again, draw more with 'synthset create --refill', or lower the threshold; "
+        "'synthset diagnose' says what is wrong with a class."
+    )
+    if few:
+        log.warning("Few images are left of: %s. %s", _list(few), remedy)
+    if none:
+        log.warning("No image is left of: %s. Nothing can be trained on such a class. %s", _list(none), remedy)
+
+
+def _list(names: Sequence[str], most: int = 10) -> str:
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
