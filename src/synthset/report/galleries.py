@@ -1,0 +1,125 @@
+"""Galleries: saved thumbnails as data URIs, by class, set and strategy, as many as a page can bear."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from synthset.errors import DataError
+from synthset.report.reading import Diagnosis
+
+MAX_CLASSES = 40
+MAX_THUMBNAILS = 10  # of a class, set and strategy
+MAX_BYTES = 24_000_000  # of all galleries; base64 adds a third
+PIXELATED_UP_TO_PX = 48  # images of so few pixels are shown enlarged, each pixel crisp
+PNG_HEAD = b"\x89PNG\r\n\x1a\n"
+
+
+@dataclass(frozen=True)
+class Thumbnail:
+    """One image, ready for an img element."""
+
+    uri: str
+    width_px: int
+    height_px: int
+    reason: str  # why a filter rejected it; empty where it was kept
+
+    @property
+    def is_small(self) -> bool:
+        """Whether it is shown enlarged."""
+        return max(self.width_px, self.height_px) <= PIXELATED_UP_TO_PX
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Images of one class that belong side by side."""
+
+    label: str  # set, or set and strategy
+    thumbnails: tuple[Thumbnail, ...]
+
+
+@dataclass(frozen=True)
+class ClassGallery:
+    """All strips of one class."""
+
+    class_index: int
+    class_name: str
+    strips: tuple[Strip, ...]
+
+
+@dataclass(frozen=True)
+class Galleries:
+    """The classes shown, and of how many."""
+
+    classes: tuple[ClassGallery, ...]
+    num_classes: int
+
+
+def build_galleries(diagnosis: Diagnosis, class_order: Sequence[int]) -> Galleries | None:
+    """Kept images by class; within a class a strip for each set and strategy, real images first."""
+    return _build(diagnosis, class_order, kept=(True,))
+
+
+def build_filter_galleries(diagnosis: Diagnosis, class_order: Sequence[int]) -> Galleries | None:
+    """Kept beside rejected images of the classes and sets that lost any; None where nothing was rejected."""
+    return _build(diagnosis, class_order, kept=(True, False))
+
+
+def _build(diagnosis: Diagnosis, class_order: Sequence[int], kept: tuple[bool, ...]) -> Galleries | None:
+    table = diagnosis.galleries
+    if table is None or not table.num_rows:
+        return None
+    audits = False in kept
+    order = {info.name: (not info.is_real, i) for i, info in enumerate(diagnosis.sets)}
+    strips: dict[int, dict[tuple[str, str, bool], list[int]]] = {}
+    plain = table.drop_columns(["image"]).to_pylist()
+    rejected = {(row["set"], row["class_index"]) for row in plain if row["kept"] is False}
+    for i, row in enumerate(plain):
+        was_kept = row["kept"] is not False  # nothing was filtered where it says nothing
+        if was_kept not in kept or (audits and (row["set"], row["class_index"]) not in rejected):
+            continue
+        key = (row["set"], "" if audits else row["strategy"] or "", was_kept)
+        strips.setdefault(row["class_index"], {}).setdefault(key, []).append(i)
+
+    images, galleries, budget = table.column("image"), [], MAX_BYTES // len(kept)
+    wanted = [index for index in class_order if index in strips]
+    for index in wanted[:MAX_CLASSES]:
+        rows = strips[index]
+        keys = sorted(rows, key=lambda key: (order.get(key[0], (True, len(order))), key[1], not key[2]))
+        chosen = {key: rows[key][:MAX_THUMBNAILS] for key in keys}
+        data = {i: images[i].as_py() for numbers in chosen.values() for i in numbers}
+        budget -= sum(map(len, data.values()))
+        if budget < 0 and galleries:
+            break
+        shown = tuple(
+            Strip(
+                _label(*key, audits=audits),
+                tuple(_thumbnail(data[i], plain[i]["reason"] or "", diagnosis) for i in numbers),
+            )
+            for key, numbers in chosen.items()
+        )
+        galleries.append(ClassGallery(index, diagnosis.class_names[index], shown))
+    return Galleries(tuple(galleries), len(wanted)) if galleries else None
+
+
+def _label(set_name: str, strategy: str, was_kept: bool, *, audits: bool) -> str:
+    if audits:
+        return f"{set_name} · {'kept' if was_kept else 'rejected'}"
+    return f"{set_name} · {strategy}" if strategy and strategy != set_name else set_name
+
+
+def _thumbnail(data: bytes, reason: str, diagnosis: Diagnosis) -> Thumbnail:
+    if data[:8] != PNG_HEAD or len(data) < 24:
+        raise DataError(
+            f"Expected PNG images in '{diagnosis.folder / 'galleries.parquet'}', got other bytes. "
+            "Run 'synthset diagnose' again."
+        )
+    # a PNG begins with its header chunk: width and height at bytes 16 to 24
+    width, height = int.from_bytes(data[16:20]), int.from_bytes(data[20:24])
+    return Thumbnail("data:image/png;base64," + base64.b64encode(data).decode(), width, height, reason)
+
+
+def order_classes(rows: Iterable[dict], num_classes: int) -> list[int]:
+    """Class indices in the order of the ordered rows of classes.parquet, then those without a row."""
+    return list(dict.fromkeys([*(row["class_index"] for row in rows), *range(num_classes)]))

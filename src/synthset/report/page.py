@@ -1,0 +1,104 @@
+"""The page: template, styles, scripts and charts in one file, under a policy that forbids everything else."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from synthset.report.figures import build_figures
+from synthset.report.formatting import number, page_json, percent, unbroken_flags
+from synthset.report.galleries import build_filter_galleries, build_galleries, order_classes
+from synthset.report.reading import Diagnosis
+from synthset.report.sections import ambiguous_classes, filter_settings, most_confused, prompts_by_class, set_details
+from synthset.report.verdicts import group_verdicts, order_by_need, tone
+from synthset.version import __version__
+
+ROWS_SHOWN_FIRST = 50  # of long tables; the rest is in the page, hidden until asked for
+
+
+def render_page(diagnosis: Diagnosis) -> str:
+    """The whole report as HTML."""
+    rows = order_by_need(diagnosis.classes.to_pylist())
+    class_order = order_classes(rows, len(diagnosis.class_names))
+    figures = build_figures(diagnosis)
+    style, script = _asset("report.css"), _asset("report.js")
+    plotly = _plotly() if figures else ""
+    return (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            version=__version__,
+            diagnosis=diagnosis,
+            policy=_policy([style, ""], [plotly, script] if plotly else [script]),
+            style=Markup(style),
+            script=Markup(script),
+            plotly=Markup(plotly),
+            plotly_style_ids=re.findall(r'getElementById\("([0-9a-f]{64})"\)', plotly),
+            figures=figures,
+            figures_json=Markup(page_json(figures)),
+            real_sets=[info for info in diagnosis.sets if info.is_real],
+            verdicts=group_verdicts(diagnosis, rows),
+            class_rows=rows,
+            summary_rows=diagnosis.summary.to_pylist(),
+            matrix_rows=diagnosis.matrix.sort_by("experiment").to_pylist(),
+            ambiguous=ambiguous_classes(diagnosis),
+            galleries=build_galleries(diagnosis, class_order),
+            filter_galleries=build_filter_galleries(diagnosis, class_order),
+            confusions=[most_confused(evaluation) for evaluation in diagnosis.evaluations],
+            settings_of=filter_settings,
+            prompts=prompts_by_class(diagnosis, class_order),
+            details=set_details(diagnosis),
+            rows_first=ROWS_SHOWN_FIRST,
+        )
+    )
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("synthset.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"percent": percent, "number": number, "tone": tone, "flags": unbroken_flags}
+    return environment
+
+
+def _policy(styles: list[str], scripts: list[str]) -> str:
+    """A Content-Security-Policy: nothing from anywhere, but the styles and scripts with these hashes."""
+    rules: dict[str, Any] = {
+        "default-src": "'none'",
+        "script-src": " ".join(map(_hash, scripts)),
+        "style-src": " ".join(map(_hash, styles)),
+        "style-src-attr": f"'unsafe-hashes' {_hash('')}",  # plotly empties style attributes, which is all it may
+        "img-src": "data: blob:",  # thumbnails, and what plotly draws
+        "base-uri": "'none'",
+        "form-action": "'none'",
+    }
+    return "; ".join(f"{name} {value}" for name, value in rules.items())
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def _asset(name: str) -> str:
+    # a browser hashes what it parsed, and parsing makes one kind of line end
+    return _one_line_end((files("synthset.report") / "assets" / name).read_text("utf-8"))
+
+
+def _plotly() -> str:
+    from plotly.offline import get_plotlyjs
+
+    return _one_line_end(get_plotlyjs())
+
+
+def _one_line_end(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n")

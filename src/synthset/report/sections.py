@@ -1,0 +1,104 @@
+"""What the sections show beside verdicts, galleries and charts: rows in order, and how many were left out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from synthset.report.reading import Diagnosis, Evaluation
+
+MAX_AMBIGUOUS = 200
+MAX_PROMPTS = 300
+MAX_CONFUSIONS = 10
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The rows of a table that are in the page, of `total`."""
+
+    rows: tuple[dict[str, Any], ...]
+    total: int
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """A pair of classes that are taken for each other: `count` of `total` images of the true class."""
+
+    true: str
+    predicted: str
+    count: int
+    total: int
+
+
+def ambiguous_classes(diagnosis: Diagnosis) -> Shown | None:
+    """The ranking as saved, its head."""
+    if diagnosis.ambiguity is None or not diagnosis.ambiguity.num_rows:
+        return None
+    table = diagnosis.ambiguity.sort_by("rank")
+    return Shown(tuple(table.slice(0, MAX_AMBIGUOUS).to_pylist()), table.num_rows)
+
+
+def prompts_by_class(diagnosis: Diagnosis, class_order: Sequence[int]) -> Shown | None:
+    """Prompts of the classes in need first. Where a strategy has one for each image, a few of each class stand for all.
+
+    The room is shared: as many of each set, class and strategy as fit, and at least one.
+    """
+    table = diagnosis.prompts
+    if table is None or not table.num_rows:
+        return None
+    groups: dict[tuple, list[int]] = {}
+    keys = zip(*(table.column(name).to_pylist() for name in ("class_index", "set", "strategy")), strict=True)
+    for i, key in enumerate(keys):
+        groups.setdefault(key, []).append(i)
+    share = max(1, MAX_PROMPTS // len(groups))
+    rank = {index: i for i, index in enumerate(class_order)}
+    first = sorted(groups, key=lambda key: rank.get(key[0], len(rank)))  # stable: sets and strategies as saved
+    numbers = [i for key in first for i in groups[key][:share]][:MAX_PROMPTS]
+    return Shown(tuple(table.take(numbers).to_pylist()), table.num_rows)
+
+
+def most_confused(evaluation: Evaluation) -> list[Confusion]:
+    """The pairs with the most images, the first of them."""
+    names = evaluation.class_names
+    pairs = [
+        Confusion(names[true], names[predicted], count, sum(row))
+        for true, row in enumerate(evaluation.confusion)
+        for predicted, count in enumerate(row)
+        if count and true != predicted
+    ]
+    return sorted(pairs, key=lambda pair: -pair.count)[:MAX_CONFUSIONS]
+
+
+def filter_settings(config: dict[str, Any]) -> str:
+    """A filter's config in words, without what was not given.
+
+    >>> filter_settings({"threshold": 0.1, "keep_share": None, "encoder": {"name": "miniature", "fingerprint": "ab"}})
+    'threshold 0.1, encoder miniature'
+    """
+    values = {key: value.get("name") if isinstance(value, dict) else value for key, value in config.items()}
+    return ", ".join(
+        f"{key.replace('_', ' ')} {', '.join(map(str, value)) if isinstance(value, list) else value}"
+        for key, value in values.items()
+        if value is not None
+    )
+
+
+def set_details(diagnosis: Diagnosis) -> list[tuple[str, str]]:
+    """Of each set that was drawn, its name, and its config and accounting as indented JSON."""
+    details = []
+    for info in diagnosis.sets:
+        known = {name: value for name, value in (("job", info.job), ("accounting", info.accounting)) if value}
+        if known:
+            details.append((info.name, json.dumps(_short(known), indent=2, ensure_ascii=False)))
+    return details
+
+
+def _short(value: Any) -> Any:
+    """Long lists, such as 1,000 class names, cut with a note."""
+    if isinstance(value, dict):
+        return {key: _short(item) for key, item in value.items()}
+    if isinstance(value, list) and len(value) > 50:
+        return [*map(_short, value[:50]), f"… {len(value) - 50:,} more"]
+    return list(map(_short, value)) if isinstance(value, list) else value

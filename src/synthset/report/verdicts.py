@@ -1,0 +1,96 @@
+"""Which classes will fail on real images, why, and what to change: the first thing in the report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from synthset.report.formatting import is_number
+from synthset.report.reading import Diagnosis, SetInfo
+
+FINE = "fine"
+# How a verdict is coloured, the gravest first; the words themselves come from the tables.
+TONES = {
+    "CLIP misreads the prompt": "bad",
+    "generator cannot draw it": "bad",
+    "synthetic concept is shifted": "shift",
+    "too little diversity": "mild",
+    "synthetic images are not recognised": "unclear",
+    FINE: "fine",
+}
+
+
+@dataclass(frozen=True)
+class VerdictGroup:
+    """The classes of one set that share a verdict and its remedy."""
+
+    verdict: str
+    tone: str
+    explanation: str
+    remedy: str
+    class_names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class SetVerdicts:
+    """One synthetic set: how many classes are fine, and what ails the others."""
+
+    info: SetInfo
+    summary: dict[str, Any] | None  # its row of summary.parquet
+    num_classes: int
+    num_fine: int
+    groups: tuple[VerdictGroup, ...]
+
+
+def order_by_need(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of classes.parquet with the gravest verdicts first, then the least recognised real images."""
+    rank = {verdict: i for i, verdict in enumerate(TONES)}
+
+    def need(row: dict[str, Any]) -> tuple[float, ...]:
+        accuracies = (row["real_accuracy"], row["synthetic_accuracy"])
+        # a verdict of a later version is neither the gravest nor fine; what was not measured comes last
+        gravity = rank.get(row["verdict"], rank[FINE] - 0.5)
+        return (gravity, *(value if is_number(value) else 2.0 for value in accuracies))
+
+    return sorted(rows, key=need)
+
+
+def group_verdicts(diagnosis: Diagnosis, rows: Sequence[dict[str, Any]]) -> list[SetVerdicts]:
+    """For each synthetic set its verdicts, from the ordered rows of classes.parquet."""
+    summaries = {row["set"]: row for row in diagnosis.summary.to_pylist()}
+    results = []
+    for info in diagnosis.sets:
+        own = [row for row in rows if row["set"] == info.name]
+        if info.is_real or not own:
+            continue
+        groups: dict[str, list[dict[str, Any]]] = {}
+        for row in own:
+            if row["verdict"] != FINE:
+                groups.setdefault(row["verdict"], []).append(row)
+        results.append(
+            SetVerdicts(
+                info=info,
+                summary=summaries.get(info.name),
+                num_classes=len(own),
+                num_fine=sum(row["verdict"] == FINE for row in own),
+                groups=tuple(_group(verdict, members) for verdict, members in groups.items()),
+            )
+        )
+    return results
+
+
+def tone(verdict: str) -> str:
+    """The colour of a verdict, as a class of the style sheet."""
+    return TONES.get(verdict, "unclear")
+
+
+def _group(verdict: str, members: list[dict[str, Any]]) -> VerdictGroup:
+    first = members[0]
+    return VerdictGroup(
+        verdict=verdict,
+        tone=tone(verdict),
+        explanation=first["explanation"] or "",
+        remedy=first["remedy"] or "",
+        class_names=tuple(row["class_name"] for row in members),
+    )

@@ -1,0 +1,277 @@
+"""The report is built from saved files alone, shows what is there, and holds no more than text of hostile names."""
+
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import plotly.graph_objects as go
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from report.make_example import HOSTILE, OPTIONAL, SETS, write_example
+from synthset.cli import main
+from synthset.diagnosis.failure_modes import VERDICTS
+from synthset.errors import DataError
+from synthset.report import build_report
+from synthset.report.figures import build_figures
+from synthset.report.galleries import MAX_CLASSES
+from synthset.report.page import ROWS_SHOWN_FIRST
+from synthset.report.reading import read_diagnosis
+from synthset.report.verdicts import TONES, group_verdicts, order_by_need
+
+
+class Page(HTMLParser):
+    """The elements and texts of a page."""
+
+    def __init__(self, path):
+        super().__init__(convert_charrefs=True)
+        self.tags, self.texts, self._open = [], [], []
+        self.html = path.read_text("utf-8")
+        self.feed(self.html)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        self._open.append(tag)
+
+    def handle_endtag(self, tag):
+        if tag in self._open:
+            while self._open.pop() != tag:
+                pass
+
+    def handle_data(self, data):
+        if self._open and self._open[-1] not in ("script", "style"):
+            self.texts.append(data)
+
+    def sections(self):
+        return [attributes["id"] for tag, attributes in self.tags if tag == "section"]
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.tags if name == tag]
+
+    def text(self):
+        return " ".join(" ".join(self.texts).split())
+
+    def figures(self):
+        return json.loads(re.search(r'<script type="application/json" id="figures">(.*?)</script>', self.html, re.S)[1])
+
+
+@pytest.fixture(scope="module")
+def example(tmp_path_factory):
+    return write_example(tmp_path_factory.mktemp("example") / "diagnosis")
+
+
+@pytest.fixture(scope="module")
+def page(example):
+    return Page(build_report(example))
+
+
+def test_every_section_is_there_and_verdicts_come_first(page):
+    assert page.sections() == [
+        *("verdicts", "accuracy", "classes", "ambiguity", "galleries", "filters", "diversity", "errors", "matrix"),
+        *("confusion", "tsne", "prompts", "making"),
+    ]
+    links = [attributes["href"] for attributes in page.all("a")]
+    assert links[1:] == [f"#{name}" for name in page.sections()]
+
+
+def test_the_figures_of_the_files_are_in_the_page(example, page):
+    text = page.text()
+    for evaluation in read_diagnosis(example).evaluations:
+        assert f"{evaluation.accuracy:.1%}" in text
+        assert f"{evaluation.low:.1%} to {evaluation.high:.1%}" in text
+    for row in pq.read_table(example / "classes.parquet").to_pylist():
+        assert f"{row['real_accuracy']:.1%}" in text
+        assert row["explanation"] in text or row["verdict"] == "fine"
+    assert "threshold 0.1, encoder miniature" in text
+    assert '"failed": 4' in text
+
+
+def test_each_chart_has_its_place_and_plotly_takes_it(page):
+    figures = page.figures()
+    places = [attributes["data-figure"] for attributes in page.all("div") if "data-figure" in attributes]
+    assert sorted(places) == sorted(figures)
+    for figure in figures.values():
+        go.Figure(data=_with_colours(figure["data"]), layout=_with_colours(figure["layout"]))  # raises if not
+
+
+def test_the_page_is_one_file_that_may_load_nothing(page):
+    (policy,) = (a["content"] for a in page.all("meta") if a.get("http-equiv") == "Content-Security-Policy")
+    assert "default-src 'none'" in policy
+    assert "unsafe-inline" not in policy
+    assert "http" not in policy
+    for attributes in page.all("img"):
+        assert attributes["src"].startswith("data:image/png;base64,")
+        assert attributes["loading"] == "lazy"
+    assert not page.all("link")
+    assert not page.all("iframe")
+    assert not any("src" in attributes for attributes in page.all("script"))
+    assert not any("style" in attributes for _, attributes in page.tags)
+    assert page.html.count("plotly.js v") == 1
+
+
+@pytest.mark.parametrize("part", OPTIONAL)
+def test_a_part_that_is_not_there_is_left_out(tmp_path, part):
+    page = Page(build_report(write_example(tmp_path, without=(part,))))
+    gone = {"evaluations": {"accuracy", "confusion"}}.get(part, {part})
+    if part == "filters":
+        gone = set()  # rejected images are in the galleries still
+        assert "threshold" not in page.figures()
+    assert not gone & set(page.sections())
+    assert len(page.sections()) == 13 - len(gone)
+
+
+def test_the_least_there_can_be(tmp_path):
+    folder = write_example(tmp_path, class_names=("a", "b"), sets=SETS[:1], without=OPTIONAL, has_real=False)
+    (folder / "matrix.parquet").unlink()
+    pq.write_table(pa.Table.from_pylist([]), folder / "matrix.parquet")
+    page = Page(build_report(folder))
+    assert page.sections() == ["verdicts", "classes", "diversity", "errors", "making"]
+    assert "without real images" in page.text()
+    assert "real:" not in json.dumps(page.figures())
+
+
+def test_hostile_names_are_only_text(tmp_path):
+    folder = write_example(tmp_path, class_names=HOSTILE, sets=('<i onclick="x">', "</style>", "<!--"))
+    page = Page(build_report(folder))
+    known = {tag for tag, _ in page.tags}
+    assert len(page.sections()) == 13
+    assert not known & {"br", "iframe", "object", "form"}
+    assert not any(name.startswith("on") for _, attributes in page.tags for name in attributes)
+    assert all("src" not in attributes for attributes in page.all("script"))
+    assert len(page.all("script")) == 3
+    assert HOSTILE[0] in page.text()
+    assert "{{ 7*7 }}" in page.text()
+    assert "49$" not in page.text()
+    # in charts, plotly would make elements of tags
+    texts = json.dumps(page.figures(), ensure_ascii=False)
+    assert "<img" not in texts
+    assert "&lt;img" in texts
+    assert "w" * 100 not in texts
+    block = re.search(r'id="figures">(.*?)</script>', page.html, re.S)[1]
+    assert block.isascii()
+    assert "<" not in block
+
+
+def test_two_classes_of_one_name_stay_apart(tmp_path):
+    figure = build_figures(read_diagnosis(write_example(tmp_path, class_names=HOSTILE)))["confusion-0"]
+    assert figure["layout"]["xaxis"]["ticktext"][-3:-1] == ["1", "1"]
+    assert figure["layout"]["xaxis"]["tickvals"] == list(range(10))
+
+
+def test_a_thousand_classes_show_first_what_matters(tmp_path):
+    names = tuple(f"class {i}" for i in range(1000))
+    page = Page(build_report(write_example(tmp_path, class_names=names, sets=SETS[:2])))
+    rows = [attributes for attributes in page.all("tr") if "data-verdict" in attributes]
+    shown = [row for row in rows if "hidden" not in row]
+    assert len(rows) == 2000
+    assert len(shown) == ROWS_SHOWN_FIRST
+    assert all(row["data-verdict"] != "fine" for row in shown)
+    galleries = [a for a in page.all("details") if a.get("class") == "gallery"]
+    assert len(galleries) <= 2 * MAX_CLASSES
+    assert "confusion-0" not in page.figures()
+    assert "200 of 2,000 rows" in page.text()
+    assert len(page.html) < 20e6
+
+
+def test_the_gravest_verdicts_come_first(example):
+    diagnosis = read_diagnosis(example)
+    rows = order_by_need(diagnosis.classes.to_pylist())
+    verdicts = [row["verdict"] for row in rows]
+    assert verdicts == sorted(verdicts, key=list(TONES).index)
+    base = group_verdicts(diagnosis, rows)[0]
+    assert base.num_fine + sum(len(group.class_names) for group in base.groups) == base.num_classes == 10
+
+
+def test_every_verdict_has_its_colour():
+    assert set(TONES) == {verdict.name for verdict in VERDICTS}
+
+
+def test_the_threshold_curve_is_the_share_of_saved_scores(example):
+    diagnosis = read_diagnosis(example)
+    scores = np.array(diagnosis.filters.column("score").to_pylist())
+    figure = build_figures(diagnosis)["threshold"]
+    trace = figure["data"][0]
+    expected = [(scores >= x).mean() for x in trace["x"]]
+    np.testing.assert_allclose(trace["y"], expected)
+    assert figure["layout"]["shapes"][0]["x0"] == 0.1
+
+
+def test_columns_of_a_later_version_and_nan_do_no_harm(tmp_path):
+    folder = write_example(tmp_path)
+    table = pq.read_table(folder / "summary.parquet")
+    values = [*table.column("centroid_distance").to_pylist()[:-1], float("nan")]
+    table = table.drop_columns(["centroid_distance"]).append_column("centroid_distance", pa.array(values))
+    pq.write_table(table.append_column("new", pa.nulls(table.num_rows)), folder / "summary.parquet")
+    page = Page(build_report(folder))
+    assert len(page.figures()["centroid-distance"]["data"][0]["x"]) == len(SETS) - 1
+    assert "nan" not in page.text()
+
+
+def _replace(folder, name, **columns):
+    table = pq.read_table(folder / name)
+    for column, value in columns.items():
+        table = table.drop_columns([column]).append_column(column, pa.array([value] * table.num_rows))
+    pq.write_table(table, folder / name)
+
+
+def _edit_json(path, **changes):
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+DAMAGE = {
+    "no folder": ("diagnose", "", lambda f: f.rename(f.with_name("away"))),
+    "no json": ("diagnose", "diagnosis.json", lambda f: (f / "diagnosis.json").unlink()),
+    "cut json": ("diagnose", "diagnosis.json", lambda f: (f / "diagnosis.json").write_text('{"format')),
+    "json list": ("diagnose", "diagnosis.json", lambda f: (f / "diagnosis.json").write_text("[]")),
+    "version": ("diagnose", "diagnosis.json", lambda f: _edit_json(f / "diagnosis.json", format_version=9)),
+    "interrupted": ("diagnose", "diagnosis.json", lambda f: _edit_json(f / "diagnosis.json", status="writing")),
+    "sets": ("diagnose", "diagnosis.json", lambda f: _edit_json(f / "diagnosis.json", sets=[{"name": "a"}])),
+    "encoder": ("diagnose", "diagnosis.json", lambda f: _edit_json(f / "diagnosis.json", encoder=None)),
+    "names": ("diagnose", "diagnosis.json", lambda f: _edit_json(f / "diagnosis.json", class_names=[1, 2])),
+    "no table": ("diagnose", "classes.parquet", lambda f: (f / "classes.parquet").unlink()),
+    "cut table": ("diagnose", "matrix.parquet", lambda f: (f / "matrix.parquet").write_bytes(b"PAR1 and so on")),
+    "column": (
+        "diagnose",
+        "tsne.parquet",
+        lambda f: pq.write_table(pq.read_table(f / "tsne.parquet").drop_columns(["x"]), f / "tsne.parquet"),
+    ),
+    "kind": ("diagnose", "summary.parquet", lambda f: _replace(f, "summary.parquet", images="many")),
+    "null": ("diagnose", "classes.parquet", lambda f: _replace(f, "classes.parquet", verdict=None)),
+    "index": ("diagnose", "tsne.parquet", lambda f: _replace(f, "tsne.parquet", class_index=10)),
+    "image": ("diagnose", "galleries.parquet", lambda f: _replace(f, "galleries.parquet", image=b"<svg onload=x>")),
+    "evaluation": ("eval", "000.json", lambda f: _edit_json(f / "evaluations" / "000.json", confusion=[[1]])),
+    "accuracy": ("eval", "000.json", lambda f: _edit_json(f / "evaluations" / "000.json", accuracy="good")),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_damage_is_one_line_that_names_the_file_and_the_command(tmp_path, name):
+    command, file, damage = DAMAGE[name]
+    folder = write_example(tmp_path / "diagnosis", sets=SETS[:1])
+    (folder / "report.html").write_text("the earlier report")
+    damage(folder)
+    with pytest.raises(DataError, match=f"Expected .*{re.escape(file)}.*synthset {command}") as caught:
+        build_report(folder)
+    assert "\n" not in str(caught.value)
+    if folder.exists():
+        assert (folder / "report.html").read_text() == "the earlier report"
+
+
+def test_the_command_builds_the_report_again(example, capsys):
+    (example / "report.html").unlink(missing_ok=True)
+    assert main(["report", str(example)]) == 0
+    assert capsys.readouterr().out.split() == ["report", str(example / "report.html")]
+    assert (example / "report.html").exists()
+    assert main(["report", str(example / "nowhere")]) == 1
+    assert "synthset diagnose" in capsys.readouterr().err
+
+
+def _with_colours(value):
+    """Names of colours as colours, for plotly's own check."""
+    if isinstance(value, dict):
+        return {key: _with_colours(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_with_colours(item) for item in value]
+    return "#123456" if isinstance(value, str) and re.fullmatch(r"--[a-z]+(-\d)?", value) else value

@@ -1,0 +1,126 @@
+"""The report as a reader meets it: opened in a headless Chromium, sorted, filtered, and looked at."""
+
+import os
+import time
+
+import pytest
+from PIL import Image
+
+from report.browser import Browser, find_browser
+from report.make_example import HOSTILE, SETS, write_example
+from synthset.report import build_report
+
+ROWS = "Array.from(document.querySelectorAll('#classes-table tbody tr')).filter(row => !row.hidden)"
+REAL = f"{ROWS}.map(row => parseFloat(row.querySelector('.number').dataset.value))"
+DRAWN = "document.querySelectorAll('.chart .main-svg').length > 0"
+UNDRAWN = "Array.from(document.querySelectorAll('.chart')).filter(c => !c.querySelector('.main-svg')).length"
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    if not find_browser():
+        # in continuous integration .ci/run installs it: its absence is a failure there
+        assert not os.environ.get("CI"), "Expected Chromium on the PATH, found none. Run .ci/run, or install chromium."
+        pytest.skip("no Chromium on the PATH")
+    with Browser(tmp_path_factory.mktemp("profile")) as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    return build_report(write_example(tmp_path_factory.mktemp("report")))
+
+
+def check_quiet(browser):
+    assert browser.complaints() == []
+    assert browser.requests() == []
+
+
+def test_a_click_sorts_the_table_and_a_second_one_turns_it_round(browser, report):
+    browser.open(report)
+    first = browser.run(REAL)
+    heading = "#classes-table thead th:nth-child(4) button"
+    browser.click(heading)
+    falling = browser.run(REAL)
+    assert falling == sorted(first, reverse=True)
+    assert falling != first
+    browser.click(heading)
+    assert browser.run(REAL) == sorted(first)
+    assert browser.run("document.querySelector('#classes-table [aria-sort]').ariaSort") == "ascending"
+    check_quiet(browser)
+
+
+def test_filters_leave_the_rows_that_were_asked_for(browser, report):
+    browser.open(report)
+    everything = browser.run(f"{ROWS}.length")
+    browser.run(
+        "(() => { const s = document.querySelector('[data-filter=set]'); s.value = '1';"
+        " s.dispatchEvent(new Event('input', {bubbles: true})); })()"
+    )
+    assert browser.run(f"{ROWS}.length") == everything // 3
+    assert browser.run(f"new Set({ROWS}.map(row => row.cells[1].textContent)).size") == 1
+    browser.run(
+        "(() => { const s = document.querySelector('[data-search]'); s.value = 'SEVEN';"
+        " s.dispatchEvent(new Event('input', {bubbles: true})); })()"
+    )
+    assert browser.run(f"{ROWS}.map(row => row.cells[0].textContent)") == ["seven"]
+    assert browser.run("document.querySelector('.count').textContent") == "1 row"
+    check_quiet(browser)
+
+
+@pytest.mark.parametrize(("theme", "width_px"), [("light", 1400), ("dark", 1400), ("light", 420)])
+def test_it_is_drawn_in_each_theme_and_width(browser, report, tmp_path, theme, width_px):
+    browser.show_as(width_px, 1000, theme)
+    browser.open(report)
+    browser.run("dispatchEvent(new Event('beforeprint'))")  # draws what is not in view, too
+    browser.wait_for(f"{UNDRAWN} === 0")
+    browser.screenshot(tmp_path / "page.png")
+    with Image.open(tmp_path / "page.png") as picture:
+        assert picture.size == (width_px, 1000)
+        assert len(set(picture.convert("L").resize((70, 50)).tobytes())) > 20  # neither blank nor one block
+        assert (picture.convert("L").getpixel((width_px - 2, 990)) > 128) == (theme == "light")
+    # nothing makes the page itself wider than the screen
+    assert browser.run("document.documentElement.scrollWidth") <= width_px
+    check_quiet(browser)
+
+
+def test_boxes_switch_the_sets_of_the_feature_map(browser, report):
+    browser.show_as()
+    browser.open(report)
+    browser.run("document.getElementById('tsne').scrollIntoView()")
+    points = "document.querySelectorAll('[data-figure=tsne] .point').length"
+    browser.wait_for(f"{points} > 0")
+    before = browser.run(points)
+    browser.click("[data-toggles=tsne] input")
+    browser.wait_for(f"{points} === {before * 3 // 4}")
+    check_quiet(browser)
+
+
+def test_hostile_names_run_nothing(browser, tmp_path):
+    names = (*HOSTILE, "<script>window.hacked = 1</script>", "<img src=x onerror='window.hacked = 1'>")
+    path = build_report(write_example(tmp_path, class_names=names))
+    browser.show_as(420)
+    browser.open(path)
+    browser.run("dispatchEvent(new Event('beforeprint'))")
+    browser.wait_for(f"{UNDRAWN} === 0")
+    assert browser.run("window.hacked") is None
+    assert browser.run("document.documentElement.scrollWidth") <= 420
+    # a class of the name of a colour keeps its name
+    assert browser.run("Array.from(document.querySelectorAll('.ytick text')).some(t => t.textContent === '--ink')")
+    check_quiet(browser)
+
+
+def test_a_thousand_classes_open_at_once(browser, tmp_path):
+    names = tuple(f"class {i}" for i in range(1000))
+    path = build_report(write_example(tmp_path, class_names=names, sets=SETS[:2], without=("evaluations",)))
+    browser.show_as()
+    start = time.monotonic()
+    browser.open(path)
+    assert time.monotonic() - start < 20  # two to three seconds on two idle cores
+    assert browser.run(f"{UNDRAWN} > 0")  # charts wait until they are scrolled to
+    browser.run("document.getElementById('diversity').scrollIntoView()")
+    browser.wait_for(DRAWN)
+    assert browser.run(f"{ROWS}.length") == 50
+    browser.click("button.more[data-table=classes-table]")
+    assert browser.run(f"{ROWS}.length") == 2000
+    check_quiet(browser)
