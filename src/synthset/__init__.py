@@ -22,15 +22,19 @@ if TYPE_CHECKING:
     from synthset.classifiers.evaluate import EvaluationResult
     from synthset.classifiers.models import Classifier, load_classifier
     from synthset.classifiers.train import TrainConfig, TrainResult
+    from synthset.clip import load_encoder
     from synthset.create import CreateConfig, CreateResult, create
     from synthset.dataset import Dataset, open_dataset
     from synthset.demo import DemoResult, demo
+    from synthset.diagnose import DiagnoseConfig, DiagnosisResult, diagnose
     from synthset.errors import SynthsetError
     from synthset.export import export, export_imagefolder
+    from synthset.filters import FilterConfig, FilterResult, filter_dataset
     from synthset.generators import load_generator
     from synthset.imageset import ImageSet
     from synthset.prompts import PromptStyle
     from synthset.real import load_real
+    from synthset.report import build_report
     from synthset.stages import evaluate, train
 
 _HOMES = {
@@ -40,6 +44,10 @@ _HOMES = {
     "synthset.create": ("CreateConfig", "CreateResult", "create"),
     "synthset.dataset": ("Dataset", "open_dataset"),
     "synthset.demo": ("DemoResult", "demo"),
+    "synthset.diagnose": ("DiagnoseConfig", "DiagnosisResult", "diagnose"),
+    "synthset.clip": ("load_encoder",),
+    "synthset.filters": ("FilterConfig", "FilterResult", "filter_dataset"),
+    "synthset.report": ("build_report",),
     "synthset.errors": ("SynthsetError",),
     "synthset.export": ("export", "export_imagefolder"),
     "synthset.generators": ("load_generator",),
@@ -56,19 +64,27 @@ __all__ = [
     "CreateResult",
     "Dataset",
     "DemoResult",
+    "DiagnoseConfig",
+    "DiagnosisResult",
     "EvaluationResult",
+    "FilterConfig",
+    "FilterResult",
     "ImageSet",
     "PromptStyle",
     "SynthsetError",
     "TrainConfig",
     "TrainResult",
     "__version__",
+    "build_report",
     "create",
     "demo",
+    "diagnose",
     "evaluate",
     "export",
     "export_imagefolder",
+    "filter_dataset",
     "load_classifier",
+    "load_encoder",
     "load_generator",
     "load_real",
     "open_dataset",

@@ -7,14 +7,20 @@ synthset.create(["cat", "dog"], "pets", generator=FakeGenerator())
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from synthset.executors.base import Item, Result
 from synthset.generators.base import GeneratedImage, GenerationConfig, ImageRequest, Status
+
+if TYPE_CHECKING:
+    from PIL import Image
+    from torch import Tensor
 
 
 @dataclass
@@ -50,6 +56,47 @@ class FakeGenerator:
         words = f"{request.prompt}|{request.negative_prompt}|{request.guidance_scale}|{request.seed}"
         rng = np.random.default_rng(list(words.encode()))
         return GeneratedImage(rng.integers(0, 256, (self.size_px, self.size_px, 3), np.uint8), "ok")
+
+
+@dataclass
+class FakeEncoder:
+    """Gives each image and each text a unit vector of its own, in no direction that means anything.
+
+    Attributes:
+        dimension: d, of its vectors.
+        name: how to speak of it; another name has other vectors.
+        logit_scale: factor of cosines before a softmax.
+        batches: how many images or texts each call so far was about.
+    """
+
+    dimension: int = 16
+    name: str = "fake"
+    logit_scale: float = 100.0
+    batches: list[int] = field(default_factory=list)
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the name and the dimension, on which all its vectors depend."""
+        return hashlib.sha256(f"{self.name} {self.dimension}".encode()).hexdigest()
+
+    def images(self, images: Sequence[Image.Image]) -> Tensor:
+        """float32 (n, d) unit rows; equal pixels have equal ones."""
+        return self._rows([f"image {image.mode} {image.size}".encode() + image.tobytes() for image in images])
+
+    def texts(self, texts: Sequence[str]) -> Tensor:
+        """float32 (n, d) unit rows; equal texts have equal ones."""
+        return self._rows([f"text {text}".encode() for text in texts])
+
+    def _rows(self, contents: Sequence[bytes]) -> Tensor:
+        import torch
+
+        self.batches.append(len(contents))
+        rows = np.empty((len(contents), self.dimension), np.float32)
+        for row, content in zip(rows, contents, strict=True):
+            digest = hashlib.sha256(self.fingerprint.encode() + content).digest()
+            direction = np.random.default_rng(list(digest)).normal(size=self.dimension)
+            row[:] = direction / np.linalg.norm(direction)
+        return torch.from_numpy(rows)
 
 
 @dataclass

@@ -1,0 +1,188 @@
+"""Diagnose: why a synthetic set falls short of real images, in CLIP space, class by class.
+
+    open       sets of images, the prompts behind them, one list of classes     diagnosis/inputs.py
+    embed      each image and prompt once, cached by content                    embed.py
+    measure    diversity, shift, verdicts; the reference × query matrix         diagnosis/summaries.py, matrix.py
+    save       tables as Parquet and CSV, galleries                             diagnosis/tables.py, saving.py
+    report     one HTML file from what was saved                                report/
+
+Follows Marwood et al. 2023, "Diversity and Diffusion". Everything is measured in the space of one encoder: another
+encoder is another opinion.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from synthset.clip import Encoder, load_encoder
+from synthset.diagnosis.ambiguity import suggest_phrases, write_phrases_draft
+from synthset.diagnosis.inputs import embed_set, open_sets
+from synthset.diagnosis.matrix import Pairing, pair_all
+from synthset.diagnosis.saving import check_folder, read_evaluations, save
+from synthset.diagnosis.summaries import ClassRow, SetSummary, measure_classes, measure_separability, summarise
+from synthset.diagnosis.tables import (
+    ambiguity_table,
+    describe,
+    filter_notes,
+    filter_table,
+    gallery_table,
+    projection_table,
+    prompt_table,
+    rank_sets,
+    table_of,
+)
+from synthset.embed import EmbeddingCache
+from synthset.errors import UnknownNameError, UsageError
+from synthset.imageset import ImageSet
+from synthset.report import build_report
+from synthset.versions import library_versions
+
+FORMAT_VERSION = 1
+PHRASES_DRAFT = "phrases.yaml"
+
+
+@dataclass(frozen=True)
+class DiagnoseConfig:
+    """How to diagnose.
+
+    Attributes:
+        encoder: see clip.load_encoder.
+        by_strategy: take the strategies of each dataset apart.
+        all_images: take in what filters reject.
+        query_share: of each class, in (0, 1); the others are the references.
+        tsne_images: of all sets together; 0 for no t-SNE.
+        seed: of the split, of ties and of t-SNE.
+        device: "cpu", "cuda" or "auto".
+    """
+
+    encoder: str = "miniature"
+    by_strategy: bool = False
+    all_images: bool = False
+    query_share: float = 0.25
+    tsne_images: int = 1000
+    seed: int = 0
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        if not 0 < self.query_share < 1:
+            raise UsageError(f"Expected --query-share between 0 and 1, got {self.query_share:g}.")
+        if self.tsne_images < 0:
+            raise UsageError(f"Expected --tsne-images of at least 0, got {self.tsne_images}.")
+
+
+@dataclass(frozen=True)
+class DiagnosisResult:
+    """A finished diagnosis.
+
+    Attributes:
+        folder: where tables and report lie.
+        summary: one row a set, the real one first.
+        classes: one row a class of each synthetic set.
+        matrix: one row a pairing.
+        seconds: that it took.
+    """
+
+    folder: Path
+    summary: tuple[SetSummary, ...]
+    classes: tuple[ClassRow, ...]
+    matrix: tuple[Pairing, ...]
+    seconds: float
+
+    @property
+    def report(self) -> Path:
+        """The HTML report."""
+        return self.folder / "report.html"
+
+
+def diagnose(
+    synthetic: Sequence[str | Path | ImageSet] | str | Path,
+    output_dir: str | Path,
+    config: DiagnoseConfig | None = None,
+    *,
+    real: str | Path | ImageSet | None = None,
+    evaluations: Sequence[str | Path] = (),
+    encoder: str | Encoder | None = None,
+    cache: str | Path | None = None,
+    **options: Any,
+) -> DiagnosisResult:
+    """Compare synthetic sets with each other, with their prompts, and with real images.
+
+    Args:
+        synthetic: Synthset datasets, image folders, Parquet files or image sets.
+        output_dir: folder of the diagnosis; an earlier diagnosis there is replaced.
+        config: how; `options` are its fields, e.g. `by_strategy=True`.
+        real: a name of real.known_sets(), a path, or an image set.
+        evaluations: folders of models or evaluations to show in the report.
+        encoder: a name as in the config, or an object of your own to embed with.
+        cache: folder of cached embeddings; the user's by default.
+    Raises:
+        UsageError: an argument that cannot be right; nothing was written.
+        DataError, ModelError: a set, an image or an encoder that cannot be read; no diagnosis was changed.
+    """
+    began = time.monotonic()
+    if isinstance(encoder, str):
+        options["encoder"], encoder = encoder, None
+    config = make_config(config, options)
+    folder = Path(output_dir)
+    check_folder(folder)
+    copies = read_evaluations(evaluations)
+    sets = open_sets(
+        [synthetic] if isinstance(synthetic, str | Path) else synthetic,
+        real,
+        by_strategy=config.by_strategy,
+        all_images=config.all_images,
+    )
+    encoder = encoder or load_encoder(config.encoder, device=config.device)
+    store = EmbeddingCache(Path(cache) if cache else None)
+    embedded = [embed_set(item, encoder, store, config.query_share, config.seed) for item in sets]
+    real_set = next((item for item in embedded if item.source.kind == "real"), None)
+    drawn = [item for item in embedded if item.source.kind == "synthetic"]
+
+    rankings = rank_sets(drawn, encoder, store)
+    summary = [summarise(item, real_set, config.seed) for item in embedded]
+    classes = [row for item in drawn for row in measure_classes(item, real_set, config.seed)]
+    matrix = pair_all(
+        [item.images for item in embedded] + [item.prompts for item in embedded if item.prompts], config.seed
+    )
+    tables = {
+        "summary": table_of(summary),
+        "classes": table_of(classes),
+        "matrix": table_of(matrix),
+        "ambiguity": ambiguity_table(drawn, rankings),
+        "tsne": projection_table(embedded, config.tsne_images, config.seed),
+        "prompts": prompt_table(sets),
+        "galleries": gallery_table(sets, classes),
+        "filters": filter_table(sets),
+    }
+    note = {
+        "format_version": FORMAT_VERSION,
+        "encoder": {"name": encoder.name, "fingerprint": encoder.fingerprint, "dimension": encoder.dimension},
+        "class_names": list(sets[0].images.class_names),
+        "config": asdict(config),
+        "seed": config.seed,
+        "sets": [describe(item) for item in sets],
+        "separability": measure_separability(embedded, config.seed),
+        "filters": filter_notes(sets),
+        "libraries": library_versions(),
+        "seconds": round(time.monotonic() - began, 1),
+    }
+    save(folder, tables, note, copies)
+    worst = min(drawn, key=lambda item: sum(found.accuracy for found in rankings[item.source.name]))
+    write_phrases_draft(
+        folder / PHRASES_DRAFT, suggest_phrases(rankings[worst.source.name]), dict(worst.source.phrases)
+    )
+    build_report(folder)
+    return DiagnosisResult(folder, tuple(summary), tuple(classes), tuple(matrix), time.monotonic() - began)
+
+
+def make_config(config: DiagnoseConfig | None, options: dict[str, Any]) -> DiagnoseConfig:
+    """The config with `options` over it. Raises UsageError for a field that does not exist."""
+    names = [item.name for item in fields(DiagnoseConfig)]
+    for name in options:
+        if name not in names:
+            raise UnknownNameError("option", name, names)
+    return replace(config or DiagnoseConfig(), **options)

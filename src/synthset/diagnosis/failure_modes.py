@@ -1,0 +1,137 @@
+"""Failure modes by class: from what CLIP recognises of real and of synthetic images, a verdict and a remedy.
+
+Marwood et al. 2023, Table 4, tell two failures apart by testing both kinds of images against the prompts:
+
+    real images   synthetic images   verdict
+    low           low                CLIP misreads the prompt        ("hammer": 14 % and 16 %)
+    low           as others          the synthetic concept is shifted  ("nail": 58 % and 84 %)
+    as others     low                the generator cannot draw it
+    as others     as others          see below
+
+Where both are recognised, real images are tested against the centroids of the synthetic ones, which is what a
+classifier learns from. A class that is low there is too uniform if its images scatter much less than the real
+ones, and shifted otherwise. "Low" is by more than `MARGIN` below the mean over classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+MARGIN = 0.1  # of accuracy below the mean: "nail" with 12 points is the paper's mildest example
+UNIFORM = 0.5  # share of the real images' Centroid Distance below which a class counts as too uniform
+WEAK_ENCODER = 0.6  # mean accuracy on real images below which the encoder is no good judge of them
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A failure mode in words, and what to do about it.
+
+    Attributes:
+        name: short, for tables.
+        explanation: one sentence that holds for any class with this verdict.
+        remedy: what to change, in one sentence.
+    """
+
+    name: str
+    explanation: str
+    remedy: str
+
+
+FINE = Verdict("fine", "Real and synthetic images are recognised as well as those of other classes.", "")
+MISREAD = Verdict(
+    "CLIP misreads the prompt",
+    "Neither real nor synthetic images are near their prompt: it means something else to CLIP.",
+    "Clarify the class with a phrase (create --phrases).",
+)
+SHIFTED = Verdict(
+    "synthetic concept is shifted",
+    "The synthetic images agree with each other, but show another concept than the real ones.",
+    "Clarify the class with a phrase (create --phrases), then filter what still differs (filter --method clip).",
+)
+CANNOT_DRAW = Verdict(
+    "generator cannot draw it",
+    "CLIP recognises real images of the class by its prompt, but not the synthetic ones.",
+    "Filter with refill (create --refill clip), raise the guidance if it is below 2.5, or use another generator.",
+)
+UNIFORM_CLASS = Verdict(
+    "too little diversity",
+    "The synthetic images are right, but scatter far less than the real ones.",
+    "Lower the guidance (--guidance-scale 2.5 or 1:5) or augment the prompts (--strategy prompt_augmentation).",
+)
+UNCLEAR = Verdict(
+    "synthetic images are not recognised",
+    "Without real images it cannot be told whether CLIP misreads the prompt or the generator fails.",
+    "Give real images (diagnose --real), or look at the gallery.",
+)
+VERDICTS = (FINE, MISREAD, SHIFTED, CANNOT_DRAW, UNIFORM_CLASS, UNCLEAR)
+
+
+@dataclass(frozen=True)
+class ClassMeasures:
+    """What is known of each class of one synthetic set; every sequence has one value a class.
+
+    Attributes:
+        synthetic_accuracy: share of the synthetic images whose nearest prompt centroid is their own (experiment 17).
+        centroid_distance: diversity of the synthetic images.
+        real_accuracy: the same share of the real images (experiment 5); None without real images.
+        transfer_accuracy: share of the real images whose nearest centroid of synthetic images is their own.
+        real_centroid_distance: diversity of the real images.
+    """
+
+    synthetic_accuracy: Sequence[float]
+    centroid_distance: Sequence[float]
+    real_accuracy: Sequence[float] | None = None
+    transfer_accuracy: Sequence[float] | None = None
+    real_centroid_distance: Sequence[float] | None = None
+
+
+def judge(measures: ClassMeasures) -> list[Verdict]:
+    """A verdict a class, in order.
+
+    Example:
+        The two classes of the paper's Table 4 among three that are as they should be.
+
+        >>> names = ("hammer", "nail", "jay", "crane", "quail")
+        >>> measures = ClassMeasures(
+        ...     synthetic_accuracy=(0.16, 0.84, 0.9, 0.9, 0.9),
+        ...     centroid_distance=(2.0, 2.0, 2.0, 2.0, 0.5),
+        ...     real_accuracy=(0.14, 0.58, 0.9, 0.9, 0.9),
+        ...     transfer_accuracy=(0.1, 0.4, 0.9, 0.9, 0.3),
+        ...     real_centroid_distance=(3.0, 3.0, 3.0, 3.0, 3.0),
+        ... )
+        >>> for name, verdict in zip(names, judge(measures)):
+        ...     print(name, "-", verdict.name)
+        hammer - CLIP misreads the prompt
+        nail - synthetic concept is shifted
+        jay - fine
+        crane - fine
+        quail - too little diversity
+    """
+    drawn_low = _low(measures.synthetic_accuracy)
+    if measures.real_accuracy is None or measures.transfer_accuracy is None or measures.real_centroid_distance is None:
+        return [UNCLEAR if low else FINE for low in drawn_low]
+    rows = zip(
+        _low(measures.real_accuracy),
+        drawn_low,
+        _low(measures.transfer_accuracy),
+        measures.centroid_distance,
+        measures.real_centroid_distance,
+        strict=True,
+    )
+    return [_judge_one(*row) for row in rows]
+
+
+def _judge_one(real_low: bool, drawn_low: bool, transfer_low: bool, distance: float, real_distance: float) -> Verdict:
+    if real_low:
+        return MISREAD if drawn_low else SHIFTED
+    if drawn_low:
+        return CANNOT_DRAW
+    if not transfer_low:
+        return FINE
+    return UNIFORM_CLASS if distance < UNIFORM * real_distance else SHIFTED
+
+
+def _low(accuracies: Sequence[float]) -> list[bool]:
+    mean = sum(accuracies) / len(accuracies)
+    return [accuracy < mean - MARGIN for accuracy in accuracies]

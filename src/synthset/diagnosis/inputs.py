@@ -1,0 +1,262 @@
+"""What a diagnosis compares: sets of images and the prompts they were drawn from, with one list of classes.
+
+Opening checks all that can be checked before anything is embedded: that every set has images of every class, and
+that all speak of the same classes, in whatever order and spelling.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from synthset.classifiers.evaluate import match_classes
+from synthset.dataset import Dataset, is_dataset, open_dataset
+from synthset.errors import DataError, UsageError
+from synthset.filters import audit
+from synthset.imageset import ImageSet
+from synthset.real import load_real
+from synthset.stages import open_images
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from synthset.clip import Encoder
+    from synthset.embed import EmbeddingCache
+
+
+@dataclass(frozen=True, eq=False)
+class DiagnosedSet:
+    """Images to diagnose, and what is known of how they were made.
+
+    Attributes:
+        name: unique among the sets of a diagnosis.
+        kind: "real" or "synthetic".
+        images: n labelled images; labels are those of the first set's classes.
+        prompts: the prompt of each image, or empty where none is known.
+        guidance_scales: of each image, or empty.
+        folder: where the set lies, if anywhere.
+        manifest: of a Synthset dataset.
+        rejected: images that filters leave out of `images`, or None.
+        reasons: why each of those was left out.
+    """
+
+    name: str
+    kind: str
+    images: ImageSet
+    prompts: tuple[str, ...] = ()
+    guidance_scales: tuple[float, ...] = ()
+    folder: Path | None = None
+    manifest: Mapping[str, Any] | None = None
+    rejected: ImageSet | None = None
+    reasons: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def phrases(self) -> Mapping[str, str]:
+        """What stood for classes in the prompts, by class name, where it was not the name."""
+        return (self.manifest or {}).get("job", {}).get("prompts", {}).get("phrases", {})
+
+
+def open_sets(
+    synthetic: Sequence[str | Path | ImageSet | DiagnosedSet],
+    real: str | Path | ImageSet | None = None,
+    *,
+    by_strategy: bool = False,
+    all_images: bool = False,
+) -> list[DiagnosedSet]:
+    """Open the sets of a diagnosis, the real one first, with the classes of the first synthetic set.
+
+    Args:
+        synthetic: dataset folders, image folders, Parquet files, or sets in memory.
+        real: a name of real.known_sets(), a path, or a set in memory.
+        by_strategy: take the strategies of a dataset apart into sets of their own.
+        all_images: take in what filters reject.
+    Raises:
+        UsageError: no set, two of one name, or sets with other classes.
+        DataError: a set that cannot be read, or without images of one of the classes.
+    """
+    if not synthetic:
+        raise UsageError("Expected at least one set to diagnose, e.g. 'synthset diagnose digits --real digits'.")
+    sets = [part for item in synthetic for part in _open_synthetic(item, by_strategy, all_images)]
+    if real is not None:
+        images = real if isinstance(real, ImageSet) else load_real(str(real))
+        sets.insert(0, DiagnosedSet(images.name, "real", images))
+    sets = _with_unique_names(sets)
+    class_names = next(item.images.class_names for item in sets if item.kind == "synthetic")
+    sets = [_with_classes(item, class_names) for item in sets]
+    for item in sets:
+        _check_complete(item)
+    return sets
+
+
+def _open_synthetic(
+    item: str | Path | ImageSet | DiagnosedSet, by_strategy: bool, all_images: bool
+) -> list[DiagnosedSet]:
+    if isinstance(item, DiagnosedSet):
+        return [item]
+    if isinstance(item, ImageSet):
+        return [DiagnosedSet(item.name, "synthetic", item)]
+    if not is_dataset(item):
+        images = open_images(item)
+        return [DiagnosedSet(images.name, "synthetic", images, folder=Path(item))]
+    dataset = open_dataset(item)
+    if not by_strategy:
+        return [_open_strategy(dataset, None, all_images)]
+    return [_open_strategy(dataset, strategy, all_images) for strategy in dataset.strategies()]
+
+
+def _open_strategy(dataset: Dataset, strategy: str | None, all_images: bool) -> DiagnosedSet:
+    name = dataset.folder.resolve().name
+    rows = dataset.select(strategy, kept=not all_images)
+    columns = dataset.rows.select(["prompt", "guidance_scale"]).take(rows)
+    everything = dataset.images(kept=False)
+    left_out = np.setdiff1d(dataset.select(strategy, kept=False), rows)
+    return DiagnosedSet(
+        name=f"{name}/{strategy}" if strategy else name,
+        kind="synthetic",
+        images=everything.select(rows),
+        prompts=tuple(columns.column("prompt").to_pylist()),
+        guidance_scales=tuple(columns.column("guidance_scale").to_pylist()),
+        folder=dataset.folder,
+        manifest=dataset.manifest,
+        rejected=everything.select(left_out) if len(left_out) else None,
+        reasons=tuple(_reasons(dataset, left_out)) if len(left_out) else (),
+    )
+
+
+def _reasons(dataset: Dataset, rows: np.ndarray) -> list[str]:
+    """Why filters reject each of these rows: what the first of them said."""
+    ids = dataset.rows.column("request_id").to_numpy()[rows]
+    said: dict[int, str] = {}
+    for row in audit(dataset).to_pylist():
+        if not row["keep"]:
+            said.setdefault(row["request_id"], row["reason"])
+    return [said.get(int(request_id), "") for request_id in ids]
+
+
+def _with_unique_names(sets: Sequence[DiagnosedSet]) -> list[DiagnosedSet]:
+    """The sets under names of their own: the folder is named where its last part is not enough."""
+    named = []
+    for item in sets:
+        others = [other for other in sets if other is not item and other.name == item.name]
+        if others and item.folder is not None and any(other.folder != item.folder for other in others):
+            item = replace(item, name=item.name.replace(item.folder.resolve().name, str(item.folder), 1))
+        elif others and item.kind == "real":
+            item = replace(item, name=f"{item.name} (real)")
+        named.append(item)
+    names = [item.name for item in named]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise UsageError(f"Expected each set once, got '{twice[0]}' twice. Name it once.")
+    return named
+
+
+def _with_classes(item: DiagnosedSet, class_names: tuple[str, ...]) -> DiagnosedSet:
+    if item.images.class_names == class_names:
+        return item
+    labels = match_classes(class_names, item.images)[item.images.labels]
+    return replace(item, images=replace(item.images, class_names=class_names, labels=labels))
+
+
+def _check_complete(item: DiagnosedSet) -> None:
+    counts = np.bincount(item.images.labels, minlength=len(item.images.class_names))
+    missing = [name for name, count in zip(item.images.class_names, counts, strict=True) if not count]
+    if not missing:
+        return
+    some = ", ".join(f"'{name}'" for name in missing[:3]) + (
+        f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+    )
+    why = " Filters left none: see 'synthset filter', or give --all-images." if item.rejected else ""
+    raise DataError(f"Expected images of every class in '{item.name}', found none of {some}.{why}")
+
+
+# ---- embedded, and split into references and queries ------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Points:
+    """Labelled unit vectors in CLIP space: the images (-IM) or the distinct prompts (-PRMT) of one set.
+
+    Attributes:
+        name: the set's, with its suffix.
+        embeddings: (n, d) unit rows.
+        labels: (n,) int64.
+        is_query: (n,) bool; references are the others. Where a class has one point, it is both.
+    """
+
+    name: str
+    embeddings: Tensor
+    labels: Tensor
+    is_query: Tensor
+    is_reference: Tensor
+
+    @property
+    def queries(self) -> tuple[Tensor, Tensor]:
+        """Embeddings and labels of the evaluation part."""
+        return self.embeddings[self.is_query], self.labels[self.is_query]
+
+    @property
+    def references(self) -> tuple[Tensor, Tensor]:
+        """Embeddings and labels of the part that queries are compared with."""
+        return self.embeddings[self.is_reference], self.labels[self.is_reference]
+
+    @property
+    def has_single_queries(self) -> bool:
+        """Whether a class has but one query, too few for neighbours to vote on (Marwood et al., Table 6)."""
+        return bool((self.labels[self.is_query].bincount() <= 1).any())
+
+
+def split_points(name: str, embeddings: Tensor, labels: np.ndarray, query_share: float, seed: int) -> Points:
+    """Points with `query_share` of each class for queries, drawn by `seed`, and the others as references.
+
+    Marwood et al. take references from a set's training split and queries from an independent evaluation split.
+    """
+    import torch
+
+    generator = np.random.default_rng(seed)
+    is_query = np.zeros(len(labels), bool)
+    is_reference = np.zeros(len(labels), bool)
+    for label in np.unique(labels):
+        rows = generator.permutation(np.flatnonzero(labels == label))
+        count = min(max(1, round(query_share * len(rows))), max(1, len(rows) - 1))
+        is_query[rows[:count]] = True
+        is_reference[rows[count:] if len(rows) > 1 else rows] = True
+    return Points(
+        name, embeddings, torch.from_numpy(labels), torch.from_numpy(is_query), torch.from_numpy(is_reference)
+    )
+
+
+def distinct_prompts(item: DiagnosedSet) -> tuple[list[str], np.ndarray]:
+    """The distinct prompts of each class, and the class index of each, int64 (m,)."""
+    pairs = dict.fromkeys(zip(item.prompts, item.images.labels.tolist(), strict=True)) if item.prompts else {}
+    return [prompt for prompt, _ in pairs], np.array([label for _, label in pairs], np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class EmbeddedSet:
+    """A set with its images and, if it has any, its distinct prompts in CLIP space."""
+
+    source: DiagnosedSet
+    images: Points
+    prompts: Points | None
+
+
+def embed_set(
+    item: DiagnosedSet, encoder: Encoder, cache: EmbeddingCache, query_share: float = 0.25, seed: int = 0
+) -> EmbeddedSet:
+    """The set embedded, and split into references and queries."""
+    from synthset.embed import embed_images, embed_texts
+
+    vectors = embed_images(item.images, encoder, cache)
+    images = split_points(f"{item.name}-IM", vectors, item.images.labels, query_share, seed)
+    texts, labels = distinct_prompts(item)
+    if not texts:
+        return EmbeddedSet(item, images, None)
+    vectors = embed_texts(texts, encoder, cache)
+    return EmbeddedSet(item, images, split_points(f"{item.name}-PRMT", vectors, labels, query_share, seed))

@@ -1,0 +1,112 @@
+"""The folder of a diagnosis: every table as Parquet and CSV, whole or not there, `diagnosis.json` last.
+
+diagnosis.json       encoder, sets, configuration, what else has no table
+summary, classes, matrix, ambiguity (.parquet, .csv)
+prompts, galleries, tsne, filters (.parquet)
+evaluations/*.json   copies of what `eval` wrote
+report.html          made from the above
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from synthset.errors import DataError, UsageError
+from synthset.files import atomic_write, delete_parts, write_json, write_text
+
+MARKER = "diagnosis.json"
+WITH_CSV = ("summary", "classes", "matrix", "ambiguity")
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would run a cell that begins so
+
+
+def check_folder(folder: Path) -> None:
+    """Raise UsageError unless `folder` is free, empty, or holds an earlier diagnosis."""
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"Expected a folder for the diagnosis, '{folder}' is a file. Choose another --output-dir.")
+    if folder.is_dir() and not (folder / MARKER).exists() and any(folder.iterdir()):
+        raise UsageError(
+            f"'{folder}' holds files that are no diagnosis; nothing was changed. Choose another --output-dir."
+        )
+
+
+def read_evaluations(paths: Sequence[str | Path]) -> dict[str, Any]:
+    """Evaluations by the name of their model, from folders of models or of evaluations.
+
+    Raises:
+        DataError: a folder without an evaluation, or one that does not read.
+    """
+    found: dict[str, Any] = {}
+    for path in map(Path, paths):
+        files = [path] if path.is_file() else sorted([*path.glob("evaluation/*.json"), *_own_evaluations(path)])
+        if not files:
+            raise DataError(f"Expected an evaluation in '{path}', found none. Run 'synthset eval {path}' first.")
+        for file in files:
+            home = file.parent.parent if file.parent.name == "evaluation" else file.parent
+            name = f"{home.resolve().name} on {file.stem}"
+            found[name if name not in found else f"{home.resolve().parent.name}/{name}"] = _read_evaluation(file)
+    return found
+
+
+def _own_evaluations(folder: Path) -> list[Path]:
+    """Evaluations of a folder that `eval --output-dir` wrote into; a model's has other JSON files beside them."""
+    return [] if (folder / "config.json").exists() else list(folder.glob("*.json"))
+
+
+def _read_evaluation(file: Path) -> dict[str, Any]:
+    try:
+        evaluation = json.loads(file.read_text(encoding="utf-8"))
+        _ = evaluation["accuracy"], evaluation["confusion"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"Expected the JSON of an evaluation in '{file}', it does not read ({error!r}).") from error
+    return evaluation
+
+
+def save(
+    folder: Path, tables: Mapping[str, pa.Table | None], note: Mapping[str, Any], evaluations: Mapping[str, Any]
+) -> None:
+    """Write a diagnosis, in place of an earlier one; a table that is None is deleted."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / MARKER).unlink(missing_ok=True)  # until the end there is no diagnosis here
+    write_json(folder / MARKER, {**note, "status": "writing"})
+    delete_parts(folder)
+    for name, table in tables.items():
+        parquet = folder / f"{name}.parquet"
+        if table is None:
+            parquet.unlink(missing_ok=True)
+            continue
+        with atomic_write(parquet) as file:
+            pq.write_table(table, file)
+        if name in WITH_CSV:
+            write_text(folder / f"{name}.csv", to_csv(table))
+    for old in (folder / "evaluations").glob("*.json"):
+        old.unlink()
+    for number, (name, evaluation) in enumerate(evaluations.items()):
+        # numbered: a folder's name may be anything
+        write_json(folder / "evaluations" / f"{number:03d}.json", {"name": name, **evaluation})
+    write_json(folder / MARKER, note)
+
+
+def to_csv(table: pa.Table) -> str:
+    r"""A table as CSV, its texts safe to open in a spreadsheet.
+
+    >>> to_csv(pa.table({"class": ["=cmd"], "accuracy": [-0.5]}))
+    "class,accuracy\r\n'=cmd,-0.5\r\n"
+    """
+    buffer = io.StringIO()
+    writer = csv.writer(buffer)
+    writer.writerow(table.column_names)
+    for row in table.to_pylist():
+        writer.writerow([_cell(value) for value in row.values()])
+    return buffer.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value

@@ -1,0 +1,226 @@
+"""The tables that a diagnosis saves beside its measures: what the report shows, and others may read."""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from PIL import Image
+
+from synthset.classes import as_words, split_article
+from synthset.clip import Encoder
+from synthset.dataset import Dataset, open_dataset
+from synthset.diagnosis.ambiguity import ClassAmbiguity, judge_by_clip, rank_ambiguity
+from synthset.diagnosis.inputs import DiagnosedSet, EmbeddedSet
+from synthset.diagnosis.summaries import ClassRow
+from synthset.embed import EmbeddingCache, embed_classes
+from synthset.filters import audit
+from synthset.images import encode
+from synthset.imageset import ImageSet
+
+THUMBNAIL_PX = 96
+GALLERY_CLASSES = 40  # more fill a page that nobody reads to its end
+GALLERY_IMAGES = 6  # of a class and strategy
+
+
+def table_of(rows: Sequence[Any]) -> pa.Table:
+    """Dataclasses as a table, a column a field."""
+    return pa.Table.from_pylist([asdict(row) for row in rows])
+
+
+def rank_sets(
+    sets: Sequence[EmbeddedSet], encoder: Encoder, cache: EmbeddingCache | None
+) -> dict[str, list[ClassAmbiguity]]:
+    """Classes of each set by how badly CLIP recognises their images by name, or by the phrase that stands for it."""
+    rankings = {}
+    for item in sets:
+        names = item.source.images.class_names
+        nouns = [split_article(item.source.phrases.get(name, as_words(name)))[1] for name in names]
+        vectors = embed_classes(nouns, encoder, cache=cache)
+        predicted = judge_by_clip(item.images.embeddings, vectors)
+        rankings[item.source.name] = rank_ambiguity(predicted, item.images.labels, names)
+    return rankings
+
+
+def ambiguity_table(sets: Sequence[EmbeddedSet], rankings: Mapping[str, Sequence[ClassAmbiguity]]) -> pa.Table:
+    """The rankings as a table, with the most frequent prompt of each class."""
+    rows = []
+    for item in sets:
+        prompts = _common_prompts(item.source)
+        for rank, found in enumerate(rankings[item.source.name], start=1):
+            row = {"set": item.source.name, "prompt": prompts.get(found.class_index), **asdict(found), "rank": rank}
+            rows.append(row)
+    return pa.Table.from_pylist(rows)
+
+
+def _common_prompts(item: DiagnosedSet) -> dict[int, str]:
+    """The most frequent prompt of each class."""
+    counts: dict[int, Counter[str]] = {}
+    for prompt, label in zip(item.prompts, item.images.labels.tolist(), strict=False):
+        counts.setdefault(label, Counter())[prompt] += 1
+    return {label: count.most_common(1)[0][0] for label, count in counts.items()}
+
+
+def projection_table(sets: Sequence[EmbeddedSet], num_images: int, seed: int = 0) -> pa.Table | None:
+    """A t-SNE of at most `num_images` of all sets, in equal parts; None where none are asked for."""
+    import torch
+
+    from synthset.diagnosis.tsne import project
+
+    generator = np.random.default_rng(seed)
+    share = num_images // len(sets)
+    if share < 2:
+        return None
+    rows, vectors = [], []
+    for item in sets:
+        chosen = np.sort(generator.permutation(len(item.source))[:share])
+        labels = item.source.images.labels[chosen]
+        rows += [{"set": item.source.name, "kind": item.source.kind, "class_index": int(label)} for label in labels]
+        vectors.append(item.images.embeddings[chosen])
+    places = project(torch.cat(vectors), seed)
+    for row, (x, y) in zip(rows, places.tolist(), strict=True):
+        row |= {"x": x, "y": y}
+    return pa.Table.from_pylist(rows)
+
+
+def prompt_table(sets: Sequence[DiagnosedSet]) -> pa.Table | None:
+    """Every distinct prompt with its class, strategy and guidance, and how many images it drew."""
+    counts: Counter[tuple[Any, ...]] = Counter()
+    for item in sets:
+        groups = item.images.groups or ("",) * len(item)
+        if item.prompts:
+            counts.update(zip([item.name] * len(item), item.images.labels.tolist(), groups, item.prompts, strict=True))
+    scales = _mean_scales(sets)
+    rows = [
+        {
+            "set": name,
+            "class_index": label,
+            "class_name": sets[0].images.class_names[label],
+            "strategy": strategy,
+            "prompt": prompt,
+            "guidance_scale": scales.get((name, label, strategy, prompt)),
+            "images": count,
+        }
+        for (name, label, strategy, prompt), count in counts.items()
+    ]
+    return pa.Table.from_pylist(rows) if rows else None
+
+
+def _mean_scales(sets: Sequence[DiagnosedSet]) -> dict[tuple[Any, ...], float]:
+    sums: dict[tuple[Any, ...], list[float]] = {}
+    for item in sets:
+        groups = item.images.groups or ("",) * len(item)
+        for row in zip(item.images.labels.tolist(), groups, item.prompts, item.guidance_scales, strict=False):
+            sums.setdefault((item.name, *row[:3]), []).append(row[3])
+    return {key: sum(values) / len(values) for key, values in sums.items()}
+
+
+def gallery_table(sets: Sequence[DiagnosedSet], classes: Sequence[ClassRow]) -> pa.Table:
+    """A few thumbnails of each class, set and strategy; of datasets with filters, rejected ones too.
+
+    Args:
+        sets: all sets of a diagnosis.
+        classes: their rows; where there are many classes, those with a remedy come first.
+    """
+    troubled = [row.class_index for row in classes if row.remedy]
+    chosen = list(dict.fromkeys([*troubled, *range(len(sets[0].images.class_names))]))[:GALLERY_CLASSES]
+    rows = [row for item in sets for row in _gallery(item, frozenset(chosen))]
+    schema = pa.schema(
+        [
+            ("set", pa.string()),
+            ("strategy", pa.string()),
+            ("class_index", pa.int64()),
+            ("class_name", pa.string()),
+            ("image", pa.binary()),
+            ("kept", pa.bool_()),
+            ("reason", pa.string()),
+        ]
+    )
+    return pa.Table.from_pylist(rows, schema=schema)
+
+
+def _gallery(item: DiagnosedSet, classes: frozenset[int]) -> Iterator[dict[str, Any]]:
+    shown: Counter[tuple[str, int]] = Counter()
+    for images, reasons in ((item.images, None), (item.rejected, item.reasons)):
+        if images is None:
+            continue
+        shown.clear()
+        for index, label in enumerate(images.labels.tolist()):
+            group = images.groups[index] if images.groups else ""
+            if label not in classes or shown[group, label] >= GALLERY_IMAGES:
+                continue
+            shown[group, label] += 1
+            yield {
+                "set": item.name,
+                "strategy": group,
+                "class_index": label,
+                "class_name": images.class_names[label],
+                "image": _thumbnail(images, index),
+                "kept": reasons is None,
+                "reason": reasons[index] if reasons else "",
+            }
+
+
+def _thumbnail(images: ImageSet, index: int) -> bytes:
+    """Small images as they are, pixel for pixel; larger ones shrunk."""
+    data = images.read(index)
+    with Image.open(io.BytesIO(data)) as header:
+        if header.format == "PNG" and max(header.size) <= THUMBNAIL_PX:
+            return data
+    image = images.image(index)
+    image.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.BICUBIC)
+    return encode(np.asarray(image))
+
+
+def describe(item: DiagnosedSet) -> dict[str, Any]:
+    """What is known of how a set was made, for the report."""
+    manifest = item.manifest or {}
+    return {
+        "name": item.name,
+        "kind": item.kind,
+        "folder": str(item.folder) if item.folder else None,
+        "images": len(item),
+        "prompts": len(set(zip(item.prompts, item.images.labels.tolist(), strict=True))) if item.prompts else 0,
+        "strategies": list(dict.fromkeys(item.images.groups)),
+        "job": manifest.get("job"),
+        "accounting": manifest.get("accounting"),
+        "kept": len(item),
+        "rejected": len(item.reasons),
+    }
+
+
+def filter_table(sets: Sequence[DiagnosedSet]) -> pa.Table | None:
+    """What filters said about every image of the datasets, by dataset; None where none was run."""
+    tables = []
+    for folder, dataset in _datasets(sets).items():
+        said = audit(dataset)
+        tables.append(said.append_column("set", pa.array([folder.resolve().name] * said.num_rows)))
+    table = pa.concat_tables(tables) if tables else None
+    return table if table is not None and table.num_rows else None
+
+
+def filter_notes(sets: Sequence[DiagnosedSet]) -> list[dict[str, Any]]:
+    """The configuration of each filter that was run, and what it came to."""
+    return [
+        {
+            "set": folder.resolve().name,
+            "method": method,
+            "config": dict(verdicts.config),
+            "kept": int(verdicts.keep.sum()),
+            "rejected": int((~verdicts.keep).sum()),
+        }
+        for folder, dataset in _datasets(sets).items()
+        for method, verdicts in dataset.verdicts().items()
+    ]
+
+
+def _datasets(sets: Sequence[DiagnosedSet]) -> dict[Path, Dataset]:
+    """The Synthset datasets behind the sets, each once."""
+    folders = dict.fromkeys(item.folder for item in sets if item.folder is not None and item.manifest is not None)
+    return {folder: open_dataset(folder) for folder in folders}

@@ -1,0 +1,192 @@
+"""Text templates: the sentences in which a CLIP reads a class name.
+
+They are literal, as those that CLIP was published with: "a photo of a apple." is what the model has been scored
+with, so no article is put right here, unlike in the prompts that images are drawn from.
+"""
+
+from __future__ import annotations
+
+from synthset.classes import as_words
+from synthset.errors import UsageError
+
+IMAGENET = (
+    "a bad photo of a {class}.",
+    "a photo of many {class}.",
+    "a sculpture of a {class}.",
+    "a photo of the hard to see {class}.",
+    "a low resolution photo of the {class}.",
+    "a rendering of a {class}.",
+    "graffiti of a {class}.",
+    "a bad photo of the {class}.",
+    "a cropped photo of the {class}.",
+    "a tattoo of a {class}.",
+    "the embroidered {class}.",
+    "a photo of a hard to see {class}.",
+    "a bright photo of a {class}.",
+    "a photo of a clean {class}.",
+    "a photo of a dirty {class}.",
+    "a dark photo of the {class}.",
+    "a drawing of a {class}.",
+    "a photo of my {class}.",
+    "the plastic {class}.",
+    "a photo of the cool {class}.",
+    "a close-up photo of a {class}.",
+    "a black and white photo of the {class}.",
+    "a painting of the {class}.",
+    "a painting of a {class}.",
+    "a pixelated photo of the {class}.",
+    "a sculpture of the {class}.",
+    "a bright photo of the {class}.",
+    "a cropped photo of a {class}.",
+    "a plastic {class}.",
+    "a photo of the dirty {class}.",
+    "a jpeg corrupted photo of a {class}.",
+    "a blurry photo of the {class}.",
+    "a photo of the {class}.",
+    "a good photo of the {class}.",
+    "a rendering of the {class}.",
+    "a {class} in a video game.",
+    "a photo of one {class}.",
+    "a doodle of a {class}.",
+    "a close-up photo of the {class}.",
+    "a photo of a {class}.",
+    "the origami {class}.",
+    "the {class} in a video game.",
+    "a sketch of a {class}.",
+    "a doodle of the {class}.",
+    "a origami {class}.",
+    "a low resolution photo of a {class}.",
+    "the toy {class}.",
+    "a rendition of the {class}.",
+    "a photo of the clean {class}.",
+    "a photo of a large {class}.",
+    "a rendition of a {class}.",
+    "a photo of a nice {class}.",
+    "a photo of a weird {class}.",
+    "a blurry photo of a {class}.",
+    "a cartoon {class}.",
+    "art of a {class}.",
+    "a sketch of the {class}.",
+    "a embroidered {class}.",
+    "a pixelated photo of a {class}.",
+    "itap of the {class}.",
+    "a jpeg corrupted photo of the {class}.",
+    "a good photo of a {class}.",
+    "a plushie {class}.",
+    "a photo of the nice {class}.",
+    "a photo of the small {class}.",
+    "a photo of the weird {class}.",
+    "the cartoon {class}.",
+    "art of the {class}.",
+    "a drawing of the {class}.",
+    "a photo of the large {class}.",
+    "a black and white photo of a {class}.",
+    "the plushie {class}.",
+    "a dark photo of a {class}.",
+    "itap of a {class}.",
+    "graffiti of the {class}.",
+    "a toy {class}.",
+    "itap of my {class}.",
+    "a photo of a cool {class}.",
+    "a photo of a small {class}.",
+    "a tattoo of the {class}.",
+)
+
+# name of a real set, or of a kind of set -> its sentences; those of He et al. 2023 (released code) but for `default`,
+# `digits`, `caltech101` and `imagenet`, which are Radford et al.'s (2021): the first for any set, the second for digits
+# that are written; He et al. took seven of the 80 of ImageNet
+TEMPLATES: dict[str, tuple[str, ...]] = {
+    "default": ("a photo of a {class}.",),
+    "digits": ('a photo of the number: "{class}".',),
+    "aircraft": ("a photo of a {class}, a type of aircraft.",),
+    "birds": ("a photo of a {class}, a type of bird.",),
+    "flowers": ("a photo of a {class}, a type of flower.",),
+    "food": ("a photo of a {class}, a type of food.",),
+    "pets": ("a photo of a {class}, a type of pet.",),
+    "eurosat": ("a centered satellite photo of {class}.",),
+    "dtd": ("{class} texture.",),
+    "sun397": ("a photo of a {class}.", "a photo of the {class}."),
+    "cars": (
+        "a photo of a {class}.",
+        "a photo of the {class}.",
+        "a photo of my {class}.",
+        "i love my {class}!",
+        "a photo of my dirty {class}.",
+        "a photo of my clean {class}.",
+        "a photo of my new {class}.",
+        "a photo of my old {class}.",
+    ),
+    "cifar": (
+        "a photo of a {class}.",
+        "a blurry photo of a {class}.",
+        "a black and white photo of a {class}.",
+        "a low contrast photo of a {class}.",
+        "a high contrast photo of a {class}.",
+        "a bad photo of a {class}.",
+        "a good photo of a {class}.",
+        "a photo of a small {class}.",
+        "a photo of a big {class}.",
+        "a photo of the {class}.",
+        "a blurry photo of the {class}.",
+        "a black and white photo of the {class}.",
+        "a low contrast photo of the {class}.",
+        "a high contrast photo of the {class}.",
+        "a bad photo of the {class}.",
+        "a good photo of the {class}.",
+        "a photo of the small {class}.",
+        "a photo of the big {class}.",
+    ),
+    "caltech101": (
+        "a photo of a {class}.",
+        "a painting of a {class}.",
+        "a plastic {class}.",
+        "a sculpture of a {class}.",
+        "a sketch of a {class}.",
+        "a tattoo of a {class}.",
+        "a toy {class}.",
+        "a rendition of a {class}.",
+        "a embroidered {class}.",
+        "a cartoon {class}.",
+        "a {class} in a video game.",
+        "a plushie {class}.",
+        "a origami {class}.",
+        "art of a {class}.",
+        "graffiti of a {class}.",
+        "a drawing of a {class}.",
+        "a doodle of a {class}.",
+        "a photo of the {class}.",
+        "a painting of the {class}.",
+        "the plastic {class}.",
+        "a sculpture of the {class}.",
+        "a sketch of the {class}.",
+        "a tattoo of the {class}.",
+        "the toy {class}.",
+        "a rendition of the {class}.",
+        "the embroidered {class}.",
+        "the cartoon {class}.",
+        "the {class} in a video game.",
+        "the plushie {class}.",
+        "the origami {class}.",
+        "art of the {class}.",
+        "graffiti of the {class}.",
+        "a drawing of the {class}.",
+        "a doodle of the {class}.",
+    ),
+    "imagenet": IMAGENET,
+}
+
+
+def fill_template(template: str, class_name: str) -> str:
+    """The sentence of a class: its name, as words, in place of each `{class}` or `{}`.
+
+    Raises:
+        UsageError: a template without a place for the class.
+
+    >>> fill_template("a photo of a {class}, a type of bird.", "house_wren")
+    'a photo of a house wren, a type of bird.'
+    """
+    if "{class}" not in template and "{}" not in template:
+        raise UsageError(f"Expected {{class}} in the template, got '{template}'.")
+    # at once, and not one after the other: a class may well be called "{}"
+    sentence = template.replace("{}", "{class}").split("{class}")
+    return as_words(class_name).join(sentence)
