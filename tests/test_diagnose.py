@@ -154,6 +154,31 @@ def test_datasets_strategy_by_strategy(tmp_path):
     ].items()
 
 
+def test_the_smallest_sets(run):
+    result = run(paint("few", per_class=2), real=paint("photos", per_class=2, seed=1))
+    assert all(np.isfinite([row.centroid_distance, row.vendi_score]).all() for row in result.summary)
+    one_class = paint("one", per_class=2, class_names=("red",))
+    assert run(one_class, real=one_class).summary[1].recall == 1  # the same images
+
+
+def test_a_classifier_shows_its_own_features(run, tmp_path):
+    """Section 4.2.1 of Shipard et al.: a head learned on real images reads synthetic ones."""
+    images, real = paint("drawn"), paint("photos", seed=1)
+    config = {"architecture": "small_cnn", "image_size_px": 8, "small_images": True, "epochs": 1, "device": "cpu"}
+    synthset.train(images, tmp_path / "model", **config)
+    options = {"encoder": ColourEncoder(), "cache": tmp_path / "c", "tsne_images": 30}
+    synthset.diagnose([images], tmp_path / "out", real=real, classifier=tmp_path / "model", **options)
+    note = json.loads((tmp_path / "out" / "diagnosis.json").read_text())
+    transfer = note["head_transfer"]["drawn"]
+    assert transfer["chance"] == pytest.approx(1 / 3)
+    assert transfer["real_accuracy"] > 0.9
+    assert transfer["synthetic_accuracy"] > 0.9
+    assert note["tsne_features"] == "small_cnn"
+    assert pq.read_table(tmp_path / "out" / "tsne.parquet").num_rows == 30
+    with pytest.raises(UsageError, match="real"):
+        synthset.diagnose([images], tmp_path / "out", classifier=tmp_path / "model", **options)
+
+
 def test_real_classes_are_matched_by_name(run):
     real = paint("photos", seed=1, class_names=("blue", "red", "green"))
     result = run(with_prompts(paint("drawn")), real=real)
@@ -166,9 +191,10 @@ def test_real_classes_are_matched_by_name(run):
         ([], None, UsageError, "at least one set"),
         ([paint("a"), paint("a")], None, UsageError, "'a' twice"),
         ([paint("a")], paint("b", class_names=("red", "green")), UsageError, "blue"),
-        ([paint("a").select(np.arange(16))], None, DataError, "none of 'green', 'blue'"),
-        ([paint("a").select([])], None, DataError, "'a', found none of"),
+        ([paint("a").select(np.arange(16))], None, DataError, "none of 'green', none of 'blue'"),
+        ([paint("a").select([])], None, DataError, "'a', found none of 'red'"),
         ([paint("a")], paint("b").select(np.arange(32)), DataError, "'b', found none of 'blue'"),
+        ([paint("a", per_class=1)], None, DataError, "'a', found 1 of 'red'"),
         (["nowhere"], None, DataError, "'nowhere'"),
     ],
 )

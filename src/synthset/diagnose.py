@@ -12,15 +12,19 @@ encoder is another opinion.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from synthset.classifiers.models import load_classifier
 from synthset.clip import Encoder, load_encoder
 from synthset.diagnosis.ambiguity import suggest_phrases, write_phrases_draft
-from synthset.diagnosis.inputs import embed_set, open_sets
+from synthset.diagnosis.failure_modes import doubts
+from synthset.diagnosis.features import penultimate_features, tune_head
+from synthset.diagnosis.inputs import DiagnosedSet, embed_set, open_sets
 from synthset.diagnosis.matrix import Pairing, pair_all
 from synthset.diagnosis.saving import check_folder, read_evaluations, save
 from synthset.diagnosis.summaries import ClassRow, SetSummary, measure_classes, measure_separability, summarise
@@ -40,6 +44,11 @@ from synthset.errors import UnknownNameError, UsageError
 from synthset.imageset import ImageSet
 from synthset.report import build_report
 from synthset.versions import library_versions
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+log = logging.getLogger("synthset")
 
 FORMAT_VERSION = 1
 PHRASES_DRAFT = "phrases.yaml"
@@ -105,6 +114,7 @@ def diagnose(
     *,
     real: str | Path | ImageSet | None = None,
     evaluations: Sequence[str | Path] = (),
+    classifier: str | Path | None = None,
     encoder: str | Encoder | None = None,
     cache: str | Path | None = None,
     **options: Any,
@@ -117,6 +127,8 @@ def diagnose(
         config: how; `options` are its fields, e.g. `by_strategy=True`.
         real: a name of real.known_sets(), a path, or an image set.
         evaluations: folders of models or evaluations to show in the report.
+        classifier: folder of a model whose features the t-SNE shows in place of the encoder's; a head that is
+            trained on those of real images is tested on the synthetic ones (Shipard et al. 2023, section 4.2.1).
         encoder: a name as in the config, or an object of your own to embed with.
         cache: folder of cached embeddings; the user's by default.
     Raises:
@@ -136,12 +148,18 @@ def diagnose(
         by_strategy=config.by_strategy,
         all_images=config.all_images,
     )
+    if classifier is not None and real is None:
+        raise UsageError("Expected real images beside a classifier, e.g. --real digits: its head is trained on them.")
+    network = None if classifier is None else load_classifier(Path(classifier))
     encoder = encoder or load_encoder(config.encoder, device=config.device)
     store = EmbeddingCache(Path(cache) if cache else None)
     embedded = [embed_set(item, encoder, store, config.query_share, config.seed) for item in sets]
     real_set = next((item for item in embedded if item.source.kind == "real"), None)
     drawn = [item for item in embedded if item.source.kind == "synthetic"]
 
+    features = [item.images.embeddings for item in embedded]
+    if network is not None:
+        features = [penultimate_features(network, item.images) for item in sets]
     rankings = rank_sets(drawn, encoder, store)
     summary = [summarise(item, real_set, config.seed) for item in embedded]
     classes = [row for item in drawn for row in measure_classes(item, real_set, config.seed)]
@@ -153,7 +171,7 @@ def diagnose(
         "classes": table_of(classes),
         "matrix": table_of(matrix),
         "ambiguity": ambiguity_table(drawn, rankings),
-        "tsne": projection_table(embedded, config.tsne_images, config.seed),
+        "tsne": projection_table(sets, features, config.tsne_images, config.seed),
         "prompts": prompt_table(sets),
         "galleries": gallery_table(sets, classes),
         "filters": filter_table(sets),
@@ -167,6 +185,9 @@ def diagnose(
         "sets": [describe(item) for item in sets],
         "separability": measure_separability(embedded, config.seed),
         "filters": filter_notes(sets),
+        "doubts": find_doubts(classes),
+        "tsne_features": encoder.name if network is None else network.config.architecture,
+        "head_transfer": None if network is None else try_heads(sets, features, config.seed),
         "libraries": library_versions(),
         "seconds": round(time.monotonic() - began, 1),
     }
@@ -176,7 +197,32 @@ def diagnose(
         folder / PHRASES_DRAFT, suggest_phrases(rankings[worst.source.name]), dict(worst.source.phrases)
     )
     build_report(folder)
+    for doubt in note["doubts"]:
+        log.warning("%s", doubt)
     return DiagnosisResult(folder, tuple(summary), tuple(classes), tuple(matrix), time.monotonic() - began)
+
+
+def try_heads(sets: Sequence[DiagnosedSet], features: Sequence[Tensor], seed: int = 0) -> dict[str, Any]:
+    """By synthetic set: how a head trained on the features of the real set, which is the first, reads it."""
+    import torch
+
+    labels = [torch.from_numpy(item.images.labels) for item in sets]
+    k = len(sets[0].images.class_names)
+    return {
+        item.name: asdict(tune_head(features[0], labels[0], features[number], labels[number], k, seed=seed))
+        for number, item in enumerate(sets)
+        if number
+    }
+
+
+def find_doubts(classes: Sequence[ClassRow]) -> list[str]:
+    """What should make a reader cautious of the verdicts: of the set on which the encoder does best."""
+    by_set: dict[str, list[float | None]] = {}
+    for row in classes:
+        by_set.setdefault(row.set, []).append(row.real_accuracy)
+    known = [[value for value in values if value is not None] for values in by_set.values()]
+    known = [values for values in known if values]
+    return doubts(max(known, key=lambda values: sum(values) / len(values)) if known else None)
 
 
 def make_config(config: DiagnoseConfig | None, options: dict[str, Any]) -> DiagnoseConfig:

@@ -14,6 +14,7 @@ def diagnose(
     real: Annotated[str | None, flag("--real", "--real-data-location")] = None,
     output_dir: Annotated[Path, flag("--output-dir", "--outdir")] = Path("diagnosis"),
     evaluations: Annotated[list[Path] | None, flag("--evaluations", several=True)] = None,
+    classifier: Path | None = None,
     encoder: str = "miniature",
     by_strategy: Annotated[bool, switch()] = False,
     all_images: Annotated[bool, switch()] = False,
@@ -37,6 +38,8 @@ def diagnose(
         Where tables (Parquet and CSV) and report.html go.
     evaluations
         Folders of models or evaluations, as eval writes them: their accuracies join the report.
+    classifier
+        Folder of a model: the t-SNE shows its features, and a head trained on real ones is tried on synthetic ones.
     encoder
         miniature (digits), RN50, ViT-B-16, ViT-L-14, ViT-B-16-SigLIP, any open_clip ARCH/TAG, a hub id, or
         local-dir:PATH.
@@ -63,6 +66,7 @@ def diagnose(
         output_dir,
         real=real,
         evaluations=evaluations or (),
+        classifier=classifier,
         encoder=encoder,
         by_strategy=by_strategy,
         all_images=all_images,

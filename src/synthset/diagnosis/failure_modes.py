@@ -122,6 +122,23 @@ def judge(measures: ClassMeasures) -> list[Verdict]:
     return [_judge_one(*row) for row in rows]
 
 
+def doubts(real_accuracy: Sequence[float] | None) -> list[str]:
+    """What should make a reader cautious of the verdicts, a sentence each.
+
+    Args:
+        real_accuracy: by class, of real images against the prompts; None without real images.
+    """
+    if real_accuracy is None:
+        return ["Without real images the verdicts cannot tell what CLIP misreads from what the generator cannot draw."]
+    mean = sum(real_accuracy) / len(real_accuracy)
+    if mean < WEAK_ENCODER:
+        return [
+            f"The encoder recognises only {mean:.0%} of the real images by these prompts, so it is a weak judge: "
+            "look at the galleries before you act on a verdict."
+        ]
+    return []
+
+
 def _judge_one(real_low: bool, drawn_low: bool, transfer_low: bool, distance: float, real_distance: float) -> Verdict:
     if real_low:
         return MISREAD if drawn_low else SHIFTED

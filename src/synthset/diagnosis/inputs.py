@@ -165,15 +165,15 @@ def _with_classes(item: DiagnosedSet, class_names: tuple[str, ...]) -> Diagnosed
 
 
 def _check_complete(item: DiagnosedSet) -> None:
+    """Two images of every class at least: one for reference, one for query."""
     counts = np.bincount(item.images.labels, minlength=len(item.images.class_names))
-    missing = [name for name, count in zip(item.images.class_names, counts, strict=True) if not count]
-    if not missing:
+    short = [(name, count) for name, count in zip(item.images.class_names, counts.tolist(), strict=True) if count < 2]
+    if not short:
         return
-    some = ", ".join(f"'{name}'" for name in missing[:3]) + (
-        f" and {len(missing) - 3} more" if len(missing) > 3 else ""
-    )
-    why = " Filters left none: see 'synthset filter', or give --all-images." if item.rejected else ""
-    raise DataError(f"Expected images of every class in '{item.name}', found none of {some}.{why}")
+    some = ", ".join(f"{count or 'none'} of '{name}'" for name, count in short[:3])
+    some += f" and {len(short) - 3} more" if len(short) > 3 else ""
+    why = " Filters left so few: see 'synthset filter', or give --all-images." if item.reasons else ""
+    raise DataError(f"Expected at least 2 images of every class in '{item.name}', found {some}.{why}")
 
 
 # ---- embedded, and split into references and queries ------------------------------------------------------

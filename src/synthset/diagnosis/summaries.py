@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 VENDI_IMAGES = 1000  # a class: the score of more differs little, and costs the cube
+NEIGHBOURS = 5  # of precision, recall, density and coverage, as their authors have it
 COMPARED_IMAGES = 10_000  # of a set, for measures that compare every image with every other
 
 
@@ -138,9 +139,9 @@ def _compare(item: EmbeddedSet, real: EmbeddedSet, k: int, seed: int) -> dict[st
     ours, theirs = item.images, real.images
     shift = centroid_shift(centroids(ours.embeddings, ours.labels, k), centroids(theirs.embeddings, theirs.labels, k))
     distance = frechet_distance(theirs.embeddings, ours.embeddings)
-    spread = precision_recall_density_coverage(
-        _first(theirs.embeddings, COMPARED_IMAGES, seed), _first(ours.embeddings, COMPARED_IMAGES, seed)
-    )
+    some = [_first(points.embeddings, COMPARED_IMAGES, seed) for points in (theirs, ours)]
+    neighbours = min(NEIGHBOURS, *(len(part) - 1 for part in some))
+    spread = precision_recall_density_coverage(*some, neighbours)
     return {
         "centroid_shift": _mean(shift),
         "frechet_distance": distance.total,
@@ -206,7 +207,7 @@ def measure_separability(sets: Sequence[EmbeddedSet], seed: int = 0) -> dict[str
 
     parts = [item.prompts.embeddings for item in sets if item.prompts is not None]
     texts = torch.cat(parts).unique(dim=0) if parts else torch.empty(0)
-    if len(texts) < FEWEST:
+    if min(len(texts), sum(len(item.source) for item in sets)) < FEWEST:
         return None
     images = _first(torch.cat([item.images.embeddings for item in sets]), COMPARED_IMAGES, seed)
     found = linear_separability(texts, images, seed)

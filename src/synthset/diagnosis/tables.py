@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +23,9 @@ from synthset.embed import EmbeddingCache, embed_classes
 from synthset.filters import audit
 from synthset.images import encode
 from synthset.imageset import ImageSet
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 THUMBNAIL_PX = 96
 GALLERY_CLASSES = 40  # more fill a page that nobody reads to its end
@@ -67,8 +70,17 @@ def _common_prompts(item: DiagnosedSet) -> dict[int, str]:
     return {label: count.most_common(1)[0][0] for label, count in counts.items()}
 
 
-def projection_table(sets: Sequence[EmbeddedSet], num_images: int, seed: int = 0) -> pa.Table | None:
-    """A t-SNE of at most `num_images` of all sets, in equal parts; None where none are asked for."""
+def projection_table(
+    sets: Sequence[DiagnosedSet], features: Sequence[Tensor], num_images: int, seed: int = 0
+) -> pa.Table | None:
+    """A t-SNE of at most `num_images` of all sets, in equal parts; None where none are asked for.
+
+    Args:
+        sets: what to show.
+        features: (n, d) of each set, in one space.
+        num_images: of all sets together.
+        seed: of the images and of the t-SNE.
+    """
     import torch
 
     from synthset.diagnosis.tsne import project
@@ -78,11 +90,11 @@ def projection_table(sets: Sequence[EmbeddedSet], num_images: int, seed: int = 0
     if share < 2:
         return None
     rows, vectors = [], []
-    for item in sets:
-        chosen = np.sort(generator.permutation(len(item.source))[:share])
-        labels = item.source.images.labels[chosen]
-        rows += [{"set": item.source.name, "kind": item.source.kind, "class_index": int(label)} for label in labels]
-        vectors.append(item.images.embeddings[chosen])
+    for item, vector in zip(sets, features, strict=True):
+        chosen = np.sort(generator.permutation(len(item))[:share])
+        labels = item.images.labels[chosen]
+        rows += [{"set": item.name, "kind": item.kind, "class_index": int(label)} for label in labels]
+        vectors.append(vector[chosen])
     places = project(torch.cat(vectors), seed)
     for row, (x, y) in zip(rows, places.tolist(), strict=True):
         row |= {"x": x, "y": y}
