@@ -31,6 +31,7 @@ class ImageSet:
         read: gives the encoded bytes (PNG, JPEG or WebP) of image i, 0 ≤ i < n.
         groups: one free word an image (its strategy, where it has one), or empty.
         origin: says where image i lies (a file, a row), for errors; None where there is nothing to say.
+        metric: what the field scores the set by, accuracy or mean_per_class.
     Raises:
         DataError: labels outside 0..k-1, or groups that are not one an image.
     """
@@ -41,6 +42,7 @@ class ImageSet:
     read: Callable[[int], bytes]
     groups: tuple[str, ...] = ()
     origin: Callable[[int], str] | None = None
+    metric: str = "accuracy"
 
     def __post_init__(self) -> None:
         k = len(self.class_names)

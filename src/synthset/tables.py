@@ -88,11 +88,13 @@ def print_train(result: TrainResult, folder: Path) -> None:
 
 
 def print_evaluation(result: EvaluationResult, folder: Path) -> None:
-    """Accuracy on real images, whole and by class."""
-    print(
+    """Accuracy on real images, whole and by class; the metric that the field uses for the set comes first."""
+    whole = (
         f"{result.accuracy:.1%} on {result.n:,} real images of {result.real} "
         f"(95 % interval {result.low:.1%} to {result.high:.1%})"
     )
+    by_class = f"{result.mean_per_class:.1%} as the mean over classes"
+    print(f"{by_class}; {whole}" if result.metric == "mean_per_class" else f"{whole}; {by_class}")
     table = _table("class", ">accuracy", "mostly taken for")
     for index, (name, accuracy) in enumerate(zip(result.class_names, result.per_class_accuracy, strict=True)):
         if index == MAX_ROWS:

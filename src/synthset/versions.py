@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
 
-LIBRARIES = ("synthset", "torch", "diffusers", "transformers", "timm", "numpy", "pillow", "pyarrow")
+LIBRARIES = ("synthset", "torch", "diffusers", "transformers", "open_clip_torch", "timm", "numpy", "pillow", "pyarrow")
 
 
 def library_versions() -> dict[str, str]:

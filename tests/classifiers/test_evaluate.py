@@ -21,6 +21,7 @@ from synthset.classifiers.models import Classifier, ModelConfig
 from synthset.errors import DataError, UsageError
 from synthset.images import encode
 from synthset.imageset import ImageSet
+from synthset.tables import print_evaluation
 
 
 class Brightness(nn.Module):
@@ -53,6 +54,29 @@ def test_counts_are_exact():
     assert result.mean_class_accuracy == pytest.approx((1 + 1 / 3 + 1) / 3)
     assert (result.low, result.high) == wilson_interval(4, 6)
     assert json.loads(json.dumps(result.to_json()))["confusion"][1] == [1, 1, 1]
+
+
+def test_the_metric_of_the_set_goes_along():
+    real = images_of([0, 10, 120, 250, 255, 0], [0, 0, 1, 2, 1, 1], ("dark", "mid_grey", "bright"))
+    result = evaluate(classifier(), real)
+    assert (result.metric, result.score) == ("accuracy", result.accuracy)
+    by_class = evaluate(classifier(), dataclasses.replace(real, metric="mean_per_class"))
+    assert (by_class.metric, by_class.score) == ("mean_per_class", by_class.mean_per_class)
+    assert by_class.mean_per_class == by_class.mean_class_accuracy == pytest.approx(7 / 9)
+    saved = by_class.to_json()
+    assert (saved["metric"], saved["accuracy"]) == ("mean_per_class", 4 / 6)
+    assert saved["mean_per_class"] == saved["mean_class_accuracy"] == saved["score"]
+
+
+def test_the_metric_of_the_field_is_printed_first(capsys, tmp_path):
+    result = count(np.array([0, 0, 1]), np.array([0, 0, 0]), ("a", "b"), "pets", "mean_per_class")
+    print_evaluation(result, tmp_path)
+    line = capsys.readouterr().out.splitlines()[0]
+    assert line.startswith("50.0% as the mean over classes; 66.7% on 3 real images of pets (95 % interval ")
+    print_evaluation(dataclasses.replace(result, metric="accuracy"), tmp_path)
+    line = capsys.readouterr().out.splitlines()[0]
+    assert line.startswith("66.7% on 3 real images of pets (95 % interval ")
+    assert line.endswith("; 50.0% as the mean over classes")
 
 
 def test_classes_are_matched_by_name_in_any_order():

@@ -37,8 +37,9 @@ class EvaluationResult:
         n, correct, accuracy: images, those that were classified correctly, and their share.
         low, high: 95 % Wilson interval of the accuracy.
         per_class_accuracy: None for a class without real images.
-        mean_class_accuracy: mean over the classes that have images.
+        mean_class_accuracy: mean over the classes that have images; also called `mean_per_class`.
         confusion: k × k counts; rows are true classes, columns predicted ones.
+        metric: which of the two the field scores the set by, accuracy or mean_per_class.
     """
 
     real: str
@@ -51,10 +52,21 @@ class EvaluationResult:
     per_class_accuracy: tuple[float | None, ...]
     mean_class_accuracy: float
     confusion: tuple[tuple[int, ...], ...]
+    metric: str = "accuracy"
+
+    @property
+    def mean_per_class(self) -> float:
+        """Accuracy as its mean over classes, in which a rare class counts as much as a common one."""
+        return self.mean_class_accuracy
+
+    @property
+    def score(self) -> float:
+        """The value of `metric`, in [0, 1]."""
+        return self.mean_per_class if self.metric == "mean_per_class" else self.accuracy
 
     def to_json(self) -> dict[str, Any]:
         """Plain Python values, ready for json.dumps."""
-        return asdict(self)
+        return asdict(self) | {"mean_per_class": self.mean_per_class, "score": self.score}
 
 
 def evaluate(classifier: Classifier, real: ImageSet, batch_size: int = 256) -> EvaluationResult:
@@ -71,7 +83,7 @@ def evaluate(classifier: Classifier, real: ImageSet, batch_size: int = 256) -> E
     true = match_classes(config.class_names, real)[real.labels]
     images = real.tensor(config.image_size_px, config.antialias)
     predicted = classifier.predict(images, batch_size).argmax(1).numpy()
-    return count(true, predicted, config.class_names, real.name)
+    return count(true, predicted, config.class_names, real.name, real.metric)
 
 
 def match_classes(class_names: Sequence[str], real: ImageSet) -> np.ndarray:
@@ -100,7 +112,9 @@ def match_classes(class_names: Sequence[str], real: ImageSet) -> np.ndarray:
     return np.array([index[name] for name in theirs], np.int64)
 
 
-def count(true: np.ndarray, predicted: np.ndarray, class_names: Sequence[str], real: str) -> EvaluationResult:
+def count(
+    true: np.ndarray, predicted: np.ndarray, class_names: Sequence[str], real: str, metric: str = "accuracy"
+) -> EvaluationResult:
     """Everything of an evaluation that follows from true and predicted labels (n,), each in 0..k-1."""
     k, n = len(class_names), len(true)
     confusion = np.bincount(true * k + predicted, minlength=k * k).reshape(k, k)
@@ -119,6 +133,7 @@ def count(true: np.ndarray, predicted: np.ndarray, class_names: Sequence[str], r
         per_class_accuracy=per_class,
         mean_class_accuracy=float(np.mean([value for value in per_class if value is not None])),
         confusion=tuple(tuple(row) for row in confusion.tolist()),
+        metric=metric,
     )
 
 

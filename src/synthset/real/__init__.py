@@ -1,0 +1,109 @@
+"""Real images to test on and to draw shots from: by name, or from a path with an image folder or Parquet files.
+
+`digits` comes with scikit-learn and needs no network; the other names are loaded from the Hugging Face hub
+or its cache. The class names of all of them are known here, so that a synthetic dataset can be made for a real set
+that is not at hand.
+
+    sets.py      the table of the sets that have a name
+    names/       their class names
+    hub.py       a set from the hub
+    few_shot.py  halves and shots
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from synthset.errors import DataError, UsageError
+from synthset.folders import load_path
+from synthset.images import encode
+from synthset.imageset import ImageSet
+from synthset.real.few_shot import few_shot, split
+from synthset.real.hub import load_hub
+from synthset.real.sets import (
+    CIFAR10,
+    CIFAR100,
+    DIGITS,
+    EUROSAT,
+    REAL_SETS,
+    RealSet,
+    class_names_of,
+    find_set,
+    known_sets,
+    match_set,
+    unknown_set,
+)
+
+__all__ = [
+    "CIFAR10",
+    "CIFAR100",
+    "DIGITS",
+    "EUROSAT",
+    "REAL_SETS",
+    "RealSet",
+    "class_names_of",
+    "few_shot",
+    "find_set",
+    "known_sets",
+    "load_real",
+    "split",
+]
+
+
+def load_real(name_or_path: str | Path, split: str | None = None) -> ImageSet:
+    """Labelled real images, by a name of `known_sets()` or from a path.
+
+    A path may be a folder with one folder of PNG, JPEG or WebP images a class; a Parquet file, or a folder
+    of them, with an image and a label column; or a dataset that Synthset made. A name wins over a folder
+    called the same: write `./digits` for the folder.
+
+    Args:
+        name_or_path: `cifar10`, `CIFAR-10`, … or a path.
+        split: `train`, `test`, …, or several as `train+validation`; the set's test split by default.
+    Raises:
+        UnknownNameError: neither a name nor a path.
+        UsageError: a split that the set has not, or none given where the path holds several.
+        DataError: nothing to read there, an empty class, or a hub that cannot be reached.
+    """
+    name = str(name_or_path)
+    real = match_set(name)
+    if real:
+        return _load_digits(split) if real.name == "digits" else load_hub(real, split)
+    path = _existing_path(name)
+    if path:
+        return load_path(path, split)
+    if re.search(r"[/\\]|^[.~]|\.parquet$", name):
+        raise DataError(
+            f"Expected a folder or a Parquet file at '{name}', found nothing. "
+            f"Sets known by name: {', '.join(REAL_SETS)}."
+        )
+    raise unknown_set(name)
+
+
+def _load_digits(split: str | None) -> ImageSet:
+    if split:
+        raise UsageError(f"Expected no split for 'digits', which is one set, got '{split}'. Leave it out.")
+    return _digits()
+
+
+@cache
+def _digits() -> ImageSet:
+    """1,797 digits of 8×8 pixels, dark ink on light paper."""
+    from sklearn.datasets import load_digits
+
+    ink, labels = load_digits(return_X_y=True)  # (1797, 64) in 0..16
+    pixels = np.rint(255 - ink * (255 / 16)).astype(np.uint8).reshape(-1, 8, 8)
+    files = [encode(image) for image in pixels]
+    return ImageSet("digits", DIGITS, np.asarray(labels, np.int64), files.__getitem__)
+
+
+def _existing_path(name: str) -> Path | None:
+    try:
+        path = Path(name).expanduser()
+        return path if name.strip() and path.exists() else None
+    except (OSError, ValueError, RuntimeError):  # too long, with a null byte, or the home of nobody
+        return None
