@@ -13,25 +13,33 @@ PUBLIC = [
     "CreateResult",
     "Dataset",
     "DemoResult",
+    "DiagnoseConfig",
+    "DiagnosisResult",
     "EvaluationResult",
+    "FilterConfig",
+    "FilterResult",
     "ImageSet",
     "PromptStyle",
     "SynthsetError",
     "TrainConfig",
     "TrainResult",
     "__version__",
+    "build_report",
     "create",
     "demo",
+    "diagnose",
     "evaluate",
     "export",
     "export_imagefolder",
+    "filter_dataset",
     "load_classifier",
+    "load_encoder",
     "load_generator",
     "load_real",
     "open_dataset",
     "train",
 ]
-STAGES = ("create", "train", "evaluate", "export", "demo")
+STAGES = ("create", "train", "evaluate", "export", "demo", "diagnose")
 
 
 def test_exported_names_are_pinned():
@@ -59,6 +67,7 @@ def test_stages_stay_functions_whatever_is_imported_first(first):
         "import synthset",
         "import synthset.cli; synthset.cli.main(['--help'])",
         "import synthset.cli; synthset.cli.main(['create', '--help'])",
+        "import synthset.cli; synthset.cli.main(['diagnose', '--help'])",
         "import synthset.cli; synthset.cli.main(['create', '--classes', 'cat'])",
     ],
 )

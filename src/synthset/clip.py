@@ -43,6 +43,7 @@ USUAL_TAGS = ("openai", "webli")  # the weights meant by an architecture alone: 
 CONFIG_FILE = "open_clip_config.json"
 WEIGHTS_FILE = "open_clip_model.safetensors"  # as open_clip names it on the hub
 _FOLDER_WEIGHTS = (WEIGHTS_FILE, "open_clip_pytorch_model.safetensors", "model.safetensors")  # its order too
+_PREPROCESSING = ("mode", "mean", "std", "interpolation", "resize_mode", "fill_color")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _HINT = "Or open_clip's ARCHITECTURE/WEIGHTS, a folder with an open_clip_config.json, or a hub id (owner/name)."
 _FINGERPRINT_VERSION = "synthset-clip-1"  # raised when the same model gets to give other vectors
@@ -203,15 +204,13 @@ def _from_tag(architecture: str, tag: str, name: str) -> _Source:
     return _Source(architecture, architecture, weights, config, preprocessing)
 
 
-_PREPROCESSING = ("mode", "mean", "std", "interpolation", "resize_mode", "fill_color")
-
-
 def _from_hub(repository: str, name: str) -> _Source:
     """A hub repository as open_clip writes it."""
     if not _HUB_ID.fullmatch(repository):
         raise ModelError(f"Expected a hub id like 'owner/name', got '{repository}'.")
-    config = _read_config(_fetch(repository, CONFIG_FILE, name), name)
+    _read_config(_fetch(repository, CONFIG_FILE, name), name)  # before gigabytes travel
     weights = _fetch(repository, WEIGHTS_FILE, name)
+    config = _read_config(_fetch(repository, CONFIG_FILE, name), name)  # of the weights' revision, if that is newer
     # the folder of this revision in the hub's cache: open_clip reads this very file, and never a pickle instead
     return _Source(f"local-dir:{weights.parent}", f"hf-hub:{repository}", weights, config)
 
@@ -291,6 +290,11 @@ class OpenClipEncoder:
         self._model, self._preprocess, self._tokenizer, self.fingerprint = _build(name, source, device, dtype)
         self.dimension = int(source.config["embed_dim"])
         self.logit_scale = float(self._model.logit_scale.exp().item())
+
+    @property
+    def model(self) -> Any:
+        """The open_clip model, in eval mode and without gradients. To change its weights, change a copy's."""
+        return self._model
 
     def images(self, images: Sequence[Image.Image | Tensor]) -> Tensor:
         """Vectors of images: float32 (n, d) unit rows, on the CPU. They may have been prepared before."""

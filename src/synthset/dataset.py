@@ -354,6 +354,11 @@ class Dataset:
         """What was requested, and what became of it."""
         return Accounting(**self.manifest["accounting"])
 
+    @property
+    def phrases(self) -> Mapping[str, str]:
+        """What stood for classes in the prompts, by class name, where it was not the name."""
+        return self.manifest["job"].get("prompts", {}).get("phrases", {})
+
     @cached_property
     def shards(self) -> list[Path]:
         """The shard files, in order."""

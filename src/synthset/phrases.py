@@ -24,7 +24,7 @@ from pathlib import Path
 
 import yaml
 
-from synthset.classes import as_words, check_classes, check_phrase
+from synthset.classes import as_words, check_classes, check_phrase, split_article
 from synthset.errors import UsageError
 from synthset.files import write_text
 from synthset.yaml_files import read_yaml
@@ -56,6 +56,15 @@ def load_phrases(source: str | Path, class_names: Sequence[str]) -> dict[str, st
             f"Expected a YAML file of phrases or one of {', '.join(READY)} for --phrases, found nothing at '{source}'."
         )
     return match_phrases(read_yaml(source, "--phrases", "jay: a bird of type jay"), class_names, f"'{source}'")
+
+
+def nouns_of(class_names: Sequence[str], phrases: Mapping[str, str]) -> list[str]:
+    """What to call each class in a template with an article of its own: its phrase, or its name as words.
+
+    >>> nouns_of(["five", "polar_bear"], {"five": "the digit five"})
+    ['digit five', 'polar bear']
+    """
+    return [split_article(phrases.get(name, as_words(name)))[1] for name in class_names]
 
 
 def match_phrases(phrases: Mapping[str, object], class_names: Sequence[str], origin: str) -> dict[str, str]:

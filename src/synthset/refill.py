@@ -127,13 +127,14 @@ def prepare_refill(
     runs: Sequence[StrategyRun],
     max_draws: int | None = None,
     encoder: Encoder | None = None,
+    phrases: Mapping[str, str] | None = None,
 ) -> RefillJob:
     """Load what the filter needs. Raises UsageError, DataError, ModelError for what cannot be."""
     limits = {run.name: max_draws or MAX_FACTOR * run.images_per_class for run in runs}
     for run in runs:
         run.prompt(class_names[0], limits[run.name] - 1)  # a source that runs out of prompts says so now
     quotas = {run.name: run.images_per_class for run in runs}
-    inputs = prepare(config, encoder=encoder)
+    inputs = prepare(config, encoder=encoder, phrases=phrases)
     job = RefillJob(method, FILTERS[method], inputs, tuple(class_names), quotas, limits)
     job.describe()  # raises for what this filter cannot judge
     return job

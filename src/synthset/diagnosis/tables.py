@@ -13,7 +13,6 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from synthset.classes import as_words, split_article
 from synthset.clip import Encoder
 from synthset.dataset import Dataset, open_dataset
 from synthset.diagnosis.ambiguity import ClassAmbiguity, judge_by_clip, rank_ambiguity
@@ -23,6 +22,7 @@ from synthset.embed import EmbeddingCache, embed_classes
 from synthset.filters import audit
 from synthset.images import encode
 from synthset.imageset import ImageSet
+from synthset.phrases import nouns_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,8 +44,7 @@ def rank_sets(
     rankings = {}
     for item in sets:
         names = item.source.images.class_names
-        nouns = [split_article(item.source.phrases.get(name, as_words(name)))[1] for name in names]
-        vectors = embed_classes(nouns, encoder, cache=cache)
+        vectors = embed_classes(nouns_of(names, item.source.phrases), encoder, cache=cache)
         predicted = judge_by_clip(item.images.embeddings, vectors)
         rankings[item.source.name] = rank_ambiguity(predicted, item.images.labels, names)
     return rankings

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -56,12 +56,13 @@ class FilterConfig:
 
 @dataclass(frozen=True, eq=False)
 class FilterInputs:
-    """What filters share: the config, the encoder with its cache, and the real images where they are given."""
+    """What filters share: the config, the encoder with its cache, real images and phrases where they are given."""
 
     config: FilterConfig
     encoder: Encoder
     cache: EmbeddingCache | None = None
     real: ImageSet | None = None
+    phrases: Mapping[str, str] = field(default_factory=dict)  # what stands for a class, where not its name
 
     def encoder_settings(self) -> dict[str, Any]:
         """The encoder as the verdicts name it."""

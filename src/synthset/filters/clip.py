@@ -15,6 +15,7 @@ import numpy as np
 from synthset.errors import UsageError
 from synthset.filters.base import Filter, FilterInputs, Judgement
 from synthset.imageset import ImageSet
+from synthset.phrases import nouns_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,6 +39,7 @@ def settings(class_names: Sequence[str], inputs: FilterInputs) -> dict[str, Any]
         "keep_share": config.keep_share,
         "templates": list(config.templates or DEFAULT_TEMPLATES),
         "encoder": inputs.encoder_settings(),
+        **({"phrases": dict(inputs.phrases)} if inputs.phrases else {}),
     }
 
 
@@ -48,7 +50,8 @@ def judge(images: ImageSet, inputs: FilterInputs) -> Judgement:
     from synthset.embed import embed_classes, embed_images
 
     chosen = settings(images.class_names, inputs)
-    texts = embed_classes(images.class_names, inputs.encoder, chosen["templates"], inputs.cache)
+    nouns = nouns_of(images.class_names, inputs.phrases)
+    texts = embed_classes(nouns, inputs.encoder, chosen["templates"], inputs.cache)
     vectors = embed_images(images, inputs.encoder, inputs.cache)
     own, best, taken_for = own_probabilities(
         vectors, texts, torch.from_numpy(images.labels.copy()), inputs.encoder.logit_scale

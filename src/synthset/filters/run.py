@@ -100,7 +100,7 @@ def filter_dataset(
     dataset = open_dataset(folder)
     if not dataset.rows.num_rows:
         raise DataError(f"Expected images in '{folder}', found none. Run 'synthset create' first.")
-    inputs = prepare(config, encoder=encoder, cache=cache, real=real)
+    inputs = prepare(config, encoder=encoder, cache=cache, real=real, phrases=dataset.phrases)
     for chosen in filters.values():
         chosen.settings(dataset.class_names, inputs)  # raises before anything is computed
     found = {method: judge(dataset, method, chosen, inputs) for method, chosen in filters.items()}
@@ -118,6 +118,7 @@ def prepare(
     encoder: Encoder | None = None,
     cache: EmbeddingCache | None = None,
     real: ImageSet | None = None,
+    phrases: Mapping[str, str] | None = None,
 ) -> FilterInputs:
     """What filters need, loaded. Raises UsageError, DataError, ModelError for what cannot be."""
     from synthset.clip import load_encoder
@@ -127,7 +128,7 @@ def prepare(
     if real is None and config.real is not None:
         real = load_real(config.real)
     encoder = encoder or load_encoder(config.encoder, device=config.device)
-    return FilterInputs(config, encoder, EmbeddingCache() if cache is None else cache, real)
+    return FilterInputs(config, encoder, EmbeddingCache() if cache is None else cache, real, phrases or {})
 
 
 def judge(dataset: Dataset, method: str, chosen: Filter, inputs: FilterInputs) -> Verdicts:
