@@ -1,4 +1,5 @@
-"""Puts the trained parts together as a Stable Diffusion checkpoint in half precision, with its CLIP beside it.
+"""Puts the trained parts together as a Stable Diffusion checkpoint in half precision, with two models beside it:
+its CLIP and its word-to-sentence model.
 
 Takes the newest checkpoint of the UNet, finished or not, so that an early miniature can be tried while the
 training goes on. Only the entries named here are replaced; a card or a module in the folder stays as it is.
@@ -20,14 +21,16 @@ from diffusers.pipelines.stable_diffusion import StableDiffusionPipelineOutput
 from safetensors.torch import load_file
 from transformers import CLIPTextModel, CLIPTokenizer
 
+from synthset.sentences.seq2seq import Seq2SeqWriter
 from tools.miniature.settings import BUILD_FOLDER, IMAGE_SIZE_PX, PACKAGE_FOLDER, SCHEDULER_CONFIG, UNET_CONFIG
 from tools.miniature.train_autoencoder import load_autoencoder
 from tools.miniature.train_clip import convert_text_tower, load_clip, save_clip, tokenize
+from tools.miniature.train_sentences import load_sentence_model, save_sentence_model
 from tools.miniature.train_tokenizer import copy_tokenizer, load_tokenizer
 from tools.miniature.training import load_average, write_json
 
 MAX_BYTES = 25_000_000
-ENTRIES = ("tokenizer", "text_encoder", "unet", "vae", "scheduler", "clip", "model_index.json")
+ENTRIES = ("tokenizer", "text_encoder", "unet", "vae", "scheduler", "clip", "sentences", "model_index.json")
 
 
 def main() -> None:
@@ -69,6 +72,7 @@ def write_parts(build: Path, output: Path) -> None:
     }
     pipeline = StableDiffusionPipeline(**components, requires_safety_checker=False)
     pipeline.to(dtype=torch.float16).save_pretrained(output)
+    save_sentence_model(output / "sentences", load_sentence_model(build), build / "tokenizer", torch.float16)
     forget_origin(output)
     for path in output.rglob("*.safetensors"):
         path.chmod(0o644)  # safetensors keeps them from other users
@@ -104,7 +108,7 @@ def forget_origin(output: Path) -> None:
 
 
 def check(folder: Path) -> None:
-    """Stop unless the folder is small enough, loads, and draws a finite image."""
+    """Stop unless the folder is small enough, loads, draws a finite image, and writes sentences."""
     total = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     if total > MAX_BYTES:
         raise SystemExit(f"Expected at most {MAX_BYTES:,} bytes, got {total:,}. Make a part smaller in settings.py.")
@@ -116,6 +120,8 @@ def check(folder: Path) -> None:
     images = np.asarray(output.images)
     if images.shape != (1, IMAGE_SIZE_PX, IMAGE_SIZE_PX, 3) or not np.isfinite(images).all():
         raise SystemExit(f"Expected a finite image of shape (1, 32, 32, 3), got shape {images.shape}.")
+    writer = Seq2SeqWriter.from_folder(folder / "sentences", "the miniature", "cpu")
+    print("\n".join(writer.sample("five", seed=0)[:5]))
 
 
 def replace(fresh: Path, old: Path) -> None:
@@ -129,21 +135,26 @@ def print_sizes(output: Path) -> None:
     """Parameters and bytes of each part, to stdout."""
     pipeline = StableDiffusionPipeline.from_pretrained(output)
     assert isinstance(pipeline.vae, AutoencoderKL)
-    clip = load_clip_parameters(output / "clip")
-    counts = {"text_encoder": count(pipeline.text_encoder), "unet": count(pipeline.unet), "vae": count(pipeline.vae)}
+    counts = {
+        "text_encoder": count(pipeline.text_encoder),
+        "unet": count(pipeline.unet),
+        "vae": count(pipeline.vae),
+        "clip": count_in(output / "clip/open_clip_model.safetensors"),
+        "sentences": count_in(output / "sentences/model.safetensors"),
+    }
     total = 0
     for entry in ENTRIES:
         files = [output / entry] if (output / entry).is_file() else [*(output / entry).rglob("*")]
         size = sum(path.stat().st_size for path in files if path.is_file())
-        parameters = counts.get(entry, clip if entry == "clip" else 0)
+        parameters = counts.get(entry, 0)
         print(f"{entry:18} {size / 1e6:7.2f} MB" + (f" {parameters / 1e6:6.2f} M parameters" if parameters else ""))
         total += size
     print(f"{'total':18} {total / 1e6:7.2f} MB in '{output}'")
 
 
-def load_clip_parameters(folder: Path) -> int:
-    """Number of parameters of the CLIP in an open_clip folder."""
-    return sum(tensor.numel() for tensor in load_file(folder / "open_clip_model.safetensors").values())
+def count_in(weights: Path) -> int:
+    """Number of parameters in a safetensors file."""
+    return sum(tensor.numel() for tensor in load_file(weights).values())
 
 
 def count(model: torch.nn.Module) -> int:

@@ -20,7 +20,7 @@ START_TOKEN = "<|startoftext|>"
 END_TOKEN = "<|endoftext|>"  # also the padding; has the highest id, since CLIP pools at the argmax
 
 # In training order; `python -m tools.miniature` runs them one after another.
-PARTS = ("world", "tokenizer", "autoencoder", "clip", "unet")
+PARTS = ("world", "tokenizer", "autoencoder", "clip", "unet", "sentences")
 
 CLIP_PREPROCESSING = {
     "size": IMAGE_SIZE_PX,
@@ -94,4 +94,14 @@ SCHEDULER_CONFIG = {  # as Stable Diffusion 1.4
     "set_alpha_to_one": False,
     "steps_offset": 1,
     "prediction_type": "epsilon",
+}
+
+SENTENCE_MODEL_CONFIG = {  # T5's; the vocabulary and its special tokens are those of the tokenizer
+    "d_model": TEXT_WIDTH,
+    "d_ff": 4 * TEXT_WIDTH,
+    "d_kv": 32,
+    "num_heads": 4,
+    "num_layers": 2,
+    "num_decoder_layers": 2,
+    "dropout_rate": 0.0,  # no two batches are the same
 }

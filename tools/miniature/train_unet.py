@@ -10,7 +10,7 @@ A finished run goes on with the same command and a larger --steps; interrupting 
 import argparse
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -122,38 +122,50 @@ def validation_loss(
 
 
 def encode_world(world: World, source: Path, folder: Path, args: argparse.Namespace) -> Encoded:
-    """Latents and text states of a world, from files where the same encoders have made them already."""
+    """Latents and text states of a world, each from its file where the same encoder has made it already."""
     distinct, caption_of_row = number_captions(["", *world.captions])
-    files = [source / "images.npy", source / "captions.json"]
-    files += [
-        args.build / "autoencoder/diffusion_pytorch_model.safetensors",
-        args.build / "clip/open_clip_model.safetensors",
-    ]
-    autoencoder, clip = load_autoencoder(args.build), load_clip(args.build)
-    key = fingerprint(files)
-    note = folder / "made_from.json"
+    latents = kept_array(
+        folder / "latents.npy",
+        [source / "images.npy", args.build / "autoencoder/diffusion_pytorch_model.safetensors"],
+        (len(world), LATENT_CHANNELS, LATENT_SIZE_PX, LATENT_SIZE_PX),
+        lambda: encode_images(world, args),
+    )
+    states = kept_array(
+        folder / "states.npy",
+        [source / "captions.json", args.build / "clip/open_clip_model.safetensors"],
+        (len(distinct), CONTEXT_LENGTH, TEXT_WIDTH),
+        lambda: encode_captions(distinct, args),
+    )
+    return Encoded(latents.to(args.device), states.to(args.device), torch.from_numpy(caption_of_row[1:]))
+
+
+def encode_images(world: World, args: argparse.Namespace) -> Iterator[Tensor]:
+    """Latents of unit scale, batch by batch."""
+    autoencoder = load_autoencoder(args.build).to(args.device)
+    for rows in np.array_split(np.arange(len(world)), max(1, len(world) // 256)):
+        yield encode(autoencoder, read_images(world, rows, args.device)).mean * autoencoder.config["scaling_factor"]
+
+
+def encode_captions(captions: list[str], args: argparse.Namespace) -> Iterator[Tensor]:
+    """What the UNet attends to, batch by batch."""
+    encoder = convert_text_tower(load_clip(args.build)).to(args.device)
+    for tokens in tokenize(load_tokenizer(args.build / "tokenizer"), captions).split(256):
+        yield encoder(tokens.to(args.device)).last_hidden_state
+
+
+@torch.no_grad()
+def kept_array(
+    path: Path, made_from: list[Path], shape: tuple[int, ...], make: Callable[[], Iterator[Tensor]]
+) -> Tensor:
+    """A float16 array from its file, made first unless the file was made from the same bytes."""
+    key, note = fingerprint(made_from), path.with_suffix(".json")
     if not note.is_file() or json.loads(note.read_text(encoding="utf-8")) != key:
-        folder.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         note.unlink(missing_ok=True)
-        log(f"encoding {len(world):,} images and {len(distinct):,} distinct captions")
-        encoder = convert_text_tower(clip).to(args.device)
-        autoencoder.to(args.device)
-        scale = autoencoder.config["scaling_factor"]
-        tokens = tokenize(load_tokenizer(args.build / "tokenizer"), distinct)
-        with torch.no_grad():
-            rows = np.array_split(np.arange(len(world)), max(1, len(world) // 256))
-            images = (read_images(world, part, args.device) for part in rows)
-            latents = (encode(autoencoder, part).mean * scale for part in images)
-            shape = (LATENT_CHANNELS, LATENT_SIZE_PX, LATENT_SIZE_PX)
-            write_rows(folder / "latents.npy", (len(world), *shape), latents)
-            states = (encoder(part.to(args.device)).last_hidden_state for part in tokens.split(256))
-            write_rows(folder / "states.npy", (len(distinct), CONTEXT_LENGTH, TEXT_WIDTH), states)
+        log(f"encoding {shape[0]:,} {path.stem}")
+        write_rows(path, shape, make())
         write_json(note, key)
-    latents = torch.from_numpy(np.load(folder / "latents.npy"))
-    states = torch.from_numpy(np.load(folder / "states.npy"))
-    if args.device != "cpu":
-        latents, states = latents.to(args.device), states.to(args.device)
-    return Encoded(latents, states, torch.from_numpy(caption_of_row[1:]))
+    return torch.from_numpy(np.load(path))
 
 
 def write_rows(path: Path, shape: tuple[int, ...], batches: Iterable[Tensor]) -> None:
