@@ -219,7 +219,13 @@ def create(
     refill_job = None
     if config.refill:
         refill_job = prepare_refill(
-            config.refill, config.filter, plan.class_names, config.runs(), config.max_draws, encoder
+            config.refill,
+            config.filter,
+            plan.class_names,
+            config.runs(),
+            config.max_draws,
+            encoder,
+            config.style.phrases,
         )
         job["refill"] = refill_job.describe()
     writer = DatasetWriter(folder, job, plan, SHARD_SIZE, min(SHARD_SIZE, wanted))

@@ -1,22 +1,29 @@
 """The seam between planning and drawing: what a generator is asked, and what it answers.
 
 Anything with the attributes and the method of `Generator` is one; pass your own object wherever a
-generator's name is accepted.
+generator's name is accepted. One that can begin at real images is a `GuidedGenerator`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
+
+from synthset.errors import UsageError
 
 Status = Literal["ok", "blank", "flagged", "failed"]
 
 
 class ImageRequest(Protocol):
-    """What one image depends on, as far as the generator is concerned (`plan.Request` has it all)."""
+    """What one image depends on, as far as the generator is concerned (`plan.Request` has it all).
+
+    A request may also have an `initial_image` and a `strength`, see `GuidedRequest`; one that has neither
+    begins at noise.
+    """
 
     @property
     def prompt(self) -> str:
@@ -36,6 +43,21 @@ class ImageRequest(Protocol):
     @property
     def seed(self) -> int:
         """Decides the image's noise, -2**63 ≤ seed < 2**64."""
+        ...
+
+
+@runtime_checkable
+class GuidedRequest(ImageRequest, Protocol):
+    """A request that may begin at a real image (real guidance, He et al. 2023, section 3.2)."""
+
+    @property
+    def initial_image(self) -> str:
+        """SHA-256 of the real image's file in hexadecimal; the empty text stands for none."""
+        ...
+
+    @property
+    def strength(self) -> float:
+        """Share of the sampler's steps that the noised real image passes, in (0, 1]; at 1 nothing of it is left."""
         ...
 
 
@@ -95,3 +117,39 @@ class Generator(Protocol):
     def generate(self, requests: Sequence[ImageRequest]) -> list[GeneratedImage]:
         """One answer to each request, in the order of the requests. Never raises for a single image."""
         ...
+
+
+@runtime_checkable
+class GuidedGenerator(Protocol):
+    """What a `Generator` has beside, if it can begin at real images."""
+
+    def generate_from(
+        self, requests: Sequence[ImageRequest], initial_images: Mapping[str, bytes]
+    ) -> list[GeneratedImage]:
+        """As `generate`, for requests of which some begin at a real image.
+
+        Args:
+            requests: as for `generate`.
+            initial_images: the files (PNG, JPEG or WebP) that they begin at, by the SHA-256 of their bytes.
+        """
+        ...
+
+
+def steps_to_pass(strength: float, num_inference_steps: int) -> int:
+    """How many of the sampler's steps a noised image passes: `strength` of them, rounded down as diffusers does.
+
+    Raises:
+        UsageError: a strength outside (0, 1], or one so small that no step is left.
+
+    >>> steps_to_pass(0.35, 100), steps_to_pass(0.35, 40), steps_to_pass(1.0, 40)
+    (35, 14, 40)
+    """
+    if not 0 < strength <= 1:
+        raise UsageError(f"Expected a strength above 0 and at most 1, got {strength:g}.")
+    count = int(num_inference_steps * strength)
+    if count == 0:
+        raise UsageError(
+            f"Expected a strength that leaves a step to draw, got {strength:g} of {num_inference_steps} steps. "
+            f"Give more --steps, or a --strength of at least {math.ceil(100 / num_inference_steps) / 100:g}."
+        )
+    return count

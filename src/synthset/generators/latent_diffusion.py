@@ -5,16 +5,26 @@ for each image. Here the scale is a vector. Each image draws from its own random
 it does not depend on the batch it is in. In float32 it equals what `StableDiffusionPipeline` draws.
 
     requests ─▶ noise, text embeddings ─▶ denoise ─▶ latents ─▶ decode ─▶ inspect ─▶ images with a status
+                 ▲ real images, encoded
+
+A request may begin at a real image (real guidance): its latents are noised to the step that the strength asks
+for and take the steps from there on, as in `StableDiffusionImg2ImgPipeline`. With two differences. That draws
+the latents of the image from the encoder's posterior, ours are its mode: the noise is then the only thing
+that the seed decides, the same with and without an image, and an image is encoded once for all its requests.
+And at strength 1 ours is pure noise, the image that the request draws without a real one; diffusers leaves as
+much of the real image as the first timestep does.
 """
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import logging
 import math
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +37,15 @@ from diffusers import StableDiffusionPipeline
 from torch import Tensor, nn
 
 from synthset.devices import choose_device
-from synthset.errors import ModelError, UsageError
+from synthset.errors import DataError, ModelError, UsageError
 from synthset.generators import SCHEDULERS
-from synthset.generators.base import GeneratedImage, GenerationConfig, ImageRequest
+from synthset.generators.base import GeneratedImage, GenerationConfig, GuidedRequest, ImageRequest, steps_to_pass
+from synthset.images import decode, resize
 
 logger = logging.getLogger("synthset")
 
 MAX_CACHED_PROMPTS = 1024  # 120 MB for Stable Diffusion in bfloat16
+MAX_CACHED_IMAGES = 1024  # 64 MB of latents for Stable Diffusion
 BLANK_LEVELS = 2  # an image whose every channel spans no more grey levels of 255 than this shows nothing
 
 
@@ -58,6 +70,7 @@ class LatentDiffusionGenerator:
         if device.type == "cpu":
             _use_convolutions_for_attention(self.unet)
         self._embeddings: OrderedDict[str, Tensor] = OrderedDict()
+        self._image_latents: OrderedDict[str, Tensor] = OrderedDict()
         self._warned_of_truncation = False
 
     @classmethod
@@ -106,19 +119,45 @@ class LatentDiffusionGenerator:
         bytes_per_image = height * width * 2**17  # 0.5 GiB at 64 × 64: two UNet rows and room to decode
         return 2 ** int(math.log2(min(64, max(1, free_bytes // bytes_per_image))))
 
-    @torch.inference_mode()
     def generate(self, requests: Sequence[ImageRequest]) -> list[GeneratedImage]:
         """Draw all requests as one batch.
 
         Returns:
             One answer to each request, in order. Images that are blank, not a number, or flagged by the
             checkpoint's safety checker have a status that says so, and no pixels.
+        Raises:
+            UsageError: a request that begins at a real image; `generate_from` draws these.
+        """
+        return self.generate_from(requests, {})
+
+    @torch.inference_mode()
+    def generate_from(
+        self, requests: Sequence[ImageRequest], initial_images: Mapping[str, bytes]
+    ) -> list[GeneratedImage]:
+        """Draw all requests as one batch, some of them from real images on.
+
+        Requests of one strength take their steps together, whatever their prompts and scales.
+
+        Args:
+            requests: of any strengths, in any order.
+            initial_images: the files that they begin at, by the SHA-256 of their bytes. They are shrunk or
+                enlarged to the drawn size.
+        Returns:
+            As `generate`.
+        Raises:
+            UsageError: an image that is not among `initial_images`, or a strength that cannot be.
+            DataError: an image that does not decode.
         """
         if not requests:
             return []
-        # guided rows first, so that the rows with an unconditional pass are a slice
-        order = sorted(range(len(requests)), key=lambda i: requests[i].guidance_scale <= 1)
-        latents = self._denoise([requests[i] for i in order])
+        starts = [self._first_step(request) for request in requests]
+        # in groups that take the same steps; in each the guided rows first, so that the rows with an
+        # unconditional pass are a slice
+        order = sorted(range(len(requests)), key=lambda i: (starts[i], requests[i].guidance_scale <= 1))
+        groups = [(start, list(rows)) for start, rows in groupby(order, key=starts.__getitem__)]
+        latents = torch.cat(
+            [self._denoise([requests[i] for i in rows], start, initial_images) for start, rows in groups]
+        )
         pixels, finite = self._decode(latents)
         flagged = self._flag(pixels)
         images: list[GeneratedImage | None] = [None] * len(requests)
@@ -126,8 +165,17 @@ class LatentDiffusionGenerator:
             images[i] = _inspect(pixels[row], bool(finite[row]), flagged[row])
         return [image for image in images if image is not None]
 
-    def _denoise(self, requests: Sequence[ImageRequest]) -> Tensor:
-        """From noise to latents, float32 (n, c, h, w). Guided requests come first."""
+    def _first_step(self, request: ImageRequest) -> int:
+        """The sampler's step that an image begins at: 0, unless it begins at a real image."""
+        if not isinstance(request, GuidedRequest) or not request.initial_image:
+            return 0
+        steps = self.config.num_inference_steps
+        return steps - steps_to_pass(request.strength, steps)
+
+    def _denoise(
+        self, requests: Sequence[ImageRequest], first_step: int, initial_images: Mapping[str, bytes]
+    ) -> Tensor:
+        """From noise, or noised real images, to latents, float32 (n, c, h, w). Guided requests come first."""
         guided = sum(request.guidance_scale > 1 for request in requests)
         scales = torch.tensor([r.guidance_scale for r in requests[:guided]], dtype=torch.float32)
         scales = scales.to(self.device).view(-1, 1, 1, 1)
@@ -137,14 +185,25 @@ class LatentDiffusionGenerator:
 
         self.scheduler.set_timesteps(self.config.num_inference_steps, device=self.device)
         generators = [torch.Generator().manual_seed(request.seed) for request in requests]
-        noise = [torch.randn(self._latent_shape, generator=generator) for generator in generators]
-        latents = torch.cat(noise).to(self.device) * self.scheduler.init_noise_sigma
+        noise = torch.cat([torch.randn(self._latent_shape, generator=generator) for generator in generators])
+        noise = noise.to(self.device)
+        if first_step == 0:
+            timesteps = self.scheduler.timesteps
+            latents = noise * self.scheduler.init_noise_sigma
+        else:
+            skipped = first_step * self.scheduler.order  # some have two timesteps a step
+            timesteps = self.scheduler.timesteps[skipped:]
+            if hasattr(self.scheduler, "set_begin_index"):
+                self.scheduler.set_begin_index(skipped)
+            names = [request.initial_image for request in requests if isinstance(request, GuidedRequest)]
+            known = self._encode_images(names, initial_images)
+            latents = self.scheduler.add_noise(known, noise, timesteps[:1].repeat(len(requests)))
         # as diffusers' pipeline does: schedulers that draw noise draw it from each image's own generator
         options = {"generator": generators, "eta": 0.0}
         options = {name: value for name, value in options.items() if name in self._step_arguments}
 
         n = len(requests)
-        for t in self.scheduler.timesteps:
+        for t in timesteps:
             scaled = self.scheduler.scale_model_input(latents, t).to(self.dtype)
             rows = torch.cat([scaled, scaled[:guided]]) if guided else scaled
             predicted = self.unet(rows, t, encoder_hidden_states=embeddings, return_dict=False)[0].float()
@@ -194,6 +253,36 @@ class LatentDiffusionGenerator:
                 )
                 self._warned_of_truncation = True
                 return
+
+    def _encode_images(self, names: Sequence[str], initial_images: Mapping[str, bytes]) -> Tensor:
+        """Latents (len(names), c, h, w), float32; each distinct image passes the encoder once.
+
+        And alone, so that it does not depend on which others it is drawn with.
+        """
+        for name in dict.fromkeys(names):
+            if name not in initial_images:
+                raise UsageError(
+                    f"Expected the real image {name[:12]}… that a request begins at, got none. Give generate_from the "
+                    "files by the SHA-256 of their bytes, e.g. Dataset.initial_images()."
+                )
+            if name not in self._image_latents:
+                self._image_latents[name] = self._encode_image(name, initial_images[name])
+            self._image_latents.move_to_end(name)
+        latents = torch.cat([self._image_latents[name] for name in names])
+        while len(self._image_latents) > MAX_CACHED_IMAGES:
+            self._image_latents.popitem(last=False)
+        return latents
+
+    def _encode_image(self, name: str, data: bytes) -> Tensor:
+        if hashlib.sha256(data).hexdigest() != name:  # what is remembered by a name must be what it says
+            raise UsageError(f"Expected the real image of SHA-256 {name[:12]}…, got another file. Give its own bytes.")
+        try:
+            image = resize(decode(data), (self.config.width_px, self.config.height_px))
+        except DataError as error:
+            raise DataError(f"The real image {name[:12]}… that a request begins at: {error}") from error
+        pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None]  # HWC -> NCHW
+        pixels = (pixels.float() / 127.5 - 1).to(self.device, self.dtype)
+        return self.vae.encode(pixels).latent_dist.mode().float() * self.vae.config.scaling_factor
 
     def _decode(self, latents: Tensor) -> tuple[np.ndarray, np.ndarray]:
         """Latents (n, c, h, w) -> uint8 pixels (n, height_px, width_px, 3), and whether each is finite."""
