@@ -11,6 +11,7 @@ PUBLIC = [
     "Classifier",
     "CreateConfig",
     "CreateResult",
+    "CurveResult",
     "Dataset",
     "DemoResult",
     "DiagnoseConfig",
@@ -23,6 +24,8 @@ PUBLIC = [
     "SynthsetError",
     "TrainConfig",
     "TrainResult",
+    "TuneConfig",
+    "TuneResult",
     "__version__",
     "build_report",
     "create",
@@ -38,8 +41,10 @@ PUBLIC = [
     "load_real",
     "open_dataset",
     "train",
+    "tune",
+    "tune_curve",
 ]
-STAGES = ("create", "train", "evaluate", "export", "demo", "diagnose")
+STAGES = ("create", "train", "evaluate", "export", "demo", "diagnose", "tune")
 
 
 def test_exported_names_are_pinned():

@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from synthset.real import load_real
     from synthset.report import build_report
     from synthset.stages import evaluate, train
+    from synthset.tuning.config import TuneConfig
+    from synthset.tuning.curve import CurveResult, tune_curve
+    from synthset.tuning.stage import TuneResult, tune
 
 _HOMES = {
     "synthset.classifiers.evaluate": ("EvaluationResult",),
@@ -55,6 +58,9 @@ _HOMES = {
     "synthset.prompts": ("PromptStyle",),
     "synthset.real": ("load_real",),
     "synthset.stages": ("evaluate", "train"),
+    "synthset.tuning.config": ("TuneConfig",),
+    "synthset.tuning.curve": ("CurveResult", "tune_curve"),
+    "synthset.tuning.stage": ("TuneResult", "tune"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -62,6 +68,7 @@ __all__ = [
     "Classifier",
     "CreateConfig",
     "CreateResult",
+    "CurveResult",
     "Dataset",
     "DemoResult",
     "DiagnoseConfig",
@@ -74,6 +81,8 @@ __all__ = [
     "SynthsetError",
     "TrainConfig",
     "TrainResult",
+    "TuneConfig",
+    "TuneResult",
     "__version__",
     "build_report",
     "create",
@@ -89,6 +98,8 @@ __all__ = [
     "load_real",
     "open_dataset",
     "train",
+    "tune",
+    "tune_curve",
 ]
 
 

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from synthset.create import CreateConfig, CreateResult, estimate_seconds, load, plan_images, sample_requests
+from synthset.create import (
+    CreateConfig,
+    CreateResult,
+    estimate_seconds,
+    load,
+    plan_images,
+    sample_requests,
+    with_sample_sentences,
+)
 from synthset.errors import ModelError
 from synthset.refill import MAX_FACTOR
 
@@ -20,13 +28,16 @@ if TYPE_CHECKING:
     from synthset.demo import DemoResult
     from synthset.diagnose import DiagnosisResult
     from synthset.filters import FilterResult
+    from synthset.tuning.curve import CurveResult
+    from synthset.tuning.stage import TuneResult
 
 SAMPLE_PROMPTS = 10
 MAX_ROWS = 30
 
 
-def print_plan(classes: Sequence[str], config: CreateConfig) -> None:
-    """What `create` would do: counts, ten sample prompts, an estimate of time."""
+def print_plan(classes: Sequence[str], config: CreateConfig, folder: Path) -> None:
+    """What `create` would do: counts, ten sample prompts, an estimate of time. Writes nothing into `folder`."""
+    config, sentences = with_sample_sentences(classes, config, folder, SAMPLE_PROMPTS)
     plan = plan_images(classes, config)
     try:
         generator, reason = load(config), ""
@@ -42,6 +53,10 @@ def print_plan(classes: Sequence[str], config: CreateConfig) -> None:
     if config.refill:
         most = config.max_draws or MAX_FACTOR * config.images_per_class
         print(f"Then more, until the filter '{config.refill}' keeps as many; at most {most:,} of a class and strategy.")
+    if sentences:
+        seconds = round(sentences.seconds_a_class)
+        first = f"; before anything is drawn, they take about {duration(seconds)} a class" if seconds else ""
+        print(f"The sentences are by '{sentences.writer}'{first}.")
     print(f"\nSample prompts (of {len(plan):,}):")
     samples = _table("  guidance", "prompt")
     for request in sample_requests(plan, SAMPLE_PROMPTS):
@@ -85,6 +100,42 @@ def print_train(result: TrainResult, folder: Path) -> None:
         f"{chosen.held_back_accuracy:.1%} on the held-back synthetic images\n"
         f"model  {folder}"
     )
+
+
+def print_tune(result: TuneResult, zero_shot: EvaluationResult | None = None) -> None:
+    """How tuning went, and what zero-shot CLIP makes of the same real images."""
+    chosen = result.chosen
+    spent = "all of it was there already" if result.was_finished else duration(result.seconds)
+    filtered = f" ({result.num_filtered:,} left out by the shots)" if result.num_filtered else ""
+    held_back = f", {result.num_held_back:,} held back" if result.num_held_back else ""
+    print(f"{result.num_synthetic:,} synthetic images{filtered}{held_back} and {result.num_real:,} real ones; {spent}")
+    judged = "" if chosen.held_back_accuracy is None else f", {chosen.held_back_accuracy:.1%} on those held back"
+    print(f"chosen: epoch {chosen.epoch} of {len(result.history)}{judged}")
+    print(f"tuned: {result.tuned_share:.2%} of the parameters of image encoder and classifier\nmodel  {result.folder}")
+    if zero_shot is not None:
+        interval = f"(95 % interval {zero_shot.low:.1%} to {zero_shot.high:.1%})"
+        by_class = f"; {zero_shot.mean_per_class:.1%} as the mean over classes"
+        print(f"\nbefore, zero-shot CLIP: {zero_shot.accuracy:.1%} {interval}{by_class}\nafter:", end=" ")
+
+
+def print_curve(result: CurveResult) -> None:
+    """One row a number of shots, one column a method, and where everything lies."""
+    methods = sorted({mean.method for mean in result.means}, key=lambda name: (name != "real + synthetic", name))
+    cells = {(mean.method, mean.shots): mean for mean in result.means}
+    score = "mean accuracy of the classes" if result.metric == "mean_per_class" else "accuracy"
+    print(f"{score} on the test part of {result.real}; zero-shot CLIP: {result.zero_shot:.1%}")
+    table = _table(">shots", *(f">{method}" for method in methods))
+    for shots in sorted({mean.shots for mean in result.means}):
+        found = [cells.get((method, shots)) for method in methods]
+        table.add_row(str(shots), *("–" if mean is None else _mean(mean.mean, mean.low, mean.high) for mean in found))
+    _print(table)
+    if any(mean.low is not None for mean in result.means):
+        print("In brackets: the 95 % interval of the mean over seeds.")
+    print(f"curve  {result.folder / 'curve.png'}")
+
+
+def _mean(mean: float, low: float | None, high: float | None) -> str:
+    return f"{mean:.1%}" if low is None or high is None else f"{mean:.1%} ({max(0, low):.1%} to {min(1, high):.1%})"
 
 
 def print_evaluation(result: EvaluationResult, folder: Path) -> None:

@@ -6,96 +6,23 @@ with, so no article is put right here, unlike in the prompts that images are dra
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from functools import cache
+
 from synthset.classes import as_words
 from synthset.errors import UsageError
 
-IMAGENET = (
-    "a bad photo of a {class}.",
-    "a photo of many {class}.",
-    "a sculpture of a {class}.",
-    "a photo of the hard to see {class}.",
-    "a low resolution photo of the {class}.",
-    "a rendering of a {class}.",
-    "graffiti of a {class}.",
-    "a bad photo of the {class}.",
-    "a cropped photo of the {class}.",
-    "a tattoo of a {class}.",
-    "the embroidered {class}.",
-    "a photo of a hard to see {class}.",
-    "a bright photo of a {class}.",
-    "a photo of a clean {class}.",
-    "a photo of a dirty {class}.",
-    "a dark photo of the {class}.",
-    "a drawing of a {class}.",
-    "a photo of my {class}.",
-    "the plastic {class}.",
-    "a photo of the cool {class}.",
-    "a close-up photo of a {class}.",
-    "a black and white photo of the {class}.",
-    "a painting of the {class}.",
-    "a painting of a {class}.",
-    "a pixelated photo of the {class}.",
-    "a sculpture of the {class}.",
-    "a bright photo of the {class}.",
-    "a cropped photo of a {class}.",
-    "a plastic {class}.",
-    "a photo of the dirty {class}.",
-    "a jpeg corrupted photo of a {class}.",
-    "a blurry photo of the {class}.",
-    "a photo of the {class}.",
-    "a good photo of the {class}.",
-    "a rendering of the {class}.",
-    "a {class} in a video game.",
-    "a photo of one {class}.",
-    "a doodle of a {class}.",
-    "a close-up photo of the {class}.",
-    "a photo of a {class}.",
-    "the origami {class}.",
-    "the {class} in a video game.",
-    "a sketch of a {class}.",
-    "a doodle of the {class}.",
-    "a origami {class}.",
-    "a low resolution photo of a {class}.",
-    "the toy {class}.",
-    "a rendition of the {class}.",
-    "a photo of the clean {class}.",
-    "a photo of a large {class}.",
-    "a rendition of a {class}.",
-    "a photo of a nice {class}.",
-    "a photo of a weird {class}.",
-    "a blurry photo of a {class}.",
-    "a cartoon {class}.",
-    "art of a {class}.",
-    "a sketch of the {class}.",
-    "a embroidered {class}.",
-    "a pixelated photo of a {class}.",
-    "itap of the {class}.",
-    "a jpeg corrupted photo of the {class}.",
-    "a good photo of a {class}.",
-    "a plushie {class}.",
-    "a photo of the nice {class}.",
-    "a photo of the small {class}.",
-    "a photo of the weird {class}.",
-    "the cartoon {class}.",
-    "art of the {class}.",
-    "a drawing of the {class}.",
-    "a photo of the large {class}.",
-    "a black and white photo of a {class}.",
-    "the plushie {class}.",
-    "a dark photo of a {class}.",
-    "itap of a {class}.",
-    "graffiti of the {class}.",
-    "a toy {class}.",
-    "itap of my {class}.",
-    "a photo of a cool {class}.",
-    "a photo of a small {class}.",
-    "a tattoo of the {class}.",
-)
+# name of a list -> where open_clip keeps it; read when it is asked for, as importing open_clip takes seconds
+_OF_OPEN_CLIP = {
+    "imagenet": "OPENAI_IMAGENET_TEMPLATES",  # the 80 of Radford et al. 2021
+    "imagenet80": "OPENAI_IMAGENET_TEMPLATES",
+    "imagenet7": "SIMPLE_IMAGENET_TEMPLATES",  # those of the 80 that the same authors found enough
+}
 
 # name of a real set, or of a kind of set -> its sentences; those of He et al. 2023 (released code) but for `default`,
-# `digits`, `caltech101` and `imagenet`, which are Radford et al.'s (2021): the first for any set, the second for digits
-# that are written; He et al. took seven of the 80 of ImageNet
-TEMPLATES: dict[str, tuple[str, ...]] = {
+# `digits` and `caltech101`, which are Radford et al.'s (2021): the first for any set, the second for digits that are
+# written
+_OWN: dict[str, tuple[str, ...]] = {
     "default": ("a photo of a {class}.",),
     "digits": ('a photo of the number: "{class}".',),
     "aircraft": ("a photo of a {class}, a type of aircraft.",),
@@ -172,8 +99,34 @@ TEMPLATES: dict[str, tuple[str, ...]] = {
         "a drawing of the {class}.",
         "a doodle of the {class}.",
     ),
-    "imagenet": IMAGENET,
 }
+
+
+class _Templates(Mapping[str, tuple[str, ...]]):
+    """_OWN and _OF_OPEN_CLIP as one mapping; its names are known without open_clip."""
+
+    def __getitem__(self, name: str) -> tuple[str, ...]:
+        return _OWN[name] if name in _OWN else _from_open_clip(_OF_OPEN_CLIP[name])
+
+    def __contains__(self, name: object) -> bool:
+        return name in _OWN or name in _OF_OPEN_CLIP
+
+    def __iter__(self) -> Iterator[str]:
+        return iter((*_OWN, *_OF_OPEN_CLIP))
+
+    def __len__(self) -> int:
+        return len(_OWN) + len(_OF_OPEN_CLIP)
+
+
+TEMPLATES: Mapping[str, tuple[str, ...]] = _Templates()
+
+
+@cache
+def _from_open_clip(name: str) -> tuple[str, ...]:
+    """Its functions of a class name, as sentences with a place for one."""
+    from open_clip import zero_shot_metadata
+
+    return tuple(template("{class}") for template in getattr(zero_shot_metadata, name))
 
 
 def fill_template(template: str, class_name: str) -> str:

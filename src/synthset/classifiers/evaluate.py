@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -180,11 +180,16 @@ def seed_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[fl
     return mean - half, mean + half
 
 
-def write_evaluation(result: EvaluationResult, folder: Path | str) -> tuple[Path, Path]:
-    """Write `<real set>.json` and `<real set>-confusion.png` into `folder`; gives their paths."""
+def write_evaluation(
+    result: EvaluationResult, folder: Path | str, about: Mapping[str, Any] | None = None
+) -> tuple[Path, Path]:
+    """Write `<real set>.json` and `<real set>-confusion.png` into `folder`; gives their paths.
+
+    `about` stands beside the result in the JSON: what else it depends on.
+    """
     name = file_name(result.real)
     table, picture = Path(folder) / f"{name}.json", Path(folder) / f"{name}-confusion.png"
-    write_json(table, result.to_json())
+    write_json(table, result.to_json() | dict(about or {}))
     draw_confusion_matrix(result, picture)
     return table, picture
 

@@ -20,11 +20,12 @@ from typing import Any
 from cyclopts import CycloptsError
 from cyclopts.config import Env
 
-from synthset.cli import classify, create, data, demo, diagnose, report
+from synthset.cli import classify, create, data, demo, diagnose, report, tune
 from synthset.cli.app import app
 from synthset.errors import SynthsetError, UsageError
 
-COMMANDS = (create, classify, data, demo, diagnose, report)  # importing them registers their commands with the app
+# importing them registers their commands with the app
+COMMANDS = (create, classify, tune, data, demo, diagnose, report)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

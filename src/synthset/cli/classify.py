@@ -120,28 +120,36 @@ def evaluate(
     real: Annotated[str | None, flag("--real", "--real-data-location")] = None,
     dataset: str | None = None,
     architecture: Annotated[str | None, flag("--model")] = None,
+    templates: Annotated[list[str] | None, flag("--templates", "--template", several=True)] = None,
     output_dir: Annotated[Path | None, flag("--output-dir", "--outdir")] = None,
 ) -> None:
     """Test a classifier on real images: accuracy with its interval, by class, and what is taken for what.
 
-    Example: `synthset eval digits-model --real digits`
+    Example: `synthset eval digits-model --real digits`; zero-shot CLIP: `synthset eval clip:RN50 --real eurosat`
 
     Parameters
     ----------
     model
-        Folder of a trained model.
+        Folder of a trained model, or clip: and the name of a CLIP, e.g. clip:miniature, clip:RN50, clip:ViT-B-16.
     model_path
         Another way to name the model.
     real
         digits, cifar10, cifar100, eurosat, mnist, imagenet, or the path of an image folder or Parquet file.
     dataset
-        Known real set to test on, where --real is not given.
+        Known real set to test on, where --real is not given. With clip: and a path as --real, the set whose class
+        names, templates and metric are meant.
     architecture
         Architecture that the model must have. [default: any]
+    templates
+        With clip: sentences in which it reads a class, e.g. "a photo of a {class}.", or the name of a list of
+        them: default, imagenet80, imagenet7, eurosat, … [default: those of the real set]
     output_dir
-        Where the JSON and the confusion matrix go. [default: evaluation/ in the model's folder]
+        Where the JSON and the confusion matrix go. [default: evaluation/ in the model's folder, or
+        clip-NAME-evaluation]
     """
+    from synthset.classifiers.evaluate import file_name
     from synthset.classifiers.models import find_folder
+    from synthset.stages import CLIP, is_clip
     from synthset.stages import evaluate as run_evaluate
     from synthset.tables import print_evaluation
 
@@ -152,9 +160,13 @@ def evaluate(
         raise UsageError("Expected the folder of a model, e.g. 'synthset eval digits-model --real digits'.")
     if real is None:
         raise UsageError("Expected real images to test on, e.g. --real digits, or --real with a path.")
-    folder = find_folder(folder)
-    target = output_dir or folder / "evaluation"
-    print_evaluation(run_evaluate(folder, real, target, architecture=architecture), target)
+    if is_clip(folder):
+        target = output_dir or Path(f"clip-{file_name(str(folder).removeprefix(CLIP))}-evaluation")
+    else:
+        folder = find_folder(folder)
+        target = output_dir or folder / "evaluation"
+    result = run_evaluate(folder, real, target, architecture=architecture, dataset=dataset, templates=templates or ())
+    print_evaluation(result, target)
 
 
 def _either(what: str, positional: Path | None, name: str, value: Path | None) -> Path | None:

@@ -1,0 +1,162 @@
+"""The curve over shots as a picture. Drawn with PIL alone, from the numbers of a curve."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PIL import Image, ImageDraw
+
+from synthset.drawing import clean, load_font, save_png, shorten
+
+if TYPE_CHECKING:
+    from synthset.tuning.curve import CurveMean, CurveResult
+
+SCALE = 2  # all is drawn at twice its size, for sharp screens; lengths below are in unscaled pixels
+WIDTH, HEIGHT = 720, 440
+LEFT, RIGHT, TOP, BOTTOM = 64, 28, 84, 56
+INK, FAINT, RULE, PAPER = (31, 35, 40), (101, 109, 118), (228, 231, 235), (255, 255, 255)
+# apart from each other in hue and in lightness, so that they stay so for the colour-blind and in grey
+COLOURS = ((36, 104, 173), (214, 106, 28), (20, 138, 102), (150, 72, 160), (186, 150, 20), (90, 96, 104))
+BAND = 0.14  # opacity of an interval
+NAMES = {
+    "real + synthetic": "real + synthetic",
+    "real": "real images only",
+    "random_head": "real images only, random start",
+    "tip_adapter": "Tip-Adapter",
+    "tip_adapter_f": "Tip-Adapter-F",
+    "linear_probe": "linear probe",
+}
+ORDER = ("real + synthetic", "real")  # these come first
+
+
+def draw_curve(curve: CurveResult, path: Path | str) -> Path:
+    """Draw scores over shots as a PNG: a line a method, its 95 % interval over seeds, zero-shot CLIP as a level.
+
+    Raises:
+        DataError: it cannot be written.
+    """
+    return save_png(_draw(curve), Path(path))
+
+
+def _draw(curve: CurveResult) -> Image.Image:
+    methods = _methods(curve)
+    shots = sorted({mean.shots for mean in curve.means})
+    low, high, step = _range(curve)
+    canvas = Image.new("RGB", (WIDTH * SCALE, HEIGHT * SCALE), PAPER)
+
+    def x_of(count: int) -> float:
+        """Equal steps between 1, 2, 4, …; 0 stands where a half would."""
+        first, last = _log(shots[0]), _log(shots[-1])
+        share = (_log(count) - first) / (last - first) if last > first else 0.5
+        return LEFT + 24 + share * (WIDTH - LEFT - RIGHT - 48)
+
+    def y_of(score: float) -> float:
+        return TOP + (high - score) / (high - low) * (HEIGHT - TOP - BOTTOM)
+
+    score = "mean accuracy of the classes" if curve.metric == "mean_per_class" else "accuracy"
+    title = shorten(clean(f"Tuned CLIP on {curve.real}"), (WIDTH - LEFT) * SCALE, 18 * SCALE)
+    _write(canvas, (LEFT, 18), title, 18, INK, "lt")
+    _draw_legend(canvas, methods)
+    level = low
+    while level <= high + 1e-9:
+        _line(canvas, [(LEFT, y_of(level)), (WIDTH - RIGHT, y_of(level))], RULE, 1)
+        _write(canvas, (LEFT - 8, y_of(level)), f"{level:.0%}", 12, FAINT, "rm")
+        level += step
+    for count in shots:
+        _write(canvas, (x_of(count), HEIGHT - BOTTOM + 14), str(count), 12, FAINT, "mm")
+    seeds = max(mean.seeds for mean in curve.means)
+    about = f", mean of {seeds} seeds with 95% interval" if seeds > 1 else ", one seed"
+    _write(canvas, ((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 22), f"real images a class; {score}{about}", 12, FAINT, "mm")
+
+    for x in range(LEFT, WIDTH - RIGHT - 4, 8):
+        _line(canvas, [(x, y_of(curve.zero_shot)), (x + 4, y_of(curve.zero_shot))], FAINT, 1.5)
+    for method, means in methods.items():
+        band = [(x_of(m.shots), y_of(m.low), y_of(m.high)) for m in means if m.low is not None and m.high is not None]
+        _draw_band(canvas, band, method, methods)
+    for method, means in reversed(methods.items()):  # the first lies on top
+        colour = _colour(method, methods)
+        points = [(x_of(mean.shots), y_of(mean.mean)) for mean in means]
+        _line(canvas, points, colour, 2.5)
+        for x, y in points:
+            box = [value * SCALE for value in (x - 4, y - 4, x + 4, y + 4)]
+            ImageDraw.Draw(canvas).ellipse(box, fill=colour, outline=PAPER, width=SCALE)
+    return canvas
+
+
+def _draw_legend(canvas: Image.Image, methods: dict[str, list[CurveMean]]) -> None:
+    x = float(LEFT)
+    y = 52.0
+    for name, colour in [*((m, _colour(m, methods)) for m in methods), ("zero-shot CLIP", FAINT)]:
+        words = NAMES.get(name, clean(name))
+        width = load_font(12 * SCALE).getlength(words) / SCALE + 42
+        if x + width > WIDTH - RIGHT:
+            x, y = float(LEFT), y + 17
+        if name == "zero-shot CLIP":
+            _line(canvas, [(x, y), (x + 5, y)], colour, 1.5)
+            _line(canvas, [(x + 9, y), (x + 14, y)], colour, 1.5)
+        else:
+            _line(canvas, [(x, y), (x + 14, y)], colour, 2.5)
+        _write(canvas, (x + 20, y), words, 12, INK, "lm")
+        x += width
+
+
+def _draw_band(
+    canvas: Image.Image, band: Sequence[tuple[float, float, float]], method: str, methods: dict[str, list[CurveMean]]
+) -> None:
+    if not band:
+        return
+    mask = Image.new("L", canvas.size)
+    if len(band) == 1:  # no area: a bar
+        x, low, high = band[0]
+        outline = [(x - 5, low), (x + 5, low), (x + 5, high), (x - 5, high)]
+    else:
+        outline = [(x, high) for x, _, high in band] + [(x, low) for x, low, _ in reversed(band)]
+    corners = [(x * SCALE, min(max(y, TOP), HEIGHT - BOTTOM) * SCALE) for x, y in outline]
+    ImageDraw.Draw(mask).polygon(corners, fill=round(255 * BAND))
+    canvas.paste(_colour(method, methods), (0, 0), mask)
+
+
+def _methods(curve: CurveResult) -> dict[str, list[CurveMean]]:
+    """The means of each method by shots; the tunings first."""
+    names = sorted({mean.method for mean in curve.means}, key=lambda name: (name not in ORDER, name))
+    names.sort(key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))
+    return {name: sorted((m for m in curve.means if m.method == name), key=lambda m: m.shots) for name in names}
+
+
+def _range(curve: CurveResult) -> tuple[float, float, float]:
+    """The lowest and highest score of the axis, and the step of its rules."""
+    scores = [curve.zero_shot, *(mean.mean for mean in curve.means)]
+    # the interval of two or three seeds may be wider than anything that can be shown
+    spread = max(max(scores) - min(scores), 0.02)
+    for mean in curve.means:
+        if mean.low is not None and mean.high is not None:
+            scores += [max(mean.low, mean.mean - spread / 2), min(mean.high, mean.mean + spread / 2)]
+    low, high = max(0.0, min(scores)), min(1.0, max(scores))
+    step = next(s for s in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5) if (high - low) / s <= 7 or s == 0.5)
+    low, high = math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step
+    return low, max(high, low + step), step
+
+
+def _log(shots: int) -> float:
+    return math.log2(shots) if shots else -1.0
+
+
+def _colour(method: str, methods: dict[str, list[CurveMean]]) -> tuple[int, int, int]:
+    return COLOURS[list(methods).index(method) % len(COLOURS)]
+
+
+def _line(
+    canvas: Image.Image, points: Sequence[tuple[float, float]], colour: tuple[int, int, int], width: float
+) -> None:
+    scaled = [(x * SCALE, y * SCALE) for x, y in points]
+    ImageDraw.Draw(canvas).line(scaled, colour, round(width * SCALE), joint="curve")
+
+
+def _write(
+    canvas: Image.Image, position: tuple[float, float], text: str, size: int, colour: tuple[int, int, int], anchor: str
+) -> None:
+    place = (position[0] * SCALE, position[1] * SCALE)
+    ImageDraw.Draw(canvas).text(place, text, colour, load_font(size * SCALE), anchor)

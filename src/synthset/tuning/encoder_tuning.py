@@ -1,0 +1,126 @@
+"""More than the classifier: the top of the image encoder is tuned along, or its BatchNorm follows the batches.
+
+He et al. 2023, Tables 3 and 6, find that neither helps with synthetic images; this is how to see it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from synthset.errors import UsageError
+from synthset.tuning.features import normalisation
+
+SHARE_TOLERANCE = 1e-9  # 0.3 of 10 is 3
+
+
+class PixelEncoder(nn.Module):
+    """The image tower of a CLIP: float32 pixels (n, 3, h, w) in [0, 1] to unit vectors (n, d)."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.visual = model.visual
+        mean, std = normalisation(model)
+        self.register_buffer("mean", mean, persistent=False)
+        self.register_buffer("std", std, persistent=False)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Unit vectors (n, d)."""
+        return F.normalize(self.visual((pixels - self.mean) / self.std).float(), dim=1)
+
+
+class TunedModel(nn.Module):
+    """A classifier over vectors, or over pixels where it has an encoder: logits (n, k)."""
+
+    def __init__(self, head: nn.Linear, encoder: PixelEncoder | None = None, *, freeze_batch_norm: bool = True) -> None:
+        super().__init__()
+        self.head, self.encoder, self._freeze_batch_norm = head, encoder, freeze_batch_norm
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Logits (n, k) of unit vectors (n, d), or of pixels (n, 3, h, w) in [0, 1]."""
+        return self.head(inputs if self.encoder is None else self.encoder(inputs))
+
+    def train(self, mode: bool = True) -> TunedModel:
+        """Only BatchNorm ever leaves eval mode, and it too only where it is not frozen."""
+        super().train(mode)
+        if self.encoder is not None:
+            self.encoder.eval()
+            if mode and not self._freeze_batch_norm:
+                for layer in batch_norms(self.encoder):
+                    layer.train()
+        return self
+
+
+def batch_norms(module: nn.Module) -> list[nn.Module]:
+    """All BatchNorm layers within."""
+    return [layer for layer in module.modules() if isinstance(layer, _BatchNorm)]
+
+
+def check_batch_norm(module: nn.Module, name: str) -> None:
+    """Raise UsageError for an encoder without BatchNorm, which cannot be unfrozen."""
+    if not batch_norms(module):
+        raise UsageError(
+            f"Expected an encoder with BatchNorm to leave it unfrozen, '{name}' has none. Take a ResNet, e.g. RN50, "
+            "or leave BatchNorm frozen."
+        )
+
+
+def unfreeze_top(visual: nn.Module, share: float) -> list[str]:
+    """Let gradients reach the top of an image tower, as many whole tensors as stay within `share`.
+
+    The top is what is nearest to the output: of a ResNet the attention pooling, then the last blocks; of a ViT the
+    projection, the last norm, then the last blocks.
+    Args:
+        share: of the tower's parameters, in 0..1; above 0 at least one tensor is tuned.
+    Returns:
+        Names of the tensors, from the top.
+    """
+    visual.requires_grad_(False)
+    ordered = _from_the_top(visual)
+    allowed = share * sum(parameter.numel() for _, parameter in ordered) * (1 + SHARE_TOLERANCE)
+    chosen: list[str] = []
+    count = 0
+    for name, parameter in ordered if share > 0 else ():
+        if chosen and count + parameter.numel() > allowed:
+            break
+        count += parameter.numel()
+        parameter.requires_grad_(True)
+        chosen.append(name)
+    return chosen
+
+
+def tuned_share(module: nn.Module) -> float:
+    """Share of the parameters that gradients reach, in 0..1."""
+    counts = [(parameter.numel(), parameter.requires_grad) for parameter in module.parameters()]
+    return sum(count for count, tuned in counts if tuned) / max(1, sum(count for count, _ in counts))
+
+
+def changed_state(encoder: PixelEncoder, *, freeze_batch_norm: bool) -> dict[str, Tensor]:
+    """The tensors of the tower that tuning may have changed, by their names in it: parameters and statistics."""
+    state = encoder.visual.state_dict()
+    names = [name for name, parameter in encoder.visual.named_parameters() if parameter.requires_grad]
+    if not freeze_batch_norm:
+        layers = [name for name, layer in encoder.visual.named_modules() if isinstance(layer, _BatchNorm)]
+        names += [
+            f"{name}.{kind}" for name in layers for kind in ("running_mean", "running_var", "num_batches_tracked")
+        ]
+    return {name: state[name] for name in names}
+
+
+def count_parameters(module: nn.Module) -> int:
+    """All of its parameters."""
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def _from_the_top(visual: nn.Module) -> list[tuple[str, torch.nn.Parameter]]:
+    # modules are named in the order of the forward pass; but a ViT's projection, which comes last, is no module
+    named = [(name, parameter) for name, parameter in visual.named_parameters()]
+    projection = [item for item in named if item[0] == "proj"]
+    return [*projection, *reversed([item for item in named if item[0] != "proj"])]

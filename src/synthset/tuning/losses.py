@@ -1,0 +1,34 @@
+"""Losses of classifier tuning: pure functions of logits."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def soft_cross_entropy(
+    logits: Tensor, labels: Tensor, teacher_logits: Tensor, soft_share: float = 0.5, temperature: float = 2.0
+) -> Tensor:
+    """Cross-entropy in part against labels and in part against a teacher's probabilities ("SCE").
+
+    sl · CE(softmax(teacher / T), log_softmax(student)) + (1 - sl) · CE(label, log_softmax(student)).
+    The temperature softens the teacher only.
+    Args:
+        logits: of the student, (n, k).
+        labels: int64 (n,), each in 0..k-1.
+        teacher_logits: (n, k), of zero-shot CLIP; no gradient goes there.
+        soft_share: sl, in 0..1.
+        temperature: T, above 0.
+    Returns:
+        The mean over n, a scalar.
+    Reference: He et al. 2023, section 3.1 and appendix C.4, with the values of their released code.
+
+    >>> import torch
+    >>> logits, labels = torch.tensor([[2.0, 0.0]]), torch.tensor([0])
+    >>> hard = soft_cross_entropy(logits, labels, torch.tensor([[0.0, 0.0]]), soft_share=0.0)
+    >>> soft = soft_cross_entropy(logits, labels, torch.tensor([[0.0, 0.0]]), soft_share=1.0)
+    >>> f"{hard:.3f} {soft:.3f}"
+    '0.127 1.127'
+    """
+    targets = (teacher_logits.detach() / temperature).softmax(1)
+    return soft_share * F.cross_entropy(logits, targets) + (1 - soft_share) * F.cross_entropy(logits, labels)

@@ -1,0 +1,206 @@
+"""A tuned classifier as a folder, and how it is read and tested again.
+
+    model.safetensors   the linear layer, and what was tuned of the encoder
+    config.json         kind "tuned_clip", the CLIP with its fingerprint, the classes, the templates
+    training.json       how it was tuned, epoch by epoch; written last, it marks completion
+
+The CLIP itself is not copied: it is loaded by its name, and its fingerprint must be the one that was tuned.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from synthset.classifiers.evaluate import EvaluationResult, count, match_classes
+from synthset.classifiers.models import CONFIG_FILE, FORMAT, WEIGHTS_FILE
+from synthset.errors import DataError, ModelError
+from synthset.files import atomic_write, write_json
+from synthset.imageset import ImageSet
+
+if TYPE_CHECKING:
+    from synthset.clip import Encoder
+    from synthset.embed import EmbeddingCache
+
+KIND = "tuned_clip"
+_HEAD, _ENCODER = "head.", "encoder."
+
+
+@dataclass(frozen=True)
+class TunedConfig:
+    """All that a prediction depends on beside the weights, and where the shots came from.
+
+    Attributes:
+        clip, dtype: for `load_encoder`.
+        fingerprint: of the encoder that was tuned from.
+        class_names: the k names, in the order of the logits.
+        templates: the sentences that the classifier began as.
+        real: the real set that shots were drawn from and the tuning was meant for; None for none.
+        shots: real images of each class that were learned from.
+    """
+
+    clip: str
+    dtype: str
+    fingerprint: str
+    class_names: tuple[str, ...]
+    templates: tuple[str, ...]
+    real: str | None = None
+    shots: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class TunedClassifier:
+    """A tuned classifier, ready to predict.
+
+    Attributes:
+        encoder: with the tuned weights, where there are any.
+        weight, bias: of the linear layer, (k, d) and (k,).
+    """
+
+    config: TunedConfig
+    encoder: Encoder
+    weight: Tensor
+    bias: Tensor
+
+    def logits(self, vectors: Tensor) -> Tensor:
+        """Logits (n, k) of unit vectors (n, d) of its encoder."""
+        return vectors @ self.weight.T + self.bias
+
+
+def kind_of(folder: str | Path) -> str | None:
+    """What the config.json in `folder` calls the model there; None where it says nothing or is not there."""
+    try:
+        content = json.loads((Path(folder) / CONFIG_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return content.get("kind") if isinstance(content, dict) else None
+
+
+def save_tuned(folder: Path, config: TunedConfig, head: dict[str, Tensor], encoder: dict[str, Tensor]) -> None:
+    """Write weights and config.
+
+    Args:
+        head: its weight and bias.
+        encoder: tensors of the image tower that replace those of the CLIP, by their names in it; may be empty.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / CONFIG_FILE).unlink(missing_ok=True)  # never a new model beside an old config
+    tensors = {f"{_HEAD}{name}": value for name, value in head.items()}
+    tensors |= {f"{_ENCODER}{name}": value for name, value in encoder.items()}
+    with atomic_write(folder / WEIGHTS_FILE) as file:
+        file.write(save({name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}))
+    write_json(folder / CONFIG_FILE, {"format": FORMAT, "kind": KIND, **vars(config)})
+
+
+def read_tuned_config(folder: str | Path) -> TunedConfig:
+    """The config of the tuned classifier in `folder`. Raises ModelError if there is none, or it is damaged."""
+    file = Path(folder) / CONFIG_FILE
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"Expected a tuned classifier in '{folder}', found none. Run 'synthset tune' first."
+        ) from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT or content.get("kind") != KIND:
+        raise ModelError(f"'{file}' does not describe a tuned classifier. Run 'synthset tune' first.")
+    try:
+        return TunedConfig(
+            clip=str(content["clip"]),
+            dtype=str(content["dtype"]),
+            fingerprint=str(content["fingerprint"]),
+            class_names=tuple(map(str, content["class_names"])),
+            templates=tuple(map(str, content["templates"])),
+            real=content.get("real"),
+            shots=int(content.get("shots") or 0),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"'{file}' is incomplete: {error}. Run 'synthset tune' again.") from error
+
+
+def load_tuned(folder: str | Path, *, device: str = "auto", encoder: Encoder | None = None) -> TunedClassifier:
+    """A tuned classifier from its folder.
+
+    Args:
+        encoder: the CLIP that it was tuned from, where it is at hand; else it is loaded by its name.
+    Raises:
+        ModelError: no such model, weights that do not fit, or another CLIP than the one that was tuned.
+    """
+    from synthset.clip import load_encoder
+
+    folder = Path(folder)
+    config = read_tuned_config(folder)
+    encoder = encoder or load_encoder(config.clip, device=device, dtype=config.dtype)
+    if encoder.fingerprint != config.fingerprint:
+        raise ModelError(
+            f"Expected the CLIP '{config.clip}' that '{folder}' was tuned from ({config.fingerprint[:12]}), "
+            f"got another one ({encoder.fingerprint[:12]}). Bring that CLIP back, or tune again."
+        )
+    try:
+        tensors = load_file(folder / WEIGHTS_FILE)
+        weight, bias = tensors.pop(f"{_HEAD}weight"), tensors.pop(f"{_HEAD}bias")
+        if weight.shape != (len(config.class_names), encoder.dimension) or bias.shape != weight.shape[:1]:
+            raise ValueError(f"a layer of shape {tuple(weight.shape)}")
+        tuned = {name.removeprefix(_ENCODER): value for name, value in tensors.items()}
+        return TunedClassifier(config, with_weights(encoder, tuned) if tuned else encoder, weight, bias)
+    except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ModelError(f"The weights and config in '{folder}' do not fit together: {reason}.") from error
+
+
+def with_weights(encoder: Any, tuned: dict[str, Tensor]) -> Any:
+    """A copy of an OpenClipEncoder with other tensors in its image tower, and so another fingerprint."""
+    changed = copy.deepcopy(encoder)
+    visual = changed.model.visual
+    unknown = set(tuned).difference(visual.state_dict())
+    if unknown:
+        raise ValueError(f"the encoder has no {sorted(unknown)[0]}")
+    visual.load_state_dict(tuned, strict=False)
+    digest = hashlib.sha256(encoder.fingerprint.encode())
+    for name in sorted(tuned):
+        digest.update(name.encode())
+        digest.update(tuned[name].detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    changed.fingerprint = digest.hexdigest()
+    changed.name = f"{encoder.name} (tuned)"
+    return changed
+
+
+def evaluate_tuned(
+    classifier: TunedClassifier, real: ImageSet, cache: EmbeddingCache | None = None
+) -> EvaluationResult:
+    """Classify every image of `real` and count, as classifiers.evaluate does.
+
+    Raises:
+        UsageError: the real set has other classes.
+        DataError: no images, or unreadable ones.
+    """
+    from synthset.embed import embed_images
+
+    if len(real) == 0:
+        raise DataError(f"Expected images in '{real.name}', found none.")
+    names = classifier.config.class_names
+    true = match_classes(names, real)[real.labels]
+    predicted = classifier.logits(embed_images(real, classifier.encoder, cache)).argmax(1).numpy()
+    return count(true, predicted, names, real.name, real.metric)
+
+
+def zero_shot_of(classifier: TunedClassifier, encoder: Encoder, cache: EmbeddingCache | None = None) -> TunedClassifier:
+    """What a classifier was before it was tuned: zero-shot CLIP with the same templates.
+
+    Args:
+        encoder: the CLIP that it was tuned from.
+    """
+    from synthset.embed import embed_classes
+    from synthset.tuning.head import zero_shot_head
+
+    config = classifier.config
+    head = zero_shot_head(embed_classes(config.class_names, encoder, config.templates, cache), encoder.logit_scale)
+    return TunedClassifier(config, encoder, head.weight.detach(), head.bias.detach())
