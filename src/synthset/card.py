@@ -86,10 +86,14 @@ Made with Synthset {dataset.manifest["libraries"]["synthset"]}.
 
 def _origin(job: dict[str, Any]) -> str:
     initial = job.get("initial_images")
+    sentences = job.get("sentences")
+    names = "class names"
+    if sentences:
+        names = f"class names, put\ninto sentences by `{_plain(sentences['writer'])}` (see `sentences.jsonl`)"
     if initial is None:
-        return "class names alone"
+        return names if sentences else "class names alone"
     return (
-        f"class names and {initial['images']:,} real\nimages, which lie in `real-images.parquet`: each image begins at "
+        f"{names} and {initial['images']:,} real\nimages, which lie in `real-images.parquet`: each image begins at "
         f"one of them, noised, and takes the last {initial['strength']:.0%} of\nthe steps. Do not test on these real "
         "images; their own terms hold for them"
     )

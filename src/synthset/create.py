@@ -7,7 +7,8 @@
 
 Running the same job again draws only the shards that are missing; another job into the same folder is refused.
 With a filter to refill by, further rounds draw what the filter rejected, see refill.py. With initial images,
-drawing begins at real ones, see real_guidance.py.
+drawing begins at real ones, see real_guidance.py. Language enhancement has sentences written before anything is
+planned, see language_enhancement.py.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
@@ -30,18 +31,26 @@ from PIL import Image
 from synthset import miniature
 from synthset.card import write_card
 from synthset.classes import check_classes
-from synthset.dataset import Accounting, Dataset, DatasetWriter, check_folder, open_dataset
+from synthset.dataset import Accounting, Dataset, DatasetWriter, check_folder, check_part_of_job, open_dataset
 from synthset.errors import FailureThresholdError, SynthsetError, UnknownNameError, UsageError
 from synthset.executors import Executor, LocalExecutor
 from synthset.filters import FilterConfig
 from synthset.generators.base import steps_to_pass
 from synthset.images import encode, resize
+from synthset.language_enhancement import (
+    SampleSentences,
+    SentenceConfig,
+    sample_sentences,
+    wants_sentences,
+    write_sentences,
+)
 from synthset.phrases import match_phrases
 from synthset.plan import Plan, Request, make_plan
 from synthset.progress import track
 from synthset.prompts import Guidance, PromptStyle, StrategyRun, resolve_strategies
 from synthset.real_guidance import InitialImages, choose_initial_images, with_initial_images
 from synthset.refill import Refill, check_refill, prepare_refill, refill
+from synthset.sentences import sentence_job
 
 if TYPE_CHECKING:
     from synthset.clip import Encoder
@@ -90,6 +99,7 @@ class CreateConfig:
         shots_seed: decides which.
         strength: share of the steps that a noised real image passes, in (0, 1]; None takes what
             real_guidance.STRENGTHS lists for so many shots.
+        sentences: of language_enhancement; None for 200 of each class by the writer that goes with the generator.
     """
 
     strategies: tuple[str, ...] = ("base",)
@@ -120,6 +130,7 @@ class CreateConfig:
     shots: int | None = None
     shots_seed: int = 0
     strength: float | None = None
+    sentences: SentenceConfig | None = None
 
     def __post_init__(self) -> None:
         _expect(self.steps >= 1, f"at least 1 step, got {self.steps}")
@@ -146,6 +157,10 @@ class CreateConfig:
         _expect(self.shots_seed >= 0, f"--shots-seed of at least 0, got {self.shots_seed}")
         if self.strength is not None:
             steps_to_pass(self.strength, self.steps)
+        _expect(
+            self.sentences is None or wants_sentences(self.strategies),
+            f"the strategy language_enhancement with sentences, got {', '.join(self.strategies)}. Leave them out",
+        )
 
     def runs(self) -> list[StrategyRun]:
         """The plain strategies to draw."""
@@ -209,6 +224,7 @@ def create(
     config = _with_matched_phrases(make_config(config, options), classes)
     folder = Path(output_dir)
     initial = _initial_images(classes, config)
+    config, sentences = _with_sentences(classes, config, generator, folder, overwrite)
     plan = plan_images(classes, config, generator, initial)
     check_folder(folder)
     generator = generator or load(config)
@@ -216,6 +232,8 @@ def create(
         generator = with_initial_images(generator, initial)
     wanted = config.batch_size or getattr(generator, "preferred_batch_size", 1)
     job = _job(plan, config, generator, initial)
+    if sentences:
+        job["sentences"] = sentences
     refill_job = None
     if config.refill:
         refill_job = prepare_refill(
@@ -272,13 +290,25 @@ def plan_images(
         initial_images: those of the config, where they are at hand; else they are read.
     Raises:
         UsageError: classes or options that cannot be, or classes that the miniature cannot draw, where it
-            is to draw them (no `generator` is given and the config names no other).
+            is to draw them (no `generator` is given and the config names no other); or language enhancement
+            without sentences in the style.
     """
+    config = _with_matched_phrases(config, classes)
+    names = _check_names(classes, config, generator)
+    without = [name for name in names if name not in config.style.sentences]
+    _expect(
+        not (without and wants_sentences(config.strategies)),
+        f"sentences about every class in the style, to plan language_enhancement, got none about {without[:1]}",
+    )
+    return _plan(names, config, initial_images or _initial_images(names, config))
+
+
+def _check_names(classes: Sequence[str], config: CreateConfig, generator: Generator | None) -> tuple[str, ...]:
+    """The class names, if they can be drawn as far as can be told without a model."""
     names = check_classes(classes)
-    config = _with_matched_phrases(config, names)
     if generator is None and config.generator == miniature.NAME:
         miniature.check_drawable([config.style.noun(name) for name in names])
-    return _plan(names, config, initial_images or _initial_images(names, config))
+    return names
 
 
 def _plan(names: Sequence[str], config: CreateConfig, initial_images: InitialImages | None, **further: Any) -> Plan:
@@ -303,6 +333,52 @@ def _with_matched_phrases(config: CreateConfig, class_names: Sequence[str]) -> C
     """The config with its phrases under the names as the data set spells them, so that the prompts find them."""
     phrases = match_phrases(config.style.phrases, class_names, "the phrases")
     return replace(config, style=replace(config.style, phrases=phrases))
+
+
+def _with_sentences(
+    classes: Sequence[str], config: CreateConfig, generator: Generator | None, folder: Path, overwrite: bool
+) -> tuple[CreateConfig, dict[str, Any] | None]:
+    """The config with the sentences of language enhancement, if it is wanted, and what the job records of them.
+
+    They are written into the folder, or found there; whatever can be refused is refused before.
+    """
+    if not wants_sentences(config.strategies):
+        return config, None
+    _expect(not config.style.sentences, "sentences by the option 'sentences', which may name a file, got some in style")
+    names = _check_names(classes, config, generator)
+    job = _prompt_job(names, config)  # raises for strategies that cannot be
+    check_folder(folder)
+    asked = config.sentences or SentenceConfig()
+    writer = asked.load_writer(config.generator, config.device)
+    if not overwrite:
+        job["sentences"] = sentence_job(writer, asked.count, {})
+        check_part_of_job(folder, job, unknown=["sentences.sha256"])
+    with _locked(folder):
+        texts = write_sentences(names, config.style.phrases, writer, asked.count, config.seed, folder)
+    return replace(config, style=replace(config.style, sentences=texts)), sentence_job(writer, asked.count, texts)
+
+
+def with_sample_sentences(
+    classes: Sequence[str], config: CreateConfig, folder: Path, max_classes: int
+) -> tuple[CreateConfig, SampleSentences | None]:
+    """For a dry run: the config with sentences about some classes, if language enhancement is wanted.
+
+    Args:
+        classes, config: as for `create`.
+        folder: of the dataset; what it keeps is used, and nothing is written into it.
+        max_classes: to ask a model about; prompts of others are their names.
+    """
+    if not wants_sentences(config.strategies):
+        return config, None
+    config = _with_matched_phrases(config, classes)
+    names = _check_names(classes, config, None)
+    config.runs()  # raises for strategies that cannot be
+    asked = config.sentences or SentenceConfig()
+    writer = asked.load_writer(config.generator, config.device)
+    sample = sample_sentences(
+        names, config.style.phrases, writer, asked.count, config.seed, folder, max_classes=max_classes
+    )
+    return replace(config, style=replace(config.style, sentences=sample.texts)), sample
 
 
 def load(config: CreateConfig) -> Generator:
@@ -462,12 +538,7 @@ def _failure(request: Request, attempts: int, image: GeneratedImage) -> dict[str
 def _job(plan: Plan, config: CreateConfig, generator: Generator, initial: InitialImages | None) -> dict[str, Any]:
     """What two runs must share to fill one folder; it is compared, and named where it differs."""
     return {
-        "classes": list(plan.class_names),
-        "seed": config.seed,
-        "images_per_class": config.images_per_class,
-        "strategies": {run.name: str(run.guidance) for run in config.runs()},
-        "negative_prompt": config.negative_prompt,
-        "prompts": asdict(config.style),
+        **_prompt_job(plan.class_names, config),
         "generation": asdict(generator.config),
         "images": {
             "resize_px": config.resize_px,
@@ -482,9 +553,24 @@ def _job(plan: Plan, config: CreateConfig, generator: Generator, initial: Initia
     }
 
 
+def _prompt_job(names: Sequence[str], config: CreateConfig) -> dict[str, Any]:
+    """The part of the job that decides about the prompts, beside sentences."""
+    style = asdict(replace(config.style, sentences={}))
+    del style["sentences"]  # the job has a hash of them, see sentences.sentence_job
+    return {
+        "classes": list(names),
+        "seed": config.seed,
+        "images_per_class": config.images_per_class,
+        "strategies": {run.name: str(run.guidance) for run in config.runs()},
+        "negative_prompt": config.negative_prompt,
+        "prompts": style,
+    }
+
+
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     """Keeps two runs from filling one folder; the system frees the lock when its holder dies."""
+    was_there = folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / ".lock"
     lock = FileLock(path, timeout=0)
@@ -497,6 +583,9 @@ def _locked(folder: Path) -> Iterator[None]:
     finally:
         lock.release()
         path.unlink(missing_ok=True)
+        if not was_there:
+            with suppress(OSError):
+                folder.rmdir()  # if nothing came to be in it
 
 
 def _describe(dataset: Dataset) -> None:

@@ -3,6 +3,7 @@
     manifest.json         what was asked for, with what, and the accounting
     plan.parquet          every request; plan-refill-00.parquet … those of further rounds, see refill.py
     real-images.parquet   the real images that drawing began at, where there are any, see real_guidance.py
+    sentences.jsonl       the sentences of language enhancement, where there are any, see sentences/cache.py
     data/train-*.parquet  the images with all that each depended on, one file a shard of the plan
     failures.parquet      what could not be drawn, and why
     filters/*.parquet     what filters said about each image, see verdicts.py
@@ -17,7 +18,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -32,6 +33,7 @@ from synthset.files import atomic_write, delete_parts, write_json
 from synthset.imageset import ImageSet
 from synthset.plan import GUIDED_FIELDS, Plan
 from synthset.prompts import select_rows
+from synthset.sentences import SENTENCES_FILE
 from synthset.verdicts import Verdicts, delete_verdicts, kept_rows, read_verdicts
 from synthset.versions import library_versions
 
@@ -252,7 +254,10 @@ class DatasetWriter:
 
 
 def check_folder(folder: Path) -> str:
-    """What stands at `folder`: "nothing" or "dataset". Raises UsageError for anything else."""
+    """What stands at `folder`: "nothing" or "dataset". Raises UsageError for anything else.
+
+    Sentences alone are nothing yet: they are what a run leaves that was stopped while they were written.
+    """
     if not folder.exists():
         return "nothing"
     if not folder.is_dir():
@@ -260,11 +265,29 @@ def check_folder(folder: Path) -> str:
     if (folder / "manifest.json").exists():
         read_manifest(folder)
         return "dataset"
-    if any(not entry.name.startswith(".") for entry in folder.iterdir()):
+    if any(entry.name != SENTENCES_FILE and not entry.name.startswith(".") for entry in folder.iterdir()):
         raise UsageError(
             f"'{folder}' holds files that are no Synthset dataset; nothing was changed. Choose another --output-dir."
         )
     return "nothing"
+
+
+def check_part_of_job(folder: Path, part: Mapping[str, Any], unknown: Collection[str] = ()) -> None:
+    """Refuse another job early, by what is known of it so far.
+
+    Args:
+        folder: of the dataset, if there is one.
+        part: some of the entries that the job will have.
+        unknown: what is not known yet within them, as "sentences.sha256".
+    Raises:
+        UsageError: the folder holds something else than a dataset.
+        ConfigChangedError: it holds another job; the difference is named.
+    """
+    if check_folder(folder) == "dataset":
+        job = read_manifest(folder)["job"]
+        sides = ({key: job[key] for key in part if key in job}, part)
+        there, here = ({key: value for key, value in _flatten(side).items() if key not in unknown} for side in sides)
+        _refuse_other_job(folder, there, here)
 
 
 def _refuse_other_job(folder: Path, there: Mapping[str, Any], here: Mapping[str, Any]) -> None:
@@ -299,7 +322,10 @@ def _brief(value: Any) -> str:
 
 
 def _delete_own_files(folder: Path) -> None:
-    """Delete what a dataset consists of, and nothing else that someone may have put there."""
+    """Delete what a dataset consists of, and nothing else that someone may have put there.
+
+    Sentences stay: they are found by all that they depend on, and can have cost hours.
+    """
     delete_parts(folder)
     delete_verdicts(folder)  # first: they must never be read with other images
     for name in ("preview.png", "README.md", "failures.parquet", "plan.parquet", INITIAL_IMAGES_FILE):

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from synthset.classifiers.train import TrainConfig
 
 STEPS = 15
-EPOCHS = 30
+EPOCHS = 50
+IMAGES_PER_CLASS = 50
 RUN_SEED = 64
 STRATEGIES = (*TRICKS, "all_combined", "all_combined_equal")
 SHOWN = (*TRICKS, "all_combined")
@@ -109,7 +110,7 @@ class DemoResult:
         }
 
 
-def demo(output_dir: str | Path = "demo", *, seeds: int = 1, images_per_class: int = 100) -> DemoResult:
+def demo(output_dir: str | Path = "demo", *, seeds: int = 1, images_per_class: int = IMAGES_PER_CLASS) -> DemoResult:
     """Run the demo into `output_dir`; run again, it goes on where it stopped.
 
     Args:

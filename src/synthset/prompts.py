@@ -1,13 +1,15 @@
 """Strategies: how a class becomes prompts, and how strongly each image follows its prompt.
 
 A strategy is a prompt source plus a guidance policy; the two are crossed freely on the command line.
-The tricks of Shipard et al. 2023, section 4.3, and the prompts of Marwood et al. 2023, Figure 4:
+The tricks of Shipard et al. 2023, section 4.3, the prompts of Marwood et al. 2023, Figure 4, and those of He et al.
+2023, section 3.1:
 
     base               "an image of a {class}", one scale for all
     class_prompt       "{class}"
     multi_domain       "a {domain} of a {class}", each domain equally often
     random_guidance    the base prompt, a scale for each image drawn from [1, 5]
     prompt_augmentation a prompt of its own for each image, from lists of words; at scale 2.5 by default
+    language_enhancement a sentence about the class, one of many; see language_enhancement.py
     all_combined       the union of the first four: as many images as they have together
     all_combined_equal the first four in equal parts, within the budget of one
 
@@ -56,6 +58,8 @@ class PromptStyle:
         template: replaces the sentence of the base prompt; `{class}` stands for the class.
         phrases: what stands in prompts instead of the name of a class, by that name; see phrases.load_phrases.
         augmentation: the words of prompt_augmentation; None for the lists that come with Synthset.
+        sentences: the prompts of language_enhancement by class name; `create` has them written, see
+            language_enhancement.SentenceConfig.
     """
 
     domains: tuple[str, ...] | None = None
@@ -64,6 +68,7 @@ class PromptStyle:
     template: str | None = None
     phrases: Mapping[str, str] = field(default_factory=dict)
     augmentation: Augmentation | None = None
+    sentences: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.domains is not None and (not self.domains or not all(d.strip() for d in self.domains)):
@@ -72,6 +77,9 @@ class PromptStyle:
             raise UsageError(f"Expected {{class}} in the template, got '{self.template}'.")
         for name, phrase in self.phrases.items():
             check_phrase(name, phrase)
+        for name, texts in self.sentences.items():
+            if not texts or isinstance(texts, str):
+                raise UsageError(f"Expected a list of sentences about '{name}', got {texts!r}.")
 
     def domain_list(self) -> tuple[str, ...]:
         """The domains in use."""
@@ -139,6 +147,17 @@ def augmented_prompt(class_name: str, index: int, style: PromptStyle) -> str:
     # "the digit five" is "the ugly common small digit five"; "a" or "an" goes by the first adjective
     lead = f"the {before} {noun}" if article == "the" else style.article(f"{before} {noun}")
     return f"{lead} {after}"
+
+
+def sentence_prompt(class_name: str, index: int, style: PromptStyle) -> str:
+    """A sentence about the class; they follow each other, so each is drawn equally often.
+
+    For satellite images "a centered satellite photo of" stands before it. A class without sentences is called by its
+    name: so are the prompts counted before there are any; `create` plans no such class.
+    """
+    sentences = style.sentences.get(class_name, (style.noun(class_name),))
+    sentence = sentences[index % len(sentences)]
+    return f"a centered satellite photo of {sentence}" if style.satellite else sentence
 
 
 # ---- guidance policies: a generator seeded for one image -> its scale -------------------------------------
@@ -209,6 +228,7 @@ STRATEGIES: dict[str, Strategy | Combination] = {
     "multi_domain": Strategy("multi_domain", domain_prompt),
     "random_guidance": Strategy("random_guidance", base_prompt, Guidance(*RANDOM_GUIDANCE)),
     "prompt_augmentation": Strategy("prompt_augmentation", augmented_prompt, Guidance(LOW_GUIDANCE, LOW_GUIDANCE)),
+    "language_enhancement": Strategy("language_enhancement", sentence_prompt),
     "all_combined": Combination("all_combined", TRICKS),
     "all_combined_equal": Combination("all_combined_equal", TRICKS, equal_budget=True),
 }
@@ -217,6 +237,7 @@ ALIASES = {
     "multidomain": "multi_domain",
     "random_scale": "random_guidance",
     "promptaug": "prompt_augmentation",
+    "le": "language_enhancement",
 }
 
 

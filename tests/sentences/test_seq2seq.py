@@ -161,6 +161,8 @@ def test_spoilt_checkpoints_are_refused_in_one_line(spoil, reason, copied, monke
         ("no such thing", {}, ModelError, "none of them"),
         ("nothing.yaml", {}, UsageError, "found none at 'nothing.yaml'"),
         ("miniature", {"revision": "main"}, UsageError, "revision with a hub id only"),
+        ("sentences.yaml", {"revision": "main"}, UsageError, "revision with a hub id only"),
+        ("http://localhost/v1", {"revision": "main", "model": "gpt"}, UsageError, "revision with a hub id only"),
         ("owner/model", {"model": "gpt"}, UsageError, "--sentence-model with a URL only"),
     ],
 )

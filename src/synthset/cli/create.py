@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Group
 
 from synthset.cli.app import SAMPLING, SCRIPT, STORAGE, WORDING, app, flag, switch
 from synthset.errors import UsageError
 
+if TYPE_CHECKING:
+    from synthset.language_enhancement import SentenceConfig
+
 GUIDANCE = Group("Real guidance", sort_key=2.5)
+SENTENCES = Group("Sentences", sort_key=1.5)
 REFILL = Group("Filter and refill", sort_key=3.5)
 
 
@@ -39,6 +44,11 @@ def create(
     negative_prompt: Annotated[str, flag(group=WORDING)] = "",
     satellite: Annotated[bool | None, flag(negative="--no-satellite", group=WORDING)] = None,
     literal_articles: Annotated[bool, switch(WORDING)] = False,
+    sentences: Annotated[int | None, flag(group=SENTENCES)] = None,
+    sentences_from: Annotated[str | None, flag(group=SENTENCES)] = None,
+    sentence_model: Annotated[str | None, flag(group=SENTENCES)] = None,
+    sentences_revision: Annotated[str | None, flag(group=SENTENCES)] = None,
+    no_require_mention: Annotated[bool, switch(SENTENCES)] = False,
     generator: Annotated[str, flag(group=SAMPLING)] = "miniature",
     revision: Annotated[str | None, flag(group=SAMPLING)] = None,
     scheduler: Annotated[str, flag(group=SAMPLING)] = "ddim",
@@ -81,9 +91,9 @@ def create(
     dataset
         A known real set, instead of --classes: its class names, image size and number of images.
     strategy
-        base, class_prompt, multi_domain, random_guidance, prompt_augmentation, all_combined,
-        all_combined_equal. Several may be given, and any prompts crossed with any guidance: multi_domain@1:5,
-        or base@2.5 for low guidance. [default: base]
+        base, class_prompt, multi_domain, random_guidance, prompt_augmentation, language_enhancement,
+        all_combined, all_combined_equal. Several may be given, and any prompts crossed with any guidance:
+        multi_domain@1:5, or base@2.5 for low guidance. [default: base]
     images_per_class
         Images of each class that each strategy draws. [default: 100, or as many as --dataset has]
     output_dir
@@ -121,6 +131,18 @@ def create(
         The paper's prompts for satellite images. [default: on for --dataset eurosat]
     literal_articles
         Keep the paper's "a {class}" where English has "an".
+    sentences
+        Of language_enhancement: sentences of each class, which are its prompts, equally often. [default: 200]
+    sentences_from
+        Who writes them: miniature, the folder or hub id of an encoder-decoder such as T5, the URL of an
+        OpenAI-compatible server, or a YAML file with lines such as `five: [a child wrote a five]`. [default:
+        miniature with the generator miniature, else mrm8488/t5-base-finetuned-common_gen]
+    sentence_model
+        The server's name for the model, with a URL.
+    sentences_revision
+        Branch, tag or commit, with a hub id.
+    no_require_mention
+        Take sentences of a model that do not mention the class, too.
     generator
         miniature (ten digits), the hub id of a Stable Diffusion 1.x or 2.x model, or the folder of one.
     revision
@@ -192,6 +214,9 @@ def create(
     }
     if refill is None and (given := [name for name, value in filter_flags.items() if value is not None]):
         raise UsageError(f"Expected --refill with {' and '.join(given)}, e.g. --refill clip. Or leave it out.")
+    sentence_config = _sentence_config(
+        strategy or [], sentences, sentences_from, sentence_model, sentences_revision, no_require_mention
+    )
     names = _class_names(classes, classes_file, dataset)
     preset = preset_for(dataset) if dataset else None
     if n_samples is not None or n_iter is not None:
@@ -237,11 +262,39 @@ def create(
         shots=shots,
         shots_seed=shots_seed,
         strength=strength,
+        sentences=sentence_config,
     )
     if dry_run:
-        print_plan(names, config)
+        print_plan(names, config, output_dir)
     else:
         print_create(run_create(names, output_dir, config, overwrite=overwrite))
+
+
+def _sentence_config(
+    strategy: Sequence[str],
+    count: int | None,
+    source: str | None,
+    model: str | None,
+    revision: str | None,
+    no_require_mention: bool,
+) -> SentenceConfig | None:
+    """What the flags ask for, None where there are none. Raises UsageError for flags that no strategy reads."""
+    from synthset.language_enhancement import SentenceConfig, wants_sentences
+
+    flags = {
+        "--sentences": count,
+        "--sentences-from": source,
+        "--sentence-model": model,
+        "--sentences-revision": revision,
+        "--no-require-mention": no_require_mention or None,
+    }
+    given = [name for name, value in flags.items() if value is not None]
+    if not given:
+        return None
+    if not wants_sentences(strategy):
+        raise UsageError(f"Expected --strategy language_enhancement with {' and '.join(given)}. Or leave it out.")
+    config = SentenceConfig(source=source, model=model, revision=revision, require_mention=not no_require_mention)
+    return config if count is None else replace(config, count=count)
 
 
 def _product_of_script(n_samples: int | None, n_iter: int | None) -> int:

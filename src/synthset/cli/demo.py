@@ -12,7 +12,7 @@ from synthset.cli.app import app, flag
 def demo(
     *,
     seeds: int = 1,
-    images_per_class: int = 100,
+    images_per_class: int = 50,
     output_dir: Annotated[Path, flag("--output-dir", "--outdir")] = Path("demo"),
 ) -> None:
     """The main job on the embedded miniature: five strategies, one table, a few minutes on two cores.

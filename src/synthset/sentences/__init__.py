@@ -12,6 +12,7 @@ from synthset.errors import ModelError, UsageError
 from synthset.miniature import FOLDER as MINIATURE_FOLDER
 from synthset.sentences.base import DEFAULT_COUNT, SentenceWriter
 from synthset.sentences.cache import SENTENCES_FILE, sentence_job, sentences_for
+from synthset.sentences.file import ENDINGS, FileWriter
 
 __all__ = [
     "COMMON_GEN",
@@ -60,6 +61,9 @@ def load_writer(
         ModelError: a model that is not at hand, incomplete, unsafe, or of another kind.
     """
     is_url = re.match(r"[a-z][a-z0-9+.-]*://", name, re.IGNORECASE) is not None
+    is_file = not is_url and name.lower().endswith(ENDINGS) and not Path(name).is_dir()
+    if revision and (is_url or is_file):
+        raise _needless_revision(name, revision)
     if (model is not None) and not is_url:
         raise UsageError(f"Expected --sentence-model with a URL only, got '{model}' for '{name}'. Leave it out.")
     if is_url:
@@ -67,9 +71,7 @@ def load_writer(
 
         return EndpointWriter(name, model or "", require_mention)
 
-    from synthset.sentences.file import ENDINGS, FileWriter
-
-    if name.lower().endswith(ENDINGS) and not Path(name).is_dir():
+    if is_file:
         return FileWriter.from_file(name)
     folder = _find_model(name, revision)
 
@@ -78,12 +80,16 @@ def load_writer(
     return Seq2SeqWriter.from_folder(folder, f"{name}@{revision}" if revision else name, device, require_mention)
 
 
+def _needless_revision(name: str, revision: str) -> UsageError:
+    return UsageError(f"Expected a revision with a hub id only, got '{revision}' for '{name}'. Leave it out.")
+
+
 def _find_model(name: str, revision: str | None) -> Path:
     """The folder that holds the checkpoint."""
     local = MINIATURE_FOLDER / "sentences" if name == "miniature" else Path(name)
     if name == "miniature" or local.is_dir():
         if revision:
-            raise UsageError(f"Expected a revision with a hub id only, got '{revision}' for '{name}'. Leave it out.")
+            raise _needless_revision(name, revision)
         if not local.is_dir():
             raise ModelError(
                 f"Expected the miniature's word-to-sentence model in '{local}', found none. Reinstall synthset, "
