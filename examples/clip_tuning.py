@@ -76,16 +76,17 @@ def few_shot(home: Path, enhanced: Path, shots: int, seed: int, args: argparse.N
         shots=shots,
         shots_seed=seed,
     )
-    settings = {
+    soft = {"loss": "sce"}
+    settings: dict[str, tuple[Path | None, dict[str, str]]] = {
         "real alone": (None, {}),
-        "basic (LE+CF), mix": (enhanced, {}),
-        "real filtering, mix": (enhanced, {"strategy": "real_filtering"}),
-        "real guidance, mix": (guided, {"strategy": "real_guidance"}),
-        "real guidance, synthetic then real": (guided, {"strategy": "real_guidance", "order": "syn_then_real"}),
-        "real guidance, real then synthetic": (guided, {"strategy": "real_guidance", "order": "real_then_syn"}),
+        "basic (LE+CF), mix": (enhanced, soft),
+        "real filtering, mix": (enhanced, soft | {"strategy": "real_filtering"}),
+        "real guidance, mix": (guided, soft | {"strategy": "real_guidance"}),
+        "real guidance, synthetic then real": (guided, soft | {"strategy": "real_guidance", "order": "syn_then_real"}),
+        "real guidance, real then synthetic": (guided, soft | {"strategy": "real_guidance", "order": "real_then_syn"}),
     }
     return {
-        f"{shots:2} shots: {name}": tune(home / name, folder, seed, args, shots=shots, loss="sce", **options)[1]
+        f"{shots:2} shots: {name}": tune(home / name, folder, seed, args, shots=shots, **options)[1]
         for name, (folder, options) in settings.items()
     }
 

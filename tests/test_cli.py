@@ -17,7 +17,7 @@ from synthset.dataset import open_dataset
 from synthset.errors import FailureThresholdError
 from tiny_models import build_stable_diffusion
 
-COMMANDS = ("demo", "create", "train", "eval", "export")
+COMMANDS = ("demo", "create", "filter", "train", "tune", "eval", "diagnose", "report", "export")
 CLASSES = ("--classes", "one", "two")
 
 
@@ -324,6 +324,8 @@ def test_variables_of_the_environment(create, monkeypatch):
         ("create: 3", "'create:'"),
         ("steps: many", '"many"'),
         ("- steps", "got a list"),
+        ("resume: false", "--overwrite"),
+        ("steps: 3\nsteps: 4", "'steps' stands twice"),
         ("just words", "got a str"),
         ("1: 2\n[3]: 4", "c.yaml"),
         ("a: [1\n b: 2", "does not read"),

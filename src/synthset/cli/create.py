@@ -217,6 +217,8 @@ def create(
     sentence_config = _sentence_config(
         strategy or [], sentences, sentences_from, sentence_model, sentences_revision, no_require_mention
     )
+    if not resume:  # from a file of flags; the command line has no switch for it
+        raise UsageError("Expected 'resume' to stay on. Give --overwrite to begin anew, or another --output-dir.")
     names = _class_names(classes, classes_file, dataset)
     preset = preset_for(dataset) if dataset else None
     if n_samples is not None or n_iter is not None:
