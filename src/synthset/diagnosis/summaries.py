@@ -176,8 +176,8 @@ def measure_classes(item: EmbeddedSet, real: EmbeddedSet | None, seed: int = 0) 
         theirs = real.images
         read, transfer = accuracies(theirs.queries, prompts), accuracies(theirs.queries, images.references)
         real_distances = centroid_distance(theirs.embeddings, theirs.labels, k).tolist()
-        centres = (centroids(part.embeddings, part.labels, k) for part in (images, theirs))
-        shifts = centroid_shift(*centres).tolist()
+        ours, others = (centroids(part.embeddings, part.labels, k) for part in (images, theirs))
+        shifts = centroid_shift(ours, others).tolist()
     verdicts = judge(ClassMeasures(synthetic, distances, read, transfer, real_distances))
     counts = np.bincount(item.source.images.labels, minlength=k)
     return [
