@@ -2,7 +2,7 @@
 
     plan       which images, each with its prompt, scale and seed     plan.py
     generator  draws a batch of requests                              generators/
-    executor   works on shards of the plan, here or elsewhere         executors/
+    executor   works on shards of the plan, here or elsewhere         executors/, shards.py
     dataset    one file a shard, whole or not there                   dataset.py
 
 Running the same job again draws only the shards that are missing; another job into the same folder is refused.
@@ -13,11 +13,8 @@ planned, see language_enhancement.py.
 
 from __future__ import annotations
 
-import hashlib
-import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
@@ -26,17 +23,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from filelock import FileLock, Timeout
-from PIL import Image
 
 from synthset import miniature
 from synthset.card import write_card
 from synthset.classes import check_classes
 from synthset.dataset import Accounting, Dataset, DatasetWriter, check_folder, check_part_of_job, open_dataset
-from synthset.errors import FailureThresholdError, SynthsetError, UnknownNameError, UsageError
-from synthset.executors import Executor, LocalExecutor
+from synthset.errors import FailureThresholdError, UnknownNameError, UsageError
+from synthset.executors import Executor
 from synthset.filters import FilterConfig
 from synthset.generators.base import steps_to_pass
-from synthset.images import encode, resize
 from synthset.language_enhancement import (
     SampleSentences,
     SentenceConfig,
@@ -46,23 +41,19 @@ from synthset.language_enhancement import (
 )
 from synthset.phrases import match_phrases
 from synthset.plan import Plan, Request, make_plan
-from synthset.progress import track
 from synthset.prompts import Guidance, PromptStyle, StrategyRun, resolve_strategies
 from synthset.real_guidance import InitialImages, choose_initial_images, with_initial_images
 from synthset.refill import Refill, check_refill, prepare_refill, refill
 from synthset.sentences import sentence_job
+from synthset.shards import draw_missing
 
 if TYPE_CHECKING:
     from synthset.clip import Encoder
-    from synthset.generators import GeneratedImage, Generator
+    from synthset.generators import Generator
     from synthset.imageset import ImageSet
 
-log = logging.getLogger("synthset")
-
-MAX_RETRIES = 5
 SHARD_SIZE = 512
 IMAGE_FORMATS = ("auto", "png", "jpeg", "webp")
-PNG_UP_TO_PX = 64  # below this PNG is small anyway; above it JPEG saves ten times the disk
 
 
 @dataclass(frozen=True)
@@ -250,7 +241,7 @@ def create(
     writer.check(overwrite)
     with _locked(folder):
         writer.open(overwrite, config.batch_size is None, initial.table() if initial else None)
-        draw = partial(_draw_missing, generator=generator, config=config, executor=executor)
+        draw = partial(draw_missing, generator=generator, config=config, executor=executor)
         drawn, refilled = draw(writer), None
         if refill_job:
             plan_more = partial(_plan, plan.class_names, config, initial)
@@ -415,121 +406,6 @@ def sample_requests(plan: Plan, count: int) -> list[Request]:
     images = np.linspace(0, len(plan) // k - 1, min(count, len(plan))).astype(int)  # k rows each, one a class
     rows = [int(image) * k + i % k for i, image in enumerate(images)]
     return [next(plan.requests(row, row + 1)) for row in rows]
-
-
-# ---- shards -----------------------------------------------------------------------------------------------
-
-
-def _draw_missing(writer: DatasetWriter, generator: Generator, config: CreateConfig, executor: Executor | None) -> int:
-    """Draw the shards of the writer's plan that are not there yet; the number of images drawn."""
-    missing = writer.missing_shards()
-    to_draw = sum(len(writer.shard_rows(shard)) for shard in missing)
-    with track(to_draw, f"drawing {writer.folder.name}") as bar:
-
-        def draw(shard: int) -> Accounting:
-            return _draw_shard(shard, writer, generator, config, bar.advance)
-
-        for _ in (executor or LocalExecutor()).map(draw, missing):
-            pass
-    return to_draw
-
-
-def _draw_shard(
-    shard: int,
-    writer: DatasetWriter,
-    generator: Generator,
-    config: CreateConfig,
-    advance: Callable[[int], None],
-) -> Accounting:
-    """Draw, retry, encode and commit the requests of one shard."""
-    rows: dict[int, Future[dict[str, Any]]] = {}
-    failures: dict[int, dict[str, Any]] = {}
-    where = writer.shard_rows(shard)
-    pending = list(writer.plan.requests(where.start, where.stop))
-    retries = 0
-    with ThreadPoolExecutor(max_workers=2) as pool:  # encodes while the next batch is drawn
-        for attempt in range(MAX_RETRIES + 1):
-            retries += len(pending) if attempt else 0
-            failed = []
-            for start in range(0, len(pending), writer.batch_size):
-                batch = pending[start : start + writer.batch_size]
-                tries = [request.retried(attempt) for request in batch]
-                for request, tried, image in zip(batch, tries, draw_batch(generator, tries), strict=True):
-                    if image.status == "ok" and image.pixels is not None:
-                        rows[request.id] = pool.submit(_row, tried, attempt + 1, image.pixels, config)
-                        failures.pop(request.id, None)
-                    else:
-                        failures[request.id] = _failure(tried, attempt + 1, image)
-                        failed.append(request)
-                advance(len(batch) if attempt == 0 else 0)
-            pending = failed
-            if not pending:
-                break
-        encoded = [rows[request_id].result() for request_id in sorted(rows)]
-    return writer.write_shard(shard, encoded, [failures[i] for i in sorted(failures)], retries)
-
-
-def draw_batch(generator: Generator, requests: Sequence[Request]) -> list[GeneratedImage]:
-    """Draw requests together; where memory runs out, in halves, so that nothing drawn is drawn again."""
-    try:
-        images = generator.generate(requests)
-    except (MemoryError, RuntimeError) as error:
-        if not _is_out_of_memory(error):
-            raise
-        if len(requests) == 1:
-            raise SynthsetError("Out of memory with a single image. Give a smaller --height and --width.") from error
-    else:
-        if len(images) != len(requests):
-            raise SynthsetError(f"Expected {len(requests)} images from the generator, got {len(images)}.")
-        return images
-    half = len(requests) // 2
-    log.warning("Out of memory with %d images at once: drawing them in halves.", len(requests))
-    return draw_batch(generator, requests[:half]) + draw_batch(generator, requests[half:])
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-
-
-def _row(request: Request, attempts: int, pixels: np.ndarray, config: CreateConfig) -> dict[str, Any]:
-    if config.resize_px is not None:
-        pixels = np.asarray(resize(Image.fromarray(pixels), config.resize_px, config.antialias))
-    image_format = config.image_format
-    if image_format == "auto":
-        image_format = "png" if max(pixels.shape[:2]) <= PNG_UP_TO_PX else "jpeg"
-    data = encode(pixels, image_format, config.quality)
-    # built from numbers and known words: a class name never becomes a path
-    name = f"{request.class_index:04d}-{request.strategy.replace(':', '_')}-{request.index:06d}.{image_format}"
-    return {
-        "image": {"bytes": data, "path": name},
-        "label": request.class_index,
-        "class_name": request.class_name,
-        "strategy": request.strategy,
-        "prompt": request.prompt,
-        "negative_prompt": request.negative_prompt,
-        "guidance_scale": request.guidance_scale,
-        "seed": request.seed,
-        "index": request.index,
-        "request_id": request.id,
-        "attempts": attempts,
-        "sha256": hashlib.sha256(data).hexdigest(),
-        "initial_image": request.initial_image,  # these two are stored where the job has initial images
-        "strength": request.strength,
-    }
-
-
-def _failure(request: Request, attempts: int, image: GeneratedImage) -> dict[str, Any]:
-    return {
-        "request_id": request.id,
-        "class_name": request.class_name,
-        "strategy": request.strategy,
-        "prompt": request.prompt,
-        "guidance_scale": request.guidance_scale,
-        "seed": request.seed,
-        "attempts": attempts,
-        "status": image.status,
-        "reason": image.reason,
-    }
 
 
 # ---- the job ----------------------------------------------------------------------------------------------

@@ -139,9 +139,9 @@ def _compare(item: EmbeddedSet, real: EmbeddedSet, k: int, seed: int) -> dict[st
     ours, theirs = item.images, real.images
     shift = centroid_shift(centroids(ours.embeddings, ours.labels, k), centroids(theirs.embeddings, theirs.labels, k))
     distance = frechet_distance(theirs.embeddings, ours.embeddings)
-    some = [_first(points.embeddings, COMPARED_IMAGES, seed) for points in (theirs, ours)]
-    neighbours = min(NEIGHBOURS, *(len(part) - 1 for part in some))
-    spread = precision_recall_density_coverage(*some, neighbours)
+    real_part, part = (_first(points.embeddings, COMPARED_IMAGES, seed) for points in (theirs, ours))
+    neighbours = min(NEIGHBOURS, len(real_part) - 1, len(part) - 1)
+    spread = precision_recall_density_coverage(real_part, part, neighbours)
     return {
         "centroid_shift": _mean(shift),
         "frechet_distance": distance.total,
