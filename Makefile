@@ -35,6 +35,7 @@ format: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python benchmarks/generation.py
 	$(BIN)/python benchmarks/training.py
+	$(BIN)/python benchmarks/neighbours.py
 
 miniature: $(STAMP)
 	$(BIN)/python -m tools.miniature
