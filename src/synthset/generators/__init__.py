@@ -139,7 +139,7 @@ def _download(name: str, revision: str | None) -> tuple[Path, str]:
     """Fetch a checkpoint from the hub, or find it in the hub's cache."""
     from huggingface_hub import constants, hf_hub_download
 
-    from synthset.generators.latent_diffusion import download_checkpoint
+    from synthset.generators.checkpoint import download_checkpoint
 
     try:
         index = Path(hf_hub_download(name, "model_index.json", revision=revision))

@@ -22,8 +22,7 @@ import inspect
 import logging
 import math
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -31,15 +30,15 @@ from typing import Any
 import diffusers
 import numpy as np
 import torch
-import torch.nn.functional as F
-import transformers
 from diffusers import StableDiffusionPipeline
-from torch import Tensor, nn
+from torch import Tensor
 
 from synthset.devices import choose_device
 from synthset.errors import DataError, ModelError, UsageError
 from synthset.generators import SCHEDULERS
 from synthset.generators.base import GeneratedImage, GenerationConfig, GuidedRequest, ImageRequest, steps_to_pass
+from synthset.generators.checkpoint import load_pipeline
+from synthset.generators.fast_unet import remember_text_projections, use_convolutions_for_attention
 from synthset.images import decode, resize
 
 logger = logging.getLogger("synthset")
@@ -66,9 +65,9 @@ class LatentDiffusionGenerator:
         self.feature_extractor = pipeline.feature_extractor
         self.scheduler = _make_scheduler(pipeline.scheduler, config)
         self._step_arguments = inspect.signature(self.scheduler.step).parameters
-        self._memories = _remember_text_projections(self.unet)
+        self._memories = remember_text_projections(self.unet)
         if device.type == "cpu":
-            _use_convolutions_for_attention(self.unet)
+            use_convolutions_for_attention(self.unet)
         self._embeddings: OrderedDict[str, Tensor] = OrderedDict()
         self._image_latents: OrderedDict[str, Tensor] = OrderedDict()
         self._warned_of_truncation = False
@@ -92,7 +91,7 @@ class LatentDiffusionGenerator:
         target = choose_device(device)
         if dtype == "auto":
             dtype = "bfloat16" if target.type == "cuda" else "float32"
-        pipeline = _load_pipeline(folder, name, getattr(torch, dtype))
+        pipeline = load_pipeline(folder, name, getattr(torch, dtype))
         default_height_px, default_width_px = _trained_size_px(pipeline)
         config = GenerationConfig(
             model=name,
@@ -331,45 +330,6 @@ class LatentDiffusionGenerator:
             )
 
 
-def download_checkpoint(repository: str, revision: str | None) -> Path:
-    """Fetch what a Stable Diffusion pipeline needs from the hub, safetensors only; the cached folder."""
-    return Path(StableDiffusionPipeline.download(repository, revision=revision, use_safetensors=True))
-
-
-def _load_pipeline(folder: Path, name: str, dtype: torch.dtype) -> StableDiffusionPipeline:
-    if not any((folder / "tokenizer" / file).is_file() for file in ("tokenizer.json", "vocab.json")):
-        # transformers would go on with a vocabulary of nothing
-        raise ModelError(f"The checkpoint '{name}' cannot be loaded (tokenizer/ holds no vocabulary).")
-    try:
-        with _quiet():
-            return StableDiffusionPipeline.from_pretrained(
-                str(folder), dtype=dtype, use_safetensors=True, local_files_only=True
-            )
-    except Exception as error:  # a checkpoint can be broken in any way
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ModelError(
-            f"The checkpoint '{name}' cannot be loaded ({reason}). Expected unet/, vae/ and text_encoder/ "
-            "with safetensors files, tokenizer/ and scheduler/; pickled weights are not read."
-        ) from error
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """No progress bars of the libraries: loading is a part of our own."""
-    shown = [
-        library
-        for library in (diffusers.utils.logging, transformers.utils.logging)
-        if library.is_progress_bar_enabled()
-    ]
-    for library in shown:
-        library.disable_progress_bar()
-    try:
-        yield
-    finally:
-        for library in shown:
-            library.enable_progress_bar()
-
-
 def _make_scheduler(trained: Any, config: GenerationConfig) -> Any:
     """The scheduler of that name, with the noise schedule that the checkpoint was trained with."""
     scheduler_class = getattr(diffusers, SCHEDULERS[config.scheduler])
@@ -406,63 +366,3 @@ def _inspect(pixels: np.ndarray, finite: bool, flagged: bool) -> GeneratedImage:
     if np.ptp(pixels, axis=(0, 1)).max() <= BLANK_LEVELS:
         return GeneratedImage(None, "blank", "one colour all over")
     return GeneratedImage(pixels, "ok")
-
-
-# What the UNet computes in every step though nothing changed, or slower than it could
-
-
-class _Remembering(nn.Module):
-    """A projection of the text: the same in every step, so computed in the first and remembered."""
-
-    def __init__(self, projection: nn.Module) -> None:
-        super().__init__()
-        self.projection = projection
-        self.forget()
-
-    def forward(self, text: Tensor) -> Tensor:
-        projected = self._projected
-        if projected is None or text is not self._text:
-            self._text, self._projected = text, (projected := self.projection(text))
-        return projected
-
-    def forget(self) -> None:
-        """Free the memory."""
-        self._text: Tensor | None = None
-        self._projected: Tensor | None = None
-
-
-def _remember_text_projections(unet: nn.Module) -> list[_Remembering]:
-    """Make the keys and values of every cross-attention remember; 10 % of a small UNet's work."""
-    memories = []
-    for name, module in unet.named_modules():
-        if name.endswith(".attn2"):  # diffusers' name for the attention to the text
-            for projection in ("to_k", "to_v"):
-                memory = _Remembering(module.get_submodule(projection))
-                setattr(module, projection, memory)
-                memories.append(memory)
-    return memories
-
-
-class _LinearAsConvolution(nn.Module):
-    """A linear layer on (n, tokens, d), computed as a 1×1 convolution over a row of pixels.
-
-    On CPUs PyTorch multiplies matrices with MKL, which reaches half of oneDNN's speed on AMD's; its
-    convolutions are oneDNN's everywhere. No data moves: (n, tokens, d) is a channels-last image.
-    """
-
-    def __init__(self, linear: nn.Linear) -> None:
-        super().__init__()
-        weight = linear.weight.detach()[:, :, None, None]
-        self.weight = nn.Parameter(weight.contiguous(memory_format=torch.channels_last), requires_grad=False)
-        self.bias = linear.bias
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.conv2d(x.mT.unsqueeze(2), self.weight, self.bias).squeeze(2).mT
-
-
-def _use_convolutions_for_attention(unet: nn.Module) -> None:
-    for name, module in list(unet.named_modules()):
-        if "attentions." in name:
-            for child_name, child in list(module.named_children()):
-                if isinstance(child, nn.Linear):
-                    setattr(module, child_name, _LinearAsConvolution(child))
