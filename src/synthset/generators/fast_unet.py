@@ -16,6 +16,7 @@ class Remembering(nn.Module):
         self.forget()
 
     def forward(self, text: Tensor) -> Tensor:
+        """The projection of `text`, computed anew only for another tensor."""
         projected = self._projected
         if projected is None or text is not self._text:
             self._text, self._projected = text, (projected := self.projection(text))
@@ -53,6 +54,7 @@ class _LinearAsConvolution(nn.Module):
         self.bias = linear.bias
 
     def forward(self, x: Tensor) -> Tensor:
+        """x (n, tokens, d) -> (n, tokens, out)."""
         return F.conv2d(x.mT.unsqueeze(2), self.weight, self.bias).squeeze(2).mT
 
 
