@@ -1,6 +1,5 @@
 import json
-import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -8,7 +7,7 @@ import pytest
 
 import synthset
 from synthset import create as create_stage
-from synthset.create import CreateConfig, plan_images, sample_requests
+from synthset.create import CreateConfig, plan_images, sample_plan
 from synthset.dataset import open_dataset
 from synthset.errors import (
     ConfigChangedError,
@@ -24,13 +23,8 @@ from synthset.testing import FakeGenerator, ShuffledExecutor
 CLASSES = ("cat", "sea_lake")
 
 
-@pytest.fixture(autouse=True)
-def small_shards(monkeypatch):
-    monkeypatch.setattr(sys.modules["synthset.create"], "SHARD_SIZE", 8)
-
-
 def make(folder, classes=CLASSES, generator=None, **options):
-    options = {"strategies": ("base", "random_guidance"), "images_per_class": 5} | options
+    options = {"strategies": ("base", "random_guidance"), "images_per_class": 5, "shard_size": 8} | options
     return synthset.create(classes, folder, generator=generator or FakeGenerator(), **options)
 
 
@@ -341,10 +335,22 @@ def test_the_miniature_refuses_what_it_cannot_draw(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_sample_requests_come_from_every_class_and_strategy():
-    plan = plan_images(("one", "two", "three"), CreateConfig(strategies=("all_combined",), images_per_class=50))
-    sample = sample_requests(plan, 10)
-    assert len(sample) == 10
-    assert {r.class_name for r in sample} == {"one", "two", "three"}
-    assert len({r.strategy for r in sample}) == 4
-    assert len(sample_requests(plan, 10_000)) == len(plan)
+def test_a_sample_comes_from_every_class_and_strategy_and_from_the_plan_itself():
+    classes = ("one", "two", "three")
+    config = CreateConfig(strategies=("all_combined",), images_per_class=50)
+    sample = sample_plan(classes, config, 24)
+    assert len(sample.requests) == 24
+    assert {(r.class_name, r.strategy) for r in sample.requests} == {(c, s) for c in classes for s in sample.images}
+    planned = {(r.class_name, r.strategy, r.index): r for r in plan_images(classes, config).requests()}
+    assert sample.total == len(planned)
+    for request in sample.requests:
+        same = planned[request.class_name, request.strategy, request.index]
+        assert replace(request, id=same.id) == same
+
+
+def test_a_sample_of_a_billion_images_is_as_small_as_any():
+    names = [f"class {i}" for i in range(1000)]
+    sample = sample_plan(names, CreateConfig(images_per_class=1_000_000, generator="owner/name"), 32)
+    assert (len(sample.requests), sample.total) == (30, 10**9)
+    assert sample.requests[0].class_name == "class 0"
+    assert sample.requests[-1].index == 666_666

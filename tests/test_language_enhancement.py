@@ -374,7 +374,7 @@ def test_a_dry_run_asks_about_a_few_classes_and_takes_what_is_kept(tmp_path, use
     writer = use(Writer())
     print_plan(names, config, tmp_path / "d")
     assert writer.asked == names[:SAMPLE_PROMPTS]
-    assert "class 9 of digit 1 no. " in capsys.readouterr().out
+    assert "class 8 of digit 1 no. " in capsys.readouterr().out
     assert list(tmp_path.iterdir()) == []
 
     create(names[:8], tmp_path / "d", generator=FakeGenerator(), strategies="le", images_per_class=1)

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -64,13 +63,9 @@ def make(folder, generator=None, **options):
         "images_per_class": 5,
         "initial_images": real_set(),
         "shots": 2,
+        "shard_size": 8,
     } | options
     return create(CLASSES, folder, generator=generator or GuidedFake(preferred_batch_size=4), **options)
-
-
-@pytest.fixture(autouse=True)
-def small_shards(monkeypatch):
-    monkeypatch.setattr(sys.modules["synthset.create"], "SHARD_SIZE", 8)
 
 
 # ---- which images -----------------------------------------------------------------------------------------

@@ -28,11 +28,10 @@ STRATEGIES = ("base", "random_guidance")
 @pytest.fixture(autouse=True)
 def _small_and_alone(tmp_path, monkeypatch):
     monkeypatch.setenv("SYNTHSET_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(sys.modules["synthset.create"], "SHARD_SIZE", 8)
 
 
 def make(folder, generator=None, encoder=None, classes=CLASSES, **options):
-    options = {"strategies": STRATEGIES, "images_per_class": 6, "refill": "clip"} | options
+    options = {"strategies": STRATEGIES, "images_per_class": 6, "refill": "clip", "shard_size": 8} | options
     encoder = encoder or ParityEncoder(tuple(classes))
     return create(
         classes, folder, generator=generator or FakeGenerator(preferred_batch_size=4), encoder=encoder, **options
@@ -187,7 +186,6 @@ def whole(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("whole")
         patch.setenv("SYNTHSET_CACHE", str(folder / "cache"))
-        patch.setattr(sys.modules["synthset.create"], "SHARD_SIZE", 8)
         generator = FakeGenerator(preferred_batch_size=4)
         make(folder / "pets", generator)
         return tables(folder / "pets"), len(generator.batches)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
 import yaml
@@ -52,7 +51,7 @@ def _yaml_feature(name: str, feature: dict[str, Any]) -> dict[str, Any]:
 
 def _body(dataset: Dataset, job: dict[str, Any]) -> str:
     generation = job["generation"]
-    counts = Counter(dataset.rows.column("strategy").to_pylist())
+    counts = dataset.strategy_counts()
     rows = "\n".join(
         f"| {_plain(name)} | {guidance} | {counts[name]:,} |" for name, guidance in job["strategies"].items()
     )

@@ -29,9 +29,11 @@ from synthset.card import write_card
 from synthset.classes import check_classes
 from synthset.dataset import Accounting, Dataset, DatasetWriter, check_folder, check_part_of_job, open_dataset
 from synthset.errors import FailureThresholdError, UnknownNameError, UsageError
-from synthset.executors import Executor
+from synthset.executors import Executor, LocalExecutor
+from synthset.files import is_local, to_path
 from synthset.filters import FilterConfig
-from synthset.generators.base import steps_to_pass
+from synthset.generators.base import GenerationConfig, steps_to_pass
+from synthset.generators.source import GeneratorSource
 from synthset.language_enhancement import (
     SampleSentences,
     SentenceConfig,
@@ -53,6 +55,8 @@ if TYPE_CHECKING:
     from synthset.imageset import ImageSet
 
 SHARD_SIZE = 512
+SAMPLED_CLASSES = 10
+SHARDS_SHOWN = 64  # in the contact sheet; all of them up to 32,768 images
 IMAGE_FORMATS = ("auto", "png", "jpeg", "webp")
 
 
@@ -67,14 +71,15 @@ class CreateConfig:
         revision: of the hub id: a branch, tag or commit.
         guidance_scale: for strategies that have no guidance of their own: `7.5`, or `1:5` for a draw each.
         random_guidance: the range that random_guidance draws from.
-        steps, scheduler: of the sampler; schedulers by name, see generators.
+        steps: of the sampler; or a range such as `20:40`, from which each image draws its own number.
+        scheduler: of the sampler, by name, see generators.
         height_px, width_px: drawn size; None for the checkpoint's own.
         resize_px: side of the stored square images; None keeps them as drawn.
         antialias: how they are shrunk; see images.resize.
         image_format: png, jpeg, webp, or auto: PNG up to 64 px, JPEG above.
         quality: of JPEG and WebP, 1..100.
         seed: of the whole run.
-        negative_prompt: what no image shall show.
+        negative_prompt: what no image shall show; of several, each image draws one.
         style: wording of the prompts.
         dtype, device: "auto" is bf16 on a GPU and float32 on a CPU.
         batch_size: requests drawn together; None leaves it to the generator.
@@ -90,6 +95,7 @@ class CreateConfig:
         shots_seed: decides which.
         strength: share of the steps that a noised real image passes, in (0, 1]; None takes what
             real_guidance.STRENGTHS lists for so many shots.
+        shard_size: images of a file; the unit of work, of commitment, and of what a kill can cost.
         sentences: of language_enhancement; None for 200 of each class by the writer that goes with the generator.
     """
 
@@ -99,7 +105,7 @@ class CreateConfig:
     revision: str | None = None
     guidance_scale: str | float | None = None
     random_guidance: tuple[float, float] | None = None
-    steps: int = 40
+    steps: int | str = 40
     scheduler: str = "ddim"
     height_px: int | None = None
     width_px: int | None = None
@@ -108,7 +114,7 @@ class CreateConfig:
     image_format: str = "auto"
     quality: int = 95
     seed: int = 64
-    negative_prompt: str = ""
+    negative_prompt: str | tuple[str, ...] = ""
     style: PromptStyle = field(default_factory=PromptStyle)
     dtype: str = "auto"
     device: str = "auto"
@@ -121,10 +127,13 @@ class CreateConfig:
     shots: int | None = None
     shots_seed: int = 0
     strength: float | None = None
+    shard_size: int = SHARD_SIZE
     sentences: SentenceConfig | None = None
 
     def __post_init__(self) -> None:
-        _expect(self.steps >= 1, f"at least 1 step, got {self.steps}")
+        low, high = self.steps_range
+        _expect(1 <= low <= high, f"at least 1 step, or a range such as 20:40, got {self.steps}")
+        _expect(self.negative_prompt != (), "a negative prompt, or an empty one, got none")
         _expect(
             self.resize_px is None or 4 <= self.resize_px <= 4096,
             f"--resize in 4..4096, got {self.resize_px}",
@@ -138,6 +147,7 @@ class CreateConfig:
         _expect(0 <= self.seed < 2**63, f"--seed in 0..2^63 - 1, got {self.seed}")
         if self.image_format not in IMAGE_FORMATS:
             raise UnknownNameError("image format", self.image_format, IMAGE_FORMATS)
+        _expect(1 <= self.shard_size <= 100_000, f"--shard-size in 1..100,000, got {self.shard_size}")
         check_refill(self.refill, self.filter, self.max_draws, self.images_per_class)
         guided = self.shots is not None or self.strength is not None or self.shots_seed != 0
         _expect(
@@ -147,11 +157,20 @@ class CreateConfig:
         _expect(self.shots is None or self.shots >= 1, f"--shots of at least 1, got {self.shots}")
         _expect(self.shots_seed >= 0, f"--shots-seed of at least 0, got {self.shots_seed}")
         if self.strength is not None:
-            steps_to_pass(self.strength, self.steps)
+            steps_to_pass(self.strength, low)
         _expect(
             self.sentences is None or wants_sentences(self.strategies),
             f"the strategy language_enhancement with sentences, got {', '.join(self.strategies)}. Leave them out",
         )
+
+    @property
+    def steps_range(self) -> tuple[int, int]:
+        """The fewest and the most steps of an image. Raises UsageError for what is no number and no range."""
+        low, _, high = str(self.steps).partition(":")
+        try:
+            return int(low), int(high or low)
+        except ValueError as error:
+            raise UsageError(f"Expected --steps as 40 or 20:40, got '{self.steps}'.") from error
 
     def runs(self) -> list[StrategyRun]:
         """The plain strategies to draw."""
@@ -194,10 +213,10 @@ def create(
 
     Args:
         classes: class names, in label order.
-        output_dir: folder of the dataset.
+        output_dir: folder of the dataset, or a URL that fsspec reads, such as s3://bucket/pets.
         config: what to draw; `options` are its fields, e.g. `strategies=["base"], images_per_class=500`.
         generator: a name as in the config, or an object of your own to draw with.
-        executor: where to draw; this process by default.
+        executor: where to draw; this process by default. RayExecutor draws on many GPUs or machines.
         encoder: of the filter to refill by, instead of the one that the config names.
         overwrite: replace another Synthset dataset in the folder. Anything else there is refused.
     Raises:
@@ -213,16 +232,16 @@ def create(
     if isinstance(generator, str):
         options["generator"], generator = generator, None
     config = _with_matched_phrases(make_config(config, options), classes)
-    folder = Path(output_dir)
+    folder = to_path(output_dir)
     initial = _initial_images(classes, config)
     config, sentences = _with_sentences(classes, config, generator, folder, overwrite)
     plan = plan_images(classes, config, generator, initial)
     check_folder(folder)
-    generator = generator or load(config)
-    if initial:
-        generator = with_initial_images(generator, initial)
-    wanted = config.batch_size or getattr(generator, "preferred_batch_size", 1)
-    job = _job(plan, config, generator, initial)
+    executor = executor or LocalExecutor()
+    source = GeneratorSource(partial(_load, config, generator, initial))
+    (described,) = executor.map(source.describe, [None])
+    wanted = config.batch_size or described.preferred_batch_size
+    job = _job(plan, config, described.config, initial)
     if sentences:
         job["sentences"] = sentences
     refill_job = None
@@ -237,11 +256,11 @@ def create(
             config.style.phrases,
         )
         job["refill"] = refill_job.describe()
-    writer = DatasetWriter(folder, job, plan, SHARD_SIZE, min(SHARD_SIZE, wanted))
+    writer = DatasetWriter(folder, job, plan, config.shard_size, min(config.shard_size, wanted))
     writer.check(overwrite)
     with _locked(folder):
         writer.open(overwrite, config.batch_size is None, initial.table() if initial else None)
-        draw = partial(draw_missing, generator=generator, config=config, executor=executor)
+        draw = partial(draw_missing, source=source, config=config, executor=executor)
         drawn, refilled = draw(writer), None
         if refill_job:
             plan_more = partial(_plan, plan.class_names, config, initial)
@@ -306,7 +325,9 @@ def _plan(names: Sequence[str], config: CreateConfig, initial_images: InitialIma
     """The plan of the first round, or, by `further`, of a further one; see make_plan."""
     if initial_images:
         further |= {"initial_images": initial_images.hashes, "strength": initial_images.strength}
-    return make_plan(names, config.runs(), config.seed, config.negative_prompt, **further)
+    low, high = config.steps_range
+    steps = (low, high) if low < high else None
+    return make_plan(names, config.runs(), config.seed, config.negative_prompt, steps=steps, **further)
 
 
 def _initial_images(classes: Sequence[str], config: CreateConfig) -> InitialImages | None:
@@ -316,7 +337,7 @@ def _initial_images(classes: Sequence[str], config: CreateConfig) -> InitialImag
     images = choose_initial_images(
         config.initial_images, check_classes(classes), config.shots, config.shots_seed, config.strength
     )
-    steps_to_pass(images.strength, config.steps)  # raises where no step is left
+    steps_to_pass(images.strength, config.steps_range[0])  # raises where no step is left
     return images
 
 
@@ -336,6 +357,7 @@ def _with_sentences(
     if not wants_sentences(config.strategies):
         return config, None
     _expect(not config.style.sentences, "sentences by the option 'sentences', which may name a file, got some in style")
+    _expect(is_local(folder), f"a folder on this machine with language_enhancement, got '{folder}'")
     names = _check_names(classes, config, generator)
     job = _prompt_job(names, config)  # raises for strategies that cannot be
     check_folder(folder)
@@ -372,7 +394,7 @@ def with_sample_sentences(
     return replace(config, style=replace(config.style, sentences=sample.texts)), sample
 
 
-def load(config: CreateConfig) -> Generator:
+def _load_by_name(config: CreateConfig) -> Generator:
     """The generator that the config names."""
     from synthset.generators import load_generator
 
@@ -380,7 +402,7 @@ def load(config: CreateConfig) -> Generator:
         config.generator,
         revision=config.revision,
         scheduler=config.scheduler,
-        num_inference_steps=config.steps,
+        num_inference_steps=config.steps_range[1],
         height_px=config.height_px,
         width_px=config.width_px,
         dtype=config.dtype,
@@ -388,34 +410,64 @@ def load(config: CreateConfig) -> Generator:
     )
 
 
-def estimate_seconds(plan: Plan, generator: Generator, config: CreateConfig) -> float:
-    """How long the plan will take here, from drawing a few of its images; nothing is written."""
-    initial = _initial_images(plan.class_names, config)
-    if initial:
-        generator = with_initial_images(generator, initial)
-    sample = sample_requests(plan, 32)
-    generator.generate(sample[:1])  # the first image pays for what is set up once
-    start = time.monotonic()
-    generator.generate(sample)
-    return (time.monotonic() - start) / len(sample) * len(plan)
+def _load(config: CreateConfig, generator: Generator | None, initial: InitialImages | None) -> Generator:
+    """The generator of a run: the given one or the one that the config names, with the real images to begin at."""
+    generator = generator or _load_by_name(config)
+    return with_initial_images(generator, initial) if initial else generator
 
 
-def sample_requests(plan: Plan, count: int) -> list[Request]:
-    """At most `count` requests from all over the plan, so that every strategy and class has its part."""
-    k = len(plan.class_names)
-    images = np.linspace(0, len(plan) // k - 1, min(count, len(plan))).astype(int)  # k rows each, one a class
-    rows = [int(image) * k + i % k for i, image in enumerate(images)]
-    return [next(plan.requests(row, row + 1)) for row in rows]
+@dataclass(frozen=True)
+class Sample:
+    """A few requests of a run that is not planned, and how many there would be.
+
+    Attributes:
+        requests: of every strategy and the first classes, so that a model is asked for sentences about few.
+        images: of each strategy, over all classes.
+    """
+
+    requests: tuple[Request, ...]
+    images: dict[str, int]
+
+    @property
+    def total(self) -> int:
+        """Requests of the whole run."""
+        return sum(self.images.values())
+
+
+def sample_plan(classes: Sequence[str], config: CreateConfig, count: int) -> Sample:
+    """About `count` requests of a run of any size, at the cost of planning these alone.
+
+    Arguments and errors as for `plan_images`.
+    """
+    config = _with_matched_phrases(config, classes)
+    names = _check_names(classes, config, None)
+    runs = config.runs()
+    cells = [(run, label) for run in runs for label in range(min(len(names), SAMPLED_CLASSES))]
+    chosen = np.linspace(0, len(cells) - 1, min(count, len(cells))).astype(int)
+    indices = {}
+    for run, label in (cells[i] for i in chosen):
+        each = min(run.images_per_class, max(1, count // len(cells)))
+        stride = run.images_per_class // each
+        indices[run.name, label] = range(0, each * stride, stride)
+    plan = _plan(names, config, _initial_images(names, config), indices=indices)
+    return Sample(tuple(plan.requests()), {run.name: run.images_per_class * len(names) for run in runs})
+
+
+def load_for(classes: Sequence[str], config: CreateConfig) -> Generator:
+    """The generator that the config names, with the real images to begin at, if it names any."""
+    return _load(config, None, _initial_images(classes, config))
 
 
 # ---- the job ----------------------------------------------------------------------------------------------
 
 
-def _job(plan: Plan, config: CreateConfig, generator: Generator, initial: InitialImages | None) -> dict[str, Any]:
+def _job(
+    plan: Plan, config: CreateConfig, generation: GenerationConfig, initial: InitialImages | None
+) -> dict[str, Any]:
     """What two runs must share to fill one folder; it is compared, and named where it differs."""
     return {
         **_prompt_job(plan.class_names, config),
-        "generation": asdict(generator.config),
+        "generation": asdict(generation),
         "images": {
             "resize_px": config.resize_px,
             "antialias": config.antialias,
@@ -423,7 +475,7 @@ def _job(plan: Plan, config: CreateConfig, generator: Generator, initial: Initia
             "quality": config.quality,
         },
         **({"initial_images": initial.describe()} if initial else {}),
-        "shard_size": SHARD_SIZE,
+        "shard_size": config.shard_size,
         "requests": len(plan),
         "plan_hash": plan.hash,
     }
@@ -439,13 +491,20 @@ def _prompt_job(names: Sequence[str], config: CreateConfig) -> dict[str, Any]:
         "images_per_class": config.images_per_class,
         "strategies": {run.name: str(run.guidance) for run in config.runs()},
         "negative_prompt": config.negative_prompt,
+        **({"steps": config.steps} if ":" in str(config.steps) else {}),
         "prompts": style,
     }
 
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Keeps two runs from filling one folder; the system frees the lock when its holder dies."""
+    """Keeps two runs from filling one folder; the system frees the lock when its holder dies.
+
+    Elsewhere than here there is no lock: two runs of one job then write the same files with the same bytes.
+    """
+    if not is_local(folder):
+        yield
+        return
     was_there = folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / ".lock"
@@ -468,7 +527,7 @@ def _describe(dataset: Dataset) -> None:
     from synthset.pictures import draw_contact_sheet
 
     if dataset.accounting.ok:
-        draw_contact_sheet(dataset.images(kept=False), dataset.folder / "preview.png")
+        draw_contact_sheet(dataset.part(SHARDS_SHOWN).images(kept=False), dataset.folder / "preview.png")
     write_card(dataset)
 
 

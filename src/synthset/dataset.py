@@ -18,6 +18,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property, lru_cache
@@ -29,7 +30,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from synthset.errors import ConfigChangedError, DataError, UsageError
-from synthset.files import atomic_write, delete_parts, write_json
+from synthset.files import atomic_write, delete_parts, parquet_source, to_path, write_json
 from synthset.imageset import ImageSet
 from synthset.plan import GUIDED_FIELDS, Plan
 from synthset.prompts import select_rows
@@ -194,8 +195,9 @@ class DatasetWriter:
 
     def missing_shards(self) -> list[int]:
         """Shards of this round that are not on disk yet, in order."""
+        there = {path.name for path in (self.folder / "data").glob("train-*.parquet")}  # one listing, not a look each
         shards = range(self.first_shard, self.first_shard + self.num_shards)
-        return [shard for shard in shards if not self.shard_path(shard).exists()]
+        return [shard for shard in shards if self.shard_path(shard).name not in there]
 
     def shard_rows(self, shard: int) -> range:
         """Rows of the plan that one shard holds."""
@@ -338,7 +340,7 @@ def _delete_own_files(folder: Path) -> None:
 
 def _write_table(path: Path, table: pa.Table) -> None:
     with atomic_write(path) as file:
-        pq.write_table(table, file)
+        pq.write_table(table, file, row_group_size=2**20)
 
 
 def columns_of(job: Mapping[str, Any]) -> dict[str, pa.DataType]:
@@ -395,6 +397,21 @@ class Dataset:
         """All columns but the images."""
         columns = [name for name in columns_of(self.manifest["job"]) if name != "image"]
         return pa.concat_tables([_read_table(path, columns) for path in self.shards])
+
+    def strategy_counts(self) -> Counter[str]:
+        """How many images each strategy has; a column of one shard is in memory at a time."""
+        counts = Counter[str]()
+        for path in self.shards:
+            for count in _read_table(path, ["strategy"]).column("strategy").value_counts().to_pylist():
+                counts[count["values"]] += count["counts"]
+        return counts
+
+    def part(self, max_shards: int) -> Dataset:
+        """At most so many of its shards, from all over the dataset: to look at what is too large to be read."""
+        part = Dataset(self.folder, self.manifest)
+        chosen = np.linspace(0, len(self.shards) - 1, min(max_shards, len(self.shards))).astype(int)
+        part.__dict__["shards"] = [self.shards[i] for i in chosen]
+        return part
 
     @cached_property
     def rows_hash(self) -> str:
@@ -490,7 +507,7 @@ def open_dataset(folder: str | Path) -> Dataset:
     Raises:
         DataError: no dataset there, one that is not finished, or one that this version cannot read.
     """
-    folder = Path(folder)
+    folder = to_path(folder)
     if not (folder / "manifest.json").exists():
         raise DataError(f"Expected a Synthset dataset in '{folder}', found none. Run 'synthset create' first.")
     manifest = read_manifest(folder)
@@ -501,7 +518,7 @@ def open_dataset(folder: str | Path) -> Dataset:
 
 def is_dataset(folder: str | Path) -> bool:
     """Whether a Synthset manifest stands in `folder`."""
-    return (Path(folder) / "manifest.json").is_file()
+    return (to_path(folder) / "manifest.json").is_file()
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -526,7 +543,7 @@ class _ShardReader:
 
     def __init__(self, shards: Sequence[Path]) -> None:
         self._shards = list(shards)
-        counts = [pq.read_metadata(path).num_rows for path in shards]
+        counts = [pq.read_metadata(parquet_source(path)).num_rows for path in shards]
         self._starts = np.concatenate([[0], np.cumsum(counts)])
         self._lock = threading.Lock()  # a shard is read once, however many threads ask
         self._load = lru_cache(maxsize=4)(self._load_shard)
@@ -544,10 +561,10 @@ class _ShardReader:
 
 def _read_table(path: Path, columns: list[str]) -> pa.Table:
     try:
-        return pq.read_table(path, columns=columns)
+        return pq.read_table(parquet_source(path), columns=columns)
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"Expected a file of a Synthset dataset, '{path}' does not read ({error}).") from error
 
 
 def _read_notes(path: Path) -> dict[str, Any]:
-    return json.loads((pq.read_schema(path).metadata or {})[_SHARD_KEY])
+    return json.loads((pq.read_schema(parquet_source(path)).metadata or {})[_SHARD_KEY])

@@ -1,20 +1,62 @@
-"""Files that are either whole or not there: written under a temporary name, synced, and renamed."""
+"""Files that are either whole or not there: written under a temporary name, synced, and renamed.
+
+A folder may be anywhere that fsspec reaches (s3://bucket/pets, gs://…, memory://…). An object store has no rename
+that is atomic, but an upload is: there a file is collected in memory and sent at once.
+"""
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, BinaryIO
 
+from synthset.errors import UsageError
+
 PART = ".part"  # ending of files that are being written; they may be deleted at any time
+
+
+def to_path(folder: str | Path) -> Path:
+    """A local path, or one of universal_pathlib, which has the same methods, where `folder` is a URL.
+
+    Raises:
+        UsageError: a URL of a kind that no installed package reads.
+    """
+    if "://" not in str(folder):
+        return Path(folder)
+    if not is_local(folder):  # it is one already
+        return folder  # pyright: ignore[reportReturnType]
+    from upath import UPath
+
+    try:
+        path = UPath(str(folder))
+        _ = path.fs
+    except (ImportError, ValueError) as error:
+        raise UsageError(f"Expected a folder or a URL that can be reached, got '{folder}' ({error}).") from error
+    return path  # pyright: ignore[reportReturnType]
+
+
+def is_local(path: object) -> bool:
+    """Whether a path lies in this machine's file system, where files can be renamed and locked."""
+    return isinstance(path, str | PurePath)
+
+
+def parquet_source(path: Path) -> Any:
+    """What pyarrow reads a file from: its path, or the open file where it is elsewhere."""
+    return path if is_local(path) else path.open("rb")
 
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[BinaryIO]:
     """A binary file that appears at `path` when the block ends, and not at all if it raises."""
+    if not is_local(path):
+        buffer = io.BytesIO()
+        yield buffer
+        path.write_bytes(buffer.getvalue())
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}{PART}")
     try:
@@ -40,7 +82,9 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def delete_parts(folder: Path) -> None:
-    """Delete what interrupted writes left behind in `folder` and below."""
+    """Delete what interrupted writes left behind in `folder` and below; elsewhere than here they leave nothing."""
+    if not is_local(folder):
+        return
     for part in folder.rglob(f".*{PART}"):
         part.unlink(missing_ok=True)
 

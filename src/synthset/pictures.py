@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw
 
 from synthset.drawing import clean, load_font, save_png, shorten
 from synthset.errors import UsageError
+from synthset.files import to_path
 from synthset.imageset import ImageSet
 
 MAX_WIDTH_PX = 2000
@@ -81,7 +82,7 @@ def draw_contact_sheet(images: ImageSet, path: str | Path, *, per_cell: int | No
     thumbs = {row: images.image(row) for cell in cells.values() for row in cell}
     layout = _fit(classes, len(columns), max(map(len, cells.values())), thumb_px, list(thumbs.values()))
     sheet = _draw(images, classes, columns, cells, thumbs, layout, len(strategies))
-    return save_png(sheet, Path(path))
+    return save_png(sheet, to_path(path))
 
 
 def _choose(images: ImageSet, num_classes: int, columns: list[str], per_cell: int) -> dict[tuple[int, str], list[int]]:

@@ -2,6 +2,9 @@
 
 A request is all that one image depends on, so any image can be drawn again alone. Its seed is a hash of
 (run seed, class, strategy, index): never of the batch, the worker, or what else the plan holds.
+
+A plan is columns, built in blocks, with words as indices into dictionaries: ten million requests take about half a
+gigabyte (docs/scale.md).
 """
 
 from __future__ import annotations
@@ -9,9 +12,11 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from itertools import chain, islice
 
+import numpy as np
 import pyarrow as pa
 
 from synthset.prompts import StrategyRun
@@ -32,6 +37,7 @@ class Request:
         seed: of the initial noise, 0 .. 2^63 - 1.
         initial_image: SHA-256 of the real image's file that drawing begins at, in hexadecimal; empty for none.
         strength: share of the sampler's steps that it passes, in (0, 1]; all of them where there is no image.
+        num_inference_steps: of the sampler for this image; 0 for those that all images share.
     """
 
     id: int
@@ -45,34 +51,38 @@ class Request:
     seed: int
     initial_image: str = ""
     strength: float = 1.0
+    num_inference_steps: int = 0
 
     def retried(self, attempt: int) -> Request:
         """The request with another seed, for the `attempt`-th retry; attempt 0 is the request itself."""
         return self if attempt == 0 else replace(self, seed=derive_seed(self.seed, "retry", attempt))
 
 
+WORDS = pa.dictionary(pa.int32(), pa.string())  # columns whose few values repeat
 SCHEMA = pa.schema(
     [
         ("id", pa.int64()),
-        ("class_name", pa.string()),
+        ("class_name", WORDS),
         ("class_index", pa.int32()),
-        ("strategy", pa.string()),
+        ("strategy", WORDS),
         ("index", pa.int32()),
-        ("prompt", pa.string()),
-        ("negative_prompt", pa.string()),
+        ("prompt", WORDS),
+        ("negative_prompt", WORDS),
         ("guidance_scale", pa.float64()),
         ("seed", pa.int64()),
     ]
 )
-# only plans with real guidance have these columns: all others stay as they were before there was any
+# only plans that need these columns have them: all others stay as they were before there were any
 GUIDED_FIELDS = [pa.field("initial_image", pa.string()), pa.field("strength", pa.float64())]
-GUIDED_SCHEMA = pa.schema([*SCHEMA, *GUIDED_FIELDS])
-assert GUIDED_SCHEMA.names == [field.name for field in fields(Request)]
+STEPS_FIELD = pa.field("num_inference_steps", pa.int32())
+assert [*SCHEMA.names, *(item.name for item in GUIDED_FIELDS), STEPS_FIELD.name] == [f.name for f in fields(Request)]
+
+_BLOCK = 2**16  # rows that are planned, or hashed, at a time
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Every request of a run, as an Arrow table (SCHEMA or GUIDED_SCHEMA), in drawing order."""
+    """Every request of a run, as an Arrow table (SCHEMA, and what else there is to say), in drawing order."""
 
     class_names: tuple[str, ...]
     strategies: tuple[str, ...]
@@ -84,10 +94,14 @@ class Plan:
     @cached_property
     def hash(self) -> str:
         """SHA-256 over all rows in order: two plans with one hash draw the same images."""
-        digest = hashlib.sha256()
-        digest.update(repr(self.class_names).encode())
-        for column in self.table.column_names:
-            digest.update(repr(self.table.column(column).to_pylist()).encode())
+        digest = hashlib.sha256(repr(self.class_names).encode())
+        for name in self.table.column_names:  # each column as Python writes a list of its values
+            column, comma = self.table.column(name), ""
+            digest.update(b"[")
+            for start in range(0, len(column), _BLOCK):
+                digest.update((comma + repr(column.slice(start, _BLOCK).to_pylist())[1:-1]).encode())
+                comma = ", "
+            digest.update(b"]")
         return digest.hexdigest()
 
     def requests(self, start: int = 0, stop: int | None = None) -> Iterator[Request]:
@@ -100,8 +114,9 @@ def make_plan(
     class_names: Sequence[str],
     strategies: Sequence[StrategyRun],
     seed: int = 64,
-    negative_prompt: str = "",
+    negative_prompt: str | Sequence[str] = "",
     *,
+    steps: tuple[int, int] | None = None,
     indices: Mapping[tuple[str, int], range] | None = None,
     first_id: int = 0,
     initial_images: Sequence[Sequence[str]] | None = None,
@@ -113,43 +128,92 @@ def make_plan(
         class_names: k distinct names, see classes.check_classes.
         strategies: from prompts.resolve_strategies.
         seed: of the whole run.
-        negative_prompt: what no image shall show; shared by all.
+        negative_prompt: what no image shall show; of several, one is drawn for each image.
+        steps: the range that each image's number of steps is drawn from, both ends included; None where all
+            images take the same.
         indices: of a further round of a run: which images of a strategy and class (its index) to draw; those
             that are not named draw none. By default images 0 .. images_per_class - 1 of all.
         first_id: of a further round: the number of requests before it.
         initial_images: of real guidance: what the images of each class begin at, in turn; see Request.
         strength: of real guidance; see Request.
     """
-    shown = initial_images or [[""]] * len(class_names)
-    rows = []
-    for strategy in strategies:
-        everything = range(strategy.images_per_class)
-        cells = [
-            everything if indices is None else indices.get((strategy.name, i), range(0))
-            for i in range(len(class_names))
-        ]
-        for turn in range(max(map(len, cells), default=0)):
-            for class_index, class_name in enumerate(class_names):
-                if turn >= len(cells[class_index]):
-                    continue
-                index = cells[class_index][turn]
-                image_seed = derive_seed(seed, class_name, strategy.name, index)
-                rows.append(
-                    Request(
-                        id=first_id + len(rows),
-                        class_name=class_name,
-                        class_index=class_index,
-                        strategy=strategy.name,
-                        index=index,
-                        prompt=strategy.prompt(class_name, index),
-                        negative_prompt=negative_prompt,
-                        # a generator of its own: the scale must not depend on the noise
-                        guidance_scale=strategy.guidance.draw(random.Random(derive_seed(image_seed, "guidance"))),
-                        seed=image_seed,
-                        initial_image=shown[class_index][index % len(shown[class_index])],
-                        strength=strength,
-                    )
-                )
-    schema = GUIDED_SCHEMA if initial_images else SCHEMA
-    table = pa.Table.from_pylist([asdict(row) for row in rows], schema=schema)
+    negatives = [negative_prompt] if isinstance(negative_prompt, str) else list(negative_prompt)
+    schema = pa.schema([*SCHEMA, *(GUIDED_FIELDS if initial_images else []), *([STEPS_FIELD] if steps else [])])
+    cells = chain.from_iterable(_cells(strategy, len(class_names), indices) for strategy in strategies)
+    blocks, row_id = list[pa.RecordBatch](), first_id
+    while block := list(islice(cells, _BLOCK)):
+        columns = _columns(block, class_names, seed, negatives, steps)
+        columns["id"] = np.arange(row_id, row_id + len(block))
+        if initial_images:
+            shown = [initial_images[label] for _, label, _ in block]
+            columns["initial_image"] = [
+                images[index % len(images)] for images, (_, _, index) in zip(shown, block, strict=True)
+            ]
+            columns["strength"] = np.full(len(block), strength)
+        arrays = [_array(columns[field.name], field.type) for field in schema]
+        blocks.append(pa.record_batch(arrays, schema=schema))
+        row_id += len(block)
+    table = pa.Table.from_batches(blocks, schema)
     return Plan(tuple(class_names), tuple(strategy.name for strategy in strategies), table)
+
+
+Cell = tuple[StrategyRun, int, int]  # a strategy, a class by its index, and the image's number within both
+
+
+def _cells(strategy: StrategyRun, num_classes: int, indices: Mapping[tuple[str, int], range] | None) -> Iterator[Cell]:
+    everything = range(strategy.images_per_class)
+    wanted = [
+        everything if indices is None else indices.get((strategy.name, label), range(0)) for label in range(num_classes)
+    ]
+    for turn in range(max(map(len, wanted), default=0)):
+        for label, numbers in enumerate(wanted):
+            if turn < len(numbers):
+                yield strategy, label, numbers[turn]
+
+
+def _columns(
+    cells: Sequence[Cell],
+    class_names: Sequence[str],
+    seed: int,
+    negatives: Sequence[str],
+    steps: tuple[int, int] | None,
+) -> dict[str, Sequence[object] | np.ndarray]:
+    """The columns of some rows, all but those that follow from their place in the plan."""
+    names = [class_names[label] for _, label, _ in cells]
+    seeds = [
+        derive_seed(seed, name, strategy.name, index) for name, (strategy, _, index) in zip(names, cells, strict=True)
+    ]
+    columns: dict[str, Sequence[object] | np.ndarray] = {
+        "class_name": names,
+        "class_index": [label for _, label, _ in cells],
+        "strategy": [strategy.name for strategy, _, _ in cells],
+        "index": [index for _, _, index in cells],
+        "prompt": [strategy.prompt(name, index) for name, (strategy, _, index) in zip(names, cells, strict=True)],
+        "seed": seeds,
+        # generators of their own: neither the scale nor the words must depend on the noise
+        "guidance_scale": [
+            strategy.guidance.draw(random.Random(derive_seed(image_seed, "guidance")))
+            if strategy.guidance.low < strategy.guidance.high
+            else strategy.guidance.low
+            for image_seed, (strategy, _, _) in zip(seeds, cells, strict=True)
+        ],
+        "negative_prompt": _negative_prompts(negatives, seeds),
+    }
+    if steps:
+        low, high = steps
+        columns["num_inference_steps"] = [
+            low + derive_seed(image_seed, "steps") % (high - low + 1) for image_seed in seeds
+        ]
+    return columns
+
+
+def _negative_prompts(negatives: Sequence[str], seeds: Sequence[int]) -> list[str]:
+    if len(negatives) == 1:
+        return [negatives[0]] * len(seeds)
+    return [negatives[derive_seed(seed, "negative prompt") % len(negatives)] for seed in seeds]
+
+
+def _array(values: Sequence[object] | np.ndarray, kind: pa.DataType) -> pa.Array:
+    if kind == WORDS:
+        return pa.array(values, pa.string()).dictionary_encode()
+    return pa.array(values, kind)

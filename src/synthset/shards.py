@@ -6,14 +6,15 @@ import hashlib
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
 from synthset.dataset import Accounting, DatasetWriter
-from synthset.errors import SynthsetError
-from synthset.executors import Executor, LocalExecutor
+from synthset.errors import ModelError, SynthsetError
+from synthset.executors import Executor
 from synthset.images import encode, resize
 from synthset.plan import Request
 from synthset.progress import track
@@ -21,6 +22,7 @@ from synthset.progress import track
 if TYPE_CHECKING:
     from synthset.create import CreateConfig
     from synthset.generators import GeneratedImage, Generator
+    from synthset.generators.source import GeneratorSource
 
 log = logging.getLogger("synthset")
 
@@ -28,53 +30,89 @@ MAX_RETRIES = 5
 PNG_UP_TO_PX = 64  # below this PNG is small anyway; above it JPEG saves ten times the disk
 
 
-def draw_missing(writer: DatasetWriter, generator: Generator, config: CreateConfig, executor: Executor | None) -> int:
+def draw_missing(writer: DatasetWriter, source: GeneratorSource, config: CreateConfig, executor: Executor) -> int:
     """Draw the shards of the writer's plan that are not there yet; the number of images drawn."""
     missing = writer.missing_shards()
     to_draw = sum(len(writer.shard_rows(shard)) for shard in missing)
     with track(to_draw, f"drawing {writer.folder.name}") as bar:
+        shown = finished = 0
 
-        def draw(shard: int) -> Accounting:
-            return _draw_shard(shard, writer, generator, config, bar.advance)
+        def advance(count: int) -> None:
+            nonlocal shown
+            shown += count
+            bar.advance(count)
 
-        for _ in (executor or LocalExecutor()).map(draw, missing):
-            pass
+        for accounting in executor.map(ShardWorker(writer, source, config, advance), missing):
+            finished += accounting.requested
+            advance(max(0, finished - shown))  # of a worker elsewhere only its whole shards are heard of
     return to_draw
 
 
-def _draw_shard(
-    shard: int,
-    writer: DatasetWriter,
-    generator: Generator,
-    config: CreateConfig,
-    advance: Callable[[int], None],
-) -> Accounting:
-    """Draw, retry, encode and commit the requests of one shard."""
-    rows: dict[int, Future[dict[str, Any]]] = {}
-    failures: dict[int, dict[str, Any]] = {}
-    where = writer.shard_rows(shard)
-    pending = list(writer.plan.requests(where.start, where.stop))
-    retries = 0
-    with ThreadPoolExecutor(max_workers=2) as pool:  # encodes while the next batch is drawn
-        for attempt in range(MAX_RETRIES + 1):
-            retries += len(pending) if attempt else 0
-            failed = []
-            for start in range(0, len(pending), writer.batch_size):
-                batch = pending[start : start + writer.batch_size]
-                tries = [request.retried(attempt) for request in batch]
-                for request, tried, image in zip(batch, tries, draw_batch(generator, tries), strict=True):
-                    if image.status == "ok" and image.pixels is not None:
-                        rows[request.id] = pool.submit(_row, tried, attempt + 1, image.pixels, config)
-                        failures.pop(request.id, None)
-                    else:
-                        failures[request.id] = _failure(tried, attempt + 1, image)
-                        failed.append(request)
-                advance(len(batch) if attempt == 0 else 0)
-            pending = failed
-            if not pending:
-                break
-        encoded = [rows[request_id].result() for request_id in sorted(rows)]
-    return writer.write_shard(shard, encoded, [failures[i] for i in sorted(failures)], retries)
+class ShardWorker:
+    """Draws and commits shards of one plan; it may travel to another process, and loads its generator there.
+
+    Args:
+        writer: of the dataset, in a folder that all workers reach.
+        source: of the generator.
+        config: of the run.
+        advance: hears of images as they are drawn, in this process only.
+    """
+
+    def __init__(
+        self,
+        writer: DatasetWriter,
+        source: GeneratorSource,
+        config: CreateConfig,
+        advance: Callable[[int], None] | None = None,
+    ) -> None:
+        self.writer, self.source, self.config, self.advance = writer, source, config, advance
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "advance": None}
+
+    def __call__(self, shard: int) -> Accounting:
+        """Draw, retry, encode and commit the requests of one shard.
+
+        Raises:
+            ModelError: the generator here is not the one that the job was planned with.
+        """
+        generator = self.source.get()
+        self._check_same_generator(generator)
+        rows: dict[int, Future[dict[str, Any]]] = {}
+        failures: dict[int, dict[str, Any]] = {}
+        where = self.writer.shard_rows(shard)
+        pending = list(self.writer.plan.requests(where.start, where.stop))
+        retries = 0
+        with ThreadPoolExecutor(max_workers=2) as pool:  # encodes while the next batch is drawn
+            for attempt in range(MAX_RETRIES + 1):
+                retries += len(pending) if attempt else 0
+                failed = []
+                for start in range(0, len(pending), self.writer.batch_size):
+                    batch = pending[start : start + self.writer.batch_size]
+                    tries = [request.retried(attempt) for request in batch]
+                    for request, tried, image in zip(batch, tries, draw_batch(generator, tries), strict=True):
+                        if image.status == "ok" and image.pixels is not None:
+                            rows[request.id] = pool.submit(_row, tried, attempt + 1, image.pixels, self.config)
+                            failures.pop(request.id, None)
+                        else:
+                            failures[request.id] = _failure(tried, attempt + 1, image)
+                            failed.append(request)
+                    if self.advance and attempt == 0:
+                        self.advance(len(batch))
+                pending = failed
+                if not pending:
+                    break
+            encoded = [rows[request_id].result() for request_id in sorted(rows)]
+        return self.writer.write_shard(shard, encoded, [failures[i] for i in sorted(failures)], retries)
+
+    def _check_same_generator(self, generator: Generator) -> None:
+        wanted, here = self.writer.job["generation"], asdict(generator.config)
+        if here != wanted:
+            names = [name for name in here if here[name] != wanted.get(name)]
+            raise ModelError(
+                f"Expected the same generator on every machine, it differs here in {', '.join(names)}. "
+                "Give a --dtype and a --revision, so that no machine chooses its own."
+            )
 
 
 def draw_batch(generator: Generator, requests: Sequence[Request]) -> list[GeneratedImage]:
@@ -99,13 +137,18 @@ def _is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
 
 
-def _row(request: Request, attempts: int, pixels: np.ndarray, config: CreateConfig) -> dict[str, Any]:
+def encode_image(pixels: np.ndarray, config: CreateConfig) -> tuple[bytes, str]:
+    """The bytes of an image as it is stored, and their format."""
     if config.resize_px is not None:
         pixels = np.asarray(resize(Image.fromarray(pixels), config.resize_px, config.antialias))
     image_format = config.image_format
     if image_format == "auto":
         image_format = "png" if max(pixels.shape[:2]) <= PNG_UP_TO_PX else "jpeg"
-    data = encode(pixels, image_format, config.quality)
+    return encode(pixels, image_format, config.quality), image_format
+
+
+def _row(request: Request, attempts: int, pixels: np.ndarray, config: CreateConfig) -> dict[str, Any]:
+    data, image_format = encode_image(pixels, config)
     # built from numbers and known words: a class name never becomes a path
     name = f"{request.class_index:04d}-{request.strategy.replace(':', '_')}-{request.index:06d}.{image_format}"
     return {

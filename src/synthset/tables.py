@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,16 +9,9 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from synthset.create import (
-    CreateConfig,
-    CreateResult,
-    estimate_seconds,
-    load,
-    plan_images,
-    sample_requests,
-    with_sample_sentences,
-)
+from synthset.create import CreateConfig, CreateResult, load_for, sample_plan, with_sample_sentences
 from synthset.errors import ModelError
+from synthset.estimate import Estimate, estimate_run
 from synthset.refill import MAX_FACTOR
 
 if TYPE_CHECKING:
@@ -28,27 +20,43 @@ if TYPE_CHECKING:
     from synthset.demo import DemoResult
     from synthset.diagnose import DiagnosisResult
     from synthset.filters import FilterResult
+    from synthset.generators.base import Generator
+    from synthset.plan import Request
     from synthset.tuning.curve import CurveResult
     from synthset.tuning.stage import TuneResult
 
 SAMPLE_PROMPTS = 10
+SAMPLED_IMAGES = 32  # that the estimate draws
 MAX_ROWS = 30
 
 
-def print_plan(classes: Sequence[str], config: CreateConfig, folder: Path) -> None:
-    """What `create` would do: counts, ten sample prompts, an estimate of time. Writes nothing into `folder`."""
+def print_plan(
+    classes: Sequence[str],
+    config: CreateConfig,
+    folder: Path,
+    workers: int | None = None,
+    price_per_hour: float | None = None,
+) -> None:
+    """What `create` would do: counts, ten sample prompts, an estimate. Writes nothing into `folder`.
+
+    Args:
+        classes, config: as for `create`.
+        folder: of the dataset; sentences that it keeps are shown.
+        workers: that would share the work; None for one.
+        price_per_hour: of one worker, for an estimate of the cost.
+    """
     config, sentences = with_sample_sentences(classes, config, folder, SAMPLE_PROMPTS)
-    plan = plan_images(classes, config)
+    sample = sample_plan(classes, config, SAMPLED_IMAGES)
     try:
-        generator, reason = load(config), ""
+        generator, reason = load_for(classes, config), ""
     except ModelError as error:
         generator, reason = None, str(error)
-    counts = Counter(plan.table.column("strategy").to_pylist())
+    counts = sample.images
     guidance = {run.name: str(run.guidance) for run in config.runs()}
     table = _table("strategy", "guidance", ">images", ">each class")
     for name, count in counts.items():
-        table.add_row(name, guidance[name], f"{count:,}", f"{count // len(plan.class_names):,}")
-    table.add_row("total", "", f"{len(plan):,}", f"{len(plan) // len(plan.class_names):,}")
+        table.add_row(name, guidance[name], f"{count:,}", f"{count // len(classes):,}")
+    table.add_row("total", "", f"{sample.total:,}", f"{sample.total // len(classes):,}")
     _print(table)
     if config.refill:
         most = config.max_draws or MAX_FACTOR * config.images_per_class
@@ -57,9 +65,9 @@ def print_plan(classes: Sequence[str], config: CreateConfig, folder: Path) -> No
         seconds = round(sentences.seconds_a_class)
         first = f"; before anything is drawn, they take about {duration(seconds)} a class" if seconds else ""
         print(f"The sentences are by '{sentences.writer}'{first}.")
-    print(f"\nSample prompts (of {len(plan):,}):")
+    print(f"\nSample prompts (of {sample.total:,}):")
     samples = _table("  guidance", "prompt")
-    for request in sample_requests(plan, SAMPLE_PROMPTS):
+    for request in _spread(sample.requests, SAMPLE_PROMPTS):
         samples.add_row(f"  {request.guidance_scale:.2f}", request.prompt)
     _print(samples)
     if generator is None:
@@ -72,7 +80,44 @@ def print_plan(classes: Sequence[str], config: CreateConfig, folder: Path) -> No
         antialias = "with" if config.antialias else "without"
         stored = f"at {config.resize_px} × {config.resize_px} px, resized {antialias} anti-aliasing"
     print(f"\nDrawn by {config.generator} at {drawn} in {config.steps} {config.scheduler} steps, stored {stored}.")
-    print(f"About {duration(estimate_seconds(plan, generator, config))} on this machine. Nothing was written.")
+    if config.initial_images is not None:
+        print(f"Drawing begins at real images: {_images_named(config)}.")
+    _print_estimate(estimate_run(sample, generator, config), generator, workers or 1, price_per_hour)
+    print("Nothing was written.")
+
+
+def _spread(requests: Sequence[Request], count: int) -> list[Request]:
+    """At most `count` of them, from all over."""
+    return [requests[i * len(requests) // count] for i in range(count)] if len(requests) > count else list(requests)
+
+
+def _images_named(config: CreateConfig) -> str:
+    source = config.initial_images
+    name = source if isinstance(source, str) else getattr(source, "name", "")
+    return name if config.shots is None else f"{config.shots} of each class of {name}"
+
+
+def _print_estimate(estimate: Estimate, generator: Generator, workers: int, price_per_hour: float | None) -> None:
+    """As measured on a few images here; of a run elsewhere it says nothing."""
+    seconds = estimate.images * estimate.seconds_per_image
+    device = getattr(generator, "device", None)
+    kind = "GPU hours" if getattr(device, "type", "") == "cuda" else "machine hours"
+    text = f"About {duration(seconds / workers)}"
+    text += f" by {workers} workers such as this machine" if workers > 1 else " on this machine"
+    if seconds >= 3600:
+        text += f", {estimate.device_hours:,.1f} {kind}"
+    if price_per_hour is not None:
+        text += f", at {price_per_hour:g} an hour {estimate.cost(price_per_hour):,.2f}"
+    files = "file" if estimate.files == 1 else "files"
+    print(f"{text}. About {_size(estimate.disk_bytes)} in {estimate.files:,} file{'s' * (estimate.files != 1)}.")
+
+
+def _size(count: float) -> str:
+    for unit in ("B", "KB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:,.3g} TB"
 
 
 def print_create(result: CreateResult) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 GUIDANCE = Group("Real guidance", sort_key=2.5)
 SENTENCES = Group("Sentences", sort_key=1.5)
 REFILL = Group("Filter and refill", sort_key=3.5)
+MACHINES = Group("GPUs and machines", sort_key=3.7)
 
 
 @app.command
@@ -28,12 +29,16 @@ def create(
     dataset: str | None = None,
     strategy: Annotated[list[str] | None, flag("--strategy", "--trick", several=True)] = None,
     images_per_class: int | None = None,
-    output_dir: Annotated[Path, flag("--output-dir", "--outdir")] = Path("dataset"),
+    output_dir: Annotated[str, flag("--output-dir", "--outdir")] = "dataset",
     seed: int = 64,
     dry_run: Annotated[bool, switch()] = False,
     resume: Annotated[bool, switch()] = True,
     overwrite: Annotated[bool, switch()] = False,
     max_failures: float = 0.01,
+    executor: Annotated[str, flag(group=MACHINES)] = "local",
+    address: Annotated[str | None, flag(group=MACHINES)] = None,
+    workers: Annotated[int | None, flag(group=MACHINES)] = None,
+    price_per_hour: Annotated[float | None, flag(group=MACHINES)] = None,
     guidance_scale: Annotated[str | None, flag(group=WORDING)] = None,
     min_scale: Annotated[float, flag(group=WORDING)] = 1.0,
     max_scale: Annotated[float, flag(group=WORDING)] = 5.0,
@@ -41,7 +46,7 @@ def create(
     template: Annotated[str | None, flag(group=WORDING)] = None,
     phrases: Annotated[str | None, flag(group=WORDING)] = None,
     augmentation_file: Annotated[Path | None, flag(group=WORDING)] = None,
-    negative_prompt: Annotated[str, flag(group=WORDING)] = "",
+    negative_prompt: Annotated[list[str] | None, flag("--negative-prompt", several=True, group=WORDING)] = None,
     satellite: Annotated[bool | None, flag(negative="--no-satellite", group=WORDING)] = None,
     literal_articles: Annotated[bool, switch(WORDING)] = False,
     sentences: Annotated[int | None, flag(group=SENTENCES)] = None,
@@ -52,7 +57,7 @@ def create(
     generator: Annotated[str, flag(group=SAMPLING)] = "miniature",
     revision: Annotated[str | None, flag(group=SAMPLING)] = None,
     scheduler: Annotated[str, flag(group=SAMPLING)] = "ddim",
-    steps: Annotated[int, flag("--steps", "--ddim-steps", group=SAMPLING)] = 40,
+    steps: Annotated[str, flag("--steps", "--ddim-steps", group=SAMPLING)] = "40",
     height: Annotated[int | None, flag("--height", "--H", group=SAMPLING)] = None,
     width: Annotated[int | None, flag("--width", "--W", group=SAMPLING)] = None,
     batch_size: Annotated[int | None, flag(group=SAMPLING)] = None,
@@ -66,6 +71,7 @@ def create(
     antialias: Annotated[bool | None, flag(negative="--no-antialias", group=STORAGE)] = None,
     image_format: Annotated[str, flag(group=STORAGE)] = "auto",
     quality: Annotated[int, flag(group=STORAGE)] = 95,
+    shard_size: Annotated[int, flag(group=STORAGE)] = 512,
     refill: Annotated[str | None, flag(group=REFILL)] = None,
     max_draws: Annotated[int | None, flag(group=REFILL)] = None,
     encoder: Annotated[str | None, flag(group=REFILL)] = None,
@@ -97,7 +103,7 @@ def create(
     images_per_class
         Images of each class that each strategy draws. [default: 100, or as many as --dataset has]
     output_dir
-        Folder of the dataset.
+        Folder of the dataset, or a URL such as s3://bucket/pets with the package that reads it (s3fs, gcsfs, …).
     seed
         Of the whole run; each image has its own, derived from it.
     dry_run
@@ -108,6 +114,14 @@ def create(
         Replace another Synthset dataset in the folder.
     max_failures
         Share of images that may fail before the exit code is 3.
+    executor
+        local, or ray: many GPUs or machines, each with the model loaded once; needs `pip install "synthset[ray]"`.
+    address
+        Of a running Ray cluster, e.g. auto or ray://head:10001. [default: Ray is started on this machine]
+    workers
+        That share the work of --executor ray. [default: one a GPU, or one a core]
+    price_per_hour
+        Of one worker, for the estimate of --dry-run.
     guidance_scale
         Classifier-free guidance: 7.5, or 1:5 for a draw for each image. [default: 7.5; 2.5 for
         prompt_augmentation]
@@ -126,7 +140,7 @@ def create(
         Words of prompt_augmentation, instead of those that come with Synthset: a YAML file with the lists
         looks, extents, typical, sizes, locations and styles.
     negative_prompt
-        What no image shall show.
+        What no image shall show; of several, each image draws one.
     satellite
         The paper's prompts for satellite images. [default: on for --dataset eurosat]
     literal_articles
@@ -150,7 +164,7 @@ def create(
     scheduler
         Any diffusers scheduler: ddim, euler, dpmsolver_multistep, …
     steps
-        Sampling steps.
+        Sampling steps: 40, or 20:40 for a number for each image.
     height
         Drawn height in pixels. [default: the model's own]
     width
@@ -179,6 +193,8 @@ def create(
         png, jpeg, webp, or auto: PNG up to 64 px, JPEG above.
     quality
         Of JPEG and WebP, 1 to 100.
+    shard_size
+        Images of a file: what a worker does at once, and what a kill can cost.
     refill
         A filter, clip, real or duplicates: draw until it keeps --images-per-class images of each class.
         [default: keep all that is drawn]
@@ -199,6 +215,8 @@ def create(
     """
     from synthset.create import CreateConfig
     from synthset.create import create as run_create
+    from synthset.executors import load_executor
+    from synthset.files import to_path
     from synthset.filters import FilterConfig
     from synthset.phrases import load_phrases
     from synthset.presets import preset_for
@@ -235,7 +253,7 @@ def create(
         revision=revision,
         guidance_scale=guidance_scale,
         random_guidance=(min_scale, max_scale),
-        steps=steps,
+        steps=_steps(steps),
         scheduler=scheduler,
         height_px=height,
         width_px=width,
@@ -244,7 +262,7 @@ def create(
         image_format=image_format,
         quality=quality,
         seed=seed,
-        negative_prompt=negative_prompt,
+        negative_prompt=_one_or_more(negative_prompt),
         style=PromptStyle(
             tuple(domains) if domains else None,
             on_satellite,
@@ -265,11 +283,23 @@ def create(
         shots_seed=shots_seed,
         strength=strength,
         sentences=sentence_config,
+        shard_size=shard_size,
     )
+    machines = load_executor(executor, address, workers)
     if dry_run:
-        print_plan(names, config, output_dir)
+        print_plan(names, config, to_path(output_dir), workers, price_per_hour)
     else:
-        print_create(run_create(names, output_dir, config, overwrite=overwrite))
+        print_create(run_create(names, output_dir, config, executor=machines, overwrite=overwrite))
+
+
+def _steps(text: str) -> int | str:
+    """A number as one, so that the manifest has it as one."""
+    return int(text) if text.isdecimal() else text
+
+
+def _one_or_more(negative_prompts: Sequence[str] | None) -> str | tuple[str, ...]:
+    texts = tuple(negative_prompts or ("",))
+    return texts[0] if len(texts) == 1 else texts
 
 
 def _sentence_config(
