@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from synthset.errors import UsageError
@@ -55,6 +56,7 @@ def read_classes(path: str | Path) -> tuple[str, ...]:
     return check_classes([line for line in lines if line.strip() and not line.lstrip().startswith("#")])
 
 
+@lru_cache(maxsize=2**15)  # a plan asks for each class once an image
 def as_words(name: str) -> str:
     """A class name as words: `sea_lake` is "sea lake".
 
@@ -96,6 +98,7 @@ def split_article(noun: str) -> tuple[str, str]:
     return (match[1].lower(), noun[match.end() :]) if match else ("", noun)
 
 
+@lru_cache(maxsize=2**15)
 def with_article(noun: str) -> str:
     """`noun` after "a" or "an", by how it sounds; as it is where it brings an article of its own.
 

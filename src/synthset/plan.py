@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import chain, islice
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -99,7 +100,7 @@ class Plan:
             column, comma = self.table.column(name), ""
             digest.update(b"[")
             for start in range(0, len(column), _BLOCK):
-                digest.update((comma + repr(column.slice(start, _BLOCK).to_pylist())[1:-1]).encode())
+                digest.update((comma + repr(_values(column.slice(start, _BLOCK)))[1:-1]).encode())
                 comma = ", "
             digest.update(b"]")
         return digest.hexdigest()
@@ -107,7 +108,15 @@ class Plan:
     def requests(self, start: int = 0, stop: int | None = None) -> Iterator[Request]:
         """Requests `start` .. `stop` - 1."""
         rows = self.table.slice(start, None if stop is None else stop - start)
-        return (Request(**row) for row in rows.to_pylist())
+        columns = [_values(rows.column(name)) for name in rows.column_names]
+        return (Request(**dict(zip(rows.column_names, row, strict=True))) for row in zip(*columns, strict=True))
+
+
+def _values(column: pa.ChunkedArray) -> list[Any]:
+    """As `to_pylist`, in a fraction of its time."""
+    if pa.types.is_dictionary(column.type):
+        return column.cast(pa.string()).to_pylist()
+    return column.to_numpy().tolist() if pa.types.is_primitive(column.type) else column.to_pylist()
 
 
 def make_plan(

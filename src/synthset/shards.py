@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("synthset")
 
 MAX_RETRIES = 5
+ENCODED_TOGETHER = 8  # images; one at a time would cost more than a small image does
 PNG_UP_TO_PX = 64  # below this PNG is small anyway; above it JPEG saves ten times the disk
 
 
@@ -78,7 +79,7 @@ class ShardWorker:
         """
         generator = self.source.get()
         self._check_same_generator(generator)
-        rows: dict[int, Future[dict[str, Any]]] = {}
+        encoding: list[Future[list[dict[str, Any]]]] = []
         failures: dict[int, dict[str, Any]] = {}
         where = self.writer.shard_rows(shard)
         pending = list(self.writer.plan.requests(where.start, where.stop))
@@ -90,20 +91,26 @@ class ShardWorker:
                 for start in range(0, len(pending), self.writer.batch_size):
                     batch = pending[start : start + self.writer.batch_size]
                     tries = [request.retried(attempt) for request in batch]
+                    drawn: list[tuple[Request, np.ndarray]] = []
                     for request, tried, image in zip(batch, tries, draw_batch(generator, tries), strict=True):
                         if image.status == "ok" and image.pixels is not None:
-                            rows[request.id] = pool.submit(_row, tried, attempt + 1, image.pixels, self.config)
+                            drawn.append((tried, image.pixels))
                             failures.pop(request.id, None)
                         else:
                             failures[request.id] = _failure(tried, attempt + 1, image)
                             failed.append(request)
+                    encoding += [
+                        pool.submit(_rows, drawn[i : i + ENCODED_TOGETHER], attempt + 1, self.config)
+                        for i in range(0, len(drawn), ENCODED_TOGETHER)
+                    ]
                     if self.advance and attempt == 0:
                         self.advance(len(batch))
                 pending = failed
                 if not pending:
                     break
-            encoded = [rows[request_id].result() for request_id in sorted(rows)]
-        return self.writer.write_shard(shard, encoded, [failures[i] for i in sorted(failures)], retries)
+            rows = [row for part in encoding for row in part.result()]
+        rows.sort(key=lambda row: row["request_id"])
+        return self.writer.write_shard(shard, rows, [failures[i] for i in sorted(failures)], retries)
 
     def _check_same_generator(self, generator: Generator) -> None:
         wanted, here = self.writer.job["generation"], asdict(generator.config)
@@ -145,6 +152,10 @@ def encode_image(pixels: np.ndarray, config: CreateConfig) -> tuple[bytes, str]:
     if image_format == "auto":
         image_format = "png" if max(pixels.shape[:2]) <= PNG_UP_TO_PX else "jpeg"
     return encode(pixels, image_format, config.quality), image_format
+
+
+def _rows(drawn: Sequence[tuple[Request, np.ndarray]], attempts: int, config: CreateConfig) -> list[dict[str, Any]]:
+    return [_row(request, attempts, pixels, config) for request, pixels in drawn]
 
 
 def _row(request: Request, attempts: int, pixels: np.ndarray, config: CreateConfig) -> dict[str, Any]:

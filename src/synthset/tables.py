@@ -109,7 +109,7 @@ def _print_estimate(estimate: Estimate, generator: Generator, workers: int, pric
     if price_per_hour is not None:
         text += f", at {price_per_hour:g} an hour {estimate.cost(price_per_hour):,.2f}"
     files = "file" if estimate.files == 1 else "files"
-    print(f"{text}. About {_size(estimate.disk_bytes)} in {estimate.files:,} file{'s' * (estimate.files != 1)}.")
+    print(f"{text}. About {_size(estimate.disk_bytes)} in {estimate.files:,} {files}.")
 
 
 def _size(count: float) -> str:
