@@ -8,16 +8,20 @@ import pytest
 import synthset
 from synthset import create as create_stage
 from synthset.create import CreateConfig, plan_images, sample_plan
-from synthset.dataset import open_dataset
+from synthset.dataset import DatasetWriter, open_dataset
 from synthset.errors import (
     ConfigChangedError,
     DataError,
     FailureThresholdError,
+    ModelError,
     SynthsetError,
     UnknownNameError,
     UsageError,
 )
+from synthset.estimate import estimate_run
+from synthset.generators.source import GeneratorSource
 from synthset.images import decode
+from synthset.shards import ShardWorker, encode_image
 from synthset.testing import FakeGenerator, ShuffledExecutor
 
 CLASSES = ("cat", "sea_lake")
@@ -354,3 +358,40 @@ def test_a_sample_of_a_billion_images_is_as_small_as_any():
     assert (len(sample.requests), sample.total) == (30, 10**9)
     assert sample.requests[0].class_name == "class 0"
     assert sample.requests[-1].index == 666_666
+
+
+def test_a_dataset_may_lie_in_an_object_store(tmp_path):
+    url = f"memory://bucket/{tmp_path.name}"
+    with pytest.raises(Crash):
+        make(url, generator=FailingGenerator(preferred_batch_size=4, batches_left=3))
+    result = make(url, generator=FakeGenerator(preferred_batch_size=4))
+    make(tmp_path / "here", generator=FakeGenerator(preferred_batch_size=4))
+    assert 0 < result.drawn < 20
+    assert hashes(url) == hashes(tmp_path / "here")
+    assert open_dataset(url).images().image(0).size == (8, 8)
+    with pytest.raises(ConfigChangedError, match="seed: 64 there, 65 here"):
+        make(url, seed=65)
+    assert make(url, seed=65, overwrite=True).drawn == 20
+
+
+def test_a_url_of_an_unknown_kind_is_refused_in_one_line():
+    with pytest.raises(UsageError, match="nowhere://bucket/pets"):
+        make("nowhere://bucket/pets")
+
+
+def test_a_worker_with_another_generator_draws_nothing(tmp_path):
+    result = make(tmp_path / "pets")
+    job = result.dataset.manifest["job"]
+    writer = DatasetWriter(tmp_path / "pets", job, plan_images(CLASSES, CreateConfig(), FakeGenerator()), 8, 4)
+    worker = ShardWorker(writer, GeneratorSource(lambda: FakeGenerator(size_px=16)), CreateConfig())
+    with pytest.raises(ModelError, match="differs here in height_px, width_px"):
+        worker(0)
+
+
+def test_an_estimate_reckons_with_what_the_sample_took():
+    config = CreateConfig(generator="fake", images_per_class=1000, shard_size=100)
+    estimate = estimate_run(sample_plan(CLASSES, config, 32), FakeGenerator(), config)
+    assert (estimate.images, estimate.files) == (2000, 20)
+    png = len(encode_image(FakeGenerator().generate(sample_plan(CLASSES, config, 1).requests)[0].pixels, config)[0])
+    assert estimate.disk_bytes == pytest.approx(2000 * (png + 100), rel=0.1)
+    assert 0 < estimate.device_hours == estimate.cost(1.0) < 1

@@ -104,3 +104,30 @@ def test_a_phrase_that_prompts_do_not_show_leaves_the_hash():
 PINNED_HASH_OF_DIGITS = "84bdc814ac777ac696d0f85c2db56d24776ac3f67b52281d53c43805567e5e70"
 PINNED_HASH_OF_OTHERS = "81e2ac0d2917d423b6ba629c0028a91a3fec049d2759325b360dc4354c7c3966"
 PINNED_SEED, PINNED_SCALE = 7136296637646199353, 1.334991
+
+
+def test_each_image_draws_its_negative_prompt_and_its_steps_whatever_else_is_planned():
+    pool = ("blurry", "a drawing", "text")
+    one, other = (
+        plan(classes, ("base",), 50, negative_prompt=pool, steps=(5, 9)) for classes in (("cat",), ("dog", "cat"))
+    )
+    rows = {r.index: r for r in one.requests()}
+    assert {r.negative_prompt for r in rows.values()} == set(pool)
+    assert {r.num_inference_steps for r in rows.values()} == set(range(5, 10))
+    for request in other.requests():
+        if request.class_name == "cat":
+            same = rows[request.index]
+            assert (request.negative_prompt, request.num_inference_steps) == (
+                same.negative_prompt,
+                same.num_inference_steps,
+            )
+    assert "num_inference_steps" not in plan().table.column_names
+
+
+def test_a_plan_of_several_blocks_is_the_plan_of_one(monkeypatch):
+    whole = plan(count=20)
+    monkeypatch.setattr("synthset.plan._BLOCK", 7)
+    parts = plan(count=20)
+    assert parts.table.column("id").num_chunks > 1
+    assert parts.hash == whole.hash
+    assert list(parts.requests(5, 30)) == list(whole.requests(5, 30))

@@ -20,6 +20,7 @@ import json
 import threading
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -231,7 +232,9 @@ class DatasetWriter:
             seconds: that this run took; earlier runs of the same job are added.
             refill: what refilling came to, for the manifest.
         """
-        notes = [_read_notes(self.shard_path(shard)) for shard in range(self.first_shard + self.num_shards)]
+        shards = [self.shard_path(shard) for shard in range(self.first_shard + self.num_shards)]
+        with ThreadPoolExecutor(max_workers=16) as pool:  # each waits for its file, which may be far away
+            notes = list(pool.map(_read_notes, shards))
         failures = [failure for note in notes for failure in note["failures"]]
         total = sum((Accounting(**note["accounting"]) for note in notes), Accounting())
         with atomic_write(self.folder / "failures.parquet") as file:
