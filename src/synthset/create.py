@@ -16,7 +16,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,6 +41,7 @@ from synthset.language_enhancement import (
     wants_sentences,
     write_sentences,
 )
+from synthset.options import with_options
 from synthset.phrases import match_phrases
 from synthset.plan import Plan, Request, make_plan
 from synthset.prompts import Guidance, PromptStyle, StrategyRun, resolve_strategies
@@ -231,7 +232,9 @@ def create(
     start = time.monotonic()
     if isinstance(generator, str):
         options["generator"], generator = generator, None
-    config = _with_matched_phrases(make_config(config, options), classes)
+    if isinstance(options.get("strategies"), str):
+        options["strategies"] = (options["strategies"],)
+    config = _with_matched_phrases(with_options(config or CreateConfig(), options), classes)
     folder = to_path(output_dir)
     initial = _initial_images(classes, config)
     config, sentences = _with_sentences(classes, config, generator, folder, overwrite)
@@ -273,17 +276,6 @@ def create(
     result = CreateResult(dataset, accounting, drawn, time.monotonic() - start, refilled)
     _check_failures(result, config)
     return result
-
-
-def make_config(config: CreateConfig | None, options: dict[str, Any]) -> CreateConfig:
-    """The config with `options` over it. Raises UsageError for a field that does not exist."""
-    names = [item.name for item in fields(CreateConfig)]
-    for name in options:
-        if name not in names:
-            raise UnknownNameError("option", name, names)
-    if isinstance(options.get("strategies"), str):
-        options["strategies"] = (options["strategies"],)
-    return replace(config or CreateConfig(), **options)
 
 
 def plan_images(

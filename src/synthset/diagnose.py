@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,8 +40,9 @@ from synthset.diagnosis.tables import (
     table_of,
 )
 from synthset.embed import EmbeddingCache
-from synthset.errors import UnknownNameError, UsageError
+from synthset.errors import UsageError
 from synthset.imageset import ImageSet
+from synthset.options import with_options
 from synthset.report import build_report
 from synthset.versions import library_versions
 
@@ -138,7 +139,7 @@ def diagnose(
     began = time.monotonic()
     if isinstance(encoder, str):
         options["encoder"], encoder = encoder, None
-    config = make_config(config, options)
+    config = with_options(config or DiagnoseConfig(), options)
     folder = Path(output_dir)
     check_folder(folder)
     copies = read_evaluations(evaluations)
@@ -223,12 +224,3 @@ def find_doubts(classes: Sequence[ClassRow]) -> list[str]:
     known = [[value for value in values if value is not None] for values in by_set.values()]
     known = [values for values in known if values]
     return doubts(max(known, key=lambda values: sum(values) / len(values)) if known else None)
-
-
-def make_config(config: DiagnoseConfig | None, options: dict[str, Any]) -> DiagnoseConfig:
-    """The config with `options` over it. Raises UsageError for a field that does not exist."""
-    names = [item.name for item in fields(DiagnoseConfig)]
-    for name in options:
-        if name not in names:
-            raise UnknownNameError("option", name, names)
-    return replace(config or DiagnoseConfig(), **options)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from synthset.filters.clip import CLIP
 from synthset.filters.duplicates import DUPLICATES
 from synthset.filters.real import REAL
 from synthset.imageset import ImageSet
+from synthset.options import with_options
 from synthset.verdicts import SCHEMA, Verdicts, delete_verdicts, write_verdicts
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def filter_dataset(
     """
     if isinstance(real, str | Path):
         options["real"], real = str(real), None
-    config = _make_config(config, options)
+    config = with_options(config or FilterConfig(), options)
     filters = _find(methods)
     _check_options(filters, config, real)
     if "real" in filters and config.real is None and real is None:  # said before a model is loaded
@@ -149,14 +150,6 @@ def clear_filters(folder: str | Path) -> list[str]:
     """
     dataset = open_dataset(folder)
     return delete_verdicts(dataset.folder, list(FILTERS))
-
-
-def _make_config(config: FilterConfig | None, options: Mapping[str, Any]) -> FilterConfig:
-    names = [item.name for item in fields(FilterConfig)]
-    for name in options:
-        if name not in names:
-            raise UnknownNameError("option", name, names)
-    return replace(config or FilterConfig(), **options)
 
 
 def _find(methods: Sequence[str] | Mapping[str, Filter]) -> dict[str, Filter]:

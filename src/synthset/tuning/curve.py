@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from synthset.errors import UnknownNameError, UsageError
 from synthset.files import write_json, write_text
 from synthset.imageset import ImageSet
+from synthset.options import with_options
 from synthset.tuning.config import TuneConfig
 
 if TYPE_CHECKING:
@@ -297,8 +298,6 @@ def _check(
     seeds: Sequence[int],
     compare: Sequence[str],
 ) -> TuneConfig:
-    from synthset.tuning.stage import make_config
-
     if not shots or min(shots) < 0:
         raise UsageError(f"Expected numbers of shots of at least 0, e.g. --shots 1 2 4 8 16, got {list(shots)}.")
     if not seeds or min(seeds) < 0:
@@ -309,7 +308,7 @@ def _check(
         for name in compare:
             if name not in (RANDOM_HEAD, *BASELINES):
                 raise UnknownNameError("method", name, (RANDOM_HEAD, *BASELINES))
-    return make_config(config, options)
+    return with_options(config or TuneConfig(), options)
 
 
 def _write(curve: CurveResult, config: TuneConfig, encoder: Encoder) -> None:

@@ -13,8 +13,8 @@ import copy
 import hashlib
 import logging
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ import numpy as np
 from synthset.dataset import Dataset, is_dataset, open_dataset
 from synthset.errors import DataError, ModelError, UnknownNameError, UsageError
 from synthset.imageset import ImageSet
+from synthset.options import with_options
 from synthset.seeds import derive_seed
 from synthset.stages import open_images
 from synthset.tuning.config import TuneConfig, resolve_config
@@ -121,7 +122,7 @@ def tune(
         >>> import synthset
         >>> synthset.tune("digits", "tuned", real="digits", shots=4)  # doctest: +SKIP
     """
-    config = resolve_config(make_config(config, options), has_synthetic=data is not None)
+    config = resolve_config(with_options(config or TuneConfig(), options), has_synthetic=data is not None)
     if config.shots and real is None:
         raise UsageError("Expected a real set to draw shots from, e.g. --real digits, got none.")
     from synthset.clip import load_encoder
@@ -411,15 +412,6 @@ def _make_sources(
 
 
 # ---- settings and notes -----------------------------------------------------------------------------------
-
-
-def make_config(config: TuneConfig | None, options: Mapping[str, Any]) -> TuneConfig:
-    """A config with the options in it. Raises UnknownNameError for one that is none of its fields."""
-    names = [item.name for item in fields(TuneConfig)]
-    for name in options:
-        if name not in names:
-            raise UnknownNameError("option", name, names)
-    return replace(config or TuneConfig(), **options)
 
 
 def _describe_job(
