@@ -12,13 +12,13 @@ import torch
 
 from synthset import embed
 from synthset.clip import load_encoder
-from synthset.embed import EmbeddingCache, embed_classes, embed_images, embed_texts
+from synthset.embed import EmbeddingCache, embed_classes, embed_images, embed_texts, fill_cache
 from synthset.errors import DataError, ModelError, UsageError
 from synthset.images import encode
 from synthset.imageset import ImageSet
 from synthset.real import load_real
 from synthset.templates import TEMPLATES, fill_template
-from synthset.testing import FakeEncoder
+from synthset.testing import FakeEncoder, ShuffledExecutor
 
 
 def image_set(n=10, seed=0, name="set") -> ImageSet:
@@ -338,3 +338,13 @@ def test_where_the_cache_is(monkeypatch, tmp_path):
 def test_batch_sizes_below_one_are_refused():
     with pytest.raises(UsageError, match="batch size of at least 1, got 0"):
         embed_images(image_set(), FakeEncoder(), batch_size=0)
+
+
+def test_an_executor_fills_the_cache_in_pieces_that_are_then_all_there(tmp_path):
+    images, encoder, cache = image_set(10), FakeEncoder(), EmbeddingCache(tmp_path)
+    fill_cache(images, encoder, cache, ShuffledExecutor(2), chunk=3)
+    assert sorted(encoder.batches) == [1, 3, 3, 3]
+    there = FakeEncoder()
+    vectors = embed_images(images, there, cache)
+    assert there.batches == []
+    assert vectors.equal(embed_images(images, FakeEncoder()))

@@ -386,7 +386,7 @@ def with_sample_sentences(
     return replace(config, style=replace(config.style, sentences=sample.texts)), sample
 
 
-def _load_by_name(config: CreateConfig) -> Generator:
+def load(config: CreateConfig) -> Generator:
     """The generator that the config names."""
     from synthset.generators import load_generator
 
@@ -404,7 +404,7 @@ def _load_by_name(config: CreateConfig) -> Generator:
 
 def _load(config: CreateConfig, generator: Generator | None, initial: InitialImages | None) -> Generator:
     """The generator of a run: the given one or the one that the config names, with the real images to begin at."""
-    generator = generator or _load_by_name(config)
+    generator = generator or load(config)
     return with_initial_images(generator, initial) if initial else generator
 
 

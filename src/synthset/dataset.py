@@ -551,6 +551,9 @@ class _ShardReader:
         self._lock = threading.Lock()  # a shard is read once, however many threads ask
         self._load = lru_cache(maxsize=4)(self._load_shard)
 
+    def __reduce__(self) -> tuple[Any, ...]:  # to another process go the names of the files alone
+        return type(self), (self._shards,)
+
     def read(self, index: int) -> bytes:
         shard = int(np.searchsorted(self._starts, index, "right")) - 1
         with self._lock:

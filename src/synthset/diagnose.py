@@ -39,8 +39,9 @@ from synthset.diagnosis.tables import (
     rank_sets,
     table_of,
 )
-from synthset.embed import EmbeddingCache
+from synthset.embed import EmbeddingCache, fill_cache
 from synthset.errors import UsageError
+from synthset.executors import Executor
 from synthset.imageset import ImageSet
 from synthset.options import with_options
 from synthset.report import build_report
@@ -118,6 +119,7 @@ def diagnose(
     classifier: str | Path | None = None,
     encoder: str | Encoder | None = None,
     cache: str | Path | None = None,
+    executor: Executor | None = None,
     **options: Any,
 ) -> DiagnosisResult:
     """Compare synthetic sets with each other, with their prompts, and with real images.
@@ -132,6 +134,7 @@ def diagnose(
             trained on those of real images is tested on the synthetic ones (Shipard et al. 2023, section 4.2.1).
         encoder: a name as in the config, or an object of your own to embed with.
         cache: folder of cached embeddings; the user's by default.
+        executor: where to embed, if not here; the cache then lies in a folder that all workers reach.
     Raises:
         UsageError: an argument that cannot be right; nothing was written.
         DataError, ModelError: a set, an image or an encoder that cannot be read; no diagnosis was changed.
@@ -154,6 +157,9 @@ def diagnose(
     network = None if classifier is None else load_classifier(Path(classifier))
     encoder = encoder or load_encoder(config.encoder, device=config.device)
     store = EmbeddingCache(Path(cache) if cache else None)
+    if executor is not None:
+        for item in sets:
+            fill_cache(item.images, encoder, store, executor)
     embedded = [embed_set(item, encoder, store, config.query_share, config.seed) for item in sets]
     real_set = next((item for item in embedded if item.source.kind == "real"), None)
     drawn = [item for item in embedded if item.source.kind == "synthetic"]

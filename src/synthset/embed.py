@@ -19,6 +19,7 @@ import re
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,7 @@ import pyarrow.parquet as pq
 
 from synthset.clip import Encoder
 from synthset.errors import DataError, ModelError, UsageError
+from synthset.executors import Executor
 from synthset.files import atomic_write
 from synthset.imageset import ImageSet
 from synthset.progress import track
@@ -62,6 +64,38 @@ def embed_images(
         raise UsageError(f"Expected a batch size of at least 1, got {batch_size}.")
     encode = partial(_encode_images, images, encoder, batch_size)
     return _embed("images", _image_keys(images), encode, encoder, cache)
+
+
+def fill_cache(
+    images: ImageSet, encoder: Encoder, cache: EmbeddingCache, executor: Executor, *, chunk: int = PART_ROWS
+) -> None:
+    """Embed the images by an executor, each chunk of them into the cache, from which `embed_images` then has them.
+
+    Args:
+        encoder, images: travel to the workers, so both can be pickled.
+        cache: in a folder that all workers reach.
+        executor: see executors/; the item of work is a chunk, and one that is there already costs no more than
+            reading its images.
+        chunk: images of an item.
+    Raises:
+        As `embed_images`.
+    """
+    work = _CacheFiller(images, encoder, cache)
+    with track(len(images), f"embedding with {encoder.name}", unit="images") as progress:
+        for count in executor.map(work, _split(np.arange(len(images)), chunk)):
+            progress.advance(count)
+
+
+@dataclass(frozen=True)
+class _CacheFiller:
+    images: ImageSet
+    encoder: Encoder
+    cache: EmbeddingCache
+
+    def __call__(self, rows: np.ndarray) -> int:
+        """Embed these rows; how many they are."""
+        embed_images(self.images.select(rows), self.encoder, self.cache)
+        return len(rows)
 
 
 def embed_texts(texts: Sequence[str], encoder: Encoder, cache: EmbeddingCache | None = None) -> Tensor:

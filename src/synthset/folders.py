@@ -270,6 +270,7 @@ class _ParquetImages:
 
         self._root = root
         self._column = column
+        self._files = files
         self._groups: list[tuple[Path, int, int]] = []  # file, row group, first row within the file
         self._starts: list[int] = []  # first row of each group within the set
         self._kept: OrderedDict[int, pa.ChunkedArray] = OrderedDict()
@@ -283,6 +284,9 @@ class _ParquetImages:
                 self._starts.append(start + row)
                 row += metadata.row_group(group).num_rows
             start += row
+
+    def __reduce__(self) -> tuple[Any, ...]:  # to another process go the names of the files alone
+        return type(self), (self._root, self._files, self._column)
 
     def read(self, index: int) -> bytes:
         group = bisect_right(self._starts, index) - 1

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Group
 
-from synthset.cli.app import SAMPLING, SCRIPT, STORAGE, WORDING, app, flag, switch
+from synthset.cli.app import MACHINES, SAMPLING, SCRIPT, STORAGE, WORDING, app, flag, switch
 from synthset.errors import UsageError
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 GUIDANCE = Group("Real guidance", sort_key=2.5)
 SENTENCES = Group("Sentences", sort_key=1.5)
 REFILL = Group("Filter and refill", sort_key=3.5)
-MACHINES = Group("GPUs and machines", sort_key=3.7)
 
 
 @app.command

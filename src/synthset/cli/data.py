@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from synthset.cli.app import app, flag, switch
+from synthset.cli.app import MACHINES, app, flag, switch
 from synthset.errors import UsageError
 
 
@@ -24,6 +24,9 @@ def filter_images(
     similarity: float = 0.95,
     device: str = "auto",
     cache: Path | None = None,
+    executor: Annotated[str, flag(group=MACHINES)] = "local",
+    address: Annotated[str | None, flag(group=MACHINES)] = None,
+    workers: Annotated[int | None, flag(group=MACHINES)] = None,
 ) -> None:
     """Say which images of a dataset to use, and why not the others. Deletes nothing.
 
@@ -59,7 +62,14 @@ def filter_images(
         cpu, cuda, or auto.
     cache
         Folder of cached embeddings. [default: SYNTHSET_CACHE, or synthset in the user's cache folder]
+    executor
+        local, or ray: embed on many GPUs or machines, which share the folder of the cache.
+    address
+        Of a running Ray cluster. [default: Ray is started on this machine]
+    workers
+        That share the work of --executor ray. [default: one a GPU, or one a core]
     """
+    from synthset.executors import load_executor
     from synthset.filters import FilterConfig, clear_filters, filter_dataset
     from synthset.tables import print_cleared, print_filter
 
@@ -74,7 +84,8 @@ def filter_images(
     config = FilterConfig(
         encoder, tuple(template or ()), threshold, keep_share, real, hash_distance, similarity, device
     )
-    print_filter(filter_dataset(data, methods, config, cache=EmbeddingCache(cache)))
+    machines = None if executor == "local" else load_executor(executor, address, workers)
+    print_filter(filter_dataset(data, methods, config, cache=EmbeddingCache(cache), executor=machines))
 
 
 @app.command

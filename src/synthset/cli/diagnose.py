@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from synthset.cli.app import app, flag, switch
+from synthset.cli.app import MACHINES, app, flag, switch
 
 
 @app.command
@@ -23,6 +23,9 @@ def diagnose(
     seed: int = 0,
     device: str = "auto",
     cache: Path | None = None,
+    executor: Annotated[str, flag(group=MACHINES)] = "local",
+    address: Annotated[str | None, flag(group=MACHINES)] = None,
+    workers: Annotated[int | None, flag(group=MACHINES)] = None,
 ) -> None:
     """Say in CLIP space why synthetic images fall short of real ones, class by class; one HTML report.
 
@@ -57,8 +60,15 @@ def diagnose(
         cpu, cuda, or auto.
     cache
         Folder of cached embeddings. [default: SYNTHSET_CACHE, or synthset in the user's cache folder]
+    executor
+        local, or ray: embed on many GPUs or machines, which share the folder of the cache.
+    address
+        Of a running Ray cluster. [default: Ray is started on this machine]
+    workers
+        That share the work of --executor ray. [default: one a GPU, or one a core]
     """
     from synthset.diagnose import diagnose as run_diagnose
+    from synthset.executors import load_executor
     from synthset.tables import print_diagnosis
 
     result = run_diagnose(
@@ -75,5 +85,6 @@ def diagnose(
         seed=seed,
         device=device,
         cache=cache,
+        executor=None if executor == "local" else load_executor(executor, address, workers),
     )
     print_diagnosis(result)

@@ -13,7 +13,9 @@ import numpy as np
 import pyarrow as pa
 
 from synthset.dataset import Dataset, open_dataset
+from synthset.embed import fill_cache
 from synthset.errors import DataError, UnknownNameError, UsageError
+from synthset.executors import Executor
 from synthset.filters.base import Filter, FilterConfig, FilterInputs
 from synthset.filters.clip import CLIP
 from synthset.filters.duplicates import DUPLICATES
@@ -70,6 +72,7 @@ def filter_dataset(
     encoder: Encoder | None = None,
     cache: EmbeddingCache | None = None,
     real: str | Path | ImageSet | None = None,
+    executor: Executor | None = None,
     **options: Any,
 ) -> FilterResult:
     """Judge every image of a dataset and write keep, reason and score to `filters/<method>.parquet`.
@@ -84,6 +87,7 @@ def filter_dataset(
         encoder: an object to embed with, instead of the one that the config names.
         cache: of embeddings; the user's by default.
         real: real images to compare with: a known name, a path, or an ImageSet.
+        executor: where to embed, if not here; the cache then lies in a folder that all workers reach.
     Raises:
         UsageError: an argument that cannot be right; nothing was written.
         DataError, ModelError: what cannot be read; nothing was written.
@@ -104,6 +108,9 @@ def filter_dataset(
     inputs = prepare(config, encoder=encoder, cache=cache, real=real, phrases=dataset.phrases)
     for chosen in filters.values():
         chosen.settings(dataset.class_names, inputs)  # raises before anything is computed
+    if executor is not None and inputs.cache is not None:
+        for images in (dataset.images(kept=False), *((inputs.real,) if inputs.real else ())):
+            fill_cache(images, inputs.encoder, inputs.cache, executor)
     found = {method: judge(dataset, method, chosen, inputs) for method, chosen in filters.items()}
     for verdicts in found.values():
         write_verdicts(dataset.folder, verdicts)
