@@ -1,0 +1,222 @@
+"""Many GPUs or machines through Ray, a worker process each that keeps its model loaded. Only this file imports ray.
+
+    driver ── items, as workers ask for them ──▶ worker: work(item), on its GPU or cores
+           ◀── a result, or the exception ──
+
+A worker that is lost, with its process, its machine or its network, costs the items that it had: they go to another.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from synthset.errors import SynthsetError, UsageError
+from synthset.executors.base import Item, Result
+
+AHEAD = 2  # items a worker has at most: one that it works on, one that waits so that it need not
+MAX_LOSSES = 5  # workers that an item may cost: one that kills them all would otherwise go round for ever
+
+
+@dataclass(frozen=True)
+class RayExecutor:
+    """An executor on a Ray cluster, or on this machine's GPUs or cores.
+
+    A worker is an actor: it gets `work` once, so that a model is loaded once, and then items, in no order.
+
+    Attributes:
+        address: of a running cluster ("auto", "ray://head:10001"); None starts Ray on this machine, with a token of
+            its own, no dashboard and no telemetry, until this process ends.
+        num_workers: processes; None for one a GPU, or one a core where there is none.
+        cpus_per_worker: cores of each, and its OpenMP threads.
+    Raises:
+        UsageError: Ray is not installed, or a number that cannot be.
+    """
+
+    address: str | None = None
+    num_workers: int | None = None
+    cpus_per_worker: int = 1
+
+    def __post_init__(self) -> None:
+        if self.num_workers is not None and self.num_workers < 1:
+            raise UsageError(f"Expected at least 1 worker, got {self.num_workers}.")
+        if self.cpus_per_worker < 1:
+            raise UsageError(f"Expected at least 1 core a worker, got {self.cpus_per_worker}.")
+        _import_ray(self.address)
+
+    def map(self, work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+        """Yield `work(item)` for each item, as they are done.
+
+        Args:
+            work: can be pickled (by cloudpickle), and its results too.
+            items: taken one by one, as workers become free.
+        Raises:
+            SynthsetError: the cluster cannot be reached, or an item cost MAX_LOSSES workers.
+            Exception: what `work` raised, itself; what is in flight is then given up.
+        """
+        ray = _connect(self.address, self._local_cores())
+        pool = _Pool(ray, ray.put(work), self._size(ray), self.cpus_per_worker)
+        try:
+            yield from pool.run(items)
+        finally:
+            pool.close()
+
+    def _local_cores(self) -> int | None:
+        return None if self.num_workers is None else self.num_workers * self.cpus_per_worker
+
+    def _size(self, ray: Any) -> int:
+        resources = ray.cluster_resources()
+        cores = int(resources.get("CPU", 0)) // self.cpus_per_worker
+        return self.num_workers or int(resources.get("GPU", 0)) or max(1, cores)
+
+
+class _Worker:
+    """What runs in each process. Ray makes an actor of it."""
+
+    def __init__(self, work: Callable[[Any], Any]) -> None:
+        self._work = work
+
+    def do(self, item: Any) -> Any:
+        return self._work(item)
+
+
+@dataclass(eq=False)
+class _Task:
+    """An item on its way to a result, and the workers that it has cost."""
+
+    item: Any
+    losses: int = 0
+
+
+@dataclass(eq=False)
+class _Pool:
+    """Workers, made when there is something for them to do, and what each has in hand."""
+
+    ray: Any
+    work: Any  # a reference to it in Ray's store
+    size: int
+    cpus: int
+    workers: list[Any] = field(default_factory=list)
+    in_hand: dict[Any, tuple[Any, _Task]] = field(default_factory=dict)  # by the reference to the result
+
+    def run(self, items: Iterable[Any]) -> Iterator[Any]:
+        """A result for each item."""
+        coming, again = iter(items), deque[_Task]()
+        while True:
+            while (worker := self._idle()) is not None:
+                task = again.popleft() if again else next((_Task(item) for item in coming), None)
+                if task is None:
+                    break
+                self._give(worker, task)
+            if not self.in_hand:
+                return
+            (done, *_), _ = self.ray.wait(list(self.in_hand), num_returns=1)
+            worker, _ = self.in_hand[done]
+            try:
+                result = self.ray.get(done)
+            except self.ray.exceptions.RayTaskError as error:
+                raise getattr(error, "cause", error) from None
+            except self.ray.exceptions.RayError as error:
+                if getattr(error, "actor_init_failed", False):
+                    reason = str(error).strip().splitlines()[-1]
+                    raise SynthsetError(
+                        f"Expected the work to arrive at a worker, it does not load there ({reason}). "
+                        "Is Synthset, and all that the work needs, installed on every machine?"
+                    ) from error
+                again.extend(self._lost(worker, error))
+            else:
+                del self.in_hand[done]
+                yield result
+
+    def _idle(self) -> Any:
+        """A worker with the fewest items, if it may have another: a new one while there may be more of them."""
+        counts = dict.fromkeys(self.workers, 0)
+        for worker, _ in self.in_hand.values():
+            counts[worker] += 1
+        free = [worker for worker in self.workers if counts[worker] == 0]
+        if not free and len(self.workers) < self.size:
+            return _NEW
+        least = min(self.workers, key=counts.__getitem__)
+        return least if counts[least] < AHEAD else None
+
+    def _give(self, worker: Any, task: _Task) -> None:
+        if worker is _NEW:
+            worker = self._make_worker()
+            self.workers.append(worker)
+        self.in_hand[worker.do.remote(task.item)] = worker, task
+
+    def _make_worker(self) -> Any:
+        has_gpu = self.ray.cluster_resources().get("GPU", 0) > 0
+        actor = self.ray.remote(
+            num_cpus=self.cpus,
+            num_gpus=1 if has_gpu else 0,
+            runtime_env={"env_vars": {"OMP_NUM_THREADS": str(self.cpus)}},
+        )(_Worker)
+        return actor.remote(self.work)
+
+    def _lost(self, worker: Any, error: Exception) -> list[_Task]:
+        """The tasks of a worker that is no more, to be done again. Raises for one that has cost too many."""
+        lost = [reference for reference, (other, _) in self.in_hand.items() if other is worker]
+        tasks = [self.in_hand.pop(reference)[1] for reference in lost]
+        task = tasks[0]  # what it was at: the others waited
+        with suppress(ValueError):
+            self.workers.remove(worker)
+        with suppress(Exception):  # it may be alive and out of reach: what it would do is done elsewhere
+            self.ray.kill(worker)
+        task.losses += 1
+        if task.losses >= MAX_LOSSES:
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise SynthsetError(
+                f"Expected a worker to live through item {task.item!r}, {task.losses} did not ({reason}). "
+                "Is there enough memory? Give fewer --workers or a smaller --batch-size, then run the same again."
+            ) from error
+        return tasks
+
+    def close(self) -> None:
+        """Stop the workers, whatever they are at."""
+        for worker in self.workers:
+            with suppress(Exception):  # of a cluster that is gone nothing is left to stop
+                self.ray.kill(worker)
+
+
+_NEW = object()
+
+
+def _import_ray(address: str | None) -> Any:
+    """Ray, with the defaults that are safe; they are read as it is imported."""
+    if "ray" not in sys.modules:
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        if address is None:  # of a cluster that is there, the mode and the token are its own
+            os.environ.setdefault("RAY_AUTH_MODE", "token")
+            os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    try:
+        import ray
+        import ray.exceptions
+    except ImportError as error:
+        message = 'Expected Ray for this executor, it is not installed. Run: pip install "synthset[ray]"'
+        raise UsageError(message) from error
+    return ray
+
+
+def _connect(address: str | None, num_cpus: int | None) -> Any:
+    """Ray, connected. It stays so until the process ends, for a stage asks for more than one piece of work."""
+    ray = _import_ray(address)
+    if ray.is_initialized():
+        return ray
+    settings = {"include_dashboard": False, "num_cpus": num_cpus} if address is None else {"address": address}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about its own coming versions
+            ray.init(**settings, logging_level="ERROR", log_to_driver=False)
+    except Exception as error:  # Ray has many ways to say that nobody is there
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        where = f"a Ray cluster at '{address}'" if address else "Ray to start on this machine"
+        raise SynthsetError(f"Expected {where}, got: {reason}") from error
+    return ray

@@ -1,0 +1,167 @@
+"""One contract for all executors: every result, every exception, bounded work in flight, nothing lost with a worker."""
+
+import builtins
+import os
+import signal
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import synthset
+from synthset.dataset import open_dataset
+from synthset.embed import EmbeddingCache, embed_images, fill_cache
+from synthset.errors import SynthsetError, UnknownNameError, UsageError
+from synthset.executors import LocalExecutor, load_executor
+from synthset.filters import filter_dataset
+from synthset.testing import FakeEncoder, FakeGenerator, ShuffledExecutor
+
+
+@pytest.fixture(scope="session")
+def ray_executor():
+    pytest.importorskip("ray")
+    from synthset.executors.ray import RayExecutor
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(__file__).parent))  # workers find the functions of this file
+        executor = RayExecutor(num_workers=2)
+        list(executor.map(str, [0]))  # starts Ray
+        yield executor
+
+
+@pytest.fixture(params=["local", "shuffled", "ray"])
+def executor(request):
+    if request.param == "ray":
+        return request.getfixturevalue("ray_executor")
+    return {"local": LocalExecutor(), "shuffled": ShuffledExecutor(3)}[request.param]
+
+
+def square(number):
+    return number * number
+
+
+def refuse_three(number):
+    if number == 3:
+        raise UsageError("Expected another number, got three.")
+    return number
+
+
+@dataclass
+class Fatal:
+    """Kills its process at some items, until a file says that it has done so."""
+
+    folder: str
+    items: tuple[int, ...]
+    times: int = 1
+
+    def __call__(self, item):
+        for time in range(self.times if item in self.items else 0):
+            try:
+                os.close(os.open(f"{self.folder}/{item}-{time}", os.O_CREAT | os.O_EXCL))
+            except FileExistsError:
+                continue
+            os.kill(os.getpid(), signal.SIGKILL)
+        return item, os.getpid()
+
+
+def test_every_result_is_yielded(executor):
+    assert Counter(executor.map(square, range(20))) == Counter(map(square, range(20)))
+    assert list(executor.map(square, [])) == []
+
+
+def test_every_exception_is_raised_as_itself(executor):
+    with pytest.raises(UsageError, match="got three"):
+        list(executor.map(refuse_three, range(6)))
+    assert sorted(executor.map(square, [1, 2])) == [1, 4]  # and the next work is done
+
+
+def test_items_are_taken_as_there_are_workers_for_them(ray_executor):
+    taken = []
+    results = ray_executor.map(square, (taken.append(i) or i for i in range(100)))
+    next(results)
+    assert len(taken) <= 4 + 1
+    results.close()
+
+
+def test_a_lost_worker_costs_only_its_items(ray_executor, tmp_path):
+    results = list(ray_executor.map(Fatal(str(tmp_path), (2, 7)), range(10)))
+    assert sorted(item for item, _ in results) == list(range(10))
+    assert len(list(tmp_path.iterdir())) == 2  # so two workers died
+    assert os.getpid() not in {process for _, process in results}
+
+
+def test_an_item_that_kills_every_worker_is_named(ray_executor, tmp_path):
+    with pytest.raises(SynthsetError, match="live through item 1, 5 did not"):
+        list(ray_executor.map(Fatal(str(tmp_path), (1,), times=99), range(3)))
+
+
+def test_a_dataset_is_the_same_for_any_executor(executor, tmp_path):
+    def make(folder, **options):
+        options = {"strategies": ["base", "random_guidance"], "images_per_class": 20, "shard_size": 16} | options
+        return synthset.create(["one", "two"], folder, generator=FakeGenerator(), **options)
+
+    result = make(tmp_path / "other", executor=executor)
+    make(tmp_path / "here")
+    assert (result.drawn, result.accounting.ok) == (80, 80)
+    for one, other in zip(open_dataset(tmp_path / "here").shards, result.dataset.shards, strict=True):
+        assert one.read_bytes() == other.read_bytes()
+
+
+def test_the_model_is_loaded_where_it_draws(ray_executor, tmp_path, monkeypatch):
+    options = {"images_per_class": 6, "shard_size": 4, "steps": 2, "batch_size": 4}
+    synthset.create(["one", "two"], tmp_path / "here", **options)
+    monkeypatch.setattr(sys.modules["synthset.create"], "load", lambda config: pytest.fail("loaded in the driver"))
+    synthset.create(["one", "two"], tmp_path / "there", executor=ray_executor, **options)
+    assert open_dataset(tmp_path / "there").rows.equals(open_dataset(tmp_path / "here").rows)
+
+
+def test_embedding_and_filtering_by_workers_give_what_they_give_here(ray_executor, tmp_path):
+    dataset = synthset.create(["one", "two"], tmp_path / "set", generator=FakeGenerator(), images_per_class=10).dataset
+    cache = EmbeddingCache(tmp_path / "cache")
+    fill_cache(dataset.images(), FakeEncoder(), cache, ray_executor, chunk=8)
+    there = FakeEncoder()
+    vectors = embed_images(dataset.images(), there, cache)
+    assert there.batches == []
+    assert vectors.equal(embed_images(dataset.images(), FakeEncoder()))
+    kept = filter_dataset(tmp_path / "set", encoder=FakeEncoder(), cache=cache, executor=ray_executor).keep
+    assert (kept == filter_dataset(tmp_path / "set", encoder=FakeEncoder()).keep).all()
+
+
+class Unloadable:
+    """Travels well and arrives badly."""
+
+    def __reduce__(self):
+        return os.path.getsize, ("/nothing here",)
+
+    def __call__(self, item):
+        return item
+
+
+def test_work_that_does_not_load_in_a_worker_is_said_to_be_so(ray_executor):
+    with pytest.raises(SynthsetError, match=r"does not load there .*No such file"):
+        list(ray_executor.map(Unloadable(), range(3)))
+
+
+def test_executors_by_name():
+    assert isinstance(load_executor("local"), LocalExecutor)
+    with pytest.raises(UnknownNameError, match="Valid: local, ray"):
+        load_executor("slurm")
+    with pytest.raises(UsageError, match="--executor ray with --address auto"):
+        load_executor("local", "auto")
+    with pytest.raises(UsageError, match="at least 1 worker, got 0"):
+        load_executor("ray", num_workers=0)
+
+
+def test_without_ray_the_pip_command_is_named(monkeypatch):
+    real_import = builtins.__import__
+
+    def without_ray(name, *arguments, **keywords):
+        if name == "ray" or name.startswith("ray."):
+            raise ImportError(name)
+        return real_import(name, *arguments, **keywords)
+
+    monkeypatch.setattr(builtins, "__import__", without_ray)
+    with pytest.raises(UsageError, match=r'pip install "synthset\[ray\]"'):
+        load_executor("ray")
