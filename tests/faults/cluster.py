@@ -72,7 +72,8 @@ def wait_for_shards(folder: Path, count: int, seconds: float = 60) -> None:
 def start_driver(folder: Path, address: str) -> subprocess.Popen[bytes]:
     """The job by another process, as a user would have it."""
     command = [sys.executable, __file__, "--draw", str(folder), "--address", address]
-    return subprocess.Popen(command, stderr=subprocess.DEVNULL)  # Ray tells at length of what was killed
+    # Ray tells at length of what was killed
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def lose(what: str, times: int, scratch: Path, expected: dict[str, bytes]) -> Loss:
