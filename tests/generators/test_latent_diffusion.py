@@ -174,6 +174,20 @@ def test_an_image_does_not_depend_on_its_batch(generator, checkpoint):
                 assert difference(drawn, [whole[i] for i in rows]) <= 1
 
 
+def test_each_image_may_take_steps_of_its_own(generator, checkpoint):
+    @dataclass(frozen=True)
+    class Stepped(Request):
+        num_inference_steps: int = 0
+
+    requests = [replace(Stepped(**vars(r)), num_inference_steps=steps) for r in MIXED[:3] for steps in (2, 0, 6)]
+    drawn = [image.pixels for image in generator.generate(requests)]
+    for request, pixels in zip(requests, drawn, strict=True):
+        steps = request.num_inference_steps or STEPS
+        (alone,) = draw_one_by_one(load_peer(checkpoint), [request], steps)
+        assert np.abs(pixels.astype(int) - alone).max() <= 1
+    assert not np.array_equal(drawn[0], drawn[2])
+
+
 def test_unguided_rows_pass_the_unet_once(generator):
     rows = []
     hook = generator.unet.register_forward_pre_hook(lambda module, inputs: rows.append(len(inputs[0])))

@@ -22,7 +22,7 @@ class ImageRequest(Protocol):
     """What one image depends on, as far as the generator is concerned (`plan.Request` has it all).
 
     A request may also have an `initial_image` and a `strength`, see `GuidedRequest`; one that has neither
-    begins at noise.
+    begins at noise. And `num_inference_steps` of its own, where they are not 0.
     """
 
     @property

@@ -135,7 +135,7 @@ class LatentDiffusionGenerator:
     ) -> list[GeneratedImage]:
         """Draw all requests as one batch, some of them from real images on.
 
-        Requests of one strength take their steps together, whatever their prompts and scales.
+        Requests of one strength and number of steps take them together, whatever their prompts and scales.
 
         Args:
             requests: of any strengths, in any order.
@@ -149,13 +149,13 @@ class LatentDiffusionGenerator:
         """
         if not requests:
             return []
-        starts = [self._first_step(request) for request in requests]
+        paths = [self._path(request) for request in requests]
         # in groups that take the same steps; in each the guided rows first, so that the rows with an
         # unconditional pass are a slice
-        order = sorted(range(len(requests)), key=lambda i: (starts[i], requests[i].guidance_scale <= 1))
-        groups = [(start, list(rows)) for start, rows in groupby(order, key=starts.__getitem__)]
+        order = sorted(range(len(requests)), key=lambda i: (paths[i], requests[i].guidance_scale <= 1))
+        groups = [(path, list(rows)) for path, rows in groupby(order, key=paths.__getitem__)]
         latents = torch.cat(
-            [self._denoise([requests[i] for i in rows], start, initial_images) for start, rows in groups]
+            [self._denoise([requests[i] for i in rows], *path, initial_images) for path, rows in groups]
         )
         pixels, finite = self._decode(latents)
         flagged = self._flag(pixels)
@@ -164,15 +164,18 @@ class LatentDiffusionGenerator:
             images[i] = _inspect(pixels[row], bool(finite[row]), flagged[row])
         return [image for image in images if image is not None]
 
-    def _first_step(self, request: ImageRequest) -> int:
-        """The sampler's step that an image begins at: 0, unless it begins at a real image."""
+    def _path(self, request: ImageRequest) -> tuple[int, int]:
+        """How many steps the sampler divides its way into, and the one that an image begins at.
+
+        The first, unless it begins at a real image.
+        """
+        steps = getattr(request, "num_inference_steps", 0) or self.config.num_inference_steps
         if not isinstance(request, GuidedRequest) or not request.initial_image:
-            return 0
-        steps = self.config.num_inference_steps
-        return steps - steps_to_pass(request.strength, steps)
+            return steps, 0
+        return steps, steps - steps_to_pass(request.strength, steps)
 
     def _denoise(
-        self, requests: Sequence[ImageRequest], first_step: int, initial_images: Mapping[str, bytes]
+        self, requests: Sequence[ImageRequest], num_steps: int, first_step: int, initial_images: Mapping[str, bytes]
     ) -> Tensor:
         """From noise, or noised real images, to latents, float32 (n, c, h, w). Guided requests come first."""
         guided = sum(request.guidance_scale > 1 for request in requests)
@@ -182,7 +185,7 @@ class LatentDiffusionGenerator:
         texts = [r.prompt for r in requests] + [r.negative_prompt for r in requests[:guided]]
         embeddings = self._encode(texts)
 
-        self.scheduler.set_timesteps(self.config.num_inference_steps, device=self.device)
+        self.scheduler.set_timesteps(num_steps, device=self.device)
         generators = [torch.Generator().manual_seed(request.seed) for request in requests]
         noise = torch.cat([torch.randn(self._latent_shape, generator=generator) for generator in generators])
         noise = noise.to(self.device)
