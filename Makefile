@@ -1,12 +1,13 @@
 # make demo   the main job on the embedded miniature
 # make test   lint, types, tests
+# make faults kills, lost workers and nodes, at full length
 # Both set up .venv on a fresh machine; nothing else is needed but Python ≥ 3.11.
 
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.ready
 
-.PHONY: setup demo test check format bench miniature build clean
+.PHONY: setup demo test check format bench faults miniature build clean
 
 setup: $(STAMP)
 
@@ -36,6 +37,10 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/generation.py
 	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/neighbours.py
+
+faults: $(STAMP)
+	$(BIN)/python tests/faults/kills.py
+	$(BIN)/python tests/faults/cluster.py
 
 miniature: $(STAMP)
 	$(BIN)/python -m tools.miniature

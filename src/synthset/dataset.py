@@ -137,15 +137,15 @@ class DatasetWriter:
                 the very same batches, and so the same pixels.
             initial_images: the real images that the job begins at, where it has any, to be stored with it.
         """
-        if self.check(overwrite) == "dataset":
-            if overwrite:
-                _delete_own_files(self.folder)
-            else:
-                delete_parts(self.folder)
-                if keep_batch_size:
-                    self.batch_size = read_manifest(self.folder)["batch_size"]
-                if (self.folder / "plan.parquet").exists():
-                    return
+        state = self.check(overwrite)
+        delete_parts(self.folder)  # there may be some though there is no dataset: of a run killed at its first file
+        if state == "dataset" and overwrite:
+            _delete_own_files(self.folder)
+        elif state == "dataset":
+            if keep_batch_size:
+                self.batch_size = read_manifest(self.folder)["batch_size"]
+            if (self.folder / "plan.parquet").exists():
+                return
         # the manifest first: from here on the folder is known as ours; the plan last: with it, all is there
         self._write_manifest("drawing", Accounting(), 0.0)
         if initial_images is not None:
