@@ -34,9 +34,7 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 
 bench: $(STAMP)
-	$(BIN)/python benchmarks/generation.py
-	$(BIN)/python benchmarks/training.py
-	$(BIN)/python benchmarks/neighbours.py
+	$(BIN)/python benchmarks --output benchmarks.json
 
 faults: $(STAMP)
 	$(BIN)/python tests/faults/kills.py

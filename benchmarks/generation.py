@@ -5,7 +5,8 @@
 Prints one JSON line a ratio. `generation_mixed_batches`: a loop that calls the pipeline once an image,
 each with its own scale in [1, 5], takes at least 3 × as long as our mixed batches, for the same images.
 `generation_integer_scales`: with scales from 1, 2, 3, 4, 5, leaving out the unconditional pass at 1
-takes at most 0.92 × the time with that pass for all.
+takes at most 0.92 × the time with that pass for all. Beside the first stands a pipeline that is given lists of 16
+prompts, as datadreamer gives them: fast, but of one scale for a whole list, so not of the same images; without a bar.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ from synthset.plan import Request
 from timing import median_ratio, report, time_in_turns
 
 CLASS_NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+LIST_SIZE = 16  # prompts that the pipeline gets at once, where it gets a list
+LIST_SCALE = 3.0  # of all of them: the middle of the range
 Images = dict[int, np.ndarray]  # by the request's id
 
 
@@ -79,9 +82,14 @@ def compare_with_pipeline(
             theirs[request.id] = draw_with_pipeline(pipeline, request, generator)
         return len(chosen)
 
+    def draw_lists(round_index: int) -> int:
+        return draw_list_with_pipeline(pipeline, parts[round_index][:LIST_SIZE], generator)
+
     draw(generator, parts[0][: generator.preferred_batch_size], {})
     draw_with_pipeline(pipeline, parts[0][0], generator)
-    seconds = time_in_turns({"pipeline": draw_singly, "batches": draw_batches}, rounds)
+    draw_lists(0)
+    sides = {"pipeline": draw_singly, "lists": draw_lists, "batches": draw_batches}
+    seconds = time_in_turns(sides, rounds)
     ratio = median_ratio(seconds["pipeline"], seconds["batches"])
     difference = largest_difference(ours, theirs)
     return {
@@ -92,6 +100,8 @@ def compare_with_pipeline(
         "largest_difference_levels": difference,
         "seconds_per_image": round(statistics.median(seconds["batches"]), 5),
         "pipeline_seconds_per_image": round(statistics.median(seconds["pipeline"]), 5),
+        "prompt_list_seconds_per_image": round(statistics.median(seconds["lists"]), 5),
+        "prompt_list_ratio": round(median_ratio(seconds["lists"], seconds["batches"]), 3),
         "images": len(ours),
         "pipeline_images": len(theirs),
         **conditions(generator, rounds),
@@ -190,6 +200,21 @@ def draw_with_pipeline(pipeline: StableDiffusionPipeline, request: Request, gene
         return_dict=False,
     )
     return (np.asarray(images)[0] * 255).round().astype(np.uint8)
+
+
+def draw_list_with_pipeline(
+    pipeline: StableDiffusionPipeline, requests: Sequence[Request], generator: Generator
+) -> int:
+    """A list of prompts by one call at one scale; how many there were."""
+    pipeline(
+        [request.prompt for request in requests],
+        guidance_scale=LIST_SCALE,
+        generator=[torch.Generator().manual_seed(request.seed) for request in requests],
+        num_inference_steps=generator.config.num_inference_steps,
+        output_type="np",
+        return_dict=False,
+    )
+    return len(requests)
 
 
 def largest_difference(one: Images, other: Images) -> int:

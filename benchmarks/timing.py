@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 Work = Callable[[int], int]  # does its part of a round, says how many units of work that was
@@ -38,3 +38,17 @@ def report(result: Mapping[str, object], output: Path | None) -> None:
     if output is not None:
         with output.open("a", encoding="utf-8") as file:
             file.write(line + "\n")
+
+
+def not_measured(name: str, bar: str, reason: str) -> dict[str, object]:
+    """The result of what this machine cannot measure, and why; it neither holds nor fails."""
+    return {"name": name, "ratio": None, "bar": bar, "holds": None, "reason": reason}
+
+
+def report_all(results: Iterable[Mapping[str, object]], output: Path | None) -> int:
+    """Report each result as soon as it is there; the script's exit code: 0 if all that was measured holds."""
+    failed = 0
+    for result in results:
+        report(result, output)
+        failed += result["holds"] is False
+    return 1 if failed else 0

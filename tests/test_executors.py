@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -90,6 +90,11 @@ def test_a_lost_worker_costs_only_its_items(ray_executor, tmp_path):
     assert sorted(item for item, _ in results) == list(range(10))
     assert len(list(tmp_path.iterdir())) == 2  # so two workers died
     assert os.getpid() not in {process for _, process in results}
+
+
+def test_a_worker_for_which_there_is_no_place_keeps_nothing_from_being_done(ray_executor):
+    wide = replace(ray_executor, num_workers=5)  # of a cluster with two cores
+    assert sorted(wide.map(square, range(20))) == sorted(map(square, range(20)))
 
 
 def test_an_item_that_kills_every_worker_is_named(ray_executor, tmp_path):

@@ -69,18 +69,19 @@ class ImageSet:
         except DataError as error:
             raise DataError(f"{self.place(index)}: {error}") from error
 
-    def tensor(self, size_px: int, antialias: bool = True) -> Tensor:
-        """All images decoded and resized: uint8 (n, 3, size_px, size_px)."""
+    def tensor(self, size_px: int, antialias: bool = True, out: np.ndarray | None = None) -> Tensor:
+        """All images decoded and resized: uint8 (n, 3, size_px, size_px), in `out` where it is given."""
         import torch
 
-        def one(index: int) -> np.ndarray:
-            return np.asarray(resize(self.image(index), size_px, antialias))
+        pixels = np.empty((len(self), 3, size_px, size_px), np.uint8) if out is None else out
 
-        pixels = np.empty((len(self), size_px, size_px, 3), np.uint8)
+        def one(index: int) -> None:
+            pixels[index] = np.asarray(resize(self.image(index), size_px, antialias)).transpose(2, 0, 1)  # HWC -> CHW
+
         with ThreadPoolExecutor() as pool:
-            for index, array in enumerate(pool.map(one, range(len(self)))):
-                pixels[index] = array
-        return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()  # NHWC -> NCHW
+            for _ in pool.map(one, range(len(self))):
+                pass
+        return torch.from_numpy(pixels)
 
     def select(self, indices: Sequence[int] | np.ndarray) -> ImageSet:
         """The images at `indices` (or where a mask of n booleans is true), in that order."""

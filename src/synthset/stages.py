@@ -28,6 +28,7 @@ def train(
     strategy: str | None = None,
     all_images: bool = False,
     overwrite: bool = False,
+    processes: int = 1,
     **options: Any,
 ) -> TrainResult:
     """Train a classifier from random initialisation on synthetic images, and on nothing else.
@@ -40,21 +41,30 @@ def train(
         strategy: of a Synthset dataset, the strategy or combination to train on; all images by default.
         all_images: of a Synthset dataset, also what filters rejected.
         overwrite: replace another model in the folder.
+        processes: that share the work on this machine, one a GPU, with the same result up to rounding; more than
+            one need data that has a path. Under a launcher such as `accelerate launch` there are as many as it started.
     Raises:
         UsageError, DataError: what came cannot be trained on; nothing was written.
     """
-    from dataclasses import fields, replace
+    from dataclasses import asdict, fields, replace
 
-    from synthset.classifiers.train import TrainConfig, train_classifier
+    from synthset.classifiers.train import TrainConfig, read_result, train_classifier
 
     names = [field.name for field in fields(TrainConfig)]
     for name in options:
         if name not in names:
             raise UnknownNameError("option", name, names)
+    _check_processes(processes, data)
     images = open_images(data, strategy, all_images=all_images)
     if options.get("image_size_px", config) is None:  # asked for, or neither a size nor a config was given
         options["image_size_px"] = _native_size(images)
     config = replace(config or TrainConfig(), **options)
+    if processes > 1:
+        from synthset.classifiers.launch import run_in_processes
+
+        job = {"data": str(data), "output_dir": str(output_dir), "config": asdict(config)}
+        job |= {"strategy": strategy, "all_images": all_images, "overwrite": overwrite}
+        return read_result(Path(output_dir), was_finished=run_in_processes(job, processes))
     return train_classifier(images, config, Path(output_dir), overwrite=overwrite)
 
 
@@ -196,6 +206,19 @@ def open_real(real: str | Path, class_names: Sequence[str]) -> ImageSet:
     images = load_real(real)
     match_classes(class_names, images)
     return images
+
+
+def _check_processes(processes: int, data: str | Path | ImageSet) -> None:
+    from synthset.classifiers.distributed import world_size
+
+    if processes < 1:
+        raise UsageError(f"Expected at least one process, got {processes}.")
+    if processes > 1 and isinstance(data, ImageSet):
+        raise UsageError(
+            f"Expected the path of the images for {processes} processes, got an ImageSet, which they cannot all open."
+        )
+    if processes > 1 and (started := world_size()) > 1:
+        raise UsageError(f"A launcher started {started} processes, and {processes} were asked for. Leave one out.")
 
 
 def _say_what_is_left_out(dataset: Dataset) -> None:

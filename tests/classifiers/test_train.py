@@ -7,7 +7,7 @@ import json
 import pytest
 import torch
 
-from bars import CONFIG, files, make_set, weights
+from bars import CONFIG, files, make_set, scores, weights
 from synthset.classifiers import train
 from synthset.classifiers.models import load_classifier
 from synthset.classifiers.train import (
@@ -123,6 +123,22 @@ def test_other_ways_to_train_learn_too(tmp_path, changes):
     assert train_classifier(make_set(), config, tmp_path).chosen.held_back_accuracy > 0.8
 
 
+def test_images_in_a_file_train_the_same_to_the_bit(tmp_path, finished):
+    result = train_classifier(make_set(), dataclasses.replace(CONFIG, memory_bytes=0), tmp_path)
+    assert weights(tmp_path) == weights(finished.folder)
+    assert scores(result) == scores(finished)
+
+
+def test_what_cannot_be_compiled_says_so(tmp_path, monkeypatch):
+    def compiler(_graph, _inputs):
+        raise RuntimeError("no compiler here")
+
+    compile_by = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda model, **_: compile_by(model, backend=compiler))
+    with pytest.raises(ModelError, match=r"'small_cnn' cannot be compiled \(.*no compiler here.*\)\. Train without it"):
+        train_classifier(make_set(), dataclasses.replace(CONFIG, compile=True), tmp_path)
+
+
 def test_a_timm_model_trains(tmp_path):
     config = dataclasses.replace(CONFIG, architecture="ResNet-10t", image_size_px=16, epochs=1)
     assert train_classifier(make_set(), config, tmp_path).model_config.architecture == "resnet10t"
@@ -148,6 +164,7 @@ def test_trains_with_a_ragged_last_batch_of_one(tmp_path):
         ({"label_smoothing": 1.0}, UsageError, "label_smoothing"),
         ({"validation_fraction": 0.0}, UsageError, "validation_fraction above 0"),
         ({"max_grad_norm": 0.0}, UsageError, "max_grad_norm above 0"),
+        ({"memory_bytes": -1}, UsageError, "memory_bytes at least 0, got -1"),
         ({"image_size_px": 0}, UsageError, "image_size_px at least 1"),
         ({"architecture": "small_cnm"}, UnknownNameError, "Did you mean 'small_cnn'"),
         ({"augmentation": "mirror"}, UnknownNameError, "standard"),

@@ -1,13 +1,17 @@
 """What a training learns from: the split, batches, statistics, and what tells two sets apart."""
 
 import dataclasses
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
 import torch
 
 from bars import make_set
-from synthset.classifiers.training_set import channel_statistics, fingerprint, hold_back, split_batches
+from synthset.classifiers import training_set
+from synthset.classifiers.distributed import World
+from synthset.classifiers.training_set import channel_statistics, decoded, fingerprint, hold_back, split_batches
+from synthset.errors import DataError
 
 
 def test_holding_back_is_stratified_and_follows_the_seed():
@@ -52,3 +56,20 @@ def test_the_fingerprint_sees_labels_names_and_images():
     }
     assert len(prints) == 5
     assert fingerprint(make_set()) in prints
+
+
+@pytest.mark.parametrize("unreadable", [False, True])
+def test_images_that_memory_does_not_hold_are_read_from_a_file_that_leaves_nothing(tmp_path, monkeypatch, unreadable):
+    opened = []
+    open_unnamed = training_set._open_unnamed
+    monkeypatch.setattr(training_set, "_open_unnamed", lambda *args: opened.append(args) or open_unnamed(*args))
+    images, alone = make_set(), World(torch.device("cpu"))
+    given = dataclasses.replace(images, read=lambda i: b"junk" if unreadable and i == 9 else images.read(i))
+    num_bytes = 60 * 3 * 8 * 8
+    with pytest.raises(DataError, match="Image 9") if unreadable else nullcontext():
+        for limit, count in ((num_bytes - 1, 1), (num_bytes, 1)):
+            with decoded(given, 8, True, tmp_path / "out", alone, limit) as pixels:
+                assert len(opened) == count
+                assert torch.equal(pixels, images.tensor(8))
+    assert len(opened) == 1
+    assert list(tmp_path.iterdir()) == []

@@ -1,13 +1,17 @@
 """Augmentation of whole batches on their device, each image its own draw from one generator.
 
-A recipe is a function of uint8 images (n, 3, h, w) and a generator, and gives float32 in [0, 1] of the same
+A recipe is a function of uint8 images (n, 3, h, w) and draws, and gives float32 in [0, 1] of the same
 shape. Geometry is one gather or one resampling for the whole batch; colours are broadcast arithmetic.
+
+Where several processes share a batch, each draws for all of it and keeps what its images need, so that an image
+comes out the same however many they are.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 
 import torch
@@ -17,29 +21,72 @@ from torch import Generator, Tensor
 from synthset.errors import UnknownNameError
 
 
-def augment(images: Tensor, recipe: str, generator: Generator) -> Tensor:
+@dataclass(frozen=True)
+class Share:
+    """Which images of a batch are here: those from `start` on, of `num_images`."""
+
+    start: int
+    num_images: int
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Random numbers for the n images that are here, drawn as if the whole batch were.
+
+    Shapes are those of the whole batch, whose `num_images` stand at dimension `dim`; only the n are given.
+    """
+
+    generator: Generator
+    device: torch.device
+    n: int
+    share: Share
+
+    @property
+    def num_images(self) -> int:
+        """Images of the whole batch."""
+        return self.share.num_images
+
+    def uniform(self, low: float, high: float, shape: tuple[int, ...], dim: int = 0) -> Tensor:
+        """Floats in [low, high)."""
+        return self._ours(torch.rand(shape, generator=self.generator, device=self.device), dim) * (high - low) + low
+
+    def integers(self, low: int, high: int, shape: tuple[int, ...], dim: int = 0) -> Tensor:
+        """Whole numbers low..high, both included."""
+        return self._ours(torch.randint(low, high + 1, shape, generator=self.generator, device=self.device), dim)
+
+    def normal(self, shape: tuple[int, ...]) -> Tensor:
+        """From the standard normal distribution; in memory that may be changed."""
+        return self._ours(torch.randn(shape, generator=self.generator, device=self.device), 0)
+
+    def _ours(self, drawn: Tensor, dim: int) -> Tensor:
+        return drawn.narrow(dim, self.share.start, self.n)
+
+
+def augment(images: Tensor, recipe: str, generator: Generator, share: Share | None = None) -> Tensor:
     """Draw a variation of each image.
 
     Args:
         images: uint8 (n, 3, h, w).
         recipe: a key of AUGMENTATIONS.
-        generator: on the images' device; the result depends on it and the images alone.
+        generator: on the images' device; the result depends on it, the share and the images alone.
+        share: where the images lie in the batch that is drawn for; all of it by default.
     Returns:
-        float32 (n, 3, h, w) in [0, 1].
+        float32 (n, 3, h, w) in [0, 1], in memory of its own.
     Raises:
         UnknownNameError: no such recipe.
     """
     if recipe not in AUGMENTATIONS:
         raise UnknownNameError("augmentation", recipe, AUGMENTATIONS)
-    return AUGMENTATIONS[recipe](images, generator)
+    n = len(images)
+    return AUGMENTATIONS[recipe](images, Draws(generator, images.device, n, share or Share(0, n)))
 
 
 def to_float(images: Tensor) -> Tensor:
     """uint8 0..255 -> float32 in [0, 1]."""
-    return images / 255
+    return images.float().div_(255)
 
 
-def flip_and_shift(images: Tensor, generator: Generator) -> Tensor:
+def flip_and_shift(images: Tensor, draws: Draws) -> Tensor:
     """Half of the images mirrored, each shifted by up to 12.5 % of its side onto black: as CIFAR is trained.
 
     Padding, crop and flip are one gather of pixels.
@@ -47,27 +94,27 @@ def flip_and_shift(images: Tensor, generator: Generator) -> Tensor:
     n, c, h, w = images.shape
     pad = max(1, round(max(h, w) / 8))
     padded = F.pad(images, (pad, pad, pad, pad))
-    top, left = _integers(0, 2 * pad, (2, n, 1), images, generator)
+    top, left = draws.integers(0, 2 * pad, (2, draws.num_images, 1), dim=1)
     rows = torch.arange(h, device=images.device) + top  # (n, h)
     columns = torch.arange(w, device=images.device).expand(n, w)
-    mirrored = _uniform(0, 1, (n, 1), images, generator) < 0.5
+    mirrored = draws.uniform(0, 1, (draws.num_images, 1)) < 0.5
     columns = torch.where(mirrored, w - 1 - columns, columns) + left  # (n, w)
     positions = (rows * padded.shape[-1])[:, :, None] + columns[:, None]  # (n, h, w) of each padded image
     positions = positions.view(n, 1, h * w).expand(n, c, h * w)  # faster than an index of rows and columns
     return to_float(padded.flatten(2).gather(2, positions).view(n, c, h, w))
 
 
-def flip_and_resized_crop(images: Tensor, generator: Generator) -> Tensor:
+def flip_and_resized_crop(images: Tensor, draws: Draws) -> Tensor:
     """Half of the images mirrored; of each, 8 to 100 % of the area with an aspect of 3:4 to 4:3, enlarged.
 
     What the code that was released with Shipard et al. 2023 trains with.
     """
     n = len(images)
-    area = _uniform(0.08, 1, (n,), images, generator)
-    aspect = _uniform(math.log(3 / 4), math.log(4 / 3), (n,), images, generator).exp()
+    area = draws.uniform(0.08, 1, (draws.num_images,))
+    aspect = draws.uniform(math.log(3 / 4), math.log(4 / 3), (draws.num_images,)).exp()
     width, height = (area * aspect).sqrt().clamp(max=1), (area / aspect).sqrt().clamp(max=1)
-    mirrored = _uniform(0, 1, (n,), images, generator) < 0.5
-    x, y = _uniform(-1, 1, (2, n), images, generator)
+    mirrored = draws.uniform(0, 1, (draws.num_images,)) < 0.5
+    x, y = draws.uniform(-1, 1, (2, draws.num_images), dim=1)
     matrices = torch.zeros(n, 2, 3, device=images.device)
     matrices[:, 0, 0] = torch.where(mirrored, -width, width)
     matrices[:, 1, 1] = height
@@ -76,7 +123,7 @@ def flip_and_resized_crop(images: Tensor, generator: Generator) -> Tensor:
     return _resample(to_float(images), matrices).clamp_(0, 1)
 
 
-def write_differently(images: Tensor, generator: Generator) -> Tensor:
+def write_differently(images: Tensor, draws: Draws) -> Tensor:
     """Digits and letters as another hand, pen, paper and camera would have them; never mirrored.
 
     In this order: grey, from a mixture of the channels that is drawn, since what is written does not depend on
@@ -84,25 +131,24 @@ def write_differently(images: Tensor, generator: Generator) -> Tensor:
     to 10 %, shift of up to 10 %; a lower resolution for half of the images; gamma, contrast and brightness;
     inverted for one in ten; noise.
     """
-    n = len(images)
-    grey = _to_grey(to_float(images), generator)
-    written = _resample(grey, _handwriting_matrices(n, images, generator))
-    written = _lower_resolution(written, generator).clamp_(0, 1)
+    grey = _to_grey(to_float(images), draws)
+    written = _resample(grey, _handwriting_matrices(draws))
+    written = _lower_resolution(written, draws).clamp_(0, 1)
 
-    gamma = _uniform(math.log(0.6), math.log(1.6), (n, 1, 1, 1), images, generator).exp()
-    contrast = _uniform(0.6, 1.2, (n, 1, 1, 1), images, generator)
-    brightness = _uniform(-0.15, 0.15, (n, 1, 1, 1), images, generator)
-    inverted = _uniform(0, 1, (n, 1, 1, 1), images, generator) < 0.1
-    noise_std = _uniform(0, 0.08, (n, 1, 1, 1), images, generator)
+    gamma = draws.uniform(math.log(0.6), math.log(1.6), (draws.num_images, 1, 1, 1)).exp()
+    contrast = draws.uniform(0.6, 1.2, (draws.num_images, 1, 1, 1))
+    brightness = draws.uniform(-0.15, 0.15, (draws.num_images, 1, 1, 1))
+    inverted = draws.uniform(0, 1, (draws.num_images, 1, 1, 1)) < 0.1
+    noise_std = draws.uniform(0, 0.08, (draws.num_images, 1, 1, 1))
 
     # (written ** gamma - 0.5) * contrast + 0.5 + brightness, or 1 minus that, as slope and offset
     slope = torch.where(inverted, -contrast, contrast)
     offset = torch.where(inverted, 0.5 - brightness, 0.5 + brightness) - slope / 2
-    noise = torch.randn(written.shape, generator=generator, device=images.device)
+    noise = draws.normal((draws.num_images, *written.shape[1:]))
     return noise.mul_(noise_std).addcmul_(written.pow_(gamma), slope).add_(offset).clamp_(0, 1)
 
 
-AUGMENTATIONS: dict[str, Callable[[Tensor, Generator], Tensor]] = {
+AUGMENTATIONS: dict[str, Callable[[Tensor, Draws], Tensor]] = {
     "none": lambda images, _: to_float(images),
     "standard": flip_and_shift,
     "resized_crop": flip_and_resized_crop,
@@ -110,21 +156,21 @@ AUGMENTATIONS: dict[str, Callable[[Tensor, Generator], Tensor]] = {
 }
 
 
-def _to_grey(images: Tensor, generator: Generator) -> Tensor:
+def _to_grey(images: Tensor, draws: Draws) -> Tensor:
     """(n, 3, h, w) with three equal channels: a mixture of the three, its weights drawn for each image."""
-    weights = _uniform(0, 1, (len(images), 3, 1, 1), images, generator)
+    weights = draws.uniform(0, 1, (draws.num_images, 3, 1, 1))
     grey = (images * weights).sum(1, keepdim=True) / weights.sum(1, keepdim=True).clamp_min(1e-6)
     return grey.expand_as(images).contiguous()
 
 
-def _handwriting_matrices(n: int, like: Tensor, generator: Generator) -> Tensor:
+def _handwriting_matrices(draws: Draws) -> Tensor:
     """Inverse affine maps (n, 2, 3), from output to input positions, as affine_grid asks."""
     degrees = math.pi / 180
-    angle = _uniform(-15, 15, (n,), like, generator) * degrees
-    shear = (_uniform(-15, 15, (n,), like, generator) * degrees).tan()
-    stretch = _uniform(math.log(0.9), math.log(1.1), (n,), like, generator).exp()
-    scale = _uniform(math.log(0.75), math.log(1.15), (n,), like, generator).exp()
-    shift = _uniform(-0.2, 0.2, (n, 2), like, generator)  # the image spans -1..1, so this is 10 % of its side
+    angle = draws.uniform(-15, 15, (draws.num_images,)) * degrees
+    shear = (draws.uniform(-15, 15, (draws.num_images,)) * degrees).tan()
+    stretch = draws.uniform(math.log(0.9), math.log(1.1), (draws.num_images,)).exp()
+    scale = draws.uniform(math.log(0.75), math.log(1.15), (draws.num_images,)).exp()
+    shift = draws.uniform(-0.2, 0.2, (draws.num_images, 2))  # the image spans -1..1, so this is 10 % of its side
     cos, sin = angle.cos(), angle.sin()
     rows = (
         torch.stack((cos, cos * shear - sin), 1) / (scale * stretch)[:, None],
@@ -143,13 +189,13 @@ def _resample(images: Tensor, matrices: Tensor) -> Tensor:
     return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
-def _lower_resolution(images: Tensor, generator: Generator) -> Tensor:
+def _lower_resolution(images: Tensor, draws: Draws) -> Tensor:
     """Half of the images shrunk to 3/4, 1/2 or 3/8 of their side and enlarged again, not below 8 px.
 
     Both are linear, so each image takes two small matrix products, whatever was drawn for it.
     """
     _, _, h, w = images.shape
-    choice = _integers(0, 5, (len(images),), images, generator)  # 3, 4 and 5 keep the image
+    choice = draws.integers(0, 5, (draws.num_images,))  # 3, 4 and 5 keep the image
     rows, columns = (_blurs(side, w).to(images.device)[choice, None] for side in (h, w))  # n1hh, n1ww
     return rows @ images @ columns.mT
 
@@ -168,12 +214,3 @@ def _shrink_and_enlarge(columns: Tensor, size: int) -> Tensor:
     side, k = columns.shape
     small = F.interpolate(columns[None, None], size=(size, k), mode="bilinear", antialias=True)
     return F.interpolate(small, size=(side, k), mode="bicubic", align_corners=False)[0, 0]
-
-
-def _uniform(low: float, high: float, shape: tuple[int, ...], like: Tensor, generator: Generator) -> Tensor:
-    return torch.rand(shape, generator=generator, device=like.device) * (high - low) + low
-
-
-def _integers(low: int, high: int, shape: tuple[int, ...], like: Tensor, generator: Generator) -> Tensor:
-    """Whole numbers low..high, both included."""
-    return torch.randint(low, high + 1, shape, generator=generator, device=like.device)

@@ -1,7 +1,8 @@
 """Train a classifier on synthetic images; the checkpoint is chosen on held-back synthetic images.
 
 There is no test set here, so none can leak into a choice. All images are decoded once into one uint8 tensor;
-a batch is a selection of its rows, augmented as a whole on the device.
+a batch is a selection of its rows, augmented as a whole on the device. Where a launcher started several processes,
+each takes its part of every batch (see distributed.py).
 
 Training is interrupted and resumed without a trace: every random draw follows from (seed, purpose, epoch),
 and what else a next epoch depends on is saved (see checkpoints.py).
@@ -15,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -31,6 +32,7 @@ from synthset.classifiers.checkpoints import (
     finish,
     read_finished,
 )
+from synthset.classifiers.distributed import World, join
 from synthset.classifiers.models import (
     NORMALISATIONS,
     Classifier,
@@ -44,11 +46,11 @@ from synthset.classifiers.training_set import (
     TrainingSet,
     channel_statistics,
     check_images,
+    decoded,
     fingerprint,
     hold_back,
     split_batches,
 )
-from synthset.devices import choose_device
 from synthset.errors import ModelError, UnknownNameError, UsageError
 from synthset.files import delete_parts
 from synthset.imageset import ImageSet
@@ -56,6 +58,8 @@ from synthset.progress import track
 from synthset.seeds import derive_seed
 
 PRECISIONS = ("auto", "float32", "bf16")
+WHERE = ("device", "compile", "memory_bytes")  # settings of where and how fast a training runs, not of what it is
+CUDA_GRAPH_WEIGHTS = 30_000_000  # up to so many, kernels of small images are short beside their launch
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,8 @@ class TrainConfig:
         seed: of initial weights, held-back images, order, augmentation and dropout.
         device: 'auto' (the GPU where there is one), 'cpu', 'cuda', …
         precision: 'float32', 'bf16' (autocast) or 'auto' (bf16 on a GPU, float32 on a CPU).
+        compile: torch.compile the network, on a GPU with CUDA graphs for one that is bound by kernel launches.
+        memory_bytes: images that take more once decoded lie in a file; None is half of the free memory.
     """
 
     architecture: str = "resnet50"
@@ -96,6 +102,8 @@ class TrainConfig:
     seed: int = 0
     device: str = "auto"
     precision: str = "auto"
+    compile: bool = False
+    memory_bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -144,33 +152,58 @@ def train_classifier(
     """
     config = _resolve(config)
     check_images(images)
-    device = choose_device(config.device)
+    world = join(config.device)
+    _check_compile(config, world)
     folder = Path(output_dir)
-    job = {"config": _comparable(config), "fingerprint": fingerprint(images)}
+    job = {"config": _comparable(config), "fingerprint": world.from_first(lambda: fingerprint(images))}
     check_folder(folder, job, resume, overwrite)
-    if not overwrite and (note := read_finished(folder)):
-        return _to_result(folder, read_config(folder), note, was_finished=True)
+    if not overwrite and read_finished(folder):
+        return read_result(folder, was_finished=True)
 
     training_rows, held_back_rows = hold_back(images.labels, config.validation_fraction, config.seed)
     model_config = _model_config(images, config)
     model = build_model(model_config, derive_seed(config.seed, "weights"))
     _check_batch_size(model, config)
-    pixels = images.tensor(config.image_size_px, config.antialias)  # NCHW uint8
-    if config.normalisation == "dataset":
-        mean, std = channel_statistics(pixels, training_rows)
-        model_config = replace(model_config, mean=mean, std=std)
+    world.wait()  # none has yet to look at the folder when the first one writes there
+    if world.is_first and folder.is_dir():
+        delete_parts(folder)
+    with decoded(images, config.image_size_px, config.antialias, folder, world, config.memory_bytes) as pixels:
+        if config.normalisation == "dataset":
+            mean, std = channel_statistics(pixels, training_rows)
+            model_config = replace(model_config, mean=mean, std=std)
+        if world.is_first:
+            if overwrite:
+                delete_own_files(folder)
+            folder.mkdir(parents=True, exist_ok=True)
+        world.wait()
+        model = world.prepare(model)
+        session = Session(folder, job, model, _make_optimizer(model, config), len(held_back_rows))
+        session.restore()
+        world.wait()  # none has yet to read the checkpoint when the first one writes the next
+        labels = torch.from_numpy(np.ascontiguousarray(images.labels))
+        data = TrainingSet(pixels, labels, torch.from_numpy(training_rows), torch.from_numpy(held_back_rows))
+        _train(session, data.to(world.device), model_config, config, world)
+    if world.is_first:
+        finish(session, model_config, images.name, len(training_rows), len(held_back_rows))
+    world.wait()
+    return read_result(folder, was_finished=False)
 
-    if overwrite:
-        delete_own_files(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    delete_parts(folder)
-    session = Session(folder, job, model.to(device), _make_optimizer(model, config), len(held_back_rows))
-    session.restore()
-    labels = torch.from_numpy(np.ascontiguousarray(images.labels))
-    data = TrainingSet(pixels, labels, torch.from_numpy(training_rows), torch.from_numpy(held_back_rows))
-    _train(session, data.to(device), model_config, config)
-    note = finish(session, model_config, images.name, len(training_rows), len(held_back_rows))
-    return _to_result(folder, model_config, note, was_finished=False)
+
+def read_result(folder: Path, was_finished: bool) -> TrainResult:
+    """The finished training in `folder`. Raises ModelError if there is none."""
+    note = read_finished(folder)
+    if note is None:
+        raise ModelError(f"Expected a finished training in '{folder}', found none. Run 'synthset train' first.")
+    return TrainResult(
+        folder=folder,
+        model_config=read_config(folder),
+        chosen=EpochRecord(**note["chosen"]),
+        num_training=note["num_training"],
+        num_held_back=note["num_held_back"],
+        seconds=note["seconds"],
+        history=tuple(EpochRecord(**epoch) for epoch in note["history"]),
+        was_finished=was_finished,
+    )
 
 
 def paper_weight_decay(architecture: str, dataset: str | None) -> float:
@@ -183,26 +216,29 @@ def paper_weight_decay(architecture: str, dataset: str | None) -> float:
 # ---- the loop ----------------------------------------------------------------------------------------
 
 
-def _train(session: Session, data: TrainingSet, model_config: ModelConfig, config: TrainConfig) -> None:
+def _train(session: Session, data: TrainingSet, model_config: ModelConfig, config: TrainConfig, world: World) -> None:
+    model = world.wrap(_compiled(session.model, world.device) if config.compile else session.model)
     num_images = len(data.training_rows)
     what = f"train {config.architecture}"
     with track(config.epochs * num_images, what, "images") as bar:
         bar.advance(len(session.history) * num_images)
         for epoch in range(len(session.history), config.epochs):
             started = time.monotonic()
-            learning_rate, train_loss = train_epoch(
-                session.model, session.optimizer, data, model_config, config, epoch, bar.advance
-            )
+            with _compiler_errors(config):
+                learning_rate, train_loss = train_epoch(
+                    model, session.optimizer, data, model_config, config, epoch, bar.advance, world
+                )
             if not math.isfinite(train_loss):
                 raise ModelError(
                     f"Expected a finite loss, got {train_loss} in epoch {epoch + 1} of '{session.folder}'. "
                     f"Choose a learning rate below {config.learning_rate:g}, or limit max_grad_norm to 1."
                 )
-            loss, accuracy = _score_held_back(session.model, data, model_config, config)
+            loss, accuracy = _score_held_back(session.model, data, model_config, config, world)
             seconds = time.monotonic() - started
             session.record(EpochRecord(epoch + 1, train_loss, loss, accuracy, learning_rate, seconds))
             bar.describe(f"{what}, epoch {epoch + 1}/{config.epochs}, held-back {accuracy:.1%}")
-            session.save()
+            if world.is_first:
+                session.save()
 
 
 def train_epoch(
@@ -213,13 +249,19 @@ def train_epoch(
     config: TrainConfig,
     epoch: int,
     advance: Callable[[int], None],
+    world: World | None = None,
 ) -> tuple[float, float]:
     """One pass over the training images, in the order and with the draws of (seed, epoch).
 
+    Args:
+        model: as `world` wrapped it.
+        advance: told the number of images after each step.
+        world: the processes that share the work; this one alone by default.
     Returns:
         The learning rate of the first step, and the mean loss over the images.
     """
     device = next(model.parameters()).device
+    world = world or World(device)
     order = torch.Generator().manual_seed(derive_seed(config.seed, "order", epoch))
     draws = torch.Generator(device).manual_seed(derive_seed(config.seed, "augmentation", epoch))
     shuffled = data.training_rows[torch.randperm(len(data.training_rows), generator=order)]
@@ -230,33 +272,63 @@ def train_epoch(
     model.train()
     total_loss = torch.zeros((), device=device)
     with _own_random_state(device, derive_seed(config.seed, "dropout", epoch)):
-        for step, rows in enumerate(batches, first_step):
-            rows = rows.to(data.pixels.device)
-            images = data.pixels[rows].to(device)  # NCHW uint8
-            labels = data.labels[rows].to(device)
-            pixels = normalise(augment(images, config.augmentation, draws), model_config)
+        for step, batch in enumerate(batches, first_step):
+            rows, share = world.take(batch)
+            images, labels = data.read(rows, device)
+            pixels = normalise(augment(images, config.augmentation, draws, share), model_config)
             with autocast:
-                loss = F.cross_entropy(model(pixels), labels, label_smoothing=config.label_smoothing)
+                loss = world.mean_loss(model(pixels), labels, len(batch), config.label_smoothing)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             if config.max_grad_norm is not None:
                 nn.utils.clip_grad_norm_(model.parameters(), config.max_grad_norm)
             _set_learning_rate(optimizer, cosine(config.learning_rate, step, num_steps))
             optimizer.step()
-            total_loss += loss.detach() * len(rows)
-            advance(len(rows))
-    return cosine(config.learning_rate, first_step, num_steps), total_loss.item() / len(shuffled)
+            total_loss += loss.detach() * len(batch)
+            advance(len(batch))
+    return cosine(config.learning_rate, first_step, num_steps), world.mean(total_loss).item() / len(shuffled)
 
 
 def _score_held_back(
-    model: nn.Module, data: TrainingSet, model_config: ModelConfig, config: TrainConfig
+    model: nn.Module, data: TrainingSet, model_config: ModelConfig, config: TrainConfig, world: World
 ) -> tuple[float, float]:
-    """Mean cross-entropy and accuracy on the held-back images, as they are."""
-    rows = data.held_back_rows.to(data.pixels.device)
-    logits = Classifier(model_config, model).predict(data.pixels[rows], max(config.batch_size, 256))
-    labels = data.labels[rows].cpu()
+    """Mean cross-entropy and accuracy on the held-back images, as they are; each process predicts its part."""
+    held_back, batch_size = data.held_back_rows, max(config.batch_size, 256)
+    classifier = Classifier(model_config, model)
+    rows, share = world.take(held_back)
+    logits = torch.zeros(len(held_back), len(model_config.class_names))
+    for start in range(0, len(rows), batch_size):
+        images, _ = data.read(rows[start : start + batch_size], data.pixels.device)
+        first = share.start + start
+        logits[first : first + len(images)] = classifier.predict(images, batch_size)
+    logits = world.sum(logits.to(world.device)).cpu()
+    labels = data.labels[held_back.to(data.labels.device)].cpu()
     correct = int((logits.argmax(1) == labels).sum())
     return F.cross_entropy(logits, labels).item(), correct / len(labels)
+
+
+def _compiled(model: nn.Module, device: torch.device) -> nn.Module:
+    """The network compiled for each shape of a batch, of which there are two: the last one of an epoch is smaller."""
+    num_weights = sum(parameter.numel() for parameter in model.parameters())
+    with_graphs = device.type == "cuda" and num_weights <= CUDA_GRAPH_WEIGHTS
+    # dropout as without compiling, so that a training is the same up to rounding
+    compiled = torch.compile(model, dynamic=False, options={"fallback_random": True, "triton.cudagraphs": with_graphs})
+    return cast("nn.Module", compiled)
+
+
+@contextmanager
+def _compiler_errors(config: TrainConfig) -> Iterator[None]:
+    """What torch.compile raises, as one line."""
+    if not config.compile:
+        yield
+        return
+    from torch._dynamo.exc import TorchDynamoException  # slow to import
+
+    try:
+        yield
+    except TorchDynamoException as error:
+        reason = " ".join(str(error).strip().splitlines()[:2])
+        raise ModelError(f"'{config.architecture}' cannot be compiled ({reason}). Train without it.") from error
 
 
 def cosine(learning_rate: float, step: int, num_steps: int) -> float:
@@ -315,6 +387,7 @@ def _resolve(config: TrainConfig) -> TrainConfig:
     for name, value, is_valid, expected in (
         ("epochs", config.epochs, config.epochs >= 1, "at least 1"),
         ("batch_size", config.batch_size, config.batch_size >= 1, "at least 1"),
+        ("memory_bytes", config.memory_bytes, (config.memory_bytes or 0) >= 0, "at least 0"),
         ("image_size_px", config.image_size_px, config.image_size_px >= 1, "at least 1"),
         ("learning_rate", config.learning_rate, 0 < config.learning_rate < math.inf, "above 0"),
         ("weight_decay", weight_decay, 0 <= weight_decay < math.inf, "at least 0"),
@@ -325,6 +398,11 @@ def _resolve(config: TrainConfig) -> TrainConfig:
         if not is_valid:
             raise UsageError(f"Expected {name} {expected}, got {value}.")
     return replace(config, architecture=architecture, weight_decay=weight_decay)
+
+
+def _check_compile(config: TrainConfig, world: World) -> None:
+    if config.compile and world.size > 1:
+        raise UsageError(f"Expected compile or several processes, got both ({world.size}). Drop one.")
 
 
 def _check_batch_size(model: nn.Module, config: TrainConfig) -> None:
@@ -349,17 +427,4 @@ def _model_config(images: ImageSet, config: TrainConfig) -> ModelConfig:
 
 def _comparable(config: TrainConfig) -> dict[str, Any]:
     """What makes two trainings the same; where they run does not."""
-    return {name: value for name, value in asdict(config).items() if name != "device"}
-
-
-def _to_result(folder: Path, model_config: ModelConfig, note: dict[str, Any], was_finished: bool) -> TrainResult:
-    return TrainResult(
-        folder=folder,
-        model_config=model_config,
-        chosen=EpochRecord(**note["chosen"]),
-        num_training=note["num_training"],
-        num_held_back=note["num_held_back"],
-        seconds=note["seconds"],
-        history=tuple(EpochRecord(**epoch) for epoch in note["history"]),
-        was_finished=was_finished,
-    )
+    return {name: value for name, value in asdict(config).items() if name not in WHERE}

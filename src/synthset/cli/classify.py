@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from synthset.cli.app import app, flag, switch
 from synthset.errors import UsageError
@@ -28,6 +28,9 @@ def train(
     augmentation: str = "standard",
     seed: int = 0,
     device: str = "auto",
+    processes: int = 1,
+    compile: Annotated[bool, switch()] = False,
+    memory: float | None = None,
     overwrite: Annotated[bool, switch()] = False,
     dataset: str | None = None,
     real: Annotated[str | None, flag("--real", "--real-data-location")] = None,
@@ -70,6 +73,12 @@ def train(
         Of the initialisation, the held-back images and the order.
     device
         cpu, cuda, or auto.
+    processes
+        Processes that share every batch, one a GPU. `accelerate launch -m synthset.cli train` starts them too.
+    compile
+        Compile the network first: minutes, after which an epoch takes less time.
+    memory
+        Gigabytes for the decoded images; what takes more lies in a file. [default: half of what is free]
     overwrite
         Replace another model in the folder.
     dataset
@@ -77,6 +86,7 @@ def train(
     real
         Test on these real images at the end: a known name or a path.
     """
+    from synthset.classifiers.distributed import is_first
     from synthset.stages import evaluate as run_evaluate
     from synthset.stages import open_images, open_real
     from synthset.stages import train as run_train
@@ -88,10 +98,12 @@ def train(
     _check_dataset(dataset)
     images = open_images(source, strategy, all_images=all_images)
     # before the training, which may take hours: a test that cannot be is no news for its end
+    choice: dict[str, Any] = {} if processes == 1 else {"strategy": strategy, "all_images": all_images}
     real_images = None if real is None else open_real(real, images.class_names)
     result = run_train(
-        images,
+        images if processes == 1 else source,
         output_dir,
+        processes=processes,
         overwrite=overwrite,
         architecture=model,
         epochs=epochs,
@@ -104,7 +116,12 @@ def train(
         dataset=dataset,
         seed=seed,
         device=device,
+        compile=compile,
+        memory_bytes=None if memory is None else round(memory * 1e9),
+        **choice,
     )
+    if not is_first():
+        return
     print_train(result, output_dir)
     if real_images is not None:
         target = output_dir / "evaluation"

@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from synthset.errors import SynthsetError, UsageError
@@ -83,6 +84,9 @@ class _Worker:
     def __init__(self, work: Callable[[Any], Any]) -> None:
         self._work = work
 
+    def ready(self) -> None:
+        """Answered once the work has arrived."""
+
     def do(self, item: Any) -> Any:
         return self._work(item)
 
@@ -97,60 +101,84 @@ class _Task:
 
 @dataclass(eq=False)
 class _Pool:
-    """Workers, made when there is something for them to do, and what each has in hand."""
+    """Workers, made when there is something for them to do, and what each has in hand.
+
+    A worker gets nothing before it is there: after a machine was lost, the cluster may have no place for another.
+    """
 
     ray: Any
     work: Any  # a reference to it in Ray's store
     size: int
     cpus: int
     workers: list[Any] = field(default_factory=list)
+    starting: dict[Any, Any] = field(default_factory=dict)  # workers by the reference that is there when they are
     in_hand: dict[Any, tuple[Any, _Task]] = field(default_factory=dict)  # by the reference to the result
+    failed_starts: int = 0
 
     def run(self, items: Iterable[Any]) -> Iterator[Any]:
         """A result for each item."""
-        coming, again = iter(items), deque[_Task]()
+        coming, waiting = (_Task(item) for item in items), deque[_Task]()
         while True:
-            while (worker := self._idle()) is not None:
-                task = again.popleft() if again else next((_Task(item) for item in coming), None)
-                if task is None:
+            while True:
+                wanted = max(1, self.size - len(self.workers))  # those that wait decide how many workers start
+                waiting.extend(islice(coming, max(0, wanted - len(waiting))))
+                worker = self._least_busy()
+                if not waiting or worker is None:
                     break
-                self._give(worker, task)
-            if not self.in_hand:
+                task = waiting.popleft()
+                self.in_hand[worker.do.remote(task.item)] = worker, task
+            if not waiting and not self.in_hand:
                 return
-            (done, *_), _ = self.ray.wait(list(self.in_hand), num_returns=1)
+            self._start_workers(len(waiting))
+            (done, *_), _ = self.ray.wait([*self.in_hand, *self.starting], num_returns=1)
+            if done in self.starting:
+                self._welcome(done)
+                continue
             worker, _ = self.in_hand[done]
             try:
                 result = self.ray.get(done)
             except self.ray.exceptions.RayTaskError as error:
                 raise getattr(error, "cause", error) from None
             except self.ray.exceptions.RayError as error:
-                if getattr(error, "actor_init_failed", False):
-                    reason = str(error).strip().splitlines()[-1]
-                    raise SynthsetError(
-                        f"Expected the work to arrive at a worker, it does not load there ({reason}). "
-                        "Is Synthset, and all that the work needs, installed on every machine?"
-                    ) from error
-                again.extend(self._lost(worker, error))
+                waiting.extend(self._lost(worker, error))
             else:
                 del self.in_hand[done]
                 yield result
 
-    def _idle(self) -> Any:
-        """A worker with the fewest items, if it may have another: a new one while there may be more of them."""
+    def _least_busy(self) -> Any:
+        """A worker that may have another item, None if there is none."""
         counts = dict.fromkeys(self.workers, 0)
         for worker, _ in self.in_hand.values():
             counts[worker] += 1
-        free = [worker for worker in self.workers if counts[worker] == 0]
-        if not free and len(self.workers) < self.size:
-            return _NEW
-        least = min(self.workers, key=counts.__getitem__)
-        return least if counts[least] < AHEAD else None
+        least = min(self.workers, key=counts.__getitem__, default=None)
+        return least if least is not None and counts[least] < AHEAD else None
 
-    def _give(self, worker: Any, task: _Task) -> None:
-        if worker is _NEW:
+    def _start_workers(self, num_tasks: int) -> None:
+        """As many as the tasks that wait, and as there may be."""
+        for _ in range(min(num_tasks - len(self.starting), self.size - len(self.workers) - len(self.starting))):
             worker = self._make_worker()
+            self.starting[worker.ready.remote()] = worker
+
+    def _welcome(self, reference: Any) -> None:
+        """A worker that is there, or that could not be."""
+        worker = self.starting.pop(reference)
+        try:
+            self.ray.get(reference)
+        except self.ray.exceptions.RayError as error:
+            if getattr(error, "actor_init_failed", False):
+                reason = str(error).strip().splitlines()[-1]
+                raise SynthsetError(
+                    f"Expected the work to arrive at a worker, it does not load there ({reason}). "
+                    "Is Synthset, and all that the work needs, installed on every machine?"
+                ) from error
+            self.failed_starts += 1
+            if self.failed_starts >= MAX_LOSSES:
+                raise SynthsetError(
+                    f"Expected a worker to start, {self.failed_starts} did not ({_first_line(error)})."
+                ) from error
+        else:
+            self.failed_starts = 0
             self.workers.append(worker)
-        self.in_hand[worker.do.remote(task.item)] = worker, task
 
     def _make_worker(self) -> Any:
         has_gpu = self.ray.cluster_resources().get("GPU", 0) > 0
@@ -172,21 +200,21 @@ class _Pool:
             self.ray.kill(worker)
         task.losses += 1
         if task.losses >= MAX_LOSSES:
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise SynthsetError(
-                f"Expected a worker to live through item {task.item!r}, {task.losses} did not ({reason}). "
+                f"Expected a worker to live through item {task.item!r}, {task.losses} did not ({_first_line(error)}). "
                 "Is there enough memory? Give fewer --workers or a smaller --batch-size, then run the same again."
             ) from error
         return tasks
 
     def close(self) -> None:
         """Stop the workers, whatever they are at."""
-        for worker in self.workers:
+        for worker in [*self.workers, *self.starting.values()]:
             with suppress(Exception):  # of a cluster that is gone nothing is left to stop
                 self.ray.kill(worker)
 
 
-_NEW = object()
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _import_ray(address: str | None) -> Any:
@@ -216,7 +244,6 @@ def _connect(address: str | None, num_cpus: int | None) -> Any:
             warnings.simplefilter("ignore")  # about its own coming versions
             ray.init(**settings, logging_level="ERROR", log_to_driver=False)
     except Exception as error:  # Ray has many ways to say that nobody is there
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         where = f"a Ray cluster at '{address}'" if address else "Ray to start on this machine"
-        raise SynthsetError(f"Expected {where}, got: {reason}") from error
+        raise SynthsetError(f"Expected {where}, got: {_first_line(error)}") from error
     return ray

@@ -1,0 +1,163 @@
+"""Start a training in several processes of this machine, by torch's elastic launcher, and wait for its end.
+
+Each runs this module with the same job, a JSON file. What one of them refuses or cannot do is raised here, once.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from synthset import errors, progress
+from synthset.errors import ModelError, SynthsetError, UsageError
+
+RAISED = (errors.ConfigChangedError, errors.UsageError, errors.DataError, errors.ModelError, errors.SynthsetError)
+
+
+def run_in_processes(job: dict[str, Any], processes: int) -> bool:
+    """Train in `processes` processes; a process that fails ends the others.
+
+    Args:
+        job: keyword arguments of stages.train, of plain values, with the config as a dictionary.
+    Returns:
+        Whether the training had been finished before.
+    Raises:
+        SynthsetError: what a process raised.
+        ModelError: a process ended otherwise; its own words are on stderr.
+    """
+    _check(job["config"]["device"], processes)
+    with tempfile.TemporaryDirectory(prefix="synthset-train-") as name:
+        folder = Path(name)
+        (folder / "job.json").write_text(json.dumps(job | {"progress": progress._enabled}), encoding="utf-8")
+        failure = _launch(folder, processes)
+        for file in sorted(folder.glob("error-*.json")):
+            error = json.loads(file.read_text(encoding="utf-8"))
+            raise next(kind for kind in RAISED if kind.__name__ == error["kind"])(error["message"])
+        if failure is not None:
+            raise ModelError(f"Expected {processes} processes to train, {failure}. Run the same command to go on.")
+        return json.loads((folder / "result.json").read_text(encoding="utf-8"))["was_finished"]
+
+
+def _check(device: str, processes: int) -> None:
+    from torch import distributed
+
+    from synthset.classifiers.distributed import check_device
+
+    if not distributed.is_available():
+        raise UsageError(f"Expected a torch that can be distributed for {processes} processes, this one cannot.")
+    check_device(device, processes)
+
+
+def _launch(folder: Path, processes: int) -> str | None:
+    """Run the processes to their end; says why, if that was not what they were for."""
+    from accelerate.utils import patch_environment
+    from torch.distributed.elastic.multiprocessing.api import DefaultLogsSpecs, SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=processes,
+        run_id=folder.name,
+        rdzv_backend="c10d",
+        rdzv_endpoint="127.0.0.1:0",  # any free port
+        local_addr="127.0.0.1",
+        max_restarts=0,
+        logs_specs=DefaultLogsSpecs(log_dir=str(folder / "logs")),
+    )
+    threads = os.environ.get("OMP_NUM_THREADS") or max(1, (os.cpu_count() or 1) // processes)
+    command = ("-m", "synthset.classifiers.launch", str(folder / "job.json"))
+    try:
+        with _handlers_kept(), _launcher_silent(), patch_environment(omp_num_threads=threads):
+            elastic_launch(config, sys.executable)(*command)
+    except ChildFailedError as error:
+        rank, first = error.get_first_failure()
+        return f"process {rank} ended with code {first.exitcode}"
+    except SignalException as error:
+        if error.sigval == signal.SIGINT:
+            raise KeyboardInterrupt from None
+        raise SystemExit(128 + error.sigval) from None
+    except (OSError, RuntimeError) as error:
+        return f"torch could not start them ({error})"
+    return None
+
+
+@contextmanager
+def _handlers_kept() -> Iterator[None]:
+    """The launcher sets handlers of signals and leaves them."""
+    names = [name for name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT") if hasattr(signal, name)]
+    before = {name: signal.getsignal(getattr(signal, name)) for name in names}
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            for name, handler in before.items():
+                signal.signal(getattr(signal, name), handler)
+
+
+@contextmanager
+def _launcher_silent() -> Iterator[None]:
+    """What the launcher would log of a failure is said in one line."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
+# ---- in the processes --------------------------------------------------------------------------------
+
+
+def main(job_file: Path) -> int:
+    """Train as one of the processes; 0, or the exit code of the error that lies beside the job."""
+    _end_with_parent()
+    first = os.environ["RANK"] == "0"
+    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING if first else logging.ERROR)
+    from synthset.classifiers.train import TrainConfig
+    from synthset.progress import set_progress
+    from synthset.stages import train
+
+    job = json.loads(job_file.read_text(encoding="utf-8"))
+    shows_progress = job.pop("progress")
+    set_progress(first and shows_progress)
+    try:
+        result = train(**job | {"config": TrainConfig(**job["config"])})
+    except SynthsetError as error:
+        kind = next(kind for kind in RAISED if isinstance(error, kind))
+        content = json.dumps({"kind": kind.__name__, "message": str(error)})
+        (job_file.parent / f"error-{os.environ['RANK']:0>4}.json").write_text(content, encoding="utf-8")
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    if first:
+        content = json.dumps({"was_finished": result.was_finished})
+        (job_file.parent / "result.json").write_text(content, encoding="utf-8")
+    return 0
+
+
+def _end_with_parent() -> None:
+    """Never train on without the launcher: who runs the command again would train twice in one folder."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))
