@@ -107,7 +107,7 @@ class CreateConfig:
     guidance_scale: str | float | None = None
     random_guidance: tuple[float, float] | None = None
     steps: int | str = 40
-    scheduler: str = "ddim"
+    scheduler: str = "auto"
     height_px: int | None = None
     width_px: int | None = None
     resize_px: int | None = None

@@ -369,7 +369,7 @@ def truncate(folder):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (break_index(_class_name="StableDiffusionXLPipeline"), "Supported: StableDiffusionPipeline"),
+        (break_index(_class_name="StableDiffusionInpaintPipeline"), "Supported: StableDiffusionPipeline"),
         (break_index(_class_name=["pipeline", "Mine"]), "Supported: StableDiffusionPipeline"),
         (break_index(unet=["my_unet", "Unet"]), "code from my_unet"),
         (lambda folder: (folder / "model_index.json").write_text("[]"), "cannot be read"),

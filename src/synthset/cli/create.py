@@ -55,7 +55,7 @@ def create(
     no_require_mention: Annotated[bool, switch(SENTENCES)] = False,
     generator: Annotated[str, flag(group=SAMPLING)] = "miniature",
     revision: Annotated[str | None, flag(group=SAMPLING)] = None,
-    scheduler: Annotated[str, flag(group=SAMPLING)] = "ddim",
+    scheduler: Annotated[str, flag(group=SAMPLING)] = "auto",
     steps: Annotated[str, flag("--steps", "--ddim-steps", group=SAMPLING)] = "40",
     height: Annotated[int | None, flag("--height", "--H", group=SAMPLING)] = None,
     width: Annotated[int | None, flag("--width", "--W", group=SAMPLING)] = None,
@@ -161,7 +161,8 @@ def create(
     revision
         Branch, tag or commit of the hub id.
     scheduler
-        Any diffusers scheduler: ddim, euler, dpmsolver_multistep, …
+        auto: ddim for Stable Diffusion and SDXL, the checkpoint's own for others; or any diffusers scheduler:
+        ddim, euler, dpmsolver_multistep, …
     steps
         Sampling steps: 40, or 20:40 for a number for each image.
     height

@@ -10,11 +10,14 @@ import hashlib
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 from synthset.errors import ModelError, UnknownNameError, UsageError
 from synthset.generators.base import GeneratedImage, GenerationConfig, Generator, ImageRequest
+from synthset.generators.families import FAMILIES
 
 __all__ = [
+    "AUTO_SCHEDULER",
     "DTYPES",
     "MINIATURE_FOLDER",
     "SCHEDULERS",
@@ -46,9 +49,11 @@ SCHEDULERS: dict[str, str] = {
     "unipc": "UniPCMultistepScheduler",
 }
 
+AUTO_SCHEDULER = "auto"
+
 DTYPES = ("auto", "float32", "bfloat16", "float16")
-SUPPORTED_PIPELINES = ("StableDiffusionPipeline",)
-_LIBRARIES = {"diffusers", "transformers", "stable_diffusion", None}  # where components may come from
+STABLE_DIFFUSION = "StableDiffusionPipeline"  # drawn by our own loop
+SUPPORTED_PIPELINES = (STABLE_DIFFUSION, *FAMILIES)
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
@@ -56,26 +61,27 @@ def load_generator(
     name: str,
     *,
     revision: str | None = None,
-    scheduler: str = "ddim",
+    scheduler: str = AUTO_SCHEDULER,
     num_inference_steps: int = 40,
     height_px: int | None = None,
     width_px: int | None = None,
     dtype: str = "auto",
     device: str = "auto",
 ) -> Generator:
-    """Load a Stable Diffusion checkpoint (1.x, 2.x or the miniature) for drawing.
+    """Load a text-to-image checkpoint for drawing: the miniature, Stable Diffusion, or one of `FAMILIES`.
 
     Args:
         name: 'miniature', a folder with a model_index.json, or a hub id ('owner/name').
         revision: branch, tag or commit of a hub id; the commit that it stands for is recorded.
-        scheduler: one of SCHEDULERS, with the checkpoint's own noise schedule.
+        scheduler: one of SCHEDULERS, with the checkpoint's own noise schedule; 'auto' is ddim for Stable Diffusion
+            and SDXL, as in the paper, and the checkpoint's own for all others, and for distilled ones.
         num_inference_steps: denoising steps, at least 1.
         height_px, width_px: size to draw at; None means what the checkpoint was trained for.
         dtype: one of DTYPES; 'auto' is bfloat16 on a GPU and float32 on a CPU.
         device: a torch device; 'auto' is a GPU where there is one.
     Raises:
         UnknownNameError: the scheduler or the dtype.
-        UsageError: steps, size or device that cannot be.
+        UsageError: steps, size or device that cannot be, or a scheduler that does not fit the checkpoint.
         ModelError: a checkpoint that is not at hand, incomplete, unsafe, or of another kind.
     """
     scheduler = _scheduler_name(scheduler)
@@ -84,28 +90,33 @@ def load_generator(
     if num_inference_steps < 1:
         raise UsageError(f"Expected at least 1 inference step, got {num_inference_steps}.")
     folder, commit = _find_checkpoint(name, revision)
+    class_name = _check_pipeline(folder / "model_index.json", name)
+    options: dict[str, Any] = {
+        "name": name,
+        "revision": commit,
+        "weights_hash": _hash_weights(folder),
+        "num_inference_steps": num_inference_steps,
+        "height_px": height_px,
+        "width_px": width_px,
+        "dtype": dtype,
+        "device": device,
+    }
+    if class_name == STABLE_DIFFUSION:
+        from synthset.generators.latent_diffusion import LatentDiffusionGenerator
 
-    from synthset.generators.latent_diffusion import LatentDiffusionGenerator
+        scheduler = "ddim" if scheduler == AUTO_SCHEDULER else scheduler
+        return LatentDiffusionGenerator.from_folder(folder, scheduler=scheduler, **options)
 
-    return LatentDiffusionGenerator.from_folder(
-        folder,
-        name=name,
-        revision=commit,
-        weights_hash=_hash_weights(folder),
-        scheduler=scheduler,
-        num_inference_steps=num_inference_steps,
-        height_px=height_px,
-        width_px=width_px,
-        dtype=dtype,
-        device=device,
-    )
+    from synthset.generators.pipeline import PipelineGenerator
+
+    return PipelineGenerator.from_folder(folder, class_name=class_name, scheduler=scheduler, **options)
 
 
 def _scheduler_name(name: str) -> str:
     names_by_class = {class_name: key for key, class_name in SCHEDULERS.items()}
     name = names_by_class.get(name, name)
-    if name not in SCHEDULERS:
-        raise UnknownNameError("scheduler", name, SCHEDULERS)
+    if name not in (AUTO_SCHEDULER, *SCHEDULERS):
+        raise UnknownNameError("scheduler", name, (AUTO_SCHEDULER, *SCHEDULERS))
     return name
 
 
@@ -115,7 +126,7 @@ def _find_checkpoint(name: str, revision: str | None) -> tuple[Path, str | None]
         if not (MINIATURE_FOLDER / "model_index.json").is_file():
             raise ModelError(
                 f"Expected the miniature's weights in '{MINIATURE_FOLDER}', found none. Reinstall synthset, "
-                "or name a Stable Diffusion checkpoint (a folder or a hub id) instead."
+                "or name another checkpoint (a folder or a hub id) instead."
             )
         return MINIATURE_FOLDER, None
     folder = Path(name)
@@ -123,9 +134,8 @@ def _find_checkpoint(name: str, revision: str | None) -> tuple[Path, str | None]
         if not (folder / "model_index.json").is_file():
             raise ModelError(
                 f"Expected a diffusers checkpoint in '{name}', but it holds no model_index.json. Name the "
-                "folder that holds unet/, vae/ and text_encoder/."
+                "folder that holds the networks' folders, such as vae/ and text_encoder/."
             )
-        _check_pipeline(folder / "model_index.json", name)
         return folder, None
     if not _HUB_ID.fullmatch(name):
         raise ModelError(
@@ -139,12 +149,17 @@ def _download(name: str, revision: str | None) -> tuple[Path, str]:
     """Fetch a checkpoint from the hub, or find it in the hub's cache."""
     from huggingface_hub import constants, hf_hub_download
 
-    from synthset.generators.checkpoint import download_checkpoint
-
     try:
         index = Path(hf_hub_download(name, "model_index.json", revision=revision))
-        _check_pipeline(index, name)  # before gigabytes travel
-        return download_checkpoint(name, revision), index.parent.name
+        class_name = _check_pipeline(index, name)  # before gigabytes travel
+        if class_name == STABLE_DIFFUSION:
+            from synthset.generators.checkpoint import download_checkpoint
+
+            return download_checkpoint(name, revision), index.parent.name
+
+        from synthset.generators.pipeline import download_pipeline
+
+        return download_pipeline(class_name, name, revision), index.parent.name
     except ModelError:
         raise
     except Exception as error:  # hub, HTTP client and file system each have their own
@@ -157,24 +172,29 @@ def _download(name: str, revision: str | None) -> tuple[Path, str]:
         ) from error
 
 
-def _check_pipeline(model_index: Path, name: str) -> None:
-    """Refuse other pipelines, and components that bring their own code."""
+def _check_pipeline(model_index: Path, name: str) -> str:
+    """The class of a checkpoint's pipeline. Refuses foreign ones, and components that bring their own code."""
     try:
         index = json.loads(model_index.read_text("utf-8"))
         class_name = index["_class_name"]
-        libraries = {part[0] for part in index.values() if isinstance(part, list)}
+        components = [(part[0], str(part[1])) for part in index.values() if isinstance(part, list)]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise ModelError(f"The model_index.json of '{name}' cannot be read ({_first_line(error)}).") from error
     if class_name not in SUPPORTED_PIPELINES:
+        raise ModelError(f"'{name}' is a checkpoint of {class_name}. Supported: {', '.join(SUPPORTED_PIPELINES)}.")
+    own = FAMILIES[class_name].module if class_name in FAMILIES else "stable_diffusion"
+    # "stable_diffusion" has the safety checker, also of other families
+    foreign = {library for library, _ in components} - {"diffusers", "transformers", "stable_diffusion", own, None}
+    if foreign:
         raise ModelError(
-            f"'{name}' is a checkpoint of {class_name}. Supported: {', '.join(SUPPORTED_PIPELINES)} "
-            "(Stable Diffusion 1.x and 2.x, and the miniature)."
-        )
-    if not libraries <= _LIBRARIES:
-        raise ModelError(
-            f"'{name}' needs code from {', '.join(map(str, libraries - _LIBRARIES))}; only components of "
+            f"'{name}' needs code from {', '.join(map(str, foreign))}; only components of "
             "diffusers and transformers are run."
         )
+    for library, component in components:
+        # these look for further classes, in files that came with the checkpoint
+        if component.endswith("Pipeline") or (library == "transformers" and component.startswith("Auto")):
+            raise ModelError(f"'{name}' has a component of class {component}, which may bring code and is not run.")
+    return class_name
 
 
 def _hash_weights(folder: Path) -> str:

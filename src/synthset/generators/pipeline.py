@@ -1,0 +1,268 @@
+"""Any other text-to-image pipeline of diffusers as a generator; `families` has what is known of each.
+
+A pipeline takes one guidance scale a call, so requests are drawn in groups of one scale:
+
+    requests ─▶ groups of one scale and number of steps ─▶ a call each ─▶ inspect ─▶ images in the requests' order
+
+Each image draws its noise from its own random generator on the CPU, so it does not depend on the batch that it is
+in. A random guidance makes a call for each image; for Stable Diffusion 1.x and 2.x, `latent_diffusion` does not.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import numpy as np
+import torch
+from diffusers import DiffusionPipeline
+
+from synthset.devices import choose_device
+from synthset.errors import ModelError, UsageError
+from synthset.generators import AUTO_SCHEDULER, SCHEDULERS
+from synthset.generators.base import GeneratedImage, GenerationConfig, GuidedRequest, ImageRequest
+from synthset.generators.checkpoint import quiet
+from synthset.generators.families import FAMILIES, Family, Guidance
+from synthset.generators.latent_diffusion import _inspect, _make_scheduler
+
+logger = logging.getLogger("synthset")
+
+
+@dataclass(frozen=True)
+class _Call:
+    """What all images of one call of the pipeline share."""
+
+    num_inference_steps: int
+    guidance_scale: float
+    has_negative_prompt: bool
+
+
+class PipelineGenerator:
+    """Draws with a pipeline of diffusers that is in `families.FAMILIES`."""
+
+    def __init__(self, pipeline: DiffusionPipeline, config: GenerationConfig, device: torch.device) -> None:
+        """Take over `pipeline`, whose networks already have the dtype of `config`, and its scheduler."""
+        self.family = FAMILIES[type(pipeline).__name__]
+        self.guidance = guidance_of(pipeline, self.family)
+        self.config = config
+        self.device = device
+        self._check_size(pipeline)
+        # the class of each family has its own signature of __call__
+        self.pipeline: Any = pipeline.to(device)
+        self.pipeline.set_progress_bar_config(disable=True)
+        if hasattr(self.pipeline.vae, "enable_slicing"):
+            self.pipeline.vae.enable_slicing()  # one image at a time: decoding takes the most memory
+        self._warned: set[str] = set()
+
+    @classmethod
+    def from_folder(
+        cls,
+        folder: Path,
+        *,
+        class_name: str,
+        name: str,
+        revision: str | None,
+        weights_hash: str,
+        scheduler: str,
+        num_inference_steps: int,
+        height_px: int | None,
+        width_px: int | None,
+        dtype: str,
+        device: str,
+    ) -> PipelineGenerator:
+        """Load a checkpoint of one of FAMILIES; `generators.load_generator` explains the arguments and the errors."""
+        target = choose_device(device)
+        if dtype == "auto":
+            dtype = "bfloat16" if target.type == "cuda" else "float32"
+        pipeline = _load(folder, class_name, name, getattr(torch, dtype))
+        family = FAMILIES[class_name]
+        scheduler = _choose_scheduler(pipeline, scheduler, name)
+        default_height_px, default_width_px = _trained_size_px(pipeline, family)
+        config = GenerationConfig(
+            model=name,
+            revision=revision,
+            weights_hash=weights_hash,
+            scheduler=scheduler,
+            num_inference_steps=num_inference_steps,
+            height_px=default_height_px if height_px is None else height_px,
+            width_px=default_width_px if width_px is None else width_px,
+            dtype=dtype,
+        )
+        generator = cls(pipeline, config, target)
+        if scheduler in SCHEDULERS and SCHEDULERS[scheduler] != type(generator.pipeline.scheduler).__name__:
+            generator.pipeline.scheduler = _make_scheduler(generator.pipeline.scheduler, config)
+        return generator
+
+    @property
+    def preferred_batch_size(self) -> int:
+        """Images a batch: enough to keep the device busy, few enough for its memory."""
+        pixels = self.config.height_px * self.config.width_px
+        if self.device.type != "cuda":
+            return max(1, min(128, 2**19 // pixels))
+        free_bytes, _ = torch.cuda.mem_get_info(self.device)
+        bytes_per_image = pixels * 2**11  # 2 GiB at 1024 × 1024: two rows of activations and their attention
+        return 2 ** int(math.log2(min(64, max(1, free_bytes // bytes_per_image))))
+
+    def generate(self, requests: Sequence[ImageRequest]) -> list[GeneratedImage]:
+        """Draw all requests, those of one guidance scale together.
+
+        Returns:
+            One answer to each request, in order. Images that are blank, not a number, or flagged by the
+            checkpoint's safety checker have a status that says so, and no pixels.
+        Raises:
+            UsageError: a request that begins at a real image.
+            ModelError: the pipeline refuses what it is asked.
+        """
+        self._check(requests)
+        groups: dict[_Call, list[int]] = {}
+        for i, request in enumerate(requests):
+            groups.setdefault(self._call_of(request), []).append(i)
+        images: dict[int, GeneratedImage] = {}
+        for call, rows in groups.items():
+            images |= zip(rows, self._draw(call, [requests[i] for i in rows]), strict=True)
+        return [images[i] for i in range(len(requests))]
+
+    def _call_of(self, request: ImageRequest) -> _Call:
+        steps = getattr(request, "num_inference_steps", 0) or self.config.num_inference_steps
+        if self.guidance == "embedded":
+            return _Call(steps, request.guidance_scale, False)
+        # at 1 and below there is no second prediction, whatever the scale and the negative prompt
+        if self.guidance == "none" or request.guidance_scale <= 1:
+            return _Call(steps, 1.0, False)
+        return _Call(steps, request.guidance_scale, bool(request.negative_prompt))
+
+    def _draw(self, call: _Call, requests: Sequence[ImageRequest]) -> list[GeneratedImage]:
+        """One call of the pipeline."""
+        family = self.family
+        options = {family.scale_argument: call.guidance_scale - 1 + family.no_guidance, **family.call}
+        if call.num_inference_steps != 2:
+            options |= family.unless_two_steps
+        if call.has_negative_prompt:
+            options["negative_prompt"] = [request.negative_prompt for request in requests]
+        elif self.guidance == "classifier_free" and family.unconditional is not None and call.guidance_scale > 1:
+            options["negative_prompt"] = [family.unconditional] * len(requests)
+        try:
+            drawn = self.pipeline(
+                prompt=[request.prompt for request in requests],
+                num_inference_steps=call.num_inference_steps,
+                height=self.config.height_px,
+                width=self.config.width_px,
+                generator=[torch.Generator().manual_seed(request.seed) for request in requests],
+                output_type="np",
+                **options,
+            )
+        except ValueError as error:
+            raise ModelError(f"The pipeline of '{self.config.model}' cannot draw ({_first_line(error)}).") from error
+        values = np.asarray(drawn.images)  # (n, height_px, width_px, 3) in 0..1
+        finite = [bool(np.isfinite(image).all()) for image in values]
+        pixels = (np.nan_to_num(values) * 255).round().astype(np.uint8)
+        flagged = getattr(drawn, "nsfw_content_detected", None) or [False] * len(requests)
+        return [_inspect(*image) for image in zip(pixels, finite, flagged, strict=True)]
+
+    def _check(self, requests: Sequence[ImageRequest]) -> None:
+        """Refuse what cannot be drawn, and say once what has no effect."""
+        if any(isinstance(request, GuidedRequest) and request.initial_image for request in requests):
+            raise UsageError(
+                f"Expected requests that begin at noise, got one that begins at a real image: '{self.config.model}' "
+                "cannot. Leave out the initial images, or use a Stable Diffusion 1.x or 2.x checkpoint."
+            )
+        if self.guidance == "none" and any(r.guidance_scale > 1 or r.negative_prompt for r in requests):
+            self._warn_once("'%s' draws without guidance: scales and negative prompts have no effect.")
+        if self.guidance == "embedded" and any(request.negative_prompt for request in requests):
+            self._warn_once("'%s' reads its guidance scale and no negative prompts: these have no effect.")
+
+    def _warn_once(self, message: str) -> None:
+        if message not in self._warned:
+            self._warned.add(message)
+            logger.warning(message, self.config.model)
+
+    def _check_size(self, pipeline: Any) -> None:
+        # pipelines round other sizes or refuse them; every one wants a multiple of 8
+        multiple = math.lcm(8, pipeline.vae_scale_factor * self.family.patch)
+        for side, size_px in (("height", self.config.height_px), ("width", self.config.width_px)):
+            if size_px < multiple or size_px % multiple:
+                raise UsageError(f"Expected a {side} divisible by {multiple} for '{self.config.model}', got {size_px}.")
+
+
+def download_pipeline(class_name: str, repository: str, revision: str | None) -> Path:
+    """Fetch what a pipeline of FAMILIES needs from the hub, safetensors only; the cached folder."""
+    pipeline_class = getattr(diffusers, class_name)
+    return Path(pipeline_class.download(repository, revision=revision, use_safetensors=True))
+
+
+def guidance_of(pipeline: Any, family: Family) -> Guidance:
+    """What a guidance scale does in this checkpoint, which may be distilled where its class is not."""
+    denoiser = getattr(pipeline, "unet", None) or pipeline.transformer
+    if denoiser.config.get("time_cond_proj_dim") is not None:
+        return "embedded"  # latent consistency models
+    if family.guidance == "embedded" and denoiser.config.get("guidance_embeds") is False:
+        return "none"  # Flux schnell
+    if _is_turbo(pipeline):
+        return "none"
+    return family.guidance
+
+
+def _is_turbo(pipeline: Any) -> bool:
+    """SDXL-Turbo is laid out as SDXL is; what tells it is the sampler that it was distilled for (Sauer et al. 2023)."""
+    scheduler = pipeline.scheduler
+    return (
+        type(pipeline).__name__ == "StableDiffusionXLPipeline"
+        and type(scheduler).__name__ == "EulerAncestralDiscreteScheduler"
+        and scheduler.config.timestep_spacing == "trailing"
+    )
+
+
+def _choose_scheduler(pipeline: Any, wanted: str, name: str) -> str:
+    """The scheduler's name: one of SCHEDULERS, or the class of the checkpoint's own, if that is none of them."""
+    own = type(pipeline.scheduler).__name__
+    own = next((key for key, class_name in SCHEDULERS.items() if class_name == own), own)
+    family = FAMILIES[type(pipeline).__name__]
+    if wanted == AUTO_SCHEDULER:
+        distilled = guidance_of(pipeline, family) != "classifier_free"
+        wanted = own if distilled or family.scheduler is None else family.scheduler
+    if wanted == own:
+        return own
+    settings = pipeline.scheduler.config
+    if own not in SCHEDULERS or settings.get("prediction_type") == "flow_prediction":
+        raise UsageError(
+            f"The scheduler '{wanted}' does not fit '{name}', which takes no other than its own. "
+            f"Give --scheduler {AUTO_SCHEDULER}, which is {own}."
+        )
+    return wanted
+
+
+def _trained_size_px(pipeline: Any, family: Family) -> tuple[int, int]:
+    size = family.sample_size
+    if isinstance(size, str):
+        size = attrgetter(size)(pipeline)
+    height, width = (size, size) if isinstance(size, int) else size
+    return height * pipeline.vae_scale_factor, width * pipeline.vae_scale_factor
+
+
+def _load(folder: Path, class_name: str, name: str, dtype: torch.dtype) -> DiffusionPipeline:
+    """Raises ModelError, in one line, for whatever is wrong with a checkpoint."""
+    try:
+        with quiet():
+            return getattr(diffusers, class_name).from_pretrained(
+                str(folder),
+                dtype=dtype,
+                use_safetensors=True,
+                local_files_only=True,
+                trust_remote_code=False,
+                **FAMILIES[class_name].init,
+            )
+    except Exception as error:  # a checkpoint can be broken in any way
+        raise ModelError(
+            f"The checkpoint '{name}' cannot be loaded as a {class_name} ({_first_line(error)}). Expected all parts of "
+            "its model_index.json with safetensors files; pickled weights are not read."
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")

@@ -1,0 +1,366 @@
+"""Each family against its pipeline of diffusers called for one image at a time, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import diffusers
+import numpy as np
+import pytest
+import tiny_pipelines as tiny
+import torch
+
+import synthset
+from synthset.errors import ModelError, UsageError
+from synthset.generators import SCHEDULERS, load_generator
+from synthset.generators.families import FAMILIES
+from synthset.generators.pipeline import PipelineGenerator
+
+STEPS = 2
+
+
+@dataclass(frozen=True)
+class Request:
+    prompt: str
+    negative_prompt: str = ""
+    guidance_scale: float = 7.5
+    seed: int = 1
+    initial_image: str = ""
+    strength: float = 0.0
+    num_inference_steps: int = 0
+
+
+MIXED = [
+    Request("a cat"),
+    Request("five big dogs", guidance_scale=3.0),
+    Request("a cat", guidance_scale=1.0),
+    Request("a cat", "a dog"),
+    Request("a cat", seed=2**63),
+    Request("a cat", guidance_scale=3.0),
+    Request("a cat", "ignored without guidance", guidance_scale=0.5),
+]
+
+
+# ---- how each pipeline is called for one image, and what decides what it draws ----------------------------
+
+
+def guided(request: Request) -> dict[str, Any]:
+    return {"guidance_scale": request.guidance_scale, "negative_prompt": request.negative_prompt or None}
+
+
+def as_asked(request: Request) -> dict[str, Any]:
+    return {
+        "guidance_scale": request.guidance_scale,
+        "negative_prompt": request.negative_prompt,
+        "use_resolution_binning": False,
+        "clean_caption": False,
+    }
+
+
+def embedded(request: Request, **more: Any) -> dict[str, Any]:
+    return {"guidance_scale": request.guidance_scale, **more}
+
+
+def true_cfg(request: Request) -> dict[str, Any]:
+    return {"true_cfg_scale": request.guidance_scale, "negative_prompt": request.negative_prompt}
+
+
+def one_less(request: Request) -> dict[str, Any]:
+    """Z-Image adds its scale times the difference to the prediction, not to the unconditional one."""
+    return {
+        "guidance_scale": max(0.0, request.guidance_scale - 1),
+        "negative_prompt": request.negative_prompt,
+    }
+
+
+def unguided(request: Request) -> dict[str, Any]:
+    return {"guidance_scale": 0.0}
+
+
+CLASSIFIER_FREE = ("prompt", "seed", "guidance_scale", "negative_prompt")
+EMBEDDED = ("prompt", "seed", "guidance_scale")
+UNGUIDED = ("prompt", "seed")
+
+
+@dataclass(frozen=True)
+class Case:
+    build: Callable[[Path], Path]
+    arguments: Callable[[Request], Mapping[str, Any]]
+    decides: tuple[str, ...] = field(default=CLASSIFIER_FREE)
+    calls: int = 4  # scales 7.5 and 3, none, and 7.5 with a negative prompt
+    scheduler: str = "FlowMatchEulerDiscreteScheduler"
+
+
+CASES = {
+    "SDXL": Case(tiny.build_sdxl, guided, scheduler="ddim"),
+    "SDXL-Turbo": Case(partial(tiny.build_sdxl, turbo=True), unguided, UNGUIDED, 1, "euler_ancestral"),
+    "SD3": Case(tiny.build_sd3, guided),
+    "PixArt-Sigma": Case(tiny.build_pixart, as_asked, scheduler="dpmsolver_multistep"),
+    "PixArt-alpha": Case(partial(tiny.build_pixart, alpha=True), as_asked, scheduler="dpmsolver_multistep"),
+    "Sana": Case(tiny.build_sana, as_asked, scheduler="dpmsolver_multistep"),
+    "Sana-Sprint": Case(
+        partial(tiny.build_sana, sprint=True),
+        partial(embedded, use_resolution_binning=False, clean_caption=False),
+        EMBEDDED,
+        4,
+        "SCMScheduler",
+    ),
+    "Flux-dev": Case(tiny.build_flux, embedded, EMBEDDED, 4),
+    "Flux-schnell": Case(partial(tiny.build_flux, schnell=True), unguided, UNGUIDED, 1),
+    "Qwen-Image": Case(tiny.build_qwen_image, true_cfg),
+    "Z-Image": Case(tiny.build_z_image, one_less),
+    "LCM": Case(tiny.build_lcm, embedded, EMBEDDED, 4, "lcm"),
+    "AuraFlow": Case(tiny.build_aura_flow, lambda r: {**guided(r), "negative_prompt": r.negative_prompt}),
+    "Chroma": Case(tiny.build_chroma, guided),
+    "Lumina2": Case(tiny.build_lumina2, guided),
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory):
+    """Folders by name, each built when it is first asked for."""
+    folder, built = tmp_path_factory.mktemp("pipelines"), {}
+
+    def get(name: str) -> Path:
+        if name not in built:
+            built[name] = CASES[name].build(folder / name)
+        return built[name]
+
+    return get
+
+
+@pytest.fixture
+def copied(checkpoints, tmp_path):
+    """An SDXL to break."""
+    return Path(shutil.copytree(checkpoints("SDXL"), tmp_path / "copied"))
+
+
+def load(folder: Path, **options: Any) -> PipelineGenerator:
+    options = {"num_inference_steps": STEPS, "height_px": tiny.SIZE_PX, "width_px": tiny.SIZE_PX, **options}
+    generator = load_generator(str(folder), **options)
+    assert isinstance(generator, PipelineGenerator)
+    return generator
+
+
+def count_calls(generator: PipelineGenerator, monkeypatch) -> list[dict[str, Any]]:
+    """What the pipeline is called with from now on."""
+    calls, pipeline = [], generator.pipeline
+
+    def call(**options: Any) -> Any:
+        calls.append(options)
+        return pipeline(**options)
+
+    monkeypatch.setattr(generator, "pipeline", call)
+    return calls
+
+
+def draw_with_peer(case: Case, folder: Path) -> list[np.ndarray]:
+    """diffusers' own pipeline, called for one image at a time."""
+    pipeline = diffusers.DiffusionPipeline.from_pretrained(folder, dtype=torch.float32)
+    pipeline.set_progress_bar_config(disable=True)
+    if case.scheduler in SCHEDULERS:
+        chosen = getattr(diffusers, SCHEDULERS[case.scheduler])
+        pipeline.scheduler = chosen.from_config(pipeline.scheduler.config)
+    images = [
+        pipeline(
+            prompt=request.prompt,
+            num_inference_steps=STEPS,
+            height=tiny.SIZE_PX,
+            width=tiny.SIZE_PX,
+            generator=torch.Generator().manual_seed(request.seed),
+            **case.arguments(request),
+        ).images[0]
+        for request in MIXED
+    ]
+    return [np.array(image) for image in images]
+
+
+def largest_difference(first: np.ndarray | None, second: np.ndarray | None) -> int:
+    assert first is not None
+    assert second is not None
+    assert first.shape == second.shape == (tiny.SIZE_PX, tiny.SIZE_PX, 3)
+    return int(np.abs(first.astype(int) - second).max())
+
+
+def what_decides(request: Request, names: tuple[str, ...]) -> tuple[Any, ...]:
+    if names == CLASSIFIER_FREE and request.guidance_scale <= 1:
+        request = replace(request, guidance_scale=1.0, negative_prompt="")
+    return tuple(getattr(request, name) for name in names)
+
+
+# ---- tests ------------------------------------------------------------------------------------------------
+
+
+def test_every_family_has_a_case(checkpoints):
+    drawn = {json.loads((checkpoints(name) / "model_index.json").read_text())["_class_name"] for name in CASES}
+    assert drawn == set(FAMILIES)
+
+
+@pytest.mark.filterwarnings("ignore:.*FluxPosEmbed.*deprecated:FutureWarning")  # of Chroma, in diffusers
+@pytest.mark.parametrize("name", CASES)
+def test_a_mixed_batch_is_what_diffusers_draws_one_image_at_a_time(name, checkpoints, monkeypatch):
+    case, folder = CASES[name], checkpoints(name)
+    generator = load(folder)
+    calls = count_calls(generator, monkeypatch)
+
+    images = [image.pixels for image in generator.generate(MIXED)]
+
+    assert generator.config.scheduler == case.scheduler
+    for image, expected in zip(images, draw_with_peer(case, folder), strict=True):
+        assert largest_difference(image, expected) <= 1
+    # and the comparison sees what decides about an image, and nothing else does
+    first = what_decides(MIXED[0], case.decides)
+    for request, image in zip(MIXED[1:], images[1:], strict=True):
+        assert (largest_difference(images[0], image) <= 1) == (what_decides(request, case.decides) == first)
+    assert len(calls) == case.calls
+    assert sum(len(call["prompt"]) for call in calls) == len(MIXED)
+
+
+@pytest.mark.parametrize("name", ["SDXL-Turbo", "Flux-schnell"])
+def test_a_scale_without_effect_is_said_once(name, checkpoints, caplog):
+    generator = load(checkpoints(name))
+    with caplog.at_level(logging.WARNING, logger="synthset"):
+        generator.generate([Request("a cat", guidance_scale=1.0)])
+        assert not caplog.messages
+        generator.generate(MIXED)
+        generator.generate(MIXED)
+    assert len(caplog.messages) == 1
+    assert "without guidance" in caplog.messages[0]
+
+
+@pytest.mark.parametrize("name", ["SD3", "Sana-Sprint"])
+def test_images_with_steps_of_their_own_take_them(name, checkpoints, monkeypatch):
+    generator = load(checkpoints(name))
+    calls = count_calls(generator, monkeypatch)
+    generator.generate([Request("a cat"), Request("a cat", num_inference_steps=3), Request("a dog")])
+    assert [(call["num_inference_steps"], len(call["prompt"])) for call in calls] == [(STEPS, 2), (3, 1)]
+
+
+def test_nothing_drawn_and_nothing_shown_are_told_apart(checkpoints, monkeypatch):
+    generator = load(checkpoints("SDXL"))
+    images = np.random.default_rng(0).random((3, tiny.SIZE_PX, tiny.SIZE_PX, 3))
+    images[0, 0, 0, 0] = np.nan
+    images[1] = 0.5
+    monkeypatch.setattr(generator, "pipeline", lambda **_: SimpleNamespace(images=images))
+    assert [image.status for image in generator.generate(MIXED[:1] * 3)] == ["failed", "blank", "ok"]
+
+
+def test_what_the_safety_checker_objects_to_is_flagged(tmp_path):
+    generator = load(tiny.build_lcm(tmp_path / "lcm", safety_checker=True))
+    assert [(image.status, image.pixels) for image in generator.generate(MIXED[:1])] == [("flagged", None)]
+
+
+def test_the_trained_size_is_the_default(checkpoints):
+    size = {"height_px": None, "width_px": None}
+    assert load(checkpoints("PixArt-Sigma"), **size).config.height_px == 32
+    assert load(checkpoints("SDXL"), **size).config.width_px == 32
+    assert load(checkpoints("Z-Image"), **size).config.width_px == 512  # 128 latents of four pixels
+
+
+@pytest.mark.parametrize(("name", "scheduler"), [("SDXL", "euler"), ("PixArt-Sigma", "ddim"), ("SDXL-Turbo", "ddim")])
+def test_a_named_scheduler_takes_the_place_of_the_own(name, scheduler, checkpoints):
+    generator = load(checkpoints(name), scheduler=scheduler)
+    assert generator.config.scheduler == scheduler
+    assert type(generator.pipeline.scheduler).__name__ == SCHEDULERS[scheduler]
+    assert generator.generate(MIXED[:1])[0].status == "ok"
+
+
+@pytest.mark.parametrize("name", ["SD3", "Sana", "Flux-dev", "Sana-Sprint"])
+def test_a_scheduler_that_does_not_fit_is_one_line(name, checkpoints):
+    with pytest.raises(UsageError, match=r"'ddim' does not fit.*--scheduler auto") as caught:
+        load(checkpoints(name), scheduler="ddim")
+    assert "\n" not in str(caught.value)
+
+
+def test_sizes_that_would_be_rounded_are_refused(checkpoints):
+    with pytest.raises(UsageError, match="height divisible by 8"):
+        load(checkpoints("Flux-dev"), height_px=36)
+
+
+def test_a_request_that_begins_at_a_real_image_is_refused(checkpoints):
+    with pytest.raises(UsageError, match="begin at noise"):
+        load(checkpoints("SDXL")).generate([Request("a cat", initial_image="0" * 64, strength=0.5)])
+
+
+def change_index(**changes: Any) -> Callable[[Path], None]:
+    def apply(folder: Path) -> None:
+        path = folder / "model_index.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+    return apply
+
+
+def put_code_beside_weights(folder: Path) -> None:
+    """As if 'diffusers' were a module that comes with the checkpoint."""
+    (folder / "unet" / "diffusers.py").write_text("raise SystemExit('ran')")
+
+
+def pickle_weights(folder: Path) -> None:
+    path = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    torch.save({}, path.with_suffix(".bin"))
+    path.unlink()
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (change_index(_class_name="StableDiffusionXLInpaintPipeline"), "Supported: StableDiffusionPipeline, "),
+        (change_index(_class_name=["pipeline", "StableDiffusionXLPipeline"]), "Supported:"),
+        (change_index(unet=["my_unet", "UNet2DConditionModel"]), "code from my_unet"),
+        (change_index(unet=["stable_diffusion_3", "UNet2DConditionModel"]), "code from stable_diffusion_3"),
+        (change_index(unet=["diffusers", "DiffusionPipeline"]), "class DiffusionPipeline"),
+        (change_index(text_encoder=["transformers", "AutoModel"]), "class AutoModel"),
+        (change_index(_class_name="FluxPipeline"), "cannot be loaded"),
+        (put_code_beside_weights, "cannot be loaded"),
+        (pickle_weights, "cannot be loaded"),
+    ],
+)
+def test_a_foreign_or_broken_checkpoint_is_refused(copied, damage, message):
+    damage(copied)
+    with pytest.raises(ModelError, match=message) as caught:
+        load(copied)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_checkpoint_of_the_hub_is_fetched_by_its_class_without_pickles(checkpoints, monkeypatch):
+    folder, asked = checkpoints("SDXL"), []
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda *_, **__: str(folder / "model_index.json"))
+
+    def download(repository: str, **options: Any) -> str:
+        asked.append((repository, options))
+        return str(folder)
+
+    monkeypatch.setattr(diffusers.StableDiffusionXLPipeline, "download", download)
+    generator = load(Path("owner/name"), revision="v1")
+    assert asked == [("owner/name", {"revision": "v1", "use_safetensors": True})]
+    assert (generator.config.model, generator.config.revision) == ("owner/name", folder.name)
+
+
+def test_create_draws_a_dataset_with_any_of_them(checkpoints, tmp_path):
+    options: dict[str, Any] = {
+        "generator": str(checkpoints("SDXL")),
+        "images_per_class": 3,
+        "guidance_scale": "1:5",
+        "steps": STEPS,
+    }
+    result = synthset.create(["cat", "dog"], tmp_path / "pets", **options)
+    assert (result.accounting.requested, result.accounting.ok) == (6, 6)
+    generation = result.dataset.manifest["job"]["generation"]
+    assert (generation["scheduler"], generation["height_px"]) == ("ddim", tiny.SIZE_PX)
+    assert synthset.create(["cat", "dog"], tmp_path / "pets", **options).drawn == 0

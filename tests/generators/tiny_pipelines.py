@@ -1,0 +1,565 @@
+"""Checkpoints of other text-to-image pipelines, small enough for tests: random weights, real classes, real files.
+
+Each builder writes a checkpoint that draws images of 32 × 32 pixels, and gives its folder. As in `tiny_models`,
+weights are random but not weak: prompts, seeds and scales change what is drawn.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import (
+    AuraFlowPipeline,
+    AuraFlowTransformer2DModel,
+    AutoencoderDC,
+    AutoencoderKL,
+    AutoencoderKLQwenImage,
+    ChromaPipeline,
+    ChromaTransformer2DModel,
+    DPMSolverMultistepScheduler,
+    EulerAncestralDiscreteScheduler,
+    EulerDiscreteScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    FluxPipeline,
+    FluxTransformer2DModel,
+    LatentConsistencyModelPipeline,
+    LCMScheduler,
+    Lumina2Pipeline,
+    Lumina2Transformer2DModel,
+    PixArtAlphaPipeline,
+    PixArtSigmaPipeline,
+    PixArtTransformer2DModel,
+    QwenImagePipeline,
+    QwenImageTransformer2DModel,
+    SanaPipeline,
+    SanaSprintPipeline,
+    SanaTransformer2DModel,
+    SCMScheduler,
+    SD3Transformer2DModel,
+    StableDiffusion3Pipeline,
+    StableDiffusionXLPipeline,
+    UNet2DConditionModel,
+    ZImagePipeline,
+    ZImageTransformer2DModel,
+)
+from tokenizers.pre_tokenizers import ByteLevel
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    CLIPTokenizer,
+    Gemma2Config,
+    Gemma2Model,
+    GemmaTokenizer,
+    Qwen2_5_VLConfig,
+    Qwen2_5_VLForConditionalGeneration,
+    Qwen2Tokenizer,
+    Qwen3Config,
+    Qwen3Model,
+    T5Config,
+    T5EncoderModel,
+    T5Tokenizer,
+    UMT5Config,
+    UMT5EncoderModel,
+)
+
+from synthset.generators.checkpoint import quiet
+from tiny_models import _feature_extractor, _safety_checker
+
+WIDTH = 32  # of all texts
+MAX_TOKENS = 32
+SIZE_PX = 32
+NOISE_SCHEDULE = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1}
+# SDXL's configuration has these beside what its own scheduler reads
+FOR_DDIM = {"clip_sample": False, "set_alpha_to_one": False}
+
+
+def build_sdxl(folder: Path, *, turbo: bool = False) -> Path:
+    with _seeded():
+        scheduler = (
+            EulerAncestralDiscreteScheduler(**NOISE_SCHEDULE, timestep_spacing="trailing")
+            if turbo
+            else EulerDiscreteScheduler.from_config({**NOISE_SCHEDULE, **FOR_DDIM})
+        )
+        pipeline = StableDiffusionXLPipeline(
+            vae=_autoencoder(),
+            text_encoder=_clip_text_encoder(),
+            text_encoder_2=_clip_text_encoder(projected=True),
+            tokenizer=_clip_tokenizer(),
+            tokenizer_2=_clip_tokenizer(),
+            unet=_strong(
+                UNet2DConditionModel(
+                    sample_size=SIZE_PX // 4,
+                    down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+                    up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+                    block_out_channels=(16, 32),
+                    layers_per_block=1,
+                    attention_head_dim=4,
+                    norm_num_groups=8,
+                    cross_attention_dim=2 * WIDTH,
+                    addition_embed_type="text_time",
+                    addition_time_embed_dim=8,
+                    projection_class_embeddings_input_dim=6 * 8 + WIDTH,
+                ),
+                "conv_out.weight",
+            ),
+            scheduler=scheduler,
+        )
+    return _save(pipeline, folder)
+
+
+def build_sd3(folder: Path) -> Path:
+    with _seeded():
+        pipeline = StableDiffusion3Pipeline(
+            transformer=_strong(
+                SD3Transformer2DModel(
+                    sample_size=SIZE_PX // 4,
+                    in_channels=4,
+                    out_channels=4,
+                    num_layers=2,
+                    attention_head_dim=8,
+                    num_attention_heads=4,
+                    joint_attention_dim=2 * WIDTH,
+                    caption_projection_dim=32,
+                    pooled_projection_dim=2 * WIDTH,
+                    pos_embed_max_size=16,
+                    qk_norm="rms_norm",
+                )
+            ),
+            scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
+            vae=_autoencoder(),
+            text_encoder=_clip_text_encoder(projected=True),
+            tokenizer=_clip_tokenizer(),
+            text_encoder_2=_clip_text_encoder(projected=True),
+            tokenizer_2=_clip_tokenizer(),
+            text_encoder_3=_t5(2 * WIDTH),
+            tokenizer_3=_t5_tokenizer(),
+        )
+    return _save(pipeline, folder)
+
+
+def build_pixart(folder: Path, *, alpha: bool = False) -> Path:
+    with _seeded():
+        pipeline = (PixArtAlphaPipeline if alpha else PixArtSigmaPipeline)(
+            tokenizer=_t5_tokenizer(),
+            text_encoder=_t5(WIDTH),
+            vae=_autoencoder(),
+            transformer=_strong(
+                PixArtTransformer2DModel(
+                    sample_size=SIZE_PX // 4,
+                    num_layers=2,
+                    attention_head_dim=8,
+                    num_attention_heads=4,
+                    cross_attention_dim=32,
+                    caption_channels=WIDTH,
+                    use_additional_conditions=False,
+                )
+            ),
+            scheduler=DPMSolverMultistepScheduler(beta_start=0.0001, beta_end=0.02),
+        )
+    return _save(pipeline, folder)
+
+
+def build_sana(folder: Path, *, sprint: bool = False) -> Path:
+    with _seeded():
+        scheduler = (
+            SCMScheduler()
+            if sprint
+            else DPMSolverMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=3.0)
+        )
+        pipeline = (SanaSprintPipeline if sprint else SanaPipeline)(
+            tokenizer=_gemma_tokenizer(),
+            text_encoder=_gemma(),
+            vae=_strong(
+                AutoencoderDC(
+                    latent_channels=4,
+                    attention_head_dim=4,
+                    encoder_block_out_channels=(8, 16),
+                    decoder_block_out_channels=(8, 16),
+                    encoder_layers_per_block=(1, 1),
+                    decoder_layers_per_block=(1, 1),
+                    encoder_qkv_multiscales=((), ()),
+                    decoder_qkv_multiscales=((), ()),
+                ),
+                "decoder.conv_out.weight",
+            ),
+            transformer=_strong(
+                SanaTransformer2DModel(
+                    sample_size=SIZE_PX // 2,
+                    in_channels=4,
+                    out_channels=4,
+                    num_layers=1,
+                    num_attention_heads=2,
+                    attention_head_dim=8,
+                    num_cross_attention_heads=2,
+                    cross_attention_head_dim=8,
+                    cross_attention_dim=16,
+                    caption_channels=WIDTH,
+                    guidance_embeds=sprint,
+                )
+            ),
+            scheduler=scheduler,
+        )
+    return _save(pipeline, folder)
+
+
+def build_lcm(folder: Path, *, safety_checker: bool = False) -> Path:
+    with _seeded():
+        pipeline = LatentConsistencyModelPipeline(
+            vae=_autoencoder(),
+            text_encoder=_clip_text_encoder(),
+            tokenizer=_clip_tokenizer(),
+            unet=_strong(
+                UNet2DConditionModel(
+                    sample_size=SIZE_PX // 4,
+                    down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+                    up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+                    block_out_channels=(16, 32),
+                    layers_per_block=1,
+                    attention_head_dim=4,
+                    norm_num_groups=8,
+                    cross_attention_dim=WIDTH,
+                    time_cond_proj_dim=8,
+                ),
+                "conv_out.weight",
+            ),
+            scheduler=LCMScheduler(**NOISE_SCHEDULE),
+            safety_checker=_objecting_safety_checker() if safety_checker else None,
+            feature_extractor=_feature_extractor() if safety_checker else None,
+            requires_safety_checker=safety_checker,
+        )
+    return _save(pipeline, folder)
+
+
+def build_aura_flow(folder: Path) -> Path:
+    with _seeded():
+        tokenizer = _t5_tokenizer()
+        pipeline = AuraFlowPipeline(
+            tokenizer=tokenizer,
+            text_encoder=UMT5EncoderModel(
+                UMT5Config(
+                    vocab_size=len(tokenizer),
+                    d_model=WIDTH,
+                    d_kv=16,
+                    d_ff=64,
+                    num_heads=2,
+                    num_layers=1,
+                    initializer_factor=3.0,
+                )
+            ).eval(),
+            vae=_autoencoder(),
+            transformer=_strong(
+                AuraFlowTransformer2DModel(
+                    sample_size=SIZE_PX // 4,
+                    in_channels=4,
+                    num_mmdit_layers=1,
+                    num_single_dit_layers=1,
+                    attention_head_dim=16,
+                    num_attention_heads=2,
+                    joint_attention_dim=WIDTH,
+                    caption_projection_dim=32,
+                    pos_embed_max_size=64,
+                ),
+                layers={
+                    "joint_transformer_blocks.0.norm1.linear.weight": 10.0,
+                    "joint_transformer_blocks.0.attn.add_v_proj.weight": 30.0,
+                },
+            ),
+            scheduler=FlowMatchEulerDiscreteScheduler(shift=1.73),
+        )
+    return _save(pipeline, folder)
+
+
+def build_chroma(folder: Path) -> Path:
+    with _seeded():
+        pipeline = ChromaPipeline(
+            scheduler=FlowMatchEulerDiscreteScheduler(),
+            vae=_autoencoder(),
+            text_encoder=_t5(WIDTH),
+            tokenizer=_t5_tokenizer(),
+            transformer=_strong(
+                ChromaTransformer2DModel(
+                    in_channels=16,
+                    num_layers=1,
+                    num_single_layers=1,
+                    attention_head_dim=16,
+                    num_attention_heads=2,
+                    joint_attention_dim=WIDTH,
+                    axes_dims_rope=(4, 4, 8),
+                    approximator_num_channels=8,
+                    approximator_hidden_dim=32,
+                    approximator_layers=1,
+                )
+            ),
+        )
+    return _save(pipeline, folder)
+
+
+def build_lumina2(folder: Path) -> Path:
+    with _seeded():
+        pipeline = Lumina2Pipeline(
+            transformer=_strong(
+                Lumina2Transformer2DModel(
+                    sample_size=SIZE_PX // 8,
+                    in_channels=4,
+                    hidden_size=48,
+                    num_layers=1,
+                    num_refiner_layers=1,
+                    num_attention_heads=2,
+                    num_kv_heads=1,
+                    multiple_of=16,
+                    axes_dim_rope=(8, 8, 8),
+                    axes_lens=(512, 64, 64),
+                    cap_feat_dim=WIDTH,
+                ),
+                "norm_out.linear_2.weight",
+            ),
+            scheduler=FlowMatchEulerDiscreteScheduler(shift=6.0),
+            vae=_autoencoder((8, 8, 8, 16)),  # the pipeline takes its eight pixels a latent for granted
+            text_encoder=_gemma(),
+            tokenizer=_gemma_tokenizer(),
+        )
+    return _save(pipeline, folder)
+
+
+def build_flux(folder: Path, *, schnell: bool = False) -> Path:
+    with _seeded():
+        pipeline = FluxPipeline(
+            scheduler=FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=not schnell),
+            vae=_autoencoder(),
+            text_encoder=_clip_text_encoder(),
+            tokenizer=_clip_tokenizer(),
+            text_encoder_2=_t5(WIDTH),
+            tokenizer_2=_t5_tokenizer(),
+            transformer=_strong(
+                FluxTransformer2DModel(
+                    in_channels=16,
+                    num_layers=1,
+                    num_single_layers=1,
+                    attention_head_dim=16,
+                    num_attention_heads=2,
+                    joint_attention_dim=WIDTH,
+                    pooled_projection_dim=WIDTH,
+                    guidance_embeds=not schnell,
+                    axes_dims_rope=(4, 4, 8),
+                )
+            ),
+        )
+    return _save(pipeline, folder)
+
+
+def build_qwen_image(folder: Path) -> Path:
+    with _seeded():
+        tokenizer = _qwen_tokenizer()
+        text = {
+            "vocab_size": len(tokenizer),
+            "bos_token_id": tokenizer.eos_token_id,
+            "eos_token_id": tokenizer.eos_token_id,
+            "hidden_size": WIDTH,
+            "intermediate_size": 2 * WIDTH,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 2,
+            "num_key_value_heads": 1,
+            "initializer_range": 0.3,
+            "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 3, 3]},
+        }
+        vision = {
+            "depth": 1,
+            "hidden_size": 16,
+            "intermediate_size": 16,
+            "num_heads": 2,
+            "out_hidden_size": WIDTH,
+            "fullatt_block_indexes": [0],
+        }
+        pipeline = QwenImagePipeline(
+            scheduler=FlowMatchEulerDiscreteScheduler(),
+            vae=_strong(
+                AutoencoderKLQwenImage(
+                    base_dim=8,
+                    z_dim=4,
+                    dim_mult=[1, 1, 1],
+                    num_res_blocks=1,
+                    temperal_downsample=[False, True],
+                    latents_mean=[0.0] * 4,
+                    latents_std=[1.0] * 4,
+                ),
+                "decoder.conv_out.weight",
+            ),
+            text_encoder=Qwen2_5_VLForConditionalGeneration(
+                Qwen2_5_VLConfig(text_config=text, vision_config=vision)
+            ).eval(),
+            tokenizer=tokenizer,
+            transformer=_strong(
+                QwenImageTransformer2DModel(
+                    in_channels=16,
+                    out_channels=4,
+                    num_layers=1,
+                    attention_head_dim=16,
+                    num_attention_heads=2,
+                    joint_attention_dim=WIDTH,
+                    axes_dims_rope=(4, 4, 8),
+                ),
+                layers={"transformer_blocks.0.attn.to_out.0.weight": 30.0},
+            ),
+        )
+    return _save(pipeline, folder)
+
+
+def build_z_image(folder: Path) -> Path:
+    with _seeded():
+        tokenizer = _qwen_tokenizer()
+        pipeline = ZImagePipeline(
+            scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
+            vae=_autoencoder(),
+            text_encoder=Qwen3Model(
+                Qwen3Config(
+                    vocab_size=len(tokenizer),
+                    hidden_size=WIDTH,
+                    intermediate_size=2 * WIDTH,
+                    num_hidden_layers=2,
+                    num_attention_heads=2,
+                    num_key_value_heads=1,
+                    head_dim=16,
+                    initializer_range=0.3,
+                )
+            ).eval(),
+            tokenizer=tokenizer,
+            transformer=_strong(
+                ZImageTransformer2DModel(
+                    in_channels=4,
+                    dim=32,
+                    n_layers=1,
+                    n_refiner_layers=1,
+                    n_heads=2,
+                    n_kv_heads=2,
+                    cap_feat_dim=WIDTH,
+                    axes_dims=[4, 4, 8],
+                    axes_lens=[512, 64, 64],
+                ),
+                "all_final_layer.2-1.linear.weight",
+            ),
+        )
+    return _save(pipeline, folder)
+
+
+def _seeded() -> Any:
+    forked = torch.random.fork_rng()
+    torch.manual_seed(0)
+    return forked
+
+
+def _save(pipeline: Any, folder: Path) -> Path:
+    with quiet():
+        pipeline.save_pretrained(folder, safe_serialization=True)
+    return folder
+
+
+def _strong(network: Any, last: str = "proj_out.weight", layers: dict[str, float] | None = None) -> Any:
+    """With a last layer, or other layers by their factors, that make differences seen."""
+    parameters = dict(network.named_parameters())
+    with torch.no_grad():
+        for layer, factor in (layers or {last: 3.0}).items():
+            parameters[layer].mul_(factor)
+    return network.eval()
+
+
+def _autoencoder(channels: tuple[int, ...] = (8, 8, 16)) -> Any:
+    """Four pixels a latent, or twice as many for each further level."""
+    levels = len(channels)
+    return _strong(
+        AutoencoderKL(
+            down_block_types=("DownEncoderBlock2D",) * levels,
+            up_block_types=("UpDecoderBlock2D",) * levels,
+            block_out_channels=channels,
+            latent_channels=4,
+            norm_num_groups=4,
+            sample_size=SIZE_PX,
+            shift_factor=0.1,
+        ),
+        "decoder.conv_out.weight",
+    )
+
+
+def _objecting_safety_checker() -> Any:
+    checker = _safety_checker()
+    with torch.no_grad():
+        checker.concept_embeds_weights.fill_(-2.0)  # below any cosine
+    return checker
+
+
+def _letters() -> list[str]:
+    return sorted(ByteLevel.alphabet())
+
+
+def _clip_tokenizer() -> CLIPTokenizer:
+    tokens = [*_letters(), *(f"{letter}</w>" for letter in _letters()), "<|startoftext|>", "<|endoftext|>"]
+    return CLIPTokenizer(vocab={token: i for i, token in enumerate(tokens)}, merges=[], model_max_length=MAX_TOKENS)
+
+
+def _clip_text_encoder(projected: bool = False) -> Any:
+    tokenizer = _clip_tokenizer()
+    config = CLIPTextConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=WIDTH,
+        intermediate_size=2 * WIDTH,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=MAX_TOKENS,
+        projection_dim=WIDTH,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        initializer_factor=10.0,  # the default's words are all but equal
+    )
+    return (CLIPTextModelWithProjection if projected else CLIPTextModel)(config).eval()
+
+
+def _t5_tokenizer() -> T5Tokenizer:
+    special = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)]
+    letters = [("▁", -2.0), *((letter, -2.0) for letter in _letters())]
+    return T5Tokenizer(vocab=[*special, *letters], extra_ids=0, model_max_length=MAX_TOKENS)
+
+
+def _t5(width: int) -> T5EncoderModel:
+    config = T5Config(
+        vocab_size=len(_t5_tokenizer()),
+        d_model=width,
+        d_kv=16,
+        d_ff=2 * width,
+        num_heads=2,
+        num_layers=1,
+        initializer_factor=3.0,
+    )
+    return T5EncoderModel(config).eval()
+
+
+def _gemma() -> Gemma2Model:
+    config = Gemma2Config(
+        vocab_size=len(_gemma_tokenizer()),
+        hidden_size=WIDTH,
+        intermediate_size=2 * WIDTH,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=16,
+        initializer_range=0.3,
+        bos_token_id=2,
+        eos_token_id=1,
+        pad_token_id=0,
+    )
+    return Gemma2Model(config).eval()
+
+
+def _gemma_tokenizer() -> GemmaTokenizer:
+    special = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>"]
+    tokens = [*special, "▁", *_letters()]
+    return GemmaTokenizer(vocab={token: i for i, token in enumerate(tokens)}, merges=[])
+
+
+def _qwen_tokenizer() -> Qwen2Tokenizer:
+    tokens = [*_letters(), "<|endoftext|>"]
+    tokenizer = Qwen2Tokenizer(vocab={token: i for i, token in enumerate(tokens)}, merges=[])
+    tokenizer.chat_template = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
+    return tokenizer
