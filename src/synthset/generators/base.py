@@ -14,6 +14,7 @@ from typing import Literal, Protocol, runtime_checkable
 import numpy as np
 
 from synthset.errors import UsageError
+from synthset.generators.sampling import SamplingOptions
 
 Status = Literal["ok", "blank", "flagged", "failed"]
 
@@ -73,6 +74,7 @@ class GenerationConfig:
         num_inference_steps: denoising steps.
         height_px, width_px: size of the images as they are drawn.
         dtype: what the networks compute in: float32, bfloat16 or float16.
+        sampling: how it departs from plain sampling; None for not at all.
     """
 
     model: str
@@ -83,6 +85,7 @@ class GenerationConfig:
     height_px: int
     width_px: int
     dtype: str
+    sampling: SamplingOptions | None = None
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,9 @@ the latents of the image from the encoder's posterior, ours are its mode: the no
 that the seed decides, the same with and without an image, and an image is encoded once for all its requests.
 And at strength 1 ours is pure noise, the image that the request draws without a real one; diffusers leaves as
 much of the real image as the first timestep does.
+
+`SamplingOptions` depart from diffusers' pipeline, for speed or for diversity; without them nothing does. Which steps
+have guidance, compute the deep blocks or see the prompt through noise depends on the step alone, never on the batch.
 """
 
 from __future__ import annotations
@@ -31,6 +34,7 @@ import diffusers
 import numpy as np
 import torch
 from diffusers import StableDiffusionPipeline
+from diffusers.models.embeddings import get_timestep_embedding
 from torch import Tensor
 
 from synthset.devices import choose_device
@@ -38,7 +42,10 @@ from synthset.errors import DataError, ModelError, UsageError
 from synthset.generators import SCHEDULERS
 from synthset.generators.base import GeneratedImage, GenerationConfig, GuidedRequest, ImageRequest, steps_to_pass
 from synthset.generators.checkpoint import load_pipeline
-from synthset.generators.fast_unet import remember_text_projections, use_convolutions_for_attention
+from synthset.generators.condition_annealing import ConditionNoise
+from synthset.generators.deep_cache import DeepCache
+from synthset.generators.fast_unet import Remembering, remember_text_projections, use_convolutions_for_attention
+from synthset.generators.sampling import SamplingOptions
 from synthset.images import decode, resize
 
 logger = logging.getLogger("synthset")
@@ -55,6 +62,7 @@ class LatentDiffusionGenerator:
         """Take over the parts of `pipeline`, whose networks already have the dtype of `config`."""
         self._check_parts(pipeline, config)
         self.config = config
+        self.sampling = config.sampling or SamplingOptions()
         self.device = device
         self.dtype: torch.dtype = pipeline.unet.dtype
         self.tokenizer = pipeline.tokenizer
@@ -65,7 +73,9 @@ class LatentDiffusionGenerator:
         self.feature_extractor = pipeline.feature_extractor
         self.scheduler = _make_scheduler(pipeline.scheduler, config)
         self._step_arguments = inspect.signature(self.scheduler.step).parameters
-        self._memories = remember_text_projections(self.unet)
+        self._memories: list[Remembering | DeepCache] = [*remember_text_projections(self.unet)]
+        if self.sampling.cache_interval > 1:
+            self._memories.append(DeepCache(self.unet, self.sampling.cache_interval))
         if device.type == "cpu":
             use_convolutions_for_attention(self.unet)
         self._embeddings: OrderedDict[str, Tensor] = OrderedDict()
@@ -86,6 +96,7 @@ class LatentDiffusionGenerator:
         width_px: int | None,
         dtype: str,
         device: str,
+        sampling: SamplingOptions | None = None,
     ) -> LatentDiffusionGenerator:
         """Load a checkpoint; `generators.load_generator` explains the arguments and the errors."""
         target = choose_device(device)
@@ -102,6 +113,7 @@ class LatentDiffusionGenerator:
             height_px=default_height_px if height_px is None else height_px,
             width_px=default_width_px if width_px is None else width_px,
             dtype=dtype,
+            sampling=None if sampling is None or sampling.is_plain else sampling,
         )
         return cls(pipeline, config, target)
 
@@ -170,6 +182,8 @@ class LatentDiffusionGenerator:
         The first, unless it begins at a real image.
         """
         steps = getattr(request, "num_inference_steps", 0) or self.config.num_inference_steps
+        if steps < 1:
+            raise UsageError(f"Expected at least 1 inference step for an image, got {steps}.")
         if not isinstance(request, GuidedRequest) or not request.initial_image:
             return steps, 0
         return steps, steps - steps_to_pass(request.strength, steps)
@@ -178,46 +192,89 @@ class LatentDiffusionGenerator:
         self, requests: Sequence[ImageRequest], num_steps: int, first_step: int, initial_images: Mapping[str, bytes]
     ) -> Tensor:
         """From noise, or noised real images, to latents, float32 (n, c, h, w). Guided requests come first."""
-        guided = sum(request.guidance_scale > 1 for request in requests)
-        scales = torch.tensor([r.guidance_scale for r in requests[:guided]], dtype=torch.float32)
-        scales = scales.to(self.device).view(-1, 1, 1, 1)
+        n = len(requests)
+        # a distilled UNet is given its scale, and needs no second row
+        guided = 0 if self._embeds_scale else sum(request.guidance_scale > 1 for request in requests)
+        scales = torch.tensor([r.guidance_scale for r in requests], dtype=torch.float32)
+        embedded_scales = self._embed_scales(scales) if self._embeds_scale else None
+        scales = scales[:guided].to(self.device).view(-1, 1, 1, 1)
         # a negative prompt a guided row: the rows past n are the unconditional ones
         texts = [r.prompt for r in requests] + [r.negative_prompt for r in requests[:guided]]
         embeddings = self._encode(texts)
+        annealing = self.sampling.annealing if self.sampling.anneals else None
+        prompt_noise = annealing and ConditionNoise(annealing, [request.seed for request in requests])
 
-        self.scheduler.set_timesteps(num_steps, device=self.device)
         generators = [torch.Generator().manual_seed(request.seed) for request in requests]
-        noise = torch.cat([torch.randn(self._latent_shape, generator=generator) for generator in generators])
-        noise = noise.to(self.device)
-        if first_step == 0:
-            timesteps = self.scheduler.timesteps
-            latents = noise * self.scheduler.init_noise_sigma
-        else:
-            skipped = first_step * self.scheduler.order  # some have two timesteps a step
-            timesteps = self.scheduler.timesteps[skipped:]
-            if hasattr(self.scheduler, "set_begin_index"):
-                self.scheduler.set_begin_index(skipped)
-            names = [request.initial_image for request in requests if isinstance(request, GuidedRequest)]
-            known = self._encode_images(names, initial_images)
-            latents = self.scheduler.add_noise(known, noise, timesteps[:1].repeat(len(requests)))
+        latents, skipped = self._begin(requests, generators, num_steps, first_step, initial_images)
+        timesteps = self.scheduler.timesteps
         # as diffusers' pipeline does: schedulers that draw noise draw it from each image's own generator
         options = {"generator": generators, "eta": 0.0}
         options = {name: value for name, value in options.items() if name in self._step_arguments}
 
-        n = len(requests)
-        for t in timesteps:
-            scaled = self.scheduler.scale_model_input(latents, t).to(self.dtype)
-            rows = torch.cat([scaled, scaled[:guided]]) if guided else scaled
-            predicted = self.unet(rows, t, encoder_hidden_states=embeddings, return_dict=False)[0].float()
-            prediction = predicted[:n]
-            if guided:
-                unconditional = predicted[n:]
-                # in place: rows at scale 1 keep the conditional prediction
-                prediction[:guided].sub_(unconditional).mul_(scales).add_(unconditional)
-            latents = self.scheduler.step(prediction, t, latents, **options, return_dict=False)[0]
+        def is_guided(step: int) -> bool:
+            return self.sampling.guides(step, len(timesteps))
+
+        try:
+            for guide, steps in groupby(range(skipped, len(timesteps)), key=is_guided):
+                num_unconditional = guided if guide else 0
+                clean = embeddings[: n + num_unconditional]
+                self._forget()  # even if no row here is guided: an image does not depend on its batch
+                for t in timesteps[list(steps)]:
+                    text = prompt_noise.add(clean, self._time(t)) if prompt_noise else clean
+                    scaled = self.scheduler.scale_model_input(latents, t).to(self.dtype)
+                    rows = torch.cat([scaled, scaled[:num_unconditional]]) if num_unconditional else scaled
+                    predicted = self.unet(
+                        rows, t, encoder_hidden_states=text, timestep_cond=embedded_scales, return_dict=False
+                    )[0].float()
+                    prediction = predicted[:n]
+                    if num_unconditional:
+                        unconditional = predicted[n:]
+                        # in place: rows at scale 1 keep the conditional prediction
+                        prediction[:guided].sub_(unconditional).mul_(scales).add_(unconditional)
+                    latents = self.scheduler.step(prediction, t, latents, **options, return_dict=False)[0]
+        finally:
+            self._forget()
+        return latents
+
+    def _begin(
+        self,
+        requests: Sequence[ImageRequest],
+        generators: list[torch.Generator],
+        num_steps: int,
+        first_step: int,
+        initial_images: Mapping[str, bytes],
+    ) -> tuple[Tensor, int]:
+        """Set the scheduler's timesteps; the latents to begin with, float32, and how many timesteps they skip."""
+        _set_timesteps(self.scheduler, self.config.scheduler, num_steps, self.device)
+        noise = torch.cat([torch.randn(self._latent_shape, generator=generator) for generator in generators])
+        noise = noise.to(self.device)
+        if first_step == 0:
+            return noise * self.scheduler.init_noise_sigma, 0
+        skipped = first_step * self.scheduler.order  # some have two timesteps a step
+        if hasattr(self.scheduler, "set_begin_index"):
+            self.scheduler.set_begin_index(skipped)
+        names = [request.initial_image for request in requests if isinstance(request, GuidedRequest)]
+        known = self._encode_images(names, initial_images)
+        timesteps = self.scheduler.timesteps[skipped : skipped + 1].repeat(len(requests))
+        return self.scheduler.add_noise(known, noise, timesteps), skipped
+
+    def _time(self, timestep: Tensor) -> float:
+        """From 1, where an image is pure noise, to 0."""
+        return float(timestep) / self.scheduler.config.num_train_timesteps
+
+    def _forget(self) -> None:
         for memory in self._memories:
             memory.forget()
-        return latents
+
+    @property
+    def _embeds_scale(self) -> bool:
+        """Whether the UNet was distilled to take its guidance scale as an input, as latent consistency models are."""
+        return self.unet.config.time_cond_proj_dim is not None
+
+    def _embed_scales(self, scales: Tensor) -> Tensor:
+        """Scales (n,) as a distilled UNet reads them, (n, d): Luo et al. 2023 count the scale from 0, not from 1."""
+        embedded = get_timestep_embedding((scales - 1) * 1000, self.unet.config.time_cond_proj_dim)
+        return embedded.to(self.device, self.dtype)
 
     def _encode(self, texts: Sequence[str]) -> Tensor:
         """Embeddings (len(texts), tokens, d); each distinct text passes the encoder once."""
@@ -326,10 +383,22 @@ class LatentDiffusionGenerator:
                 f"The UNet of '{config.model}' takes {unet.in_channels} channels, its VAE gives "
                 f"{pipeline.vae.config.latent_channels}: it is not a text-to-image checkpoint."
             )
-        if unet.time_cond_proj_dim is not None or unet.addition_embed_type is not None:
+        if unet.addition_embed_type is not None:
             raise ModelError(
-                f"The UNet of '{config.model}' takes more than a prompt (it is distilled or extended), "
-                "which is not supported. Use a Stable Diffusion 1.x or 2.x checkpoint."
+                f"The UNet of '{config.model}' takes more than a prompt, which is not supported. "
+                "Use a Stable Diffusion 1.x or 2.x checkpoint."
+            )
+        if unet.time_cond_proj_dim is None:
+            return
+        if config.scheduler != "lcm":
+            raise UsageError(
+                f"'{config.model}' is a latent consistency model, expected the scheduler 'lcm' for it, got "
+                f"'{config.scheduler}'. Give --scheduler lcm and few --steps, e.g. 4."
+            )
+        if config.sampling and config.sampling.limits_guidance:
+            raise UsageError(
+                f"'{config.model}' is a latent consistency model: its guidance is part of the UNet and costs nothing. "
+                "Leave out the guidance interval."
             )
 
 
@@ -341,13 +410,15 @@ def _make_scheduler(trained: Any, config: GenerationConfig) -> Any:
     enforced = {"steps_offset": 1, "clip_sample": False}
     settings = {key: value for key, value in enforced.items() if key in accepted}
     scheduler = scheduler_class.from_config(trained.config, **settings)
-    try:
-        scheduler.set_timesteps(config.num_inference_steps)
-    except ValueError as error:
-        raise UsageError(
-            f"The scheduler '{config.scheduler}' cannot do {config.num_inference_steps} steps ({error})."
-        ) from error
+    _set_timesteps(scheduler, config.scheduler, config.num_inference_steps)
     return scheduler
+
+
+def _set_timesteps(scheduler: Any, name: str, num_steps: int, device: torch.device | None = None) -> None:
+    try:
+        scheduler.set_timesteps(num_steps, device=device)
+    except ValueError as error:
+        raise UsageError(f"The scheduler '{name}' cannot do {num_steps} steps ({error}).") from error
 
 
 def _vae_scale_factor(vae: Any) -> int:
