@@ -20,12 +20,12 @@ from cyclopts import App, ArgumentCollection
 from cyclopts.config import Dict
 
 from synthset.errors import UnknownNameError, UsageError
-from synthset.yaml_files import UniqueKeys
+from synthset.yaml_files import NoAliases, UniqueKeys, load_yaml
 
 Source = Callable[[App, tuple[str, ...], ArgumentCollection], None]
 
 
-class _TextLoader(UniqueKeys, yaml.BaseLoader):
+class _TextLoader(NoAliases, UniqueKeys, yaml.BaseLoader):
     """Leaves words as they stand, except for null: `1:5` is no number of minutes, and `no` may be a class."""
 
 
@@ -43,11 +43,7 @@ def config_source(path: Path, commands: Collection[str]) -> Source:
         UsageError: the file cannot be read, or holds no flags. A flag that the command does not have
             is an UnknownNameError when the command is known, as cyclopts calls the source.
     """
-    try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _TextLoader)
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise UsageError(f"Expected a YAML file for --config, '{path}' does not read ({reason}).") from error
+    content = load_yaml(path, "--config", _TextLoader)
     content = {} if content is None else content  # an empty file
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise UsageError(f"Expected lines such as 'steps: 20' in '{path}', got a {type(content).__name__}.")
@@ -69,7 +65,9 @@ def _flags_of(names: Sequence[str], common: dict[str, Any], content: dict[str, A
     for name in names:
         section = content.get(name) or {}
         if not isinstance(section, dict):
-            raise UsageError(f"Expected lines such as 'steps: 20' below '{name}:' in '{path}', got '{section}'.")
+            raise UsageError(
+                f"Expected lines such as 'steps: 20' below '{name}:' in '{path}', got a {type(section).__name__}."
+            )
         flags |= section
     for key, value in flags.items():
         if isinstance(value, dict):

@@ -136,6 +136,8 @@ def _image_files(folder: Path, root: Path) -> tuple[list[Path], int]:
                 ignored += 1
             elif entry.is_symlink() and not entry.resolve().is_relative_to(root):
                 raise DataError(f"Expected images inside '{root}', got '{entry}', a link that leaves it.")
+            elif entry.exists() and not entry.is_file():  # reading a pipe would wait for ever
+                raise DataError(f"Expected an image file, got '{entry}', a pipe or a device. Remove it.")
             else:
                 images.append(entry)
     return sorted(images), ignored

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from yaml.composer import Composer, ComposerError
 
 from synthset.errors import UsageError
 
@@ -29,8 +30,39 @@ class UniqueKeys(yaml.constructor.BaseConstructor):
         return super().construct_mapping(node, deep)
 
 
-class _StrictLoader(UniqueKeys, yaml.SafeLoader):
-    """What yaml.safe_load uses, with each key once."""
+class NoAliases(Composer):
+    """A loader's part: an alias is an error, for a few lines of them stand for more text than a machine has memory."""
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """The next node, as the loader composes it. Raises ComposerError for an alias."""
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark
+            raise ComposerError(problem="aliases (*name) are not read here", problem_mark=mark)
+        return super().compose_node(parent, index)
+
+
+class _StrictLoader(NoAliases, UniqueKeys, yaml.SafeLoader):
+    """What yaml.safe_load uses, with each key once and no aliases."""
+
+
+def load_yaml(path: str | Path, flag: str, loader: type[Any] = _StrictLoader) -> Any:
+    """What a YAML file holds; None for an empty one.
+
+    Args:
+        path: of the file, UTF-8.
+        flag: that the file was given with, for errors.
+        loader: of yaml, made of the parts above.
+    Raises:
+        UsageError: no file, one of more than MAX_BYTES, or one that is not UTF-8 or YAML.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            data = file.read(MAX_BYTES + 1)  # no more: a device has no end
+        if len(data) > MAX_BYTES:
+            raise UsageError(f"Expected at most {MAX_BYTES:,} bytes of YAML for {flag}, '{path}' has more.")
+        return yaml.load(data.decode("utf-8-sig"), loader)
+    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+        raise UsageError(f"Expected a YAML file for {flag}, '{path}' does not read ({_reason(error)}).") from error
 
 
 def read_yaml(path: str | Path, flag: str, example: str) -> dict[str, Any]:
@@ -43,13 +75,7 @@ def read_yaml(path: str | Path, flag: str, example: str) -> dict[str, Any]:
     Raises:
         UsageError: no file, not UTF-8 or YAML, a key twice, keys that are no text, or no keys at all.
     """
-    try:
-        data = Path(path).read_bytes()
-        if len(data) > MAX_BYTES:
-            raise UsageError(f"Expected at most {MAX_BYTES:,} bytes of YAML for {flag}, '{path}' has {len(data):,}.")
-        content = yaml.load(data.decode("utf-8-sig"), _StrictLoader)
-    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
-        raise UsageError(f"Expected a YAML file for {flag}, '{path}' does not read ({_reason(error)}).") from error
+    content = load_yaml(path, flag)
     content = {} if content is None else content
     if not isinstance(content, dict):
         raise UsageError(f"Expected lines such as '{example}' in '{path}', got a {type(content).__name__}.")

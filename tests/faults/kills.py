@@ -1,10 +1,8 @@
 """A `create` that is killed at 60 points, and run again: nothing lost, nothing drawn twice, the same images.
 
-    python tests/faults/kills.py [--each 10]
-
 SIGKILL at `each` points of a kind: before the data of a file is synced; between write and rename; just after a rename;
 while the job is being finished; and at twice as many random moments. Afterwards the ids and the hashes of all images
-equal those of a run that nothing happened to. Prints a line a kind; exits 1 if anything was lost.
+equal those of a run that nothing happened to.
 """
 
 from __future__ import annotations
@@ -18,31 +16,19 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fault_report import FaultReport, hashes, report
+
 import synthset
-from synthset.dataset import open_dataset
+from synthset.dataset import Accounting
 from synthset.testing import FakeGenerator
 
 KINDS = ("before sync", "before rename", "after rename", "finishing", "random")
 JOB = {"strategies": ["base", "random_guidance"], "images_per_class": 48, "shard_size": 8}
 CLASSES = ["cat", "dog"]
 SHARDS = 24
-
-
-@dataclass(frozen=True)
-class Kills:
-    """What became of the datasets of one kind of kill."""
-
-    kind: str
-    kills: int
-    requested: int
-    ok: int
-    flagged: int
-    failed: int
-    lost: int
 
 
 def draw(folder: Path):
@@ -54,13 +40,7 @@ def draw(folder: Path):
     return synthset.create(CLASSES, folder, generator=FakeGenerator(status=status), max_failures=1, **JOB)
 
 
-def hashes(folder: Path) -> dict[int, str]:
-    """The SHA-256 of each image, by its request."""
-    rows = open_dataset(folder).rows
-    return dict(zip(rows.column("request_id").to_pylist(), rows.column("sha256").to_pylist(), strict=True))
-
-
-def run(each: int) -> list[Kills]:
+def run(each: int) -> list[FaultReport]:
     """All kinds of kills, `each` times, random ones twice as often."""
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
@@ -71,9 +51,9 @@ def run(each: int) -> list[Kills]:
         return [kill(kind, each * (1 + (kind == "random")), scratch, expected, seconds) for kind in KINDS]
 
 
-def kill(kind: str, times: int, scratch: Path, expected: Any, seconds: float) -> Kills:
+def kill(kind: str, times: int, scratch: Path, expected: Any, seconds: float) -> FaultReport:
     """Kill `times` runs, each at another point, and finish them."""
-    requested = ok = flagged = failed = lost = 0
+    total, lost = Accounting(), []
     moments = random.Random(0)
     for number in range(times):
         folder = scratch / f"{kind}-{number}"
@@ -94,11 +74,14 @@ def kill(kind: str, times: int, scratch: Path, expected: Any, seconds: float) ->
         there = {path.name: path.stat().st_mtime_ns for path in (folder / "data").glob("train-*.parquet")}
         accounting = draw(folder).accounting
         kept = {path.name: path.stat().st_mtime_ns for path in (folder / "data").glob("train-*.parquet")}
-        requested, ok = requested + accounting.requested, ok + accounting.ok
-        flagged, failed = flagged + accounting.flagged, failed + accounting.failed
-        same = (hashes(folder), accounting) == expected
-        lost += not same or not there.items() <= kept.items() or bool(list(folder.rglob("*.part")))
-    return Kills(kind, times, requested, ok, flagged, failed, lost)
+        total += accounting
+        if (hashes(folder), accounting) != expected:
+            lost.append(f"run {number} has other images than one that was not killed")
+        if not there.items() <= kept.items():
+            lost.append(f"run {number} wrote a shard again")
+        if list(folder.rglob("*.part")):
+            lost.append(f"run {number} left a file half-written")
+    return report(f"killed, {kind}", times, total, lost)
 
 
 def die_at(kind: str, point: int) -> None:
@@ -133,27 +116,17 @@ def _of_files(fsync: Callable[[int], None], counted: Callable[..., Any]) -> Call
     return lambda handle: (fsync if stat.S_ISDIR(os.fstat(handle).st_mode) else dying)(handle)
 
 
-def main() -> int:
-    """0 if nothing was lost."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--each", type=int, default=10)
-    parser.add_argument("--draw", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--kind", choices=KINDS, help=argparse.SUPPRESS)
-    parser.add_argument("--point", type=int, default=0, help=argparse.SUPPRESS)
+def main() -> None:
+    """The run that is to be killed."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--draw", type=Path, required=True)
+    parser.add_argument("--kind", choices=KINDS)
+    parser.add_argument("--point", type=int, default=0)
     arguments = parser.parse_args()
-    if arguments.draw:
-        if arguments.kind:
-            die_at(arguments.kind, arguments.point)
-        draw(arguments.draw)
-        return 0
-    results = run(arguments.each)
-    for r in results:
-        print(
-            f"{r.kills} × killed, {r.kind}: {r.requested:,} requested = {r.ok:,} ok + {r.flagged:,} flagged + "
-            f"{r.failed:,} failed; {r.lost} datasets otherwise than without"
-        )
-    return int(any(r.lost or r.requested != r.ok + r.flagged + r.failed for r in results))
+    if arguments.kind:
+        die_at(arguments.kind, arguments.point)
+    draw(arguments.draw)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

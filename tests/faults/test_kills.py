@@ -5,8 +5,9 @@ from kills import KINDS, run
 
 def test_a_killed_run_is_finished_without_loss():
     results = run(1)
-    assert [result.kind for result in results] == list(KINDS)
+    assert [result.what for result in results] == [f"killed, {kind}" for kind in KINDS]
     for result in results:
-        assert result.lost == 0
-        assert result.requested == result.ok + result.flagged + result.failed == 192 * result.kills
-        assert result.flagged == result.failed == 7 * result.kills
+        assert result.lost == ()
+        assert result.held
+        assert result.requested == 192 * result.faults
+        assert result.flagged == result.failed == 7 * result.faults

@@ -1,0 +1,100 @@
+"""30 odd class names through create, card, pictures and export: kept as they are, or refused in one line."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import unicodedata
+from pathlib import Path
+
+import yaml
+from fault_report import FAKE_MODEL, FaultReport, changes, contents, run_command
+
+from synthset.dataset import open_dataset
+from synthset.testing import FakeGenerator
+
+GOOD = (
+    "Größe",
+    "猫",
+    "قطة",
+    "e\u0301clair",
+    "🐈‍⬛",
+    "CON",
+    "nul.txt",
+    "<img src=x onerror=alert(1)>",
+    "<script>alert(1)",
+    "{{ 7*7 }}",
+    "%s %(a)s {0} {}",
+    "=cmd|' calc'!A0",
+    "@SUM(1)",
+    "'; DROP TABLE images; --",
+    "yes: [no, ~]",
+    "x" * 200,
+)
+BAD = (
+    "",
+    "   ",
+    "_",
+    "../x",
+    "..",
+    "/etc/passwd",
+    "a\\b",
+    ".hidden",
+    "a\nb",
+    "a\0b",
+    "a\x1b[31mred",
+    "x" * 300,
+    "dog",  # there twice
+    "D\u004fG",
+)
+
+
+def run(count: int) -> FaultReport:
+    """The first `count` names, good and bad in turn, each beside the class "dog"."""
+    names = [name for pair in zip(GOOD, (*BAD, None, None), strict=True) for name in pair if name is not None][:count]
+    lost, ok = [], 0
+    with tempfile.TemporaryDirectory() as scratch:
+        for number, name in enumerate(names):
+            folder = Path(scratch) / f"{number}"
+            folder.mkdir()
+            ok += name in GOOD
+            lost += [f"{name[:40]!r}: {fault}" for fault in (kept if name in GOOD else accepted)(name, folder)]
+    return FaultReport("odd and bad class names", len(names), len(names), ok, failed=len(names) - ok, lost=tuple(lost))
+
+
+def create(name: str, folder: Path):
+    """`synthset create` with the name and another."""
+    words = ("create", "--classes", name, "dog", *FAKE_MODEL, "--images-per-class", 1, "--outdir", folder / "set")
+    return run_command(*words, generator=FakeGenerator())
+
+
+def kept(name: str, folder: Path) -> list[str]:
+    """What became of a name that is fine."""
+    before = contents(folder.parent)
+    faults = [
+        create(name, folder).fault(0),
+        run_command("export", folder / "set", "--output-dir", folder / "e").fault(0),
+    ]
+    faults += changes(before, folder.parent, allowed=folder)
+    if any(faults):
+        return [fault for fault in faults if fault]
+    name = unicodedata.normalize("NFC", name)
+    card = (folder / "set" / "README.md").read_text(encoding="utf-8")
+    labels = next(f for f in yaml.safe_load(card.split("---\n")[1])["dataset_info"]["features"] if f["name"] == "label")
+    stored = {
+        "dataset": open_dataset(folder / "set").class_names[0],
+        "card": labels["dtype"]["class_label"]["names"]["0"],
+        "export": json.loads((folder / "e" / "classes.json").read_text(encoding="utf-8"))["classes"][0]["name"],
+    }
+    faults = [f"{where} has {there!r}" for where, there in stored.items() if there != name]
+    if "<" in name and name in card.split("---\n")[2]:
+        faults.append("the card holds it as HTML")
+    paths = [path.relative_to(folder).as_posix() for path in folder.rglob("*")]
+    return faults + [f"a path is called '{path}'" for path in paths if not path.isascii() or ".." in path]
+
+
+def accepted(name: str, folder: Path) -> list[str]:
+    """What is wrong with how a name that cannot be is refused."""
+    before = contents(folder.parent)
+    ran = create(name, folder)
+    return ([ran.fault(2)] if ran.fault(2) else []) + changes(before, folder.parent)
