@@ -252,6 +252,36 @@ def test_a_flag_may_be_written_with_dashes_or_underscores(create):
     assert manifest("dashes")["negative_prompt"] == "a_b"  # values stay as they are
 
 
+def test_shortcuts_and_diversity_are_recorded_shown_and_not_mixed(create, refuse, tiny):
+    flags = ("--guidance-interval", 0.2, 0.8, "--cache-interval", 3, "--cads-noise", 0.5, "--cads-times", 0.4, 0.7)
+    create(*flags, "--steps", "4:6", "--negative-prompt", "a word", "a <dot>", "--output-dir", "d")
+    assert manifest("d")["generation"]["sampling"] == {
+        "guidance_interval": [0.2, 0.8],
+        "cache_interval": 3,
+        "annealing": {"tau1": 0.4, "tau2": 0.7, "noise_scale": 0.5, "mixing_factor": 1.0},
+    }
+    card = Path("d/README.md").read_text(encoding="utf-8")
+    for said in (
+        "from 20% to 80%",
+        "3rd step (DeepCache)",
+        "noise of 0.5",
+        "4 to 6 steps",
+        '"a word", "a &lt;dot&gt;"',
+    ):
+        assert said.replace("&lt;", "&#60;").replace("&gt;", "&#62;") in card
+    line = ("create", *CLASSES, "--images-per-class", 1, "--generator", tiny, "--output-dir", "d")
+    assert "generation.sampling.cache_interval: 3 there, 2 here" in refuse(
+        *line, *flags[:3], "--cache-interval", 2, *flags[5:], "--steps", "4:6", "--negative-prompt", "a word", "a <dot>"
+    )
+    assert "sampling" in refuse(*line, "--steps", "4:6", "--negative-prompt", "a word", "a <dot>")
+
+
+def test_plain_sampling_leaves_no_trace_in_a_job(create):
+    create("--guidance-interval", 0, 1, "--cads-noise", 0, "--output-dir", "d")
+    assert "sampling" not in manifest("d")["generation"]
+    assert "**Sampling:** plain." in Path("d/README.md").read_text(encoding="utf-8")
+
+
 def write(name, text):
     Path(name).write_text(text, encoding="utf-8")
     return name
@@ -481,6 +511,10 @@ def test_a_dry_run_without_the_model_still_plans(run):
         ("create --classes one --min-scale 5 --max-scale 1", "got 5:1"),
         ("create --classes one --steps 0", "at least 1 step"),
         ("create --classes one --steps two", "--steps as 40 or 20:40, got 'two'"),
+        ("create --classes one --guidance-interval 0.8 0.2", "0 ≤ first < last ≤ 1"),
+        ("create --classes one --cache-interval 0", "at least 1 step"),
+        ("create --classes one --cads-noise -1", "noise scale of at least 0"),
+        ("create --classes one --cads-mixing 0.5", "--cads-noise with --cads-mixing"),
         ("create --classes one --images-per-class 0", "at least 1 image"),
         ("create --classes one --n_samples 2 --images-per-class 3", "got both"),
         ("create --classes one --n_iter 0", "at least 1"),

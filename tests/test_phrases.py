@@ -78,7 +78,7 @@ def test_files_that_cannot_be_are_refused_in_one_line(file, text, message):
 
 def test_a_bomb_of_aliases_is_refused_and_not_unfolded(file):
     levels = "".join(f"  - &b{i} [*b{i - 1}, *b{i - 1}, *b{i - 1}, *b{i - 1}]\n" for i in range(1, 40))
-    with pytest.raises(UsageError, match="aliases .* are not read here"):
+    with pytest.raises(UsageError, match=r"aliases .* are not read here"):
         load_phrases(file(f"jay:\n  - &b0 [a]\n{levels}"), CLASSES)
 
 

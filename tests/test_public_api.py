@@ -9,6 +9,7 @@ import synthset
 
 PUBLIC = [
     "Classifier",
+    "ConditionAnnealing",
     "CreateConfig",
     "CreateResult",
     "CurveResult",
@@ -21,6 +22,7 @@ PUBLIC = [
     "FilterResult",
     "ImageSet",
     "PromptStyle",
+    "SamplingOptions",
     "SynthsetError",
     "TrainConfig",
     "TrainResult",

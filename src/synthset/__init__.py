@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from synthset.export import export, export_imagefolder
     from synthset.filters import FilterConfig, FilterResult, filter_dataset
     from synthset.generators import load_generator
+    from synthset.generators.sampling import ConditionAnnealing, SamplingOptions
     from synthset.imageset import ImageSet
     from synthset.prompts import PromptStyle
     from synthset.real import load_real
@@ -54,6 +55,7 @@ _HOMES = {
     "synthset.errors": ("SynthsetError",),
     "synthset.export": ("export", "export_imagefolder"),
     "synthset.generators": ("load_generator",),
+    "synthset.generators.sampling": ("ConditionAnnealing", "SamplingOptions"),
     "synthset.imageset": ("ImageSet",),
     "synthset.prompts": ("PromptStyle",),
     "synthset.real": ("load_real",),
@@ -66,6 +68,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Classifier",
+    "ConditionAnnealing",
     "CreateConfig",
     "CreateResult",
     "CurveResult",
@@ -78,6 +81,7 @@ __all__ = [
     "FilterResult",
     "ImageSet",
     "PromptStyle",
+    "SamplingOptions",
     "SynthsetError",
     "TrainConfig",
     "TrainResult",

@@ -8,6 +8,7 @@ import yaml
 
 from synthset.dataset import Dataset, features
 from synthset.files import write_text
+from synthset.generators.sampling import SamplingOptions
 
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 # The licence of the images follows the model's; of other models it must be looked up.
@@ -70,9 +71,11 @@ image is among them.
 {rows}
 
 **Model:** `{generation["model"]}`, revision `{generation["revision"] or "default"}`, weights
-`{generation["weights_hash"][:16]}…`; {generation["scheduler"]}, {generation["num_inference_steps"]} steps,
+`{generation["weights_hash"][:16]}…`; {generation["scheduler"]}, {_steps(job)},
 {generation["width_px"]}×{generation["height_px"]} px, {generation["dtype"]}, run seed {job["seed"]}. The licence of
 the model, and any restrictions of use that it carries, hold for these images.
+
+**Sampling:** {_sampling(job)}
 
 **Accounting:** {dataset.accounting}. Each row has the prompt, guidance scale and seed that its image was drawn
 from; `plan.parquet` has every request, `failures.parquet` those that could not be drawn.
@@ -81,6 +84,23 @@ from; `plan.parquet` has every request, `failures.parquet` those that could not 
 
 Made with Synthset {dataset.manifest["libraries"]["synthset"]}.
 """
+
+
+def _steps(job: dict[str, Any]) -> str:
+    if "steps" not in job:
+        return f"{job['generation']['num_inference_steps']} steps"
+    return "{} to {} steps, each image its own number".format(*str(job["steps"]).split(":"))
+
+
+def _sampling(job: dict[str, Any]) -> str:
+    said = SamplingOptions.from_job(job["generation"].get("sampling")).phrases()
+    negatives = job["negative_prompt"]
+    if isinstance(negatives, str):
+        negatives = [negatives] if negatives else []
+    if negatives:
+        quoted = ", ".join(f'"{_plain(text)}"' for text in negatives)
+        said.append(f"each image away from one of {quoted}" if len(negatives) > 1 else f"away from {quoted}")
+    return f"{'; '.join(said)}." if said else "plain."
 
 
 def _origin(job: dict[str, Any]) -> str:

@@ -33,6 +33,7 @@ from synthset.executors import Executor, LocalExecutor
 from synthset.files import is_local, to_path
 from synthset.filters import FilterConfig
 from synthset.generators.base import GenerationConfig, steps_to_pass
+from synthset.generators.sampling import SamplingOptions
 from synthset.generators.source import GeneratorSource
 from synthset.language_enhancement import (
     SampleSentences,
@@ -74,6 +75,7 @@ class CreateConfig:
         random_guidance: the range that random_guidance draws from.
         steps: of the sampler; or a range such as `20:40`, from which each image draws its own number.
         scheduler: of the sampler, by name, see generators.
+        sampling: shortcuts and diversity that the sampling loop takes on request; none by default.
         height_px, width_px: drawn size; None for the checkpoint's own.
         resize_px: side of the stored square images; None keeps them as drawn.
         antialias: how they are shrunk; see images.resize.
@@ -108,6 +110,7 @@ class CreateConfig:
     random_guidance: tuple[float, float] | None = None
     steps: int | str = 40
     scheduler: str = "auto"
+    sampling: SamplingOptions = field(default_factory=SamplingOptions)
     height_px: int | None = None
     width_px: int | None = None
     resize_px: int | None = None
@@ -399,6 +402,7 @@ def load(config: CreateConfig) -> Generator:
         width_px=config.width_px,
         dtype=config.dtype,
         device=config.device,
+        sampling=config.sampling,
     )
 
 
@@ -459,7 +463,7 @@ def _job(
     """What two runs must share to fill one folder; it is compared, and named where it differs."""
     return {
         **_prompt_job(plan.class_names, config),
-        "generation": asdict(generation),
+        "generation": generation.describe(),
         "images": {
             "resize_px": config.resize_px,
             "antialias": config.antialias,

@@ -6,7 +6,6 @@ import hashlib
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -113,9 +112,9 @@ class ShardWorker:
         return self.writer.write_shard(shard, rows, [failures[i] for i in sorted(failures)], retries)
 
     def _check_same_generator(self, generator: Generator) -> None:
-        wanted, here = self.writer.job["generation"], asdict(generator.config)
+        wanted, here = self.writer.job["generation"], generator.config.describe()
         if here != wanted:
-            names = [name for name in here if here[name] != wanted.get(name)]
+            names = [name for name in {**wanted, **here} if here.get(name) != wanted.get(name)]
             raise ModelError(
                 f"Expected the same generator on every machine, it differs here in {', '.join(names)}. "
                 "Give a --dtype and a --revision, so that no machine chooses its own."

@@ -81,6 +81,8 @@ def print_plan(
         stored = f"at {config.resize_px} × {config.resize_px} px, resized {antialias} anti-aliasing"
     steps = f"{config.steps} {generator.config.scheduler} steps"
     print(f"\nDrawn by {config.generator} at {drawn} in {steps}, stored {stored}.")
+    if departures := config.sampling.phrases():
+        print(f"Sampling: {'; '.join(departures)}.")
     if config.initial_images is not None:
         print(f"Drawing begins at real images: {_images_named(config)}.")
     _print_estimate(estimate_run(sample, generator, config), generator, workers or 1, price_per_hour)

@@ -35,8 +35,9 @@ class NoAliases(Composer):
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         """The next node, as the loader composes it. Raises ComposerError for an alias."""
-        if self.check_event(yaml.AliasEvent):
-            mark = self.peek_event().start_mark
+        # a loader has a parser beside this part, which has these two
+        if self.check_event(yaml.AliasEvent):  # pyright: ignore[reportAttributeAccessIssue]
+            mark = self.peek_event().start_mark  # pyright: ignore[reportAttributeAccessIssue]
             raise ComposerError(problem="aliases (*name) are not read here", problem_mark=mark)
         return super().compose_node(parent, index)
 

@@ -23,6 +23,7 @@ from synthset.errors import ModelError, UsageError
 from synthset.generators import SCHEDULERS, load_generator
 from synthset.generators.families import FAMILIES
 from synthset.generators.pipeline import PipelineGenerator
+from synthset.generators.sampling import SamplingOptions
 
 STEPS = 2
 
@@ -291,6 +292,13 @@ def test_a_scheduler_that_does_not_fit_is_one_line(name, checkpoints):
 def test_sizes_that_would_be_rounded_are_refused(checkpoints):
     with pytest.raises(UsageError, match="height divisible by 8"):
         load(checkpoints("Flux-dev"), height_px=36)
+
+
+def test_shortcuts_of_our_own_loop_are_refused_in_one_line(checkpoints):
+    with pytest.raises(UsageError, match=r"for deep blocks in every 2nd step \(DeepCache\), got .*, a SanaPipeline"):
+        load_generator(str(checkpoints("Sana")), device="cpu", sampling=SamplingOptions(cache_interval=2))
+    plain = SamplingOptions()
+    assert load_generator(str(checkpoints("Sana")), device="cpu", sampling=plain).config.sampling is None
 
 
 def test_a_request_that_begins_at_a_real_image_is_refused(checkpoints):

@@ -25,6 +25,7 @@ app = App(
 GENERAL = "Parameters"  # the group that cyclopts puts flags into
 WORDING = Group("Prompts and guidance", sort_key=1)
 SAMPLING = Group("Model and sampling", sort_key=2)
+SHORTCUTS = Group("Shortcuts and diversity, which change the images", sort_key=2.7)
 STORAGE = Group("Stored images", sort_key=3)
 MACHINES = Group("GPUs and machines", sort_key=3.7)
 SCRIPT = Group("As in the script of Shipard et al. 2023", sort_key=4)

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Group
 
-from synthset.cli.app import MACHINES, SAMPLING, SCRIPT, STORAGE, WORDING, app, flag, switch
+from synthset.cli.app import MACHINES, SAMPLING, SCRIPT, SHORTCUTS, STORAGE, WORDING, app, flag, switch
 from synthset.errors import UsageError
 
 if TYPE_CHECKING:
+    from synthset.generators.sampling import SamplingOptions
     from synthset.language_enhancement import SentenceConfig
 
 GUIDANCE = Group("Real guidance", sort_key=2.5)
@@ -66,6 +67,11 @@ def create(
     shots: Annotated[int | None, flag(group=GUIDANCE)] = None,
     shots_seed: Annotated[int, flag(group=GUIDANCE)] = 0,
     strength: Annotated[float | None, flag(group=GUIDANCE)] = None,
+    guidance_interval: Annotated[tuple[float, float] | None, flag(group=SHORTCUTS)] = None,
+    cache_interval: Annotated[int, flag(group=SHORTCUTS)] = 1,
+    cads_noise: Annotated[float | None, flag(group=SHORTCUTS)] = None,
+    cads_times: Annotated[tuple[float, float] | None, flag(group=SHORTCUTS)] = None,
+    cads_mixing: Annotated[float | None, flag(group=SHORTCUTS)] = None,
     resize: Annotated[int | None, flag(group=STORAGE)] = None,
     antialias: Annotated[bool | None, flag(negative="--no-antialias", group=STORAGE)] = None,
     image_format: Annotated[str, flag(group=STORAGE)] = "auto",
@@ -185,6 +191,17 @@ def create(
     strength
         Share of the steps that a noised real image passes: near 0 repeats it, 1 forgets it. [default: 0.5, 0.4,
         0.35, 0.2 and 0.15 for 1, 2, 4, 8 and 16 shots, as in He et al. 2023; the nearest for others]
+    guidance_interval
+        Steps with guidance, as shares of all, e.g. 0.2 0.8: outside a step costs half. [default: all]
+    cache_interval
+        DeepCache: compute the UNet's deep blocks in every so many-th step only, e.g. 3 for twice the speed.
+    cads_noise
+        CADS: early steps see the prompt through noise, for more diverse images; 0.25 in its paper. [default: off]
+    cads_times
+        From which time on the prompt is clear, and down to which there is noise alone; time runs from 1 to 0.
+        [default: 0.6 0.9]
+    cads_mixing
+        How far noisy prompts are brought back to the mean and deviation of clean ones. [default: 1]
     resize
         Side in pixels of the stored images. [default: as drawn, or as --dataset has them]
     antialias
@@ -255,6 +272,7 @@ def create(
         random_guidance=(min_scale, max_scale),
         steps=_steps(steps),
         scheduler=scheduler,
+        sampling=_sampling_options(guidance_interval, cache_interval, cads_noise, cads_times, cads_mixing),
         height_px=height,
         width_px=width,
         resize_px=resize if resize is not None else (preset.size_px if preset else None),
@@ -290,6 +308,29 @@ def create(
         print_plan(names, config, to_path(output_dir), workers, price_per_hour)
     else:
         print_create(run_create(names, output_dir, config, executor=machines, overwrite=overwrite))
+
+
+def _sampling_options(
+    guidance_interval: tuple[float, float] | None,
+    cache_interval: int,
+    cads_noise: float | None,
+    cads_times: tuple[float, float] | None,
+    cads_mixing: float | None,
+) -> SamplingOptions:
+    """What the flags ask for. Raises UsageError for details of CADS without its noise."""
+    from synthset.generators.sampling import ConditionAnnealing, SamplingOptions
+
+    details = {"--cads-times": cads_times, "--cads-mixing": cads_mixing}
+    if cads_noise is None and (given := [name for name, value in details.items() if value is not None]):
+        raise UsageError(f"Expected --cads-noise with {' and '.join(given)}, e.g. --cads-noise 0.25.")
+    annealing = None
+    if cads_noise is not None:
+        annealing = ConditionAnnealing(noise_scale=cads_noise)
+        if cads_times is not None:
+            annealing = replace(annealing, tau1=cads_times[0], tau2=cads_times[1])
+        if cads_mixing is not None:
+            annealing = replace(annealing, mixing_factor=cads_mixing)
+    return SamplingOptions(guidance_interval or (0.0, 1.0), cache_interval, annealing)
 
 
 def _steps(text: str) -> int | str:

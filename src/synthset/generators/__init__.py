@@ -15,6 +15,7 @@ from typing import Any
 from synthset.errors import ModelError, UnknownNameError, UsageError
 from synthset.generators.base import GeneratedImage, GenerationConfig, Generator, ImageRequest
 from synthset.generators.families import FAMILIES
+from synthset.generators.sampling import SamplingOptions
 
 __all__ = [
     "AUTO_SCHEDULER",
@@ -67,6 +68,7 @@ def load_generator(
     width_px: int | None = None,
     dtype: str = "auto",
     device: str = "auto",
+    sampling: SamplingOptions | None = None,
 ) -> Generator:
     """Load a text-to-image checkpoint for drawing: the miniature, Stable Diffusion, or one of `FAMILIES`.
 
@@ -79,9 +81,11 @@ def load_generator(
         height_px, width_px: size to draw at; None means what the checkpoint was trained for.
         dtype: one of DTYPES; 'auto' is bfloat16 on a GPU and float32 on a CPU.
         device: a torch device; 'auto' is a GPU where there is one.
+        sampling: shortcuts and diversity of our own sampling loop, so of Stable Diffusion 1.x and 2.x alone.
     Raises:
         UnknownNameError: the scheduler or the dtype.
-        UsageError: steps, size or device that cannot be, or a scheduler that does not fit the checkpoint.
+        UsageError: steps, size or device that cannot be, or a scheduler or sampling options that do not fit the
+            checkpoint.
         ModelError: a checkpoint that is not at hand, incomplete, unsafe, or of another kind.
     """
     scheduler = _scheduler_name(scheduler)
@@ -105,7 +109,12 @@ def load_generator(
         from synthset.generators.latent_diffusion import LatentDiffusionGenerator
 
         scheduler = "ddim" if scheduler == AUTO_SCHEDULER else scheduler
-        return LatentDiffusionGenerator.from_folder(folder, scheduler=scheduler, **options)
+        return LatentDiffusionGenerator.from_folder(folder, scheduler=scheduler, sampling=sampling, **options)
+    if sampling is not None and not sampling.is_plain:
+        raise UsageError(
+            f"Expected a Stable Diffusion 1.x or 2.x checkpoint for {' and '.join(sampling.phrases())}, got '{name}', "
+            f"a {class_name}. Leave it out, or use another checkpoint."
+        )
 
     from synthset.generators.pipeline import PipelineGenerator
 

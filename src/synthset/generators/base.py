@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -86,6 +86,13 @@ class GenerationConfig:
     width_px: int
     dtype: str
     sampling: SamplingOptions | None = None
+
+    def describe(self) -> dict[str, Any]:
+        """What a job records of it. What is left out where nothing departs came after the first datasets."""
+        described = asdict(self)
+        if self.sampling is None:
+            del described["sampling"]
+        return described
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from synthset.errors import UsageError
 
@@ -78,6 +80,32 @@ class SamplingOptions:
         if self.cache_interval < 1 or self.cache_interval % 1:
             raise UsageError(f"Expected a whole cache interval of at least 1 step, got {self.cache_interval}.")
 
+    @classmethod
+    def from_job(cls, described: Mapping[str, Any] | None) -> SamplingOptions:
+        """As they were recorded in a job's generation config; plain ones for None."""
+        if described is None:
+            return cls()
+        annealing = described["annealing"]
+        return cls(**{**described, "annealing": annealing and ConditionAnnealing(**annealing)})
+
+    def phrases(self) -> list[str]:
+        """What departs, in words for people.
+
+        >>> SamplingOptions(guidance_interval=(0.2, 0.8), cache_interval=3).phrases()
+        ['guidance from 20% to 80% of the steps', 'deep blocks in every 3rd step (DeepCache)']
+        """
+        said = []
+        if self.limits_guidance:
+            said.append("guidance from {:.0%} to {:.0%} of the steps".format(*self.guidance_interval))
+        if self.cache_interval > 1:
+            said.append(f"deep blocks in every {_ordinal(self.cache_interval)} step (DeepCache)")
+        if self.annealing and self.anneals:
+            said.append(
+                f"prompts through noise of {self.annealing.noise_scale:g}, alone down to time "
+                f"{self.annealing.tau2:g}, gone at {self.annealing.tau1:g} (CADS)"
+            )
+        return said
+
     @property
     def is_plain(self) -> bool:
         """Whether nothing departs."""
@@ -101,3 +129,8 @@ class SamplingOptions:
         """
         first, last = self.guidance_interval
         return first <= step / num_steps < last
+
+
+def _ordinal(number: int) -> str:
+    ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{ending}"
