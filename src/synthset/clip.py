@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from synthset.errors import ModelError, UnknownNameError
+from synthset.files import read_json
 from synthset.generators import DTYPES, MINIATURE_FOLDER
 
 if TYPE_CHECKING:
@@ -237,7 +238,7 @@ def _from_folder(folder: Path, name: str) -> _Source:
 def _read_config(path: Path, name: str) -> dict[str, Any]:
     """The model's part of an open_clip_config.json. Raises ModelError if it is unusable or reaches elsewhere."""
     try:
-        config = json.loads(path.read_text("utf-8"))["model_cfg"]
+        config = read_json(path)["model_cfg"]
         text, _, _ = dict(config["text_cfg"]), dict(config["vision_cfg"]), int(config["embed_dim"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(

@@ -27,7 +27,7 @@ from filelock import FileLock, Timeout
 from synthset import miniature
 from synthset.card import write_card
 from synthset.classes import check_classes
-from synthset.dataset import Accounting, Dataset, DatasetWriter, check_folder, check_part_of_job, open_dataset
+from synthset.dataset import Dataset, DatasetWriter, check_folder, check_part_of_job, open_dataset
 from synthset.errors import FailureThresholdError, UnknownNameError, UsageError
 from synthset.executors import Executor, LocalExecutor
 from synthset.files import is_local, to_path
@@ -42,6 +42,7 @@ from synthset.language_enhancement import (
     wants_sentences,
     write_sentences,
 )
+from synthset.manifest import Accounting
 from synthset.options import with_options
 from synthset.phrases import match_phrases
 from synthset.plan import Plan, Request, make_plan

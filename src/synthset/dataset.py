@@ -1,6 +1,6 @@
 """The dataset on disk: a Hugging Face dataset repository made of atomic shards.
 
-    manifest.json         what was asked for, with what, and the accounting
+    manifest.json         what was asked for, with what, and the accounting, see manifest.py
     plan.parquet          every request; plan-refill-00.parquet … those of further rounds, see refill.py
     real-images.parquet   the real images that drawing began at, where there are any, see real_guidance.py
     sentences.jsonl       the sentences of language enhancement, where there are any, see sentences/cache.py
@@ -31,15 +31,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from synthset.errors import ConfigChangedError, DataError, UsageError
-from synthset.files import atomic_write, delete_parts, parquet_source, to_path, write_json
+from synthset.files import atomic_write, delete_parts, parquet_source, parse_json, to_path
 from synthset.imageset import ImageSet
+from synthset.manifest import MANIFEST_FILE, Accounting, read_manifest, write_manifest
 from synthset.plan import GUIDED_FIELDS, Plan
 from synthset.prompts import select_rows
 from synthset.sentences import SENTENCES_FILE
 from synthset.verdicts import Verdicts, delete_verdicts, kept_rows, read_verdicts
-from synthset.versions import library_versions
 
-FORMAT_VERSION = 1
 IMAGE_TYPE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 COLUMNS = {
     "image": IMAGE_TYPE,
@@ -71,23 +70,6 @@ FAILURE_SCHEMA = pa.schema(
 )
 INITIAL_IMAGES_FILE = "real-images.parquet"
 _SHARD_KEY = b"synthset"
-
-
-@dataclass(frozen=True)
-class Accounting:
-    """requested = ok + flagged + failed, always; retries counts the extra attempts behind them."""
-
-    requested: int = 0
-    ok: int = 0
-    flagged: int = 0
-    failed: int = 0
-    retries: int = 0
-
-    def __add__(self, other: Accounting) -> Accounting:
-        return Accounting(**{key: value + getattr(other, key) for key, value in asdict(self).items()})
-
-    def __str__(self) -> str:
-        return f"{self.requested:,} requested = {self.ok:,} ok + {self.flagged:,} flagged + {self.failed:,} failed"
 
 
 # ---- writing ----------------------------------------------------------------------------------------------
@@ -147,7 +129,7 @@ class DatasetWriter:
             if (self.folder / "plan.parquet").exists():
                 return
         # the manifest first: from here on the folder is known as ours; the plan last: with it, all is there
-        self._write_manifest("drawing", Accounting(), 0.0)
+        write_manifest(self.folder, "drawing", self.job, self.batch_size, Accounting(), 0.0)
         if initial_images is not None:
             _write_table(self.folder / INITIAL_IMAGES_FILE, initial_images)
         _write_table(self.folder / "plan.parquet", self.plan.table)
@@ -172,7 +154,8 @@ class DatasetWriter:
         """Record the plan of a further round, and give its writer: its shards follow those of this one."""
         # first of all the folder is no longer complete: nobody shall read it in the middle of a round
         manifest = read_manifest(self.folder)
-        self._write_manifest("drawing", Accounting(**manifest["accounting"]), manifest["seconds"])
+        there = Accounting(**manifest["accounting"]), manifest["seconds"]
+        write_manifest(self.folder, "drawing", self.job, self.batch_size, *there)
         _write_table(self.round_path(number), plan.table)
         return self.continued(plan)
 
@@ -239,23 +222,9 @@ class DatasetWriter:
         total = sum((Accounting(**note["accounting"]) for note in notes), Accounting())
         with atomic_write(self.folder / "failures.parquet") as file:
             pq.write_table(pa.Table.from_pylist(failures, schema=FAILURE_SCHEMA), file)
-        self._write_manifest("complete", total, seconds + read_manifest(self.folder)["seconds"], refill)
+        seconds += read_manifest(self.folder)["seconds"]
+        write_manifest(self.folder, "complete", self.job, self.batch_size, total, seconds, refill)
         return total
-
-    def _write_manifest(
-        self, status: str, accounting: Accounting, seconds: float, refill: Mapping[str, Any] | None = None
-    ) -> None:
-        manifest = {
-            "format_version": FORMAT_VERSION,
-            "status": status,
-            "job": self.job,
-            "batch_size": self.batch_size,
-            "accounting": asdict(accounting),
-            **({"refill": refill} if refill else {}),
-            "seconds": round(seconds, 2),
-            "libraries": library_versions(),
-        }
-        write_json(self.folder / "manifest.json", manifest)
 
 
 def check_folder(folder: Path) -> str:
@@ -267,7 +236,7 @@ def check_folder(folder: Path) -> str:
         return "nothing"
     if not folder.is_dir():
         raise UsageError(f"Expected a folder for the dataset, '{folder}' is a file. Choose another --output-dir.")
-    if (folder / "manifest.json").exists():
+    if (folder / MANIFEST_FILE).exists():
         read_manifest(folder)
         return "dataset"
     if any(entry.name != SENTENCES_FILE and not entry.name.startswith(".") for entry in folder.iterdir()):
@@ -511,7 +480,7 @@ def open_dataset(folder: str | Path) -> Dataset:
         DataError: no dataset there, one that is not finished, or one that this version cannot read.
     """
     folder = to_path(folder)
-    if not (folder / "manifest.json").exists():
+    if not (folder / MANIFEST_FILE).exists():
         raise DataError(f"Expected a Synthset dataset in '{folder}', found none. Run 'synthset create' first.")
     manifest = read_manifest(folder)
     if manifest["status"] != "complete":
@@ -521,24 +490,7 @@ def open_dataset(folder: str | Path) -> Dataset:
 
 def is_dataset(folder: str | Path) -> bool:
     """Whether a Synthset manifest stands in `folder`."""
-    return (to_path(folder) / "manifest.json").is_file()
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a dataset folder. Raises DataError if it is damaged or of a later format."""
-    path = folder / "manifest.json"
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        version = manifest["format_version"]
-        _ = manifest["job"]["classes"], manifest["status"], manifest["batch_size"], manifest["seconds"]
-        Accounting(**manifest["accounting"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(
-            f"Expected the manifest of a Synthset dataset in '{path}', it does not read ({error!r})."
-        ) from error
-    if version != FORMAT_VERSION:
-        raise DataError(f"'{path}' has format {version}, this version reads {FORMAT_VERSION}. Update synthset.")
-    return manifest
+    return (to_path(folder) / MANIFEST_FILE).is_file()
 
 
 class _ShardReader:
@@ -573,4 +525,11 @@ def _read_table(path: Path, columns: list[str]) -> pa.Table:
 
 
 def _read_notes(path: Path) -> dict[str, Any]:
-    return json.loads((pq.read_schema(parquet_source(path)).metadata or {})[_SHARD_KEY])
+    try:
+        return parse_json((pq.read_schema(parquet_source(path)).metadata or {})[_SHARD_KEY])
+    except (OSError, KeyError, ValueError) as error:  # pyarrow's own are among them
+        reason = str(error).splitlines()[0]
+        raise DataError(
+            f"Expected a shard of a Synthset dataset, '{path}' does not read ({reason}). "
+            "Delete it, and run the same command again to have it drawn anew."
+        ) from error

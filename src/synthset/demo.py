@@ -8,7 +8,6 @@ reference at the end is the same network trained on real digits: one half of the
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -20,7 +19,7 @@ import numpy as np
 from synthset.create import CreateConfig, CreateResult, create
 from synthset.dataset import open_dataset
 from synthset.errors import ConfigChangedError, UsageError
-from synthset.files import write_json
+from synthset.files import read_json, write_json
 from synthset.imageset import ImageSet
 from synthset.miniature import DIGITS
 from synthset.prompts import TRICKS
@@ -231,7 +230,7 @@ def _claim(folder: Path, images_per_class: int) -> None:
     here = {"synthset_demo": 1, "images_per_class": images_per_class}
     if marker.exists():
         try:
-            there = json.loads(marker.read_text(encoding="utf-8"))
+            there = read_json(marker)
         except ValueError:
             there = None
         if there != here:

@@ -81,6 +81,21 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
+def read_json(path: Path) -> Any:
+    """What a JSON file holds. Raises OSError if it cannot be read, ValueError as `parse_json` does."""
+    return parse_json(path.read_bytes())
+
+
+def parse_json(data: bytes) -> Any:
+    """What UTF-8 JSON holds. Raises ValueError, whose text is short and of one line, for anything else."""
+    try:
+        return json.loads(data.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"no UTF-8 at byte {error.start}") from error  # its own repr would quote all bytes
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
 def delete_parts(folder: Path) -> None:
     """Delete what interrupted writes left behind in `folder` and below; elsewhere than here they leave nothing."""
     if not is_local(folder):

@@ -6,7 +6,6 @@ the file or row. Reading follows no link out of the folder, and of Parquet files
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 from bisect import bisect_right
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from synthset.errors import DataError, UsageError
+from synthset.files import parse_json, read_json
 from synthset.imageset import ImageSet
 
 if TYPE_CHECKING:
@@ -57,11 +57,11 @@ def exported_classes(folder: Path) -> dict[str, str] | None:
     """Class folder -> class name, in label order, if `folder` is an export of ours; else None."""
     marker = folder / EXPORT_MARKER
     try:
-        record = json.loads(marker.read_bytes())
+        record = read_json(marker)
         if record["layout"] != EXPORT_LAYOUT:
             return None
         return {str(entry["folder"]): str(entry["name"]) for entry in record["classes"]}
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError):
         return None  # not there, or somebody else's file of that name
 
 
@@ -208,10 +208,10 @@ def _number_labels(labels: list[Any], names: Sequence[str] | None, path: Path) -
 def _features(schema: pa.Schema) -> dict[str, dict[str, Any]]:
     """Column -> its description by the `datasets` library, where it wrote the file."""
     try:
-        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
-    except (KeyError, ValueError, TypeError):
+        features = parse_json((schema.metadata or {})[b"huggingface"])["info"]["features"]
+        return {name: feature for name, feature in features.items() if isinstance(feature, dict)}
+    except (KeyError, ValueError, TypeError, AttributeError):
         return {}  # written by another tool
-    return {name: feature for name, feature in features.items() if isinstance(feature, dict)}
 
 
 def _typed(features: dict[str, dict[str, Any]], kind: str) -> list[str]:

@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from synthset.dataset import Dataset, DatasetWriter, read_manifest
+from synthset.dataset import Dataset, DatasetWriter
 from synthset.errors import DataError, UnknownNameError, UsageError
 from synthset.filters import FILTERS, Filter, FilterConfig, FilterInputs, judge
 from synthset.filters.run import prepare
+from synthset.manifest import read_manifest
 from synthset.plan import Plan
 from synthset.prompts import StrategyRun
 from synthset.verdicts import read_one, write_verdicts

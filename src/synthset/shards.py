@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from synthset.dataset import Accounting, DatasetWriter
+from synthset.dataset import DatasetWriter
 from synthset.errors import ModelError, SynthsetError
 from synthset.executors import Executor
 from synthset.images import encode, resize
+from synthset.manifest import Accounting
 from synthset.plan import Request
 from synthset.progress import track
 

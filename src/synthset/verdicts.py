@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from synthset.errors import DataError
-from synthset.files import atomic_write, parquet_source
+from synthset.files import atomic_write, parquet_source, parse_json
 
 FOLDER = "filters"
 SCHEMA = pa.schema([("request_id", pa.int64()), ("keep", pa.bool_()), ("reason", pa.string()), ("score", pa.float64())])
@@ -127,7 +127,7 @@ def _read(path: Path) -> Verdicts:
     remedy = f"Run the filter again, or delete the file: 'synthset filter {path.parent.parent} --method none'."
     try:
         table = pq.read_table(parquet_source(path))
-        notes = json.loads((table.schema.metadata or {}).get(_KEY, b"{}"))
+        notes = parse_json((table.schema.metadata or {}).get(_KEY, b"{}"))
         config, rows_hash = dict(notes.get("config", {})), str(notes.get("rows_hash", ""))
         table = table.select(SCHEMA.names).cast(SCHEMA).combine_chunks()
     except (OSError, ValueError, KeyError, TypeError, AttributeError, pa.ArrowException) as error:

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 from yaml.composer import Composer, ComposerError
+from yaml.parser import Parser
 
 from synthset.errors import UsageError
 
@@ -30,7 +31,7 @@ class UniqueKeys(yaml.constructor.BaseConstructor):
         return super().construct_mapping(node, deep)
 
 
-class NoAliases(Composer):
+class NoAliases(Parser, Composer):
     """A loader's part: an alias is an error, for a few lines of them stand for more text than a machine has memory."""
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:

@@ -16,8 +16,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 from fault_report import FAKE_MODEL, FaultReport, report, run_command
 
-from synthset.dataset import Accounting, open_dataset
+from synthset.dataset import open_dataset
 from synthset.generators import GeneratedImage, ImageRequest
+from synthset.manifest import Accounting
 from synthset.testing import FakeGenerator
 
 IMAGES_PER_CLASS = 40

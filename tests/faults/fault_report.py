@@ -11,7 +11,8 @@ from pathlib import Path
 from unittest import mock
 
 from synthset.cli import main
-from synthset.dataset import Accounting, open_dataset
+from synthset.dataset import open_dataset
+from synthset.manifest import Accounting
 
 FAKE_MODEL = ("--generator", "fake/model")  # no miniature: that one draws digits alone
 

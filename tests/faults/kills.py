@@ -22,7 +22,7 @@ from typing import Any
 from fault_report import FaultReport, hashes, report
 
 import synthset
-from synthset.dataset import Accounting
+from synthset.manifest import Accounting
 from synthset.testing import FakeGenerator
 
 KINDS = ("before sync", "before rename", "after rename", "finishing", "random")

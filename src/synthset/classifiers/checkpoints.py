@@ -27,7 +27,7 @@ from synthset.classifiers.models import (
     save_classifier,
 )
 from synthset.errors import ConfigChangedError, UsageError
-from synthset.files import atomic_write, write_json
+from synthset.files import atomic_write, parse_json, read_json, write_json
 from synthset.versions import library_versions
 
 TRAINING_FILE = "training.json"
@@ -208,7 +208,7 @@ def _differences(there: dict[str, Any], here: dict[str, Any]) -> list[str]:
 def _read_json(file: Path, expected_format: str) -> dict[str, Any] | None:
     """The content of one of our files; None where it is not there, or not ours."""
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = read_json(file)
     except (OSError, ValueError):
         return None
     is_ours = isinstance(content, dict) and content.get("format") == expected_format
@@ -221,7 +221,7 @@ def _read_checkpoint_note(folder: Path) -> dict[str, Any] | None:
         return None
     try:
         with safe_open(file, "pt") as checkpoint:
-            note = json.loads((checkpoint.metadata() or {})["training"])
+            note = parse_json((checkpoint.metadata() or {})["training"].encode())
     except (SafetensorError, OSError, KeyError, ValueError):
         return None
     return note if isinstance(note, dict) and note.get("format") == TRAINING_FORMAT else None

@@ -6,7 +6,6 @@ them: architecture, class names, image size, normalisation). Nothing is ever unp
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
@@ -29,7 +28,7 @@ from torch import Tensor, nn
 
 from synthset.devices import choose_device
 from synthset.errors import ModelError, UnknownNameError, UsageError
-from synthset.files import atomic_write, write_json
+from synthset.files import atomic_write, read_json, write_json
 
 FORMAT = "synthset-classifier-1"
 WEIGHTS_FILE = "model.safetensors"
@@ -184,7 +183,7 @@ def read_config(folder: Path) -> ModelConfig:
     """The config of the classifier in `folder`. Raises ModelError if there is none, or it is damaged."""
     file = folder / CONFIG_FILE
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = read_json(file)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ModelError(f"Expected a classifier in '{folder}', found none. Run 'synthset train' first.") from error
     except (OSError, ValueError) as error:

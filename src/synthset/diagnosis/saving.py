@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from synthset.errors import DataError, UsageError
-from synthset.files import atomic_write, delete_parts, write_json, write_text
+from synthset.files import atomic_write, delete_parts, read_json, write_json, write_text
 
 MARKER = "diagnosis.json"
 WITH_CSV = ("summary", "classes", "matrix", "ambiguity")
@@ -62,10 +61,11 @@ def _own_evaluations(folder: Path) -> list[Path]:
 
 def _read_evaluation(file: Path) -> dict[str, Any]:
     try:
-        evaluation = json.loads(file.read_text(encoding="utf-8"))
+        evaluation = read_json(file)
         _ = evaluation["accuracy"], evaluation["confusion"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"Expected the JSON of an evaluation in '{file}', it does not read ({error!r}).") from error
+        reason = f"{type(error).__name__}: {error}"
+        raise DataError(f"Expected the JSON of an evaluation in '{file}', it does not read ({reason}).") from error
     return evaluation
 
 

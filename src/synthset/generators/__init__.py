@@ -7,12 +7,12 @@ module loads no torch.
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from pathlib import Path
 from typing import Any
 
 from synthset.errors import ModelError, UnknownNameError, UsageError
+from synthset.files import read_json
 from synthset.generators.base import GeneratedImage, GenerationConfig, Generator, ImageRequest
 from synthset.generators.families import FAMILIES
 from synthset.generators.sampling import SamplingOptions
@@ -184,7 +184,7 @@ def _download(name: str, revision: str | None) -> tuple[Path, str]:
 def _check_pipeline(model_index: Path, name: str) -> str:
     """The class of a checkpoint's pipeline. Refuses foreign ones, and components that bring their own code."""
     try:
-        index = json.loads(model_index.read_text("utf-8"))
+        index = read_json(model_index)
         class_name = index["_class_name"]
         components = [(part[0], str(part[1])) for part in index.values() if isinstance(part, list)]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:

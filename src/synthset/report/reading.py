@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from synthset.errors import DataError
+from synthset.files import read_json
 
 FORMAT_VERSION = 1
 
@@ -257,10 +257,10 @@ def _read_evaluation(path: Path) -> Evaluation:
 
 def _read_json(path: Path, command: str = "synthset diagnose") -> dict[str, Any]:
     try:
-        value = json.loads(path.read_bytes())
+        value = read_json(path)
     except FileNotFoundError as error:
         raise _missing(path) from error
-    except (ValueError, RecursionError, OSError) as error:
+    except (ValueError, OSError) as error:
         raise _damaged(path, str(error), command) from error
     if not isinstance(value, dict):
         raise _damaged(path, f"a {type(value).__name__}", command)

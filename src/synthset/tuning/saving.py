@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +23,7 @@ from torch import Tensor
 from synthset.classifiers.evaluate import EvaluationResult, count, match_classes
 from synthset.classifiers.models import CONFIG_FILE, FORMAT, WEIGHTS_FILE
 from synthset.errors import DataError, ModelError
-from synthset.files import atomic_write, write_json
+from synthset.files import atomic_write, read_json, write_json
 from synthset.imageset import ImageSet
 
 if TYPE_CHECKING:
@@ -79,7 +78,7 @@ class TunedClassifier:
 def kind_of(folder: str | Path) -> str | None:
     """What the config.json in `folder` calls the model there; None where it says nothing or is not there."""
     try:
-        content = json.loads((Path(folder) / CONFIG_FILE).read_text(encoding="utf-8"))
+        content = read_json(Path(folder) / CONFIG_FILE)
     except (OSError, ValueError):
         return None
     return content.get("kind") if isinstance(content, dict) else None
@@ -105,7 +104,7 @@ def read_tuned_config(folder: str | Path) -> TunedConfig:
     """The config of the tuned classifier in `folder`. Raises ModelError if there is none, or it is damaged."""
     file = Path(folder) / CONFIG_FILE
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = read_json(file)
     except (OSError, ValueError) as error:
         raise ModelError(
             f"Expected a tuned classifier in '{folder}', found none. Run 'synthset tune' first."
