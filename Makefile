@@ -1,13 +1,14 @@
 # make demo   the main job on the embedded miniature
 # make test   lint, types, tests
 # make faults kills, lost workers and nodes, at full length
+# make help-pages  the stored pages of --help, after a change of a flag or its words
 # Both set up .venv on a fresh machine; nothing else is needed but Python ≥ 3.11.
 
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.ready
 
-.PHONY: setup demo test check format bench faults miniature build clean
+.PHONY: setup demo test check format help-pages bench faults miniature build clean
 
 setup: $(STAMP)
 
@@ -32,6 +33,9 @@ check: $(STAMP)
 format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+help-pages: $(STAMP)
+	$(BIN)/python -m tools.help_pages
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks --output benchmarks.json

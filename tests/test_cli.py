@@ -229,7 +229,8 @@ def test_version(run):
 
 def test_help_loads_no_torch():
     code = "import sys; from synthset.cli import main; main(['create', '--help']); sys.exit('torch' in sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+    narrow = os.environ | {"COLUMNS": "60"}  # no stored page fits, so the command line renders it
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL, env=narrow)
 
 
 def test_a_closed_pipe_is_no_traceback():

@@ -14,11 +14,13 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
 
 from synthset.version import __version__
 
+TYPE_CHECKING = False  # as in typing, which takes longer to load than this package
 if TYPE_CHECKING:
+    from typing import Any
+
     from synthset.classifiers.evaluate import EvaluationResult
     from synthset.classifiers.models import Classifier, load_classifier
     from synthset.classifiers.train import TrainConfig, TrainResult

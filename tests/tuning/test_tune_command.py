@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 
@@ -125,4 +126,5 @@ def test_help_loads_nothing_heavy():
         "import synthset.cli, sys; synthset.cli.main(['tune', '--help']); "
         "loaded = [m for m in ('torch', 'open_clip', 'timm', 'sklearn') if m in sys.modules]; assert not loaded, loaded"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    narrow = os.environ | {"COLUMNS": "60"}  # no stored page fits, so the command line renders it
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, env=narrow)

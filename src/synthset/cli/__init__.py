@@ -4,89 +4,38 @@ Exit codes: 0 done, 1 failure, 2 usage, 3 finished with failures above the thres
 A flag may be written with - or _; every command reads `--config file.yaml`, and variables such as
 SYNTHSET_CREATE_STEPS. Command line over environment over file over default.
 
-    app.py       the application, and how flags are written
-    create.py …  the commands, a file a stage
+    help_pages/      the help, kept as text: printed before anything else is loaded
+    command_line.py  any other command line
+    app.py           the application, and how flags are written
+    create.py …      the commands, a file a stage: flags to a config, a stage, a table
+
+Nothing is imported here that an empty Python has not loaded: it would be most of the time that the help takes.
 """
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
-from cyclopts import CycloptsError
-from cyclopts.config import Env
+from synthset.cli.help_pages import print_stored
 
-from synthset.cli import classify, create, data, demo, diagnose, report, tune
-from synthset.cli.app import app
-from synthset.errors import SynthsetError, UsageError
-
-# importing them registers their commands with the app
-COMMANDS = (create, classify, tune, data, demo, diagnose, report)
+TYPE_CHECKING = False  # as in typing, which takes longer to load than the help to print
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code."""
-    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING, stream=sys.stderr)
+    tokens = list(sys.argv[1:] if argv is None else argv)
     try:
-        tokens = _prepare(list(sys.argv[1:] if argv is None else argv))
-        app(tokens, exit_on_error=False, print_error=False)
-        sys.stdout.flush()
-    except SynthsetError as error:
-        return _complain(str(error), error.exit_code)
-    except CycloptsError as error:
-        return _complain(_one_line(error), 2)
+        if print_stored(tokens):
+            return 0
+        from synthset.cli.command_line import run
+
+        return run(tokens)
     except KeyboardInterrupt:
-        return _complain("Interrupted. Run the same command again to finish.", 130)
+        print("error: Interrupted. Run the same command again to finish.", file=sys.stderr)
+        return 130
     except BrokenPipeError:  # `synthset … | head` has read enough; rich ends with 1 where it prints
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at its end
         return 1
-    except OSError as error:
-        where = f": '{error.filename}'" if error.filename else ""
-        return _complain(f"{error.strerror or error}{where}.", 1)
-    return 0
-
-
-def _prepare(tokens: list[str]) -> list[str]:
-    """Unify - and _ in flags, and take --config, --quiet and --verbose, which every command has, out."""
-    from synthset.config import config_source
-    from synthset.progress import set_progress
-
-    tokens = [_dashed(token) for token in tokens]
-    sources: list[Any] = [Env("SYNTHSET_")]
-    rest: list[str] = []
-    remaining = iter(tokens)
-    for token in remaining:
-        if token == "--quiet":
-            set_progress(False)
-        elif token == "--verbose":
-            logging.getLogger("synthset").setLevel(logging.INFO)
-        elif token == "--config" or token.startswith("--config="):
-            value = token.partition("=")[2] or next(remaining, "")
-            if not value:
-                raise UsageError("Expected a file after --config, e.g. --config create.yaml.")
-            sources.append(config_source(Path(value), tuple(app)))
-        else:
-            rest.append(token)
-    app.config = tuple(sources)
-    return rest
-
-
-def _dashed(token: str) -> str:
-    if not token.startswith("--"):
-        return token
-    flag, equals, value = token.partition("=")
-    return flag.replace("_", "-") + equals + value
-
-
-def _complain(message: str, code: int) -> int:
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
-    return code
-
-
-def _one_line(error: CycloptsError) -> str:
-    command = " ".join(["synthset", *(error.command_chain or ())])
-    return f"{' '.join(str(error).split())} See '{command} --help'."

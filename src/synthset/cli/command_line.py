@@ -1,0 +1,78 @@
+"""One command line to its exit code: flags, files and variables in, a command run, errors in one line."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+from cyclopts import CycloptsError
+from cyclopts.config import Env
+
+from synthset.cli import classify, create, data, demo, diagnose, report, tune
+from synthset.cli.app import app
+from synthset.errors import SynthsetError, UsageError
+
+# importing them registers their commands with the app
+COMMANDS = (create, classify, tune, data, demo, diagnose, report)
+
+
+def run(tokens: list[str]) -> int:
+    """Run one command line and return its exit code; KeyboardInterrupt and BrokenPipeError are raised."""
+    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING, stream=sys.stderr)
+    try:
+        app(_prepare(tokens), exit_on_error=False, print_error=False)
+        sys.stdout.flush()
+    except SynthsetError as error:
+        return _complain(str(error), error.exit_code)
+    except CycloptsError as error:
+        return _complain(_one_line(error), 2)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        where = f": '{error.filename}'" if error.filename else ""
+        return _complain(f"{error.strerror or error}{where}.", 1)
+    return 0
+
+
+def _prepare(tokens: list[str]) -> list[str]:
+    """Unify - and _ in flags, and take --config, --quiet and --verbose, which every command has, out."""
+    from synthset.config import config_source
+    from synthset.progress import set_progress
+
+    tokens = [_dashed(token) for token in tokens]
+    sources: list[Any] = [Env("SYNTHSET_")]
+    rest: list[str] = []
+    remaining = iter(tokens)
+    for token in remaining:
+        if token == "--quiet":
+            set_progress(False)
+        elif token == "--verbose":
+            logging.getLogger("synthset").setLevel(logging.INFO)
+        elif token == "--config" or token.startswith("--config="):
+            value = token.partition("=")[2] or next(remaining, "")
+            if not value:
+                raise UsageError("Expected a file after --config, e.g. --config create.yaml.")
+            sources.append(config_source(Path(value), tuple(app)))
+        else:
+            rest.append(token)
+    app.config = tuple(sources)
+    return rest
+
+
+def _dashed(token: str) -> str:
+    if not token.startswith("--"):
+        return token
+    flag, equals, value = token.partition("=")
+    return flag.replace("_", "-") + equals + value
+
+
+def _complain(message: str, code: int) -> int:
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    return code
+
+
+def _one_line(error: CycloptsError) -> str:
+    command = " ".join(["synthset", *(error.command_chain or ())])
+    return f"{' '.join(str(error).split())} See '{command} --help'."
