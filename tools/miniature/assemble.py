@@ -16,18 +16,20 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline
 from diffusers.pipelines.stable_diffusion import StableDiffusionPipelineOutput
 from safetensors.torch import load_file
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from synthset.sentences.seq2seq import Seq2SeqWriter
-from tools.miniature.settings import BUILD_FOLDER, IMAGE_SIZE_PX, PACKAGE_FOLDER, SCHEDULER_CONFIG, UNET_CONFIG
+from tools.miniature.settings import BUILD_FOLDER, IMAGE_SIZE_PX, PACKAGE_FOLDER, SCHEDULER_CONFIG
 from tools.miniature.train_autoencoder import load_autoencoder
-from tools.miniature.train_clip import convert_text_tower, load_clip, save_clip, tokenize
+from tools.miniature.train_clip import load_clip, save_clip
 from tools.miniature.train_sentences import load_sentence_model, save_sentence_model
+from tools.miniature.train_text_tower import convert_text_tower, tokenize
 from tools.miniature.train_tokenizer import copy_tokenizer, load_tokenizer
-from tools.miniature.training import load_average, write_json
+from tools.miniature.train_unet import load_unet
+from tools.miniature.training import write_json
 
 MAX_BYTES = 25_000_000
 ENTRIES = ("tokenizer", "text_encoder", "unet", "vae", "scheduler", "clip", "sentences", "model_index.json")
@@ -57,15 +59,13 @@ def assemble(build: Path, output: Path) -> None:
 def write_parts(build: Path, output: Path) -> None:
     """Write every component, and the index that names them."""
     clip = load_clip(build)
-    unet = UNet2DConditionModel(**UNET_CONFIG)
-    unet.load_state_dict(load_average(build / "unet"))
     text_encoder, tokenizer = convert_text_tower(clip), load_tokenizer(build / "tokenizer")
     check_text_states(text_encoder, tokenizer, build / "unet/encoded/states.npy")
     components: dict[str, Any] = {
         "vae": load_autoencoder(build),
         "text_encoder": text_encoder,
         "tokenizer": tokenizer,
-        "unet": unet,
+        "unet": load_unet(build),
         "scheduler": DDIMScheduler(**SCHEDULER_CONFIG),
         "safety_checker": None,
         "feature_extractor": None,
@@ -83,13 +83,13 @@ def write_parts(build: Path, output: Path) -> None:
 
 @torch.no_grad()
 def check_text_states(text_encoder: CLIPTextModel, tokenizer: CLIPTokenizer, states: Path) -> None:
-    """Stop where the CLIP has been trained further than the one whose text states the UNet has learned."""
+    """Stop where the text tower is not the one whose states the UNet has learned."""
     learned = torch.from_numpy(np.load(states, mmap_mode="r")[0].astype(np.float32))  # of the empty caption
     now = text_encoder(tokenize(tokenizer, [""])).last_hidden_state[0]
     if not torch.allclose(now, learned, atol=0.02):
         raise SystemExit(
             f"Expected the text tower that the UNet was trained on, but its states differ by "
-            f"{float((now - learned).abs().max()):.2g}. Train CLIP with --lock-text, or the UNet on the new CLIP."
+            f"{float((now - learned).abs().max()):.2g}. Train the UNet on the new one."
         )
 
 

@@ -3,8 +3,8 @@
     python -m tools.miniature.held_out --output build/miniature/held-out
     synthset eval MODEL --real build/miniature/held-out
 
-Writes an image folder of dark ink on light paper, 32 px. These hands were drawn by other people than the world's
-author, so a classifier that reads them has not merely learned the world's own strokes.
+Writes an image folder of dark ink on light paper, 32 px or smaller. These hands were drawn by other people than the
+world's author, so a classifier that reads them has not merely learned the world's own strokes.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ def write_digit(path: str, digit: int, rng: Generator) -> Image.Image:
     return ink.point(lambda level: 255 - level).convert("RGB")
 
 
-def write_all(output: Path, each: int, seed: int) -> int:
-    """Every digit of every held-out font, `each` times; the number of images."""
+def write_all(output: Path, each: int, seed: int, size_px: int = IMAGE_PX) -> int:
+    """Every digit of every held-out font, `each` times, shrunk to `size_px`; the number of images."""
     rng = np.random.default_rng(seed)
     paths = held_out_fonts()
     for digit, name in enumerate(DIGIT_NAMES):
@@ -52,7 +52,8 @@ def write_all(output: Path, each: int, seed: int) -> int:
         folder.mkdir(parents=True, exist_ok=True)
         for number, path in enumerate(paths):
             for i in range(each):
-                write_digit(path, digit, rng).save(folder / f"{number:02d}-{i}.png")
+                picture = write_digit(path, digit, rng).resize((size_px, size_px), Image.Resampling.BOX)
+                picture.save(folder / f"{number:02d}-{i}.png")
     return len(paths) * each * len(DIGIT_NAMES)
 
 
@@ -62,8 +63,10 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("build/miniature/held-out"))
     parser.add_argument("--each", type=int, default=5, help="images of each digit and font")
     parser.add_argument("--seed", type=int, default=5)
+    parser.add_argument("--size-px", type=int, default=IMAGE_PX, help="smaller ones are shrunk, as real sets may be")
     args = parser.parse_args()
-    print(f"{write_all(args.output, args.each, args.seed):,} images of {len(held_out_fonts())} hands in {args.output}")
+    count = write_all(args.output, args.each, args.seed, args.size_px)
+    print(f"{count:,} images of {len(held_out_fonts())} hands in {args.output}")
 
 
 if __name__ == "__main__":

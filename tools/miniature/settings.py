@@ -14,13 +14,14 @@ IMAGE_SIZE_PX = 32
 LATENT_SIZE_PX = 8
 LATENT_CHANNELS = 4
 TEXT_WIDTH = 128
+CLIP_DIMENSION = 128
 CONTEXT_LENGTH = 32
 MAX_VOCABULARY = 2000
 START_TOKEN = "<|startoftext|>"
 END_TOKEN = "<|endoftext|>"  # also the padding; has the highest id, since CLIP pools at the argmax
 
 # In training order; `python -m tools.miniature` runs them one after another.
-PARTS = ("world", "tokenizer", "autoencoder", "clip", "unet", "sentences")
+PARTS = ("world", "tokenizer", "autoencoder", "text_tower", "clip", "unet", "sentences")
 
 CLIP_PREPROCESSING = {
     "size": IMAGE_SIZE_PX,
@@ -32,18 +33,17 @@ CLIP_PREPROCESSING = {
 }
 
 
-def clip_config(vocab_size: int) -> dict:
-    """open_clip's `model_cfg`: a ViT on 8-pixel patches and a causal text transformer."""
+CLIP_VISION = {"image_size": IMAGE_SIZE_PX, "layers": [1, 2, 2, 1], "width": 20, "head_width": 40}  # a ResNet
+# A ViT on 8-pixel patches, beside which the text tower learns; it is not shipped.
+FIRST_VISION = {"image_size": IMAGE_SIZE_PX, "patch_size": 8, "width": 192, "head_width": 48, "layers": 4}
+
+
+def clip_config(vocab_size: int, vision: dict) -> dict:
+    """open_clip's `model_cfg`: an image tower and a causal text transformer."""
     return {
-        "embed_dim": 128,
+        "embed_dim": CLIP_DIMENSION,
         "quick_gelu": False,
-        "vision_cfg": {
-            "image_size": IMAGE_SIZE_PX,
-            "patch_size": 8,
-            "width": 192,
-            "head_width": 48,
-            "layers": 4,
-        },
+        "vision_cfg": vision,
         "text_cfg": {
             "context_length": CONTEXT_LENGTH,
             "vocab_size": vocab_size,

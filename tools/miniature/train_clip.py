@@ -1,34 +1,35 @@
-"""Trains the miniature's CLIP on images and captions of the world, and converts its text tower for the UNet.
+"""Trains the image tower of the miniature's CLIP, a ResNet with BatchNorm, against the locked text tower.
 
-Unlike CLIP's own data, a batch holds the same caption many times, so each image is contrasted with the *distinct*
-captions, each caption has all its images as positives, and a little of the target goes to the same digit said in
-other words. Otherwise it is CLIP: two towers, one learned temperature, cosine similarity.
+The UNet is conditioned on the text tower, so that one is taken as it is. The image tower learns to agree with it by
+the loss that trained it; part of each batch is shrunk and enlarged again, since real images may be as small as eight
+pixels.
 
 Run: python -m tools.miniature.train_clip [--steps N | --minutes M] [--threads T]
 """
 
 import math
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import open_clip
 import torch
 import torch.nn.functional as F
-from open_clip import CLIPTextCfg, CLIPVisionCfg
-from open_clip.transformer import TextTransformer
 from safetensors.torch import save_file
 from torch import Tensor
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from tools.miniature.settings import CLIP_PREPROCESSING, CONTEXT_LENGTH, DIGITS, clip_config
+from tools.miniature.settings import CLIP_PREPROCESSING, CLIP_VISION, IMAGE_SIZE_PX, clip_config
+from tools.miniature.train_text_tower import (
+    contrastive_loss,
+    load_text_tower,
+    number_captions,
+    tokenize,
+    zero_shot_accuracies,
+)
 from tools.miniature.train_tokenizer import copy_tokenizer, load_tokenizer
 from tools.miniature.training import (
-    World,
     autocast,
     finish,
     load_average,
-    log,
     open_world,
     prepare,
     read_images,
@@ -38,122 +39,57 @@ from tools.miniature.training import (
     write_json,
 )
 
-MAX_LOGIT_SCALE = math.log(100)
-SAME_DIGIT_SHARE = 0.1  # of the target, for other captions of the same digit
-PROMPTS = ("a handwritten digit {}", "an image of a {}", "the digit {}", "{}")
+SHRUNK_SHARE = 1 / 3  # of a batch
+SHRUNK_PX = (8, 24)
 
 
 def main() -> None:
     """Train, then measure zero-shot accuracy and save as an open_clip folder."""
-    parser = trainer_arguments(__doc__, steps=2500, batch_size=256)
-    parser.add_argument(
-        "--lock-text", action="store_true", help="go on without changing the text tower, which a UNet was trained on"
-    )
-    args = parser.parse_args()
+    args = trainer_arguments(__doc__, steps=4000, batch_size=192).parse_args()
     prepare(args)
     world, validation = open_world(args.world), open_world(args.world / "validation")
     folder = args.build / "clip"
     tokenizer = load_tokenizer(args.build / "tokenizer")
+    model = load_text_tower(args.build).to(args.device)
     distinct, caption_of_row = number_captions(world.captions)
-    tokens = tokenize(tokenizer, distinct)
     described = np.flatnonzero(np.array([bool(c.strip()) for c in world.captions]))  # an empty caption says nothing
+    texts = encode_texts(model, tokenize(tokenizer, distinct), args.device)
+    scale = model.logit_scale.exp()
 
-    model = create_clip(len(tokenizer)).to(args.device)
-    run = start(folder, args, model, peak_rate=1e-3)
-    if args.lock_text:
-        model.load_state_dict(run.average.weights)  # the UNet was trained on the averaged text tower
-        lock_text(model)
+    model.visual.requires_grad_(True).train().to(memory_format=torch.channels_last)
+    run = start(folder, args, model, peak_rate=2e-3)
     for learn in steps(run):
-        rows = np.random.default_rng((args.seed, run.step)).choice(described, args.batch_size)
+        draws = np.random.default_rng((args.seed, run.step))
+        rows = draws.choice(described, args.batch_size)
         said, first, own = np.unique(caption_of_row[rows], return_index=True, return_inverse=True)
         digits = torch.from_numpy(world.digits[rows].astype(np.int64)).to(args.device)
+        images = shrink_some(read_images(world, rows, args.device), draws)
         with autocast(args):
-            image_vectors = model.encode_image(read_images(world, rows, args.device), normalize=True)
-            text_vectors = encode_short(model, tokens[said].to(args.device))
+            vectors = model.encode_image(images.contiguous(memory_format=torch.channels_last), normalize=True)
+        logits = scale * vectors.float() @ texts[torch.from_numpy(said).to(args.device)].T
         own_caption = F.one_hot(torch.from_numpy(own).to(args.device), len(said)).float()
         same_digit = (digits[:, None] == digits[torch.from_numpy(first).to(args.device)]).float()
-        logits = model.logit_scale.exp() * image_vectors.float() @ text_vectors.float().T
         learn(contrastive_loss(logits, own_caption, same_digit))
-        with torch.no_grad():
-            model.logit_scale.clamp_(0, MAX_LOGIT_SCALE)
 
     model.cpu().load_state_dict(load_average(folder))
     model.eval()
     save_clip(folder, model.state_dict(), args.build / "tokenizer")
-    figures = {f"zero_shot '{prompt}'": zero_shot_accuracy(model, tokenizer, validation, prompt) for prompt in PROMPTS}
-    finish(folder, seconds=round(run.seconds), steps=run.step, **figures)
-
-
-def contrastive_loss(logits: Tensor, own_caption: Tensor, same_digit: Tensor) -> Tensor:
-    """Symmetric cross-entropy between (b, u) similarities and soft targets.
-
-    Args:
-        logits: scaled similarity of b images with u distinct captions.
-        own_caption: (b, u), 1 where the caption is the image's own.
-        same_digit: (b, u), 1 where the caption describes the image's digit (its own included).
-    """
-    target = (1 - SAME_DIGIT_SHARE) * share(own_caption) + SAME_DIGIT_SHARE * share(same_digit)
-    target_of_text = (1 - SAME_DIGIT_SHARE) * share(own_caption.T) + SAME_DIGIT_SHARE * share(same_digit.T)
-    return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target_of_text)) / 2
-
-
-def share(weights: Tensor) -> Tensor:
-    """Scale each row to a sum of 1."""
-    return weights / weights.sum(dim=1, keepdim=True)
-
-
-def number_captions(captions: list[str]) -> tuple[list[str], np.ndarray]:
-    """The distinct captions, in order of appearance, and the number of each row's own."""
-    numbers: dict[str, int] = {}
-    rows = np.fromiter((numbers.setdefault(c, len(numbers)) for c in captions), np.int64, len(captions))
-    return list(numbers), rows
-
-
-def tokenize(tokenizer: CLIPTokenizer, texts: list[str]) -> Tensor:
-    """Token ids, (n, context) int64, padded and truncated as diffusers does it."""
-    encoded = tokenizer(texts, padding="max_length", max_length=CONTEXT_LENGTH, truncation=True, return_tensors="pt")
-    return encoded.input_ids
-
-
-def create_clip(vocab_size: int) -> open_clip.CLIP:
-    """An untrained CLIP of the miniature's sizes."""
-    config = clip_config(vocab_size)
-    vision, text = CLIPVisionCfg(**config["vision_cfg"]), CLIPTextCfg(**config["text_cfg"])
-    return open_clip.CLIP(config["embed_dim"], vision, text, quick_gelu=config["quick_gelu"])
-
-
-def lock_text(model: open_clip.CLIP) -> None:
-    """Freeze all of the text tower that the UNet sees; its projection into CLIP's space goes on learning."""
-    for part in (model.token_embedding, model.transformer, model.ln_final):
-        part.requires_grad_(False)
-    model.get_parameter("positional_embedding").requires_grad_(False)
-
-
-def encode_short(model: open_clip.CLIP, tokens: Tensor) -> Tensor:
-    """What `encode_text` gives, at the cost of the longest caption: a causal tower never looks at the padding.
-
-    Args:
-        tokens: (n, context) ids; the end token has the highest id and pads.
-    """
-    ends = tokens.argmax(dim=1)
-    length = int(ends.max()) + 1
-    tower = cast("TextTransformer", model)  # open_clip.CLIP takes its text tower's parts as its own
-    assert isinstance(tower.attn_mask, Tensor)
-    assert isinstance(tower.text_projection, Tensor)
-    states = tower.token_embedding(tokens[:, :length]) + tower.positional_embedding[:length]
-    states = tower.ln_final(tower.transformer(states, attn_mask=tower.attn_mask[:length, :length]))
-    return F.normalize(states[torch.arange(len(tokens)), ends] @ tower.text_projection, dim=-1)
+    finish(folder, seconds=round(run.seconds), steps=run.step, **zero_shot_accuracies(model, tokenizer, validation))
 
 
 @torch.no_grad()
-def zero_shot_accuracy(model: open_clip.CLIP, tokenizer: CLIPTokenizer, world: World, prompt: str) -> float:
-    """Share of the images whose nearest of ten prompts names their digit."""
-    texts = model.encode_text(tokenize(tokenizer, [prompt.format(digit) for digit in DIGITS]), normalize=True)
-    correct = 0
-    for rows in np.array_split(np.arange(len(world)), max(1, len(world) // 250)):
-        nearest = (model.encode_image(read_images(world, rows), normalize=True) @ texts.T).argmax(dim=1)
-        correct += int((nearest.numpy() == world.digits[rows]).sum())
-    return round(correct / len(world), 4)
+def encode_texts(model: open_clip.CLIP, tokens: Tensor, device: str) -> Tensor:
+    """Unit vectors of all captions, (m, d): they never change, so once is enough."""
+    return torch.cat([model.encode_text(part.to(device), normalize=True) for part in tokens.split(512)])
+
+
+def shrink_some(images: Tensor, draws: np.random.Generator) -> Tensor:
+    """The first rows of (b, 3, 32, 32) images as they look when they were small once, all of one size."""
+    count = math.ceil(SHRUNK_SHARE * len(images))
+    side = int(draws.integers(*SHRUNK_PX, endpoint=True))
+    small = F.interpolate(images[:count], size=side, mode="bilinear", antialias=True)
+    shrunk = F.interpolate(small, size=IMAGE_SIZE_PX, mode="bicubic", antialias=True).clamp(-1, 1)
+    return torch.cat([shrunk, images[count:]])
 
 
 def save_clip(
@@ -161,12 +97,11 @@ def save_clip(
 ) -> None:
     """Write what `open_clip.create_model_and_transforms('local-dir:…')` and `get_tokenizer` read."""
     copy_tokenizer(tokenizer_folder, folder)
-    vocab_size = state["token_embedding.weight"].shape[0]
-    write_json(
-        folder / "open_clip_config.json", {"model_cfg": clip_config(vocab_size), "preprocess_cfg": CLIP_PREPROCESSING}
-    )
+    config = clip_config(len(state["token_embedding.weight"]), CLIP_VISION)
+    write_json(folder / "open_clip_config.json", {"model_cfg": config, "preprocess_cfg": CLIP_PREPROCESSING})
     partial = folder / "open_clip_model.part"
-    save_file({name: value.to(dtype).contiguous() for name, value in state.items()}, partial)
+    halved = {k: v.to(dtype) if v.is_floating_point() else v for k, v in state.items()}  # BatchNorm counts batches
+    save_file({name: value.contiguous() for name, value in halved.items()}, partial)
     partial.chmod(0o644)
     partial.replace(folder / "open_clip_model.safetensors")
 
@@ -180,60 +115,6 @@ def load_clip(build: Path) -> open_clip.CLIP:
     if not isinstance(model, open_clip.CLIP):
         raise SystemExit(f"Expected an open_clip.CLIP in '{folder}', got {type(model).__name__}.")
     return model.eval().requires_grad_(False)
-
-
-def convert_text_tower(clip: open_clip.CLIP) -> CLIPTextModel:
-    """The same text tower as a transformers model, for diffusers: equal weights under other names."""
-    state = clip.state_dict()
-    vocab_size, width = state["token_embedding.weight"].shape
-    sizes = clip_config(vocab_size)["text_cfg"]
-    config = CLIPTextConfig(
-        vocab_size=vocab_size,
-        hidden_size=width,
-        intermediate_size=4 * width,
-        projection_dim=clip_config(vocab_size)["embed_dim"],
-        num_hidden_layers=sizes["layers"],
-        num_attention_heads=sizes["heads"],
-        max_position_embeddings=CONTEXT_LENGTH,
-        hidden_act="gelu",
-        layer_norm_eps=1e-5,
-        bos_token_id=vocab_size - 2,
-        eos_token_id=vocab_size - 1,
-        pad_token_id=vocab_size - 1,
-    )
-    renamed = {
-        "embeddings.token_embedding.weight": state["token_embedding.weight"],
-        "embeddings.position_embedding.weight": state["positional_embedding"],
-        "final_layer_norm.weight": state["ln_final.weight"],
-        "final_layer_norm.bias": state["ln_final.bias"],
-    }
-    names = {"ln_1": "layer_norm1", "ln_2": "layer_norm2", "attn.out_proj": "self_attn.out_proj"}
-    names |= {"mlp.c_fc": "mlp.fc1", "mlp.c_proj": "mlp.fc2"}
-    for layer in range(sizes["layers"]):
-        source, target = f"transformer.resblocks.{layer}", f"encoder.layers.{layer}"
-        for kind in ("weight", "bias"):
-            for ours, theirs in names.items():
-                renamed[f"{target}.{theirs}.{kind}"] = state[f"{source}.{ours}.{kind}"]
-            joint = state[f"{source}.attn.in_proj_{kind}"].chunk(3)  # open_clip keeps the three in one matrix
-            for name, part in zip(("q_proj", "k_proj", "v_proj"), joint, strict=True):
-                renamed[f"{target}.self_attn.{name}.{kind}"] = part.contiguous()
-    encoder = CLIPTextModel(config)
-    encoder.load_state_dict(renamed)
-    check_text_tower(clip, encoder.eval())
-    return encoder.requires_grad_(False)
-
-
-@torch.no_grad()
-def check_text_tower(clip: open_clip.CLIP, encoder: CLIPTextModel) -> None:
-    """Stop unless both text towers say the same of random texts."""
-    end = encoder.config.vocab_size - 1
-    tokens = torch.randint(0, end, (8, CONTEXT_LENGTH), generator=torch.Generator().manual_seed(0))
-    tokens[torch.arange(CONTEXT_LENGTH) >= torch.arange(3, 27, 3)[:, None]] = end
-    pooled = encoder(tokens).pooler_output @ clip.text_projection
-    difference = float((pooled - clip.encode_text(tokens)).abs().max())
-    if not difference <= 1e-4:  # so put, it also catches a NaN
-        raise SystemExit(f"Expected equal text towers, but they differ by {difference:.2g}.")
-    log(f"text tower converted, largest difference {difference:.1e}")
 
 
 if __name__ == "__main__":

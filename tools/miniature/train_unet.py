@@ -13,6 +13,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,7 +29,13 @@ from tools.miniature.settings import (
     UNET_CONFIG,
 )
 from tools.miniature.train_autoencoder import encode, load_autoencoder
-from tools.miniature.train_clip import convert_text_tower, load_clip, number_captions, tokenize
+from tools.miniature.train_text_tower import (
+    TEXT_TOWER_FILE,
+    convert_text_tower,
+    load_text_tower,
+    number_captions,
+    tokenize,
+)
 from tools.miniature.train_tokenizer import load_tokenizer
 from tools.miniature.training import (
     World,
@@ -90,8 +97,13 @@ def noise_loss(
     captions: Tensor,
     draws: np.random.Generator,
     args: argparse.Namespace,
+    **conditions: Any,
 ) -> Tensor:
-    """Weighted squared error of the predicted noise for some rows, each at its own noise level."""
+    """Weighted squared error of the predicted noise for some rows, each at its own noise level.
+
+    Args:
+        conditions: what the model is told beside the captions, in its own words.
+    """
     latents = encoded.latents[rows].to(args.device, torch.float32)
     states = encoded.states[captions].to(args.device, torch.float32)
     noise = torch.from_numpy(draws.standard_normal(latents.shape, dtype=np.float32)).to(args.device)
@@ -101,7 +113,7 @@ def noise_loss(
     signal = scheduler.alphas_cumprod.to(args.device)[timesteps]  # share of the signal's variance, (b,)
     noisy = signal.sqrt()[:, None, None, None] * latents + (1 - signal).sqrt()[:, None, None, None] * noise
     with autocast(args):
-        predicted = model(noisy, timesteps, states).sample
+        predicted = model(noisy, timesteps, states, **conditions).sample
     errors = (predicted.float() - noise).square().mean(dim=(1, 2, 3))
     snr = signal / (1 - signal)
     weights = snr.clamp(max=args.min_snr_gamma) / snr if args.min_snr_gamma > 0 else torch.ones_like(snr)
@@ -121,6 +133,13 @@ def validation_loss(
     return float(torch.stack(losses).mean())
 
 
+def load_unet(build: Path) -> UNet2DConditionModel:
+    """The UNet of the newest checkpoint, finished or not, with averaged weights."""
+    model = UNet2DConditionModel(**UNET_CONFIG)
+    model.load_state_dict(load_average(build / "unet"))
+    return model.eval()
+
+
 def encode_world(world: World, source: Path, folder: Path, args: argparse.Namespace) -> Encoded:
     """Latents and text states of a world, each from its file where the same encoder has made it already."""
     distinct, caption_of_row = number_captions(["", *world.captions])
@@ -132,9 +151,9 @@ def encode_world(world: World, source: Path, folder: Path, args: argparse.Namesp
     )
     states = kept_array(
         folder / "states.npy",
-        [source / "captions.json", args.build / "clip/open_clip_model.safetensors"],
+        [source / "captions.json", args.build / "text_tower" / TEXT_TOWER_FILE],
         (len(distinct), CONTEXT_LENGTH, TEXT_WIDTH),
-        lambda: encode_captions(distinct, args),
+        lambda: encode_captions(args.build, distinct, args.device),
     )
     return Encoded(latents.to(args.device), states.to(args.device), torch.from_numpy(caption_of_row[1:]))
 
@@ -146,11 +165,12 @@ def encode_images(world: World, args: argparse.Namespace) -> Iterator[Tensor]:
         yield encode(autoencoder, read_images(world, rows, args.device)).mean * autoencoder.config["scaling_factor"]
 
 
-def encode_captions(captions: list[str], args: argparse.Namespace) -> Iterator[Tensor]:
+def encode_captions(build: Path, captions: list[str], device: str = "cpu") -> Iterator[Tensor]:
     """What the UNet attends to, batch by batch."""
-    encoder = convert_text_tower(load_clip(args.build)).to(args.device)
-    for tokens in tokenize(load_tokenizer(args.build / "tokenizer"), captions).split(256):
-        yield encoder(tokens.to(args.device)).last_hidden_state
+    encoder = convert_text_tower(load_text_tower(build))
+    torch.nn.Module.to(encoder, device)
+    for tokens in tokenize(load_tokenizer(build / "tokenizer"), captions).split(256):
+        yield encoder(tokens.to(device)).last_hidden_state
 
 
 @torch.no_grad()
