@@ -1,6 +1,6 @@
 # make demo   the main job on the embedded miniature
 # make test   lint, types, tests
-# make faults kills, lost workers and nodes, at full length
+# make faults every promise of reliability against injected faults, at full length
 # make help-pages  the stored pages of --help, after a change of a flag or its words
 # Both set up .venv on a fresh machine; nothing else is needed but Python ≥ 3.11.
 
@@ -41,8 +41,7 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks --output benchmarks.json
 
 faults: $(STAMP)
-	$(BIN)/python tests/faults/kills.py
-	$(BIN)/python tests/faults/cluster.py
+	$(BIN)/python tests/faults
 
 miniature: $(STAMP)
 	$(BIN)/python -m tools.miniature

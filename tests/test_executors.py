@@ -25,7 +25,9 @@ def ray_executor():
     from synthset.executors.ray import RayExecutor
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(Path(__file__).parent))  # workers find the functions of this file
+        patch.setenv(
+            "PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep
+        )  # workers find the functions of this file
         executor = RayExecutor(num_workers=2)
         list(executor.map(str, [0]))  # starts Ray
         yield executor
@@ -85,10 +87,11 @@ def test_items_are_taken_as_there_are_workers_for_them(ray_executor):
     results.close()
 
 
-def test_a_lost_worker_costs_only_its_items(ray_executor, tmp_path):
+def test_a_lost_worker_costs_only_its_items(ray_executor, tmp_path, caplog):
     results = list(ray_executor.map(Fatal(str(tmp_path), (2, 7)), range(10)))
     assert sorted(item for item, _ in results) == list(range(10))
     assert len(list(tmp_path.iterdir())) == 2  # so two workers died
+    assert caplog.text.count("A worker was lost") == 2
     assert os.getpid() not in {process for _, process in results}
 
 

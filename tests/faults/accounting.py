@@ -52,7 +52,7 @@ class Unreliable(FakeGenerator):
         return super().generate(requests)
 
 
-def run(mixes: int, interruptions: int) -> FaultReport:
+def run(mixes: int, interruptions: int) -> list[FaultReport]:
     """So many mixes of faults, and so many runs that are interrupted (SIGINT) and finished."""
     total, lost = Accounting(), []
     with tempfile.TemporaryDirectory() as name:
@@ -72,7 +72,7 @@ def run(mixes: int, interruptions: int) -> FaultReport:
             total += open_dataset(folder).accounting
             if fault := miscounted(folder):
                 lost.append(f"interruption {number}: {fault}")
-    return report("fault mixes, interruptions", mixes + interruptions, total, lost)
+    return [report("fault mixes, interruptions", mixes + interruptions, total, lost)]
 
 
 def command(folder: Path) -> list[object]:

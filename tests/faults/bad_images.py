@@ -115,7 +115,7 @@ BAD: dict[str, bytes | Callable[[Path], None]] = {
 }
 
 
-def run(count: int) -> FaultReport:
+def run(count: int) -> list[FaultReport]:
     """The first `count` kinds, good and bad in turn, each in an image folder of two classes."""
     kinds = [kind for pair in zip(GOOD, BAD, strict=True) for kind in pair][:count]
     lost, ok = [], 0
@@ -136,7 +136,7 @@ def run(count: int) -> FaultReport:
                 lost += [f"{kind}: {fault}" for fault in misread(folder)]
             else:
                 lost += [f"{kind}: {fault}" for fault in accepted(folder, kind)]
-    return FaultReport("odd and bad images", len(kinds), len(kinds), ok, failed=len(kinds) - ok, lost=tuple(lost))
+    return [FaultReport("odd and bad images", len(kinds), len(kinds), ok, failed=len(kinds) - ok, lost=tuple(lost))]
 
 
 def misread(folder: Path) -> list[str]:

@@ -49,9 +49,9 @@ BAD = (
 )
 
 
-def run(count: int) -> FaultReport:
-    """The first `count` names, good and bad in turn, each beside the class "dog"."""
-    names = [name for pair in zip(GOOD, (*BAD, None, None), strict=True) for name in pair if name is not None][:count]
+def run(most: int) -> list[FaultReport]:
+    """The first `most` names, good and bad in turn, each beside the class "dog"."""
+    names = [name for pair in zip(GOOD, (*BAD, None, None), strict=True) for name in pair if name is not None][:most]
     lost, ok = [], 0
     with tempfile.TemporaryDirectory() as scratch:
         for number, name in enumerate(names):
@@ -59,7 +59,8 @@ def run(count: int) -> FaultReport:
             folder.mkdir()
             ok += name in GOOD
             lost += [f"{name[:40]!r}: {fault}" for fault in (kept if name in GOOD else accepted)(name, folder)]
-    return FaultReport("odd and bad class names", len(names), len(names), ok, failed=len(names) - ok, lost=tuple(lost))
+    count = len(names)
+    return [FaultReport("odd and bad class names", count, count, ok, failed=count - ok, lost=tuple(lost))]
 
 
 def create(name: str, folder: Path):

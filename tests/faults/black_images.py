@@ -56,7 +56,7 @@ class Spoiled:
         return self.inner.generate(requests)
 
 
-def run(count: int) -> FaultReport:
+def run(count: int) -> list[FaultReport]:
     """One dataset of `count` images, at least 100."""
     lost = []
     with tempfile.TemporaryDirectory() as name:
@@ -78,5 +78,7 @@ def run(count: int) -> FaultReport:
             lost.append(f"failures are {failures}")
         if set(generator.tries.values()) != {2, 1 + MAX_RETRIES}:
             lost.append(f"attempts are {generator.tries}")
-    faults = len(SPOILED_ONCE) + len(SPOILED_FOR_GOOD)
-    return report("not a number, one colour, flagged", faults, drawn.accounting, lost, f"at most {MAX_RETRIES} retries")
+        if (drawn.accounting.flagged, drawn.accounting.failed) != (1, 1):
+            lost.append(f"counted are {drawn.accounting}")
+    faults, note = len(SPOILED_ONCE) + len(SPOILED_FOR_GOOD), f"at most {MAX_RETRIES} retries"
+    return [report("not a number, one colour, flagged", faults, drawn.accounting, lost, note)]

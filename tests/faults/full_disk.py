@@ -62,7 +62,7 @@ class Crashing(FakeGenerator):
         return super().generate(requests)
 
 
-def run(sizes: int, mounts: int) -> FaultReport:
+def run(sizes: int, mounts: int) -> list[FaultReport]:
     """So many sizes of a counted disk, so many of one that is mounted where that is allowed, and a read-only folder."""
     total, lost, note = Accounting(), [], "counted"
     faults = sizes + 1
@@ -102,10 +102,11 @@ def run(sizes: int, mounts: int) -> FaultReport:
             with small_tmpfs(scratch / "mounted", room) as mounted:
                 if not mounted:
                     break
-                attempt(f"tmpfs of {room:,} bytes", shutil.copytree(half, scratch / "mounted" / "pets"), _no_trouble())
+                folder = shutil.copytree(half, scratch / "mounted" / "pets")
+                attempt(f"tmpfs of {room:,} bytes", folder, contextlib.nullcontext())
                 faults, note = faults + 1, "counted, and on a tmpfs"
         attempt("read-only folder", shutil.copytree(half, scratch / "locked"), read_only(scratch / "locked"))
-    return report("full disk, read-only folder", faults, total, lost, note)
+    return [report("full disk, read-only folder", faults, total, lost, note)]
 
 
 def command(folder: Path) -> list[object]:
@@ -168,8 +169,3 @@ def read_only(folder: Path) -> Iterator[None]:
             os.seteuid(0)
         for path in (folder, folder / "data"):
             path.chmod(0o755)
-
-
-@contextlib.contextmanager
-def _no_trouble() -> Iterator[None]:
-    yield

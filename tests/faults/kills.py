@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -58,13 +59,8 @@ def kill(kind: str, times: int, scratch: Path, expected: Any, seconds: float) ->
     for number in range(times):
         folder = scratch / f"{kind}-{number}"
         if kind == "random":
-            child = subprocess.Popen([sys.executable, __file__, "--draw", str(folder)], stderr=subprocess.DEVNULL)
-            deadline = time.monotonic() + 60
-            while not folder.exists() and child.poll() is None and time.monotonic() < deadline:
-                time.sleep(0.005)  # from here on it is at work
-            time.sleep(moments.uniform(0, 2 * seconds))
-            child.kill()
-            child.wait()
+            while not kill_after(moments.uniform(0, seconds), folder):
+                shutil.rmtree(folder)  # it was done before
         else:
             # the plan and the manifest come first, then a file a shard, then four at the end
             point = SHARDS + 2 + number % 4 if kind == "finishing" else number * (SHARDS + 2) // times
@@ -82,6 +78,17 @@ def kill(kind: str, times: int, scratch: Path, expected: Any, seconds: float) ->
         if list(folder.rglob("*.part")):
             lost.append(f"run {number} left a file half-written")
     return report(f"killed, {kind}", times, total, lost)
+
+
+def kill_after(seconds: float, folder: Path) -> bool:
+    """Kill a run so long after it began to work; False if it was done by then."""
+    child = subprocess.Popen([sys.executable, __file__, "--draw", str(folder)], stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not folder.exists() and child.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.005)
+    time.sleep(seconds)
+    child.kill()
+    return child.wait() == -signal.SIGKILL
 
 
 def die_at(kind: str, point: int) -> None:

@@ -17,7 +17,7 @@ from synthset.imageset import ImageSet
 COPIED = 10  # images of a test and of a validation set, planted among the synthetic ones
 
 
-def run(permutations: int) -> FaultReport:
+def run(permutations: int) -> list[FaultReport]:
     """The same training, tested under so many permutations of the test labels; then planted test images."""
     lost: list[str] = []
     with tempfile.TemporaryDirectory() as name, environment(SYNTHSET_CACHE=f"{name}/cache"):
@@ -47,8 +47,8 @@ def run(permutations: int) -> FaultReport:
     faults = permutations + 2 * COPIED
     note = f"{sum(found.values())} of {2 * COPIED} copies found"
     # a planted image counts as failed: it was to be refused, and was
-    what = "test labels permuted, test images planted"
-    return FaultReport(what, faults, faults, permutations, failed=2 * COPIED, lost=tuple(lost), note=note)
+    what = "test labels permuted, copies planted"
+    return [FaultReport(what, faults, faults, permutations, failed=2 * COPIED, lost=tuple(lost), note=note)]
 
 
 def overlap(scratch: Path, number: int) -> int:

@@ -32,7 +32,7 @@ class SmallMemory(FakeGenerator):
         return super().generate(requests)
 
 
-def run(count: int) -> FaultReport:
+def run(count: int) -> list[FaultReport]:
     """The first `count` sizes of memory, and one in which not even a single image fits."""
     total, lost = Accounting(), []
     with tempfile.TemporaryDirectory() as name:
@@ -50,7 +50,7 @@ def run(count: int) -> FaultReport:
         ran = run_command(*words, generator=SmallMemory(most=0))
         if ran.fault(1) or "single image" not in ran.stderr:
             lost.append(f"with room for none: {ran.fault(1) or ran.stderr}")
-    return report("out of memory", len(SIZES[:count]) + 1, total, lost)
+    return [report("out of memory", len(SIZES[:count]) + 1, total, lost)]
 
 
 def draw(folder: Path, generator: FakeGenerator) -> Accounting:

@@ -48,7 +48,7 @@ CHANGES: tuple[tuple[dict[str, Any], str], ...] = (
 )
 
 
-def run(count: int) -> FaultReport:
+def run(count: int) -> list[FaultReport]:
     """The first `count` changes, against one finished dataset."""
     lost = []
     with tempfile.TemporaryDirectory() as name:
@@ -64,10 +64,10 @@ def run(count: int) -> FaultReport:
                     lost.append(f"another {word} was refused with exit code {error.exit_code}: {error}")
             lost += changes(before, scratch)
         total = open_dataset(scratch / "pets").accounting
-    return FaultReport("another job", len(CHANGES[:count]), total.requested, total.ok, lost=tuple(lost))
+    return [FaultReport("another job", len(CHANGES[:count]), total.requested, total.ok, lost=tuple(lost))]
 
 
 def draw(folder: Path, **change: Any) -> None:
     """The job, but for a change."""
-    job = {"generator": OtherModel()} | JOB | change
+    job: dict[str, Any] = {"generator": OtherModel(), **JOB, **change}
     synthset.create(job.pop("classes"), folder, **job)

@@ -17,7 +17,7 @@ BATCHES = (1, 2, 3, 8)
 MOST_GREY_LEVELS = 1  # by which an image may differ between batch sizes: sums of floats depend on their order
 
 
-def run(orders: int) -> FaultReport:
+def run(orders: int) -> list[FaultReport]:
     """Eight images of the miniature in batches of 1, 2, 3 and 8, in so many orders each."""
     generator = load_generator("miniature", num_inference_steps=2, dtype="float32", device="cpu")
     config = CreateConfig(strategies=("base", "random_guidance"), images_per_class=2, steps=2)
@@ -44,8 +44,8 @@ def run(orders: int) -> FaultReport:
     if most > MOST_GREY_LEVELS:
         lost.append(f"images differ by {most} grey levels")
     faults = orders * len(BATCHES)
-    note = f"equal noise; pixels within {most} grey level{'s' * (most != 1)}"
-    return FaultReport("other batches and orders", faults, faults * len(requests), drawn, lost=tuple(lost), note=note)
+    note = f"equal noise; within {most} grey level{'s' * (most != 1)}"
+    return [FaultReport("other batches and orders", faults, faults * len(requests), drawn, lost=tuple(lost), note=note)]
 
 
 def _recorded(randn: Any, seen: dict[int, torch.Tensor]) -> Any:

@@ -1,13 +1,14 @@
-"""The short form of `make faults`: a kill of each kind, two at random."""
+"""The short form of `make faults kills`: a kill of each kind, two at random."""
 
-from kills import KINDS, run
+from kills import KINDS
+from rows import ROWS
 
 
 def test_a_killed_run_is_finished_without_loss():
-    results = run(1)
-    assert [result.what for result in results] == [f"killed, {kind}" for kind in KINDS]
-    for result in results:
-        assert result.lost == ()
-        assert result.held
-        assert result.requested == 192 * result.faults
-        assert result.flagged == result.failed == 7 * result.faults
+    reports = ROWS["kills"].inject(*ROWS["kills"].short)
+    assert [report.what for report in reports] == [f"killed, {kind}" for kind in KINDS]
+    for report in reports:
+        assert report.lost == ()
+        assert report.held
+        assert report.requested == 192 * report.faults
+        assert report.flagged == report.failed == 7 * report.faults

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ COMMANDS = (create, classify, tune, data, demo, diagnose, report)
 def run(tokens: list[str]) -> int:
     """Run one command line and return its exit code; KeyboardInterrupt and BrokenPipeError are raised."""
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING, stream=sys.stderr)
+    # of PIL, about images that images.decode refuses in one line
+    warnings.filterwarnings("ignore", "Image size .* could be decompression bomb")
     try:
         app(_prepare(tokens), exit_on_error=False, print_error=False)
         sys.stdout.flush()

@@ -8,6 +8,7 @@ A worker that is lost, with its process, its machine or its network, costs the i
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import sys
@@ -21,6 +22,8 @@ from typing import Any
 
 from synthset.errors import SynthsetError, UsageError
 from synthset.executors.base import Item, Result
+
+log = logging.getLogger("synthset")
 
 AHEAD = 2  # items a worker has at most: one that it works on, one that waits so that it need not
 MAX_LOSSES = 5  # workers that an item may cost: one that kills them all would otherwise go round for ever
@@ -194,6 +197,7 @@ class _Pool:
         lost = [reference for reference, (other, _) in self.in_hand.items() if other is worker]
         tasks = [self.in_hand.pop(reference)[1] for reference in lost]
         task = tasks[0]  # what it was at: the others waited
+        log.warning("A worker was lost (%s): what it had in hand goes to others.", _first_line(error).rstrip("."))
         with suppress(ValueError):
             self.workers.remove(worker)
         with suppress(Exception):  # it may be alive and out of reach: what it would do is done elsewhere
@@ -221,6 +225,8 @@ def _import_ray(address: str | None) -> Any:
     """Ray, with the defaults that are safe; they are read as it is imported."""
     if "ray" not in sys.modules:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        # what its daemons say of lost workers goes to stdout, where results are: all of it is skipped, and we say it
+        os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "^")
         if address is None:  # of a cluster that is there, the mode and the token are its own
             os.environ.setdefault("RAY_AUTH_MODE", "token")
             os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
