@@ -392,7 +392,7 @@ def with_sample_sentences(
 
 def load(config: CreateConfig) -> Generator:
     """The generator that the config names."""
-    from synthset.generators import load_generator
+    from synthset.generators import StoredSize, load_generator
 
     return load_generator(
         config.generator,
@@ -404,6 +404,7 @@ def load(config: CreateConfig) -> Generator:
         dtype=config.dtype,
         device=config.device,
         sampling=config.sampling,
+        stored=StoredSize(config.resize_px, config.antialias) if config.resize_px else None,
     )
 
 

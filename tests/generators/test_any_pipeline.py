@@ -255,8 +255,8 @@ def test_images_with_steps_of_their_own_take_them(name, checkpoints, monkeypatch
 
 def test_nothing_drawn_and_nothing_shown_are_told_apart(checkpoints, monkeypatch):
     generator = load(checkpoints("SDXL"))
-    images = np.random.default_rng(0).random((3, tiny.SIZE_PX, tiny.SIZE_PX, 3))
-    images[0, 0, 0, 0] = np.nan
+    images = torch.rand(3, 3, tiny.SIZE_PX, tiny.SIZE_PX, generator=torch.Generator().manual_seed(0))
+    images[0, 0, 0, 0] = torch.nan
     images[1] = 0.5
     monkeypatch.setattr(generator, "pipeline", lambda **_: SimpleNamespace(images=images))
     assert [image.status for image in generator.generate(MIXED[:1] * 3)] == ["failed", "blank", "ok"]

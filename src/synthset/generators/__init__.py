@@ -13,7 +13,7 @@ from typing import Any
 
 from synthset.errors import ModelError, UnknownNameError, UsageError
 from synthset.files import read_json
-from synthset.generators.base import GeneratedImage, GenerationConfig, Generator, ImageRequest
+from synthset.generators.base import GeneratedImage, GenerationConfig, Generator, ImageRequest, StoredSize
 from synthset.generators.families import FAMILIES
 from synthset.generators.sampling import SamplingOptions
 
@@ -26,6 +26,7 @@ __all__ = [
     "GenerationConfig",
     "Generator",
     "ImageRequest",
+    "StoredSize",
     "load_generator",
 ]
 
@@ -69,6 +70,7 @@ def load_generator(
     dtype: str = "auto",
     device: str = "auto",
     sampling: SamplingOptions | None = None,
+    stored: StoredSize | None = None,
 ) -> Generator:
     """Load a text-to-image checkpoint for drawing: the miniature, Stable Diffusion, or one of `FAMILIES`.
 
@@ -82,6 +84,7 @@ def load_generator(
         dtype: one of DTYPES; 'auto' is bfloat16 on a GPU and float32 on a CPU.
         device: a torch device; 'auto' is a GPU where there is one.
         sampling: shortcuts and diversity of our own sampling loop, so of Stable Diffusion 1.x and 2.x alone.
+        stored: the size that images will be stored in; on a GPU they are shrunk to it before they leave it.
     Raises:
         UnknownNameError: the scheduler or the dtype.
         UsageError: steps, size or device that cannot be, or a scheduler or sampling options that do not fit the
@@ -104,6 +107,7 @@ def load_generator(
         "width_px": width_px,
         "dtype": dtype,
         "device": device,
+        "stored": stored,
     }
     if class_name == STABLE_DIFFUSION:
         from synthset.generators.latent_diffusion import LatentDiffusionGenerator

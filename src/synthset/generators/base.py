@@ -96,11 +96,25 @@ class GenerationConfig:
 
 
 @dataclass(frozen=True)
+class StoredSize:
+    """The squares that images are stored as: a generator may shrink to them where it draws, see `finishing`.
+
+    Attributes:
+        side_px: of the squares.
+        antialias: how they are shrunk, see `images.resize`.
+    """
+
+    side_px: int
+    antialias: bool = True
+
+
+@dataclass(frozen=True)
 class GeneratedImage:
     """The answer to one request.
 
     Attributes:
-        pixels: uint8 (height_px, width_px, 3), or None unless the status is ok.
+        pixels: uint8 (height_px, width_px, 3), or already of the stored size where the generator was told it; or
+            None unless the status is ok.
         status: ok; blank: one colour all over; flagged: by the checkpoint's safety checker; failed:
             no image came out.
         reason: why the status is not ok, in a few words; empty if it is.

@@ -40,11 +40,19 @@ from torch import Tensor
 from synthset.devices import choose_device
 from synthset.errors import DataError, ModelError, UsageError
 from synthset.generators import SCHEDULERS
-from synthset.generators.base import GeneratedImage, GenerationConfig, GuidedRequest, ImageRequest, steps_to_pass
+from synthset.generators.base import (
+    GeneratedImage,
+    GenerationConfig,
+    GuidedRequest,
+    ImageRequest,
+    StoredSize,
+    steps_to_pass,
+)
 from synthset.generators.checkpoint import load_pipeline
 from synthset.generators.condition_annealing import ConditionNoise
 from synthset.generators.deep_cache import DeepCache
 from synthset.generators.fast_unet import Remembering, remember_text_projections, use_convolutions_for_attention
+from synthset.generators.finishing import finish, size_to_shrink_to
 from synthset.generators.sampling import SamplingOptions
 from synthset.images import decode, resize
 
@@ -52,18 +60,27 @@ logger = logging.getLogger("synthset")
 
 MAX_CACHED_PROMPTS = 1024  # 120 MB for Stable Diffusion in bfloat16
 MAX_CACHED_IMAGES = 1024  # 64 MB of latents for Stable Diffusion
-BLANK_LEVELS = 2  # an image whose every channel spans no more grey levels of 255 than this shows nothing
 
 
 class LatentDiffusionGenerator:
     """Draws with a text encoder, a UNet, a scheduler and a VAE, as Stable Diffusion 1.x and 2.x have them."""
 
-    def __init__(self, pipeline: StableDiffusionPipeline, config: GenerationConfig, device: torch.device) -> None:
-        """Take over the parts of `pipeline`, whose networks already have the dtype of `config`."""
+    def __init__(
+        self,
+        pipeline: StableDiffusionPipeline,
+        config: GenerationConfig,
+        device: torch.device,
+        stored: StoredSize | None = None,
+    ) -> None:
+        """Take over the parts of `pipeline`, whose networks already have the dtype of `config`.
+
+        Images are shrunk to the size `stored`, if one is given.
+        """
         self._check_parts(pipeline, config)
         self.config = config
         self.sampling = config.sampling or SamplingOptions()
         self.device = device
+        self.stored = stored
         self.dtype: torch.dtype = pipeline.unet.dtype
         self.tokenizer = pipeline.tokenizer
         self.text_encoder = pipeline.text_encoder.to(device)
@@ -97,6 +114,7 @@ class LatentDiffusionGenerator:
         dtype: str,
         device: str,
         sampling: SamplingOptions | None = None,
+        stored: StoredSize | None = None,
     ) -> LatentDiffusionGenerator:
         """Load a checkpoint; `generators.load_generator` explains the arguments and the errors."""
         target = choose_device(device)
@@ -115,7 +133,7 @@ class LatentDiffusionGenerator:
             dtype=dtype,
             sampling=None if sampling is None or sampling.is_plain else sampling,
         )
-        return cls(pipeline, config, target)
+        return cls(pipeline, config, target, size_to_shrink_to(stored, config, target))
 
     @property
     def preferred_batch_size(self) -> int:
@@ -171,10 +189,8 @@ class LatentDiffusionGenerator:
         )
         pixels, finite = self._decode(latents)
         flagged = self._flag(pixels)
-        images: list[GeneratedImage | None] = [None] * len(requests)
-        for row, i in enumerate(order):
-            images[i] = _inspect(pixels[row], bool(finite[row]), flagged[row])
-        return [image for image in images if image is not None]
+        images = dict(zip(order, finish(pixels, finite, flagged, self.stored), strict=True))
+        return [images[i] for i in range(len(requests))]
 
     def _path(self, request: ImageRequest) -> tuple[int, int]:
         """How many steps the sampler divides its way into, and the one that an image begins at.
@@ -343,8 +359,8 @@ class LatentDiffusionGenerator:
         pixels = (pixels.float() / 127.5 - 1).to(self.device, self.dtype)
         return self.vae.encode(pixels).latent_dist.mode().float() * self.vae.config.scaling_factor
 
-    def _decode(self, latents: Tensor) -> tuple[np.ndarray, np.ndarray]:
-        """Latents (n, c, h, w) -> uint8 pixels (n, height_px, width_px, 3), and whether each is finite."""
+    def _decode(self, latents: Tensor) -> tuple[Tensor, Tensor]:
+        """Latents (n, c, h, w) -> uint8 pixels (n, 3, height_px, width_px), and whether each is finite (n,)."""
         pixels, finite = [], []
         # on a CPU as many as its cache holds: 16 images of 32 × 32
         chunk_px = 2**14 if self.device.type == "cpu" else 2**21
@@ -353,14 +369,14 @@ class LatentDiffusionGenerator:
             decoded = self.vae.decode(part, return_dict=False)[0].float()  # NCHW, about -1..1
             finite.append(decoded.isfinite().flatten(1).all(1))
             decoded = (decoded * 0.5 + 0.5).clamp(0, 1).mul(255).round().nan_to_num()
-            pixels.append(decoded.to(torch.uint8).permute(0, 2, 3, 1))  # NCHW -> NHWC
-        return torch.cat(pixels).contiguous().cpu().numpy(), torch.cat(finite).cpu().numpy()
+            pixels.append(decoded.to(torch.uint8))
+        return torch.cat(pixels), torch.cat(finite)
 
-    def _flag(self, pixels: np.ndarray) -> list[bool]:
+    def _flag(self, pixels: Tensor) -> list[bool]:
         """Whether the checkpoint's safety checker objects to each image; never, if it has none."""
         if self.safety_checker is None or self.feature_extractor is None:
             return [False] * len(pixels)
-        inputs = self.feature_extractor(list(pixels), return_tensors="pt").pixel_values
+        inputs = self.feature_extractor(pixels, return_tensors="pt").pixel_values  # on the device, where the pixels are
         # the checker blackens what it objects to, in the list that it is given
         _, flagged = self.safety_checker(images=list(pixels), clip_input=inputs.to(self.device, self.dtype))
         return [bool(flag) for flag in flagged]
@@ -430,13 +446,3 @@ def _trained_size_px(pipeline: StableDiffusionPipeline) -> tuple[int, int]:
     height, width = (size, size) if isinstance(size, int) else size
     factor = _vae_scale_factor(pipeline.vae)
     return height * factor, width * factor
-
-
-def _inspect(pixels: np.ndarray, finite: bool, flagged: bool) -> GeneratedImage:
-    if not finite:
-        return GeneratedImage(None, "failed", "not a number")
-    if flagged:
-        return GeneratedImage(None, "flagged", "safety checker")
-    if np.ptp(pixels, axis=(0, 1)).max() <= BLANK_LEVELS:
-        return GeneratedImage(None, "blank", "one colour all over")
-    return GeneratedImage(pixels, "ok")

@@ -19,17 +19,17 @@ from pathlib import Path
 from typing import Any
 
 import diffusers
-import numpy as np
 import torch
 from diffusers import DiffusionPipeline
 
 from synthset.devices import choose_device
 from synthset.errors import ModelError, UsageError
 from synthset.generators import AUTO_SCHEDULER, SCHEDULERS
-from synthset.generators.base import GeneratedImage, GenerationConfig, GuidedRequest, ImageRequest
+from synthset.generators.base import GeneratedImage, GenerationConfig, GuidedRequest, ImageRequest, StoredSize
 from synthset.generators.checkpoint import quiet
 from synthset.generators.families import FAMILIES, Family, Guidance
-from synthset.generators.latent_diffusion import _inspect, _make_scheduler
+from synthset.generators.finishing import finish, size_to_shrink_to
+from synthset.generators.latent_diffusion import _make_scheduler
 
 logger = logging.getLogger("synthset")
 
@@ -46,12 +46,22 @@ class _Call:
 class PipelineGenerator:
     """Draws with a pipeline of diffusers that is in `families.FAMILIES`."""
 
-    def __init__(self, pipeline: DiffusionPipeline, config: GenerationConfig, device: torch.device) -> None:
-        """Take over `pipeline`, whose networks already have the dtype of `config`, and its scheduler."""
+    def __init__(
+        self,
+        pipeline: DiffusionPipeline,
+        config: GenerationConfig,
+        device: torch.device,
+        stored: StoredSize | None = None,
+    ) -> None:
+        """Take over `pipeline`, whose networks already have the dtype of `config`, and its scheduler.
+
+        Images are shrunk to the size `stored`, if one is given.
+        """
         self.family = FAMILIES[type(pipeline).__name__]
         self.guidance = guidance_of(pipeline, self.family)
         self.config = config
         self.device = device
+        self.stored = stored
         self._check_size(pipeline)
         # the class of each family has its own signature of __call__
         self.pipeline: Any = pipeline.to(device)
@@ -75,6 +85,7 @@ class PipelineGenerator:
         width_px: int | None,
         dtype: str,
         device: str,
+        stored: StoredSize | None = None,
     ) -> PipelineGenerator:
         """Load a checkpoint of one of FAMILIES; `generators.load_generator` explains the arguments and the errors."""
         target = choose_device(device)
@@ -94,7 +105,7 @@ class PipelineGenerator:
             width_px=default_width_px if width_px is None else width_px,
             dtype=dtype,
         )
-        generator = cls(pipeline, config, target)
+        generator = cls(pipeline, config, target, size_to_shrink_to(stored, config, target))
         if scheduler in SCHEDULERS and SCHEDULERS[scheduler] != type(generator.pipeline.scheduler).__name__:
             generator.pipeline.scheduler = _make_scheduler(generator.pipeline.scheduler, config)
         return generator
@@ -154,16 +165,16 @@ class PipelineGenerator:
                 height=self.config.height_px,
                 width=self.config.width_px,
                 generator=[torch.Generator().manual_seed(request.seed) for request in requests],
-                output_type="np",
+                output_type="pt",
                 **options,
             )
         except ValueError as error:
             raise ModelError(f"The pipeline of '{self.config.model}' cannot draw ({_first_line(error)}).") from error
-        values = np.asarray(drawn.images)  # (n, height_px, width_px, 3) in 0..1
-        finite = [bool(np.isfinite(image).all()) for image in values]
-        pixels = (np.nan_to_num(values) * 255).round().astype(np.uint8)
+        values = drawn.images.float()  # (n, 3, height_px, width_px) in 0..1
+        finite = values.isfinite().flatten(1).all(1)
+        pixels = (values.nan_to_num().clamp(0, 1) * 255).round().to(torch.uint8)
         flagged = getattr(drawn, "nsfw_content_detected", None) or [False] * len(requests)
-        return [_inspect(*image) for image in zip(pixels, finite, flagged, strict=True)]
+        return finish(pixels, finite, flagged, self.stored)
 
     def _check(self, requests: Sequence[ImageRequest]) -> None:
         """Refuse what cannot be drawn, and say once what has no effect."""
