@@ -4,7 +4,8 @@
 
 Zero-shot CLIP against its classifier tuned on synthetic images: by basic prompts (B), by language enhancement (LE),
 with the CLIP filter (CF), with hard (CE) and soft targets (SCE): Table 2. Then few real shots, with synthetic images
-and without (Figure 1), by real filtering and real guidance (Table 5), and in mixed and phase-wise order (Table 7).
+and without (Figure 1), by real filtering and real guidance (Table 5), in mixed and phase-wise order (Table 7), and with
+BatchNorm frozen or not (Table 6).
 
 One half of the real digits is the pool that shots are drawn from; all figures are of the other half, which tuning
 never reads. Synthetic images are stored at the 8 pixels of the real ones. The learning rate is an argument: it was
@@ -61,7 +62,19 @@ def run_seed(home: Path, seed: int, args: argparse.Namespace) -> dict[str, float
             )
     for shots in args.shots:
         found |= few_shot(home / f"{shots}-shot", enhanced, shots, seed, args)
-    return found
+    return found | batch_norm(home / "batch-norm", enhanced, seed, args)
+
+
+def batch_norm(home: Path, enhanced: Path, seed: int, args: argparse.Namespace) -> dict[str, float]:
+    """BatchNorm that keeps its statistics against BatchNorm that follows the batches, on real and synthetic images."""
+    sources: dict[str, tuple[Path | None, int]] = {"real alone": (None, max(args.shots)), "LE+CF": (enhanced, 0)}
+    return {
+        f"BatchNorm {'frozen' if frozen else 'unfrozen'}: {name}": tune(
+            home / f"{name} {frozen}", folder, seed, args, shots=shots, freeze_batch_norm=frozen
+        )[1]
+        for name, (folder, shots) in sources.items()
+        for frozen in (True, False)
+    }
 
 
 def few_shot(home: Path, enhanced: Path, shots: int, seed: int, args: argparse.Namespace) -> dict[str, float]:
