@@ -20,7 +20,9 @@ LEFT, RIGHT, TOP, BOTTOM = 64, 28, 84, 56
 INK, FAINT, RULE, PAPER = (31, 35, 40), (101, 109, 118), (228, 231, 235), (255, 255, 255)
 # apart from each other in hue and in lightness, so that they stay so for the colour-blind and in grey
 COLOURS = ((36, 104, 173), (214, 106, 28), (20, 138, 102), (150, 72, 160), (186, 150, 20), (90, 96, 104))
-BAND = 0.14  # opacity of an interval
+BAND, WHISKER = 0.14, 0.45  # opacity of an interval
+MAX_BANDS = 2  # of more than so many lines, intervals stand side by side as whiskers: bands would hide each other
+DODGE_PX = 7
 NAMES = {
     "real + synthetic": "real + synthetic",
     "real": "real images only",
@@ -73,12 +75,16 @@ def _draw(curve: CurveResult) -> Image.Image:
 
     for x in range(LEFT, WIDTH - RIGHT - 4, 8):
         _line(canvas, [(x, y_of(curve.zero_shot)), (x + 4, y_of(curve.zero_shot))], FAINT, 1.5)
+    dodge = DODGE_PX if len(methods) > MAX_BANDS else 0
+    beside = {method: (place - (len(methods) - 1) / 2) * dodge for place, method in enumerate(methods)}
     for method, means in methods.items():
-        band = [(x_of(m.shots), y_of(m.low), y_of(m.high)) for m in means if m.low is not None and m.high is not None]
-        _draw_band(canvas, band, method, methods)
+        shown = [mean for mean in means if mean.low is not None and mean.high is not None]
+        intervals = [(x_of(m.shots) + beside[method], y_of(m.low or 0.0), y_of(m.high or 0.0)) for m in shown]
+        draw_intervals = _draw_whiskers if dodge else _draw_band
+        draw_intervals(canvas, intervals, _colour(method, methods))
     for method, means in reversed(methods.items()):  # the first lies on top
         colour = _colour(method, methods)
-        points = [(x_of(mean.shots), y_of(mean.mean)) for mean in means]
+        points = [(x_of(mean.shots) + beside[method], y_of(mean.mean)) for mean in means]
         _line(canvas, points, colour, 2.5)
         for x, y in points:
             box = [value * SCALE for value in (x - 4, y - 4, x + 4, y + 4)]
@@ -103,20 +109,30 @@ def _draw_legend(canvas: Image.Image, methods: dict[str, list[CurveMean]]) -> No
         x += width
 
 
-def _draw_band(
-    canvas: Image.Image, band: Sequence[tuple[float, float, float]], method: str, methods: dict[str, list[CurveMean]]
-) -> None:
-    if not band:
+Interval = tuple[float, float, float]  # x, and y of its low and of its high end
+
+
+def _draw_band(canvas: Image.Image, intervals: Sequence[Interval], colour: tuple[int, int, int]) -> None:
+    if len(intervals) < 2:  # no area
+        _draw_whiskers(canvas, intervals, colour)
         return
+    outline = [(x, high) for x, _, high in intervals] + [(x, low) for x, low, _ in reversed(intervals)]
+    _shade(canvas, outline, colour, BAND)
+
+
+def _draw_whiskers(canvas: Image.Image, intervals: Sequence[Interval], colour: tuple[int, int, int]) -> None:
+    for x, low, high in intervals:
+        _shade(canvas, [(x - 1, low), (x + 1, low), (x + 1, high), (x - 1, high)], colour, WHISKER)
+
+
+def _shade(
+    canvas: Image.Image, outline: Sequence[tuple[float, float]], colour: tuple[int, int, int], opacity: float
+) -> None:
+    """Fill an outline, as far as it lies between the axes."""
     mask = Image.new("L", canvas.size)
-    if len(band) == 1:  # no area: a bar
-        x, low, high = band[0]
-        outline = [(x - 5, low), (x + 5, low), (x + 5, high), (x - 5, high)]
-    else:
-        outline = [(x, high) for x, _, high in band] + [(x, low) for x, low, _ in reversed(band)]
     corners = [(x * SCALE, min(max(y, TOP), HEIGHT - BOTTOM) * SCALE) for x, y in outline]
-    ImageDraw.Draw(mask).polygon(corners, fill=round(255 * BAND))
-    canvas.paste(_colour(method, methods), (0, 0), mask)
+    ImageDraw.Draw(mask).polygon(corners, fill=round(255 * opacity))
+    canvas.paste(colour, (0, 0), mask)
 
 
 def _methods(curve: CurveResult) -> dict[str, list[CurveMean]]:
