@@ -82,6 +82,15 @@ def test_what_the_generator_cannot_draw_is_told_from_what_clip_misreads(run):
     assert rows[0].verdict == "CLIP misreads the prompt"
 
 
+def test_empty_prompts_are_not_blamed_for_what_is_drawn(run):
+    """Images that are drawn from images have none: their own centroids stand in."""
+    from_images = run(with_prompts(paint("drawn"), [""] * 48), real=paint("photos", seed=1))
+    without = run(DiagnosedSet("drawn", "synthetic", paint("drawn")), real=paint("photos", seed=1))
+    assert from_images.summary == without.summary
+    assert from_images.classes == without.classes
+    assert [row.verdict for row in from_images.classes] == ["fine"] * 3
+
+
 def test_diversity_rises_with_the_noise_of_the_images(run):
     result = run(with_prompts(paint("even", noise=0.02)), with_prompts(paint("varied", noise=0.2)))
     distance = {row.set: row.centroid_distance for row in result.summary}

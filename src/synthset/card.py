@@ -41,7 +41,9 @@ def _head(dataset: Dataset) -> dict[str, Any]:
     }
 
 
-def _yaml_feature(name: str, feature: dict[str, Any]) -> dict[str, Any]:
+def _yaml_feature(name: str, feature: Any) -> dict[str, Any]:
+    if isinstance(feature, list):
+        return {"name": name, "sequence": feature[0]["dtype"]}
     if feature["_type"] == "Image":
         return {"name": name, "dtype": "image"}
     if feature["_type"] == "ClassLabel":
@@ -111,10 +113,14 @@ def _origin(job: dict[str, Any]) -> str:
         names = f"class names, put\ninto sentences by `{_plain(sentences['writer'])}` (see `sentences.jsonl`)"
     if initial is None:
         return names if sentences else "class names alone"
+    mixed, strength = initial.get("mixed", {}), initial.get("strength")
+    uses = [f"an image of `{name}` is drawn from a mixture of {count} of its class" for name, count in mixed.items()]
+    if strength is not None:
+        other = "any other image" if mixed else "each image"
+        uses.append(f"{other} begins at one of them, noised, and takes the last {strength:.0%} of\nthe steps")
     return (
-        f"{names} and {initial['images']:,} real\nimages, which lie in `real-images.parquet`: each image begins at "
-        f"one of them, noised, and takes the last {initial['strength']:.0%} of\nthe steps. Do not test on these real "
-        "images; their own terms hold for them"
+        f"{names} and {initial['images']:,} real\nimages, which lie in `real-images.parquet`: {'; '.join(uses)}. Do "
+        "not test on these real images; their own terms hold for them"
     )
 
 

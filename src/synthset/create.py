@@ -7,8 +7,8 @@
 
 Running the same job again draws only the shards that are missing; another job into the same folder is refused.
 With a filter to refill by, further rounds draw what the filter rejected, see refill.py. With initial images,
-drawing begins at real ones, see real_guidance.py. Language enhancement has sentences written before anything is
-planned, see language_enhancement.py.
+drawing begins at real ones or is conditioned on them, see real_guidance.py. Language enhancement has sentences
+written before anything is planned, see language_enhancement.py.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ from synthset.manifest import Accounting
 from synthset.options import with_options
 from synthset.phrases import match_phrases
 from synthset.plan import Plan, Request, make_plan
-from synthset.prompts import Guidance, PromptStyle, StrategyRun, resolve_strategies
-from synthset.real_guidance import InitialImages, choose_initial_images, with_initial_images
+from synthset.prompts import Guidance, PromptStyle, StrategyRun, mixing_strategies, resolve_strategies
+from synthset.real_guidance import InitialImages, check_conditions, choose_initial_images, with_initial_images
 from synthset.refill import Refill, check_refill, prepare_refill, refill
 from synthset.sentences import sentence_job
 from synthset.shards import draw_missing
@@ -93,8 +93,9 @@ class CreateConfig:
         filter: what that filter does.
         max_draws: images of one class and strategy that refilling draws at most; None is refill.MAX_FACTOR
             times images_per_class.
-        initial_images: real images to begin at instead of pure noise: a known set, a path, or an ImageSet of
-            the same classes; see real_guidance.choose_initial_images.
+        initial_images: real images to begin at instead of pure noise, or for interpolate_three and interpolate_all
+            to be conditioned on: a known set, a path, or an ImageSet of the same classes; see
+            real_guidance.choose_initial_images.
         shots: how many of each class; None takes all.
         shots_seed: decides which.
         strength: share of the steps that a noised real image passes, in (0, 1]; None takes what
@@ -163,10 +164,25 @@ class CreateConfig:
         _expect(self.shots_seed >= 0, f"--shots-seed of at least 0, got {self.shots_seed}")
         if self.strength is not None:
             steps_to_pass(self.strength, low)
+        mixing = mixing_strategies(self.strategies)
+        _expect(
+            self.initial_images is not None or not mixing,
+            f"real images for {' and '.join(mixing)}, got none. Give --initial-images, e.g. --initial-images digits "
+            "--shots 60",
+        )
+        _expect(
+            self.strength is None or self.begins_at_images,
+            f"a strategy that begins at real images with --strength, got {' and '.join(mixing)}, which begin at noise",
+        )
         _expect(
             self.sentences is None or wants_sentences(self.strategies),
             f"the strategy language_enhancement with sentences, got {', '.join(self.strategies)}. Leave them out",
         )
+
+    @property
+    def begins_at_images(self) -> bool:
+        """Whether some images begin at the real ones, if there are any."""
+        return len(mixing_strategies(self.strategies)) < len(self.strategies)
 
     @property
     def steps_range(self) -> tuple[int, int]:
@@ -333,7 +349,8 @@ def _initial_images(classes: Sequence[str], config: CreateConfig) -> InitialImag
     images = choose_initial_images(
         config.initial_images, check_classes(classes), config.shots, config.shots_seed, config.strength
     )
-    steps_to_pass(images.strength, config.steps_range[0])  # raises where no step is left
+    if config.begins_at_images:
+        steps_to_pass(images.strength, config.steps_range[0])  # raises where no step is left
     return images
 
 
@@ -405,12 +422,14 @@ def load(config: CreateConfig) -> Generator:
         device=config.device,
         sampling=config.sampling,
         stored=StoredSize(config.resize_px, config.antialias) if config.resize_px else None,
+        image_conditions=bool(mixing_strategies(config.strategies)),
     )
 
 
 def _load(config: CreateConfig, generator: Generator | None, initial: InitialImages | None) -> Generator:
     """The generator of a run: the given one or the one that the config names, with the real images to begin at."""
     generator = generator or load(config)
+    check_conditions(generator, config.runs())
     return with_initial_images(generator, initial) if initial else generator
 
 
@@ -472,7 +491,7 @@ def _job(
             "format": config.image_format,
             "quality": config.quality,
         },
-        **({"initial_images": initial.describe()} if initial else {}),
+        **({"initial_images": initial.describe(config.runs())} if initial else {}),
         "shard_size": config.shard_size,
         "requests": len(plan),
         "plan_hash": plan.hash,

@@ -2,7 +2,7 @@
 
     manifest.json         what was asked for, with what, and the accounting, see manifest.py
     plan.parquet          every request; plan-refill-00.parquet … those of further rounds, see refill.py
-    real-images.parquet   the real images that drawing began at, where there are any, see real_guidance.py
+    real-images.parquet   the real images that drawing made use of, where there are any, see real_guidance.py
     sentences.jsonl       the sentences of language enhancement, where there are any, see sentences/cache.py
     data/train-*.parquet  the images with all that each depended on, one file a shard of the plan
     failures.parquet      what could not be drawn, and why
@@ -54,7 +54,9 @@ COLUMNS = {
     "attempts": pa.int32(),
     "sha256": pa.string(),
 }
-GUIDED_COLUMNS = {item.name: item.type for item in GUIDED_FIELDS}  # only of jobs with initial images
+# only of jobs with initial images: that begin at them, and that are conditioned on them
+GUIDED_COLUMNS = {item.name: item.type for item in GUIDED_FIELDS}
+CONDITION_COLUMNS = {"condition_images": pa.list_(pa.string()), "condition_weights": pa.list_(pa.float32())}
 FAILURE_SCHEMA = pa.schema(
     [
         ("request_id", pa.int64()),
@@ -317,17 +319,20 @@ def _write_table(path: Path, table: pa.Table) -> None:
 
 def columns_of(job: Mapping[str, Any]) -> dict[str, pa.DataType]:
     """The columns of a job's shards."""
-    return COLUMNS | GUIDED_COLUMNS if "initial_images" in job else COLUMNS
+    real = job.get("initial_images", {})
+    return COLUMNS | (GUIDED_COLUMNS if "strength" in real else {}) | (CONDITION_COLUMNS if "mixed" in real else {})
 
 
-def features(job: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def features(job: Mapping[str, Any]) -> dict[str, Any]:
     """The columns of a job's shards as Hugging Face features, in their JSON form."""
-    described: dict[str, dict[str, Any]] = {
-        name: {"dtype": str(kind), "_type": "Value"} for name, kind in columns_of(job).items()
-    }
+    described = {name: _feature(kind) for name, kind in columns_of(job).items()}
     described["image"] = {"_type": "Image"}
     described["label"] = {"names": list(job["classes"]), "_type": "ClassLabel"}
     return described
+
+
+def _feature(kind: pa.DataType) -> Any:
+    return [_feature(kind.value_type)] if pa.types.is_list(kind) else {"dtype": str(kind), "_type": "Value"}
 
 
 def _hugging_face_metadata(job: Mapping[str, Any]) -> dict[bytes, bytes]:

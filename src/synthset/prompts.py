@@ -10,6 +10,8 @@ The tricks of Shipard et al. 2023, section 4.3, the prompts of Marwood et al. 20
     random_guidance    the base prompt, a scale for each image drawn from [1, 5]
     prompt_augmentation a prompt of its own for each image, from lists of words; at scale 2.5 by default
     language_enhancement a sentence about the class, one of many; see language_enhancement.py
+    interpolate_three  no prompt: the CLIP embeddings of three real images of the class, mixed (section 4.2.2)
+    interpolate_all    the same with those of all of them
     all_combined       the union of the first four: as many images as they have together
     all_combined_equal the first four in equal parts, within the budget of one
 
@@ -22,11 +24,12 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from synthset.classes import as_words, check_phrase, split_article, with_article
 from synthset.errors import UnknownNameError, UsageError
+from synthset.interpolation import Count
 from synthset.prompt_augmentation import Augmentation, default_augmentation, shuffled
 
 PHOTO_DOMAINS = (
@@ -160,6 +163,11 @@ def sentence_prompt(class_name: str, index: int, style: PromptStyle) -> str:
     return f"a centered satellite photo of {sentence}" if style.satellite else sentence
 
 
+def no_prompt(class_name: str, index: int, style: PromptStyle) -> str:
+    """The empty text: real images say what to draw."""
+    return ""
+
+
 # ---- guidance policies: a generator seeded for one image -> its scale -------------------------------------
 
 
@@ -205,11 +213,14 @@ class Strategy:
         prompt: the prompt source.
         guidance: a range is what the strategy is about, and stays; one scale is a default of its own, which the
             scale of the run replaces; None has no other default than the run.
+        mixed_images: how many real images of the class each image is conditioned on, by a mixture of their
+            embeddings; they are drawn for each image. 0 for none: such a strategy draws from its prompts.
     """
 
     name: str
     prompt: PromptSource
     guidance: Guidance | None = None
+    mixed_images: Count = 0
 
 
 @dataclass(frozen=True)
@@ -229,6 +240,8 @@ STRATEGIES: dict[str, Strategy | Combination] = {
     "random_guidance": Strategy("random_guidance", base_prompt, Guidance(*RANDOM_GUIDANCE)),
     "prompt_augmentation": Strategy("prompt_augmentation", augmented_prompt, Guidance(LOW_GUIDANCE, LOW_GUIDANCE)),
     "language_enhancement": Strategy("language_enhancement", sentence_prompt),
+    "interpolate_three": Strategy("interpolate_three", no_prompt, mixed_images=3),
+    "interpolate_all": Strategy("interpolate_all", no_prompt, mixed_images="all"),
     "all_combined": Combination("all_combined", TRICKS),
     "all_combined_equal": Combination("all_combined_equal", TRICKS, equal_budget=True),
 }
@@ -263,17 +276,27 @@ def strategy_name(name: str) -> str:
     return f"{plain}@{Guidance.parse(scales)}"
 
 
+def mixing_strategies(names: Sequence[str]) -> list[str]:
+    """Those of the strategies that mix real images. Raises as `strategy_name`.
+
+    >>> mixing_strategies(["base", "interpolate_three@1:5", "all_combined"])
+    ['interpolate_three@1:5']
+    """
+    found = {name: STRATEGIES[strategy_name(name).partition("@")[0]] for name in names}
+    return [name for name, strategy in found.items() if isinstance(strategy, Strategy) and strategy.mixed_images]
+
+
 def _plain_strategy(name: str, guidance: Guidance | None, random_guidance: Guidance | None) -> Strategy:
     """The strategy behind a standard name, with the guidance that the name, the user or the strategy asks for."""
     source, at, scales = name.partition("@")
     strategy = STRATEGIES[source]
     assert isinstance(strategy, Strategy)  # combinations are taken apart before
     if at:
-        return Strategy(name, strategy.prompt, Guidance.parse(scales))
+        return replace(strategy, name=name, guidance=Guidance.parse(scales))
     own = strategy.guidance
     if own and own.low < own.high:
-        return Strategy(name, strategy.prompt, random_guidance or own)
-    return Strategy(name, strategy.prompt, guidance or own)
+        return replace(strategy, name=name, guidance=random_guidance or own)
+    return replace(strategy, name=name, guidance=guidance or own)
 
 
 @dataclass(frozen=True)
@@ -284,6 +307,7 @@ class StrategyRun:
     images_per_class: int
     prompt: Callable[[str, int], str]
     guidance: Guidance
+    mixed_images: Count = 0
 
 
 def resolve_strategies(
@@ -319,7 +343,7 @@ def resolve_strategies(
         strategy = _plain_strategy(name, guidance, random_guidance)
         prompt = partial(_prompt_of, strategy.prompt, style)
         prompt("class", count - 1)  # a source that runs out of prompts says so now, not after a million rows
-        runs.append(StrategyRun(name, count, prompt, strategy.guidance or default))
+        runs.append(StrategyRun(name, count, prompt, strategy.guidance or default, strategy.mixed_images))
     return runs
 
 

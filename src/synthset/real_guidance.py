@@ -1,11 +1,13 @@
-"""Real guidance: an image begins at a real one, noised part of the way, instead of at pure noise.
+"""Real images that drawing makes use of: it begins at them, noised part of the way, or is conditioned on them.
 
     real images ─▶ M of each class, by seed ─▶ each request takes one, in turn ─▶ encode ─▶ noise ─▶ denoise
 
 The fewer real images there are, the more of an image is drawn anew, so that what is drawn does not only repeat
 them. He et al. 2023, section 3.2 ("RG"), with the shares of the sampler's steps of their code, see STRENGTHS.
 
-What a classifier is tested on must not be among the images that drawing begins at, see `few_shot_pool`.
+Strategies that mix images (interpolation.py) begin at pure noise, and take the same images as conditions.
+
+What a classifier is tested on must not be among the images that drawing makes use of, see `few_shot_pool`.
 """
 
 from __future__ import annotations
@@ -23,8 +25,16 @@ import numpy as np
 import pyarrow as pa
 
 from synthset.errors import DataError, UnknownNameError, UsageError
-from synthset.generators.base import GeneratedImage, GenerationConfig, Generator, GuidedGenerator, ImageRequest
+from synthset.generators.base import (
+    GeneratedImage,
+    GenerationConfig,
+    Generator,
+    GuidedGenerator,
+    ImageRequest,
+    image_conditions_of,
+)
 from synthset.imageset import ImageSet
+from synthset.prompts import StrategyRun
 from synthset.real import few_shot, find_set, load_real, split
 
 STRENGTHS = {1: 0.5, 2: 0.4, 4: 0.35, 8: 0.2, 16: 0.15}  # real images a class -> share of the steps
@@ -36,7 +46,7 @@ TABLE_SCHEMA = pa.schema(
 
 @dataclass(frozen=True, eq=False)
 class InitialImages:
-    """The real images that the images of a dataset begin at.
+    """The real images that the images of a dataset begin at, or are conditioned on.
 
     Attributes:
         class_names: the k classes, in label order.
@@ -50,10 +60,16 @@ class InitialImages:
     files: Mapping[str, bytes] = field(repr=False)
     strength: float
 
-    def describe(self) -> dict[str, Any]:
-        """What two runs must share to fill one folder."""
+    def describe(self, strategies: Sequence[StrategyRun]) -> dict[str, Any]:
+        """What two runs must share to fill one folder; it depends on what the strategies do with the images."""
         digest = hashlib.sha256("\n".join(" ".join(names) for names in self.hashes).encode()).hexdigest()
-        return {"strength": self.strength, "images": sum(map(len, self.hashes)), "hash": digest}
+        mixing = {strategy.name: strategy.mixed_images for strategy in strategies if strategy.mixed_images}
+        return {
+            **({"strength": self.strength} if len(mixing) < len(strategies) else {}),
+            **({"mixed": mixing} if mixing else {}),
+            "images": sum(map(len, self.hashes)),
+            "hash": digest,
+        }
 
     def table(self) -> pa.Table:
         """One row an image, see TABLE_SCHEMA: what a dataset stores of them."""
@@ -141,7 +157,7 @@ def few_shot_pool(real: str | Path | ImageSet, seed: int = 0) -> ImageSet:
 
 
 def with_initial_images(generator: Generator, images: InitialImages) -> Generator:
-    """A generator that knows the real images that its requests begin at.
+    """A generator that knows the real images that its requests name.
 
     Raises:
         UsageError: it cannot begin at an image.
@@ -152,6 +168,23 @@ def with_initial_images(generator: Generator, images: InitialImages) -> Generato
             "generate_from. Leave out the initial images."
         )
     return _Guided(generator, partial(generator.generate_from, initial_images=images.files))
+
+
+def check_conditions(generator: Generator, strategies: Sequence[StrategyRun]) -> None:
+    """Raises UsageError for strategies that a generator cannot draw by: those with real images, or without."""
+    can = image_conditions_of(generator)
+    mixing = [strategy.name for strategy in strategies if strategy.mixed_images]
+    if can == "none" and mixing:
+        raise UsageError(
+            f"'{generator.config.model}' cannot be conditioned on images, as {' and '.join(mixing)} must. Name "
+            "the miniature, an image-variation or unCLIP checkpoint, or load your own with image_conditions=True."
+        )
+    others = [strategy.name for strategy in strategies if not strategy.mixed_images]
+    if can == "needed" and others:
+        raise UsageError(
+            f"'{generator.config.model}' draws from real images alone, not by {' and '.join(others)}. Give --strategy "
+            "interpolate_three or interpolate_all, and --initial-images."
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -175,8 +175,11 @@ def _row(request: Request, attempts: int, pixels: np.ndarray, config: CreateConf
         "request_id": request.id,
         "attempts": attempts,
         "sha256": hashlib.sha256(data).hexdigest(),
-        "initial_image": request.initial_image,  # these two are stored where the job has initial images
+        # these are stored where the job begins at real images, or is conditioned on some
+        "initial_image": request.initial_image,
         "strength": request.strength,
+        "condition_images": request.condition_images,
+        "condition_weights": request.condition_weights,
     }
 
 

@@ -68,7 +68,9 @@ def print_plan(
     print(f"\nSample prompts (of {sample.total:,}):")
     samples = _table("  guidance", "prompt")
     for request in _spread(sample.requests, SAMPLE_PROMPTS):
-        samples.add_row(f"  {request.guidance_scale:.2f}", request.prompt)
+        mixed = len(request.condition_images)
+        shown = f"(a mixture of {mixed} real image{'s' * (mixed > 1)})" if mixed else request.prompt
+        samples.add_row(f"  {request.guidance_scale:.2f}", shown)
     _print(samples)
     if generator is None:
         print(f"\nNo estimate of time, for the model is not at hand: {reason}")

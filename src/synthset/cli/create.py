@@ -103,8 +103,9 @@ def create(
         A known real set, instead of --classes: its class names, image size and number of images.
     strategy
         base, class_prompt, multi_domain, random_guidance, prompt_augmentation, language_enhancement,
-        all_combined, all_combined_equal. Several may be given, and any prompts crossed with any guidance:
-        multi_domain@1:5, or base@2.5 for low guidance. [default: base]
+        all_combined, all_combined_equal; from --initial-images, not from words: interpolate_three,
+        interpolate_all. Several may be given, and any prompts crossed with any guidance: multi_domain@1:5, or
+        base@2.5 for low guidance. [default: base]
     images_per_class
         Images of each class that each strategy draws. [default: 100, or as many as --dataset has]
     output_dir
@@ -182,8 +183,9 @@ def create(
     device
         cpu, cuda, or auto.
     initial_images
-        Real images of the classes to begin at instead of noise: a known name (its training split; of digits, the
-        half that tune and its tests leave for this), or a path, all images of it. [default: begin at noise]
+        Real images of the classes to begin at instead of noise, or for the strategies interpolate_three and
+        interpolate_all to mix: a known name (its training split; of digits, the half that tune and its tests leave
+        for this), or a path, all images of it. [default: begin at noise]
     shots
         Of --initial-images, real images of each class. [default: all]
     shots_seed

@@ -233,9 +233,10 @@ def split_points(name: str, embeddings: Tensor, labels: np.ndarray, query_share:
 
 
 def distinct_prompts(item: DiagnosedSet) -> tuple[list[str], np.ndarray]:
-    """The distinct prompts of each class, and the class index of each, int64 (m,)."""
+    """The distinct prompts of each class, and the class index of each, int64 (m,); the empty text says nothing."""
     pairs = dict.fromkeys(zip(item.prompts, item.images.labels.tolist(), strict=True)) if item.prompts else {}
-    return [prompt for prompt, _ in pairs], np.array([label for _, label in pairs], np.int64)
+    said = [(prompt, label) for prompt, label in pairs if prompt]
+    return [prompt for prompt, _ in said], np.array([label for _, label in said], np.int64)
 
 
 @dataclass(frozen=True, eq=False)

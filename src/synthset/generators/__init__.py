@@ -54,8 +54,13 @@ SCHEDULERS: dict[str, str] = {
 AUTO_SCHEDULER = "auto"
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
-STABLE_DIFFUSION = "StableDiffusionPipeline"  # drawn by our own loop
-SUPPORTED_PIPELINES = (STABLE_DIFFUSION, *FAMILIES)
+STABLE_DIFFUSION = "StableDiffusionPipeline"
+# drawn by our own loop; the last two from images, see image_conditioning
+OWN_LOOP = (STABLE_DIFFUSION, "StableDiffusionImageVariationPipeline", "StableUnCLIPImg2ImgPipeline")
+SUPPORTED_PIPELINES = (*OWN_LOOP, *FAMILIES)
+# of Stable Diffusion: what conditions it on images, and the CLIP whose vectors that reads
+IMAGE_ADAPTER_FILE = "image_adapter/ip-adapter.safetensors"
+IMAGE_ENCODER_FOLDER = "clip"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
@@ -71,8 +76,9 @@ def load_generator(
     device: str = "auto",
     sampling: SamplingOptions | None = None,
     stored: StoredSize | None = None,
+    image_conditions: bool = False,
 ) -> Generator:
-    """Load a text-to-image checkpoint for drawing: the miniature, Stable Diffusion, or one of `FAMILIES`.
+    """Load a checkpoint for drawing: the miniature, Stable Diffusion, its image variations, or one of `FAMILIES`.
 
     Args:
         name: 'miniature', a folder with a model_index.json, or a hub id ('owner/name').
@@ -85,10 +91,11 @@ def load_generator(
         device: a torch device; 'auto' is a GPU where there is one.
         sampling: shortcuts and diversity of our own sampling loop, so of Stable Diffusion 1.x and 2.x alone.
         stored: the size that images will be stored in; on a GPU they are shrunk to it before they leave it.
+        image_conditions: load what conditions images on real ones, too; the weights' hash covers it then.
     Raises:
         UnknownNameError: the scheduler or the dtype.
         UsageError: steps, size or device that cannot be, or a scheduler or sampling options that do not fit the
-            checkpoint.
+            checkpoint, or one that cannot be conditioned on images.
         ModelError: a checkpoint that is not at hand, incomplete, unsafe, or of another kind.
     """
     scheduler = _scheduler_name(scheduler)
@@ -101,7 +108,7 @@ def load_generator(
     options: dict[str, Any] = {
         "name": name,
         "revision": commit,
-        "weights_hash": _hash_weights(folder),
+        "weights_hash": _hash_weights(folder, image_conditions and class_name == STABLE_DIFFUSION),
         "num_inference_steps": num_inference_steps,
         "height_px": height_px,
         "width_px": width_px,
@@ -109,11 +116,18 @@ def load_generator(
         "device": device,
         "stored": stored,
     }
-    if class_name == STABLE_DIFFUSION:
+    if image_conditions and (class_name not in OWN_LOOP or not _has_image_conditions(folder, class_name)):
+        raise UsageError(
+            f"'{name}', a {class_name}, cannot be conditioned on images. Draw with the miniature, an image-variation "
+            f"or an unCLIP checkpoint, or put an IP-Adapter beside its parts ({IMAGE_ADAPTER_FILE}, and its CLIP in "
+            f"{IMAGE_ENCODER_FOLDER}/)."
+        )
+    if class_name in OWN_LOOP:
         from synthset.generators.latent_diffusion import LatentDiffusionGenerator
 
+        options |= {"class_name": class_name, "image_conditions": image_conditions, "sampling": sampling}
         scheduler = "ddim" if scheduler == AUTO_SCHEDULER else scheduler
-        return LatentDiffusionGenerator.from_folder(folder, scheduler=scheduler, sampling=sampling, **options)
+        return LatentDiffusionGenerator.from_folder(folder, scheduler=scheduler, **options)
     if sampling is not None and not sampling.is_plain:
         raise UsageError(
             f"Expected a Stable Diffusion 1.x or 2.x checkpoint for {' and '.join(sampling.phrases())}, got '{name}', "
@@ -165,10 +179,10 @@ def _download(name: str, revision: str | None) -> tuple[Path, str]:
     try:
         index = Path(hf_hub_download(name, "model_index.json", revision=revision))
         class_name = _check_pipeline(index, name)  # before gigabytes travel
-        if class_name == STABLE_DIFFUSION:
+        if class_name in OWN_LOOP:
             from synthset.generators.checkpoint import download_checkpoint
 
-            return download_checkpoint(name, revision), index.parent.name
+            return download_checkpoint(class_name, name, revision), index.parent.name
 
         from synthset.generators.pipeline import download_pipeline
 
@@ -210,12 +224,18 @@ def _check_pipeline(model_index: Path, name: str) -> str:
     return class_name
 
 
-def _hash_weights(folder: Path) -> str:
+def _has_image_conditions(folder: Path, class_name: str) -> bool:
+    return class_name != STABLE_DIFFUSION or (folder / IMAGE_ADAPTER_FILE).is_file()
+
+
+def _hash_weights(folder: Path, with_image_adapter: bool = False) -> str:
     """SHA-256 over the name and the contents of each weight file that is loaded."""
     total = hashlib.sha256()
+    adapter = (Path(IMAGE_ADAPTER_FILE).parent.name, IMAGE_ENCODER_FOLDER) if with_image_adapter else ()
     for path in sorted(folder.glob("*/*.safetensors")):
         # a variant (model.fp16.safetensors) is not what is loaded
-        if re.fullmatch(r"(diffusion_pytorch_model|model)(-\d+-of-\d+)?", path.stem):
+        loaded = re.fullmatch(r"(diffusion_pytorch_model|model)(-\d+-of-\d+)?", path.stem)
+        if loaded or path.parent.name in adapter:
             total.update(f"{path.relative_to(folder).as_posix()} {_file_sha256(path)}\n".encode())
     return total.hexdigest()
 

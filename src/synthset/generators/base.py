@@ -23,7 +23,8 @@ class ImageRequest(Protocol):
     """What one image depends on, as far as the generator is concerned (`plan.Request` has it all).
 
     A request may also have an `initial_image` and a `strength`, see `GuidedRequest`; one that has neither
-    begins at noise. And `num_inference_steps` of its own, where they are not 0.
+    begins at noise. And `condition_images` with their `condition_weights`, see `ConditionedRequest`. And
+    `num_inference_steps` of its own, where they are not 0.
     """
 
     @property
@@ -60,6 +61,27 @@ class GuidedRequest(ImageRequest, Protocol):
     def strength(self) -> float:
         """Share of the sampler's steps that the noised real image passes, in (0, 1]; at 1 nothing of it is left."""
         ...
+
+
+@runtime_checkable
+class ConditionedRequest(ImageRequest, Protocol):
+    """A request that may be conditioned on real images, beside its prompt or in its place.
+
+    It is drawn from a mixture of the images' embeddings (Shipard et al. 2023, section 4.2.2).
+    """
+
+    @property
+    def condition_images(self) -> Sequence[str]:
+        """SHA-256 of the real images' files in hexadecimal; empty for none."""
+        ...
+
+    @property
+    def condition_weights(self) -> Sequence[float]:
+        """How much of the embedding of each is in the mixture: at least 0, and 1 together."""
+        ...
+
+
+ImageConditions = Literal["none", "possible", "needed"]
 
 
 @dataclass(frozen=True)
@@ -145,18 +167,26 @@ class Generator(Protocol):
 
 @runtime_checkable
 class GuidedGenerator(Protocol):
-    """What a `Generator` has beside, if it can begin at real images."""
+    """What a `Generator` has beside, if it can begin at real images, or be conditioned on them.
+
+    One that can be conditioned says so by an attribute `image_conditions`, see `image_conditions_of`.
+    """
 
     def generate_from(
         self, requests: Sequence[ImageRequest], initial_images: Mapping[str, bytes]
     ) -> list[GeneratedImage]:
-        """As `generate`, for requests of which some begin at a real image.
+        """As `generate`, for requests of which some begin at a real image, or are conditioned on some.
 
         Args:
             requests: as for `generate`.
-            initial_images: the files (PNG, JPEG or WebP) that they begin at, by the SHA-256 of their bytes.
+            initial_images: the files (PNG, JPEG or WebP) that they name, by the SHA-256 of their bytes.
         """
         ...
+
+
+def image_conditions_of(generator: Generator) -> ImageConditions:
+    """Whether it can be conditioned on real images, or draws nothing else; 'none' where it does not say."""
+    return getattr(generator, "image_conditions", "none")
 
 
 def steps_to_pass(strength: float, num_inference_steps: int) -> int:

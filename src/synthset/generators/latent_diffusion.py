@@ -5,7 +5,7 @@ for each image. Here the scale is a vector. Each image draws from its own random
 it does not depend on the batch it is in. In float32 it equals what `StableDiffusionPipeline` draws.
 
     requests ─▶ noise, text embeddings ─▶ denoise ─▶ latents ─▶ decode ─▶ inspect ─▶ images with a status
-                 ▲ real images, encoded
+                 ▲ real images, encoded or embedded
 
 A request may begin at a real image (real guidance): its latents are noised to the step that the strength asks
 for and take the steps from there on, as in `StableDiffusionImg2ImgPipeline`. With two differences. That draws
@@ -14,13 +14,14 @@ that the seed decides, the same with and without an image, and an image is encod
 And at strength 1 ours is pure noise, the image that the request draws without a real one; diffusers leaves as
 much of the real image as the first timestep does.
 
+A request may be conditioned on real images, where the checkpoint can be, see image_conditioning.py.
+
 `SamplingOptions` depart from diffusers' pipeline, for speed or for diversity; without them nothing does. Which steps
 have guidance, compute the deep blocks or see the prompt through noise depends on the step alone, never on the batch.
 """
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import logging
 import math
@@ -33,17 +34,19 @@ from typing import Any
 import diffusers
 import numpy as np
 import torch
-from diffusers import StableDiffusionPipeline
 from diffusers.models.embeddings import get_timestep_embedding
+from PIL import Image
 from torch import Tensor
 
 from synthset.devices import choose_device
-from synthset.errors import DataError, ModelError, UsageError
-from synthset.generators import SCHEDULERS
+from synthset.errors import ModelError, UsageError
+from synthset.generators import SCHEDULERS, STABLE_DIFFUSION
 from synthset.generators.base import (
+    ConditionedRequest,
     GeneratedImage,
     GenerationConfig,
     GuidedRequest,
+    ImageConditions,
     ImageRequest,
     StoredSize,
     steps_to_pass,
@@ -53,8 +56,16 @@ from synthset.generators.condition_annealing import ConditionNoise
 from synthset.generators.deep_cache import DeepCache
 from synthset.generators.fast_unet import Remembering, remember_text_projections, use_convolutions_for_attention
 from synthset.generators.finishing import finish, size_to_shrink_to
+from synthset.generators.image_conditioning import (
+    MAX_CACHED_EMBEDDINGS,
+    ImageAdapter,
+    conditioning_of,
+    is_conditioned,
+    mix,
+)
+from synthset.generators.real_images import RealImages
 from synthset.generators.sampling import SamplingOptions
-from synthset.images import decode, resize
+from synthset.images import resize
 
 logger = logging.getLogger("synthset")
 
@@ -63,18 +74,27 @@ MAX_CACHED_IMAGES = 1024  # 64 MB of latents for Stable Diffusion
 
 
 class LatentDiffusionGenerator:
-    """Draws with a text encoder, a UNet, a scheduler and a VAE, as Stable Diffusion 1.x and 2.x have them."""
+    """Draws with a text encoder, a UNet, a scheduler and a VAE, as Stable Diffusion 1.x and 2.x have them.
+
+    Or from images, by a pipeline that has an image encoder beside, or in place of, the text encoder.
+    """
 
     def __init__(
         self,
-        pipeline: StableDiffusionPipeline,
+        pipeline: Any,
         config: GenerationConfig,
         device: torch.device,
         stored: StoredSize | None = None,
+        adapter_folder: Path | None = None,
     ) -> None:
         """Take over the parts of `pipeline`, whose networks already have the dtype of `config`.
 
-        Images are shrunk to the size `stored`, if one is given.
+        Args:
+            pipeline: of one of the classes generators.OWN_LOOP.
+            config: what it draws with.
+            device: to draw on.
+            stored: the size that images are shrunk to, if one is given.
+            adapter_folder: of a checkpoint that has an image adapter beside its parts, to be conditioned by.
         """
         self._check_parts(pipeline, config)
         self.config = config
@@ -82,11 +102,15 @@ class LatentDiffusionGenerator:
         self.device = device
         self.stored = stored
         self.dtype: torch.dtype = pipeline.unet.dtype
-        self.tokenizer = pipeline.tokenizer
-        self.text_encoder = pipeline.text_encoder.to(device)
+        self.conditioning = conditioning_of(pipeline, config.model, device)
+        self._reads_text = self.conditioning is None or self.conditioning.reads_text
+        if self._reads_text:
+            self.tokenizer = pipeline.tokenizer
+            self.text_encoder = pipeline.text_encoder.to(device)
         self.unet = pipeline.unet.to(device, memory_format=torch.channels_last)
         self.vae = pipeline.vae.to(device, memory_format=torch.channels_last)
-        self.safety_checker = pipeline.safety_checker and pipeline.safety_checker.to(device)
+        safety_checker = getattr(pipeline, "safety_checker", None)
+        self.safety_checker = safety_checker and safety_checker.to(device)
         self.feature_extractor = pipeline.feature_extractor
         self.scheduler = _make_scheduler(pipeline.scheduler, config)
         self._step_arguments = inspect.signature(self.scheduler.step).parameters
@@ -95,8 +119,17 @@ class LatentDiffusionGenerator:
             self._memories.append(DeepCache(self.unet, self.sampling.cache_interval))
         if device.type == "cpu":
             use_convolutions_for_attention(self.unet)
+        if adapter_folder is not None:
+            self.conditioning = ImageAdapter(self.unet, adapter_folder, config.model, device)
+        if self.conditioning is not None:
+            if self.sampling.anneals:
+                raise UsageError(
+                    f"Annealing is of prompts, and '{config.model}' is conditioned on images. Leave it out."
+                )
+            self._memories += self.conditioning.memories
+            self._image_embeddings = RealImages(self.conditioning.embed, MAX_CACHED_EMBEDDINGS)
         self._embeddings: OrderedDict[str, Tensor] = OrderedDict()
-        self._image_latents: OrderedDict[str, Tensor] = OrderedDict()
+        self._image_latents = RealImages(self._encode_image, MAX_CACHED_IMAGES)
         self._warned_of_truncation = False
 
     @classmethod
@@ -104,6 +137,7 @@ class LatentDiffusionGenerator:
         cls,
         folder: Path,
         *,
+        class_name: str = STABLE_DIFFUSION,
         name: str,
         revision: str | None,
         weights_hash: str,
@@ -115,12 +149,13 @@ class LatentDiffusionGenerator:
         device: str,
         sampling: SamplingOptions | None = None,
         stored: StoredSize | None = None,
+        image_conditions: bool = False,
     ) -> LatentDiffusionGenerator:
         """Load a checkpoint; `generators.load_generator` explains the arguments and the errors."""
         target = choose_device(device)
         if dtype == "auto":
             dtype = "bfloat16" if target.type == "cuda" else "float32"
-        pipeline = load_pipeline(folder, name, getattr(torch, dtype))
+        pipeline = load_pipeline(folder, class_name, name, getattr(torch, dtype))
         default_height_px, default_width_px = _trained_size_px(pipeline)
         config = GenerationConfig(
             model=name,
@@ -133,7 +168,15 @@ class LatentDiffusionGenerator:
             dtype=dtype,
             sampling=None if sampling is None or sampling.is_plain else sampling,
         )
-        return cls(pipeline, config, target, size_to_shrink_to(stored, config, target))
+        adapter_folder = folder if image_conditions and class_name == STABLE_DIFFUSION else None
+        return cls(pipeline, config, target, size_to_shrink_to(stored, config, target), adapter_folder)
+
+    @property
+    def image_conditions(self) -> ImageConditions:
+        """Whether it can be conditioned on real images, or draws nothing else."""
+        if self.conditioning is None:
+            return "none"
+        return "needed" if self.conditioning.is_needed else "possible"
 
     @property
     def preferred_batch_size(self) -> int:
@@ -163,23 +206,26 @@ class LatentDiffusionGenerator:
     def generate_from(
         self, requests: Sequence[ImageRequest], initial_images: Mapping[str, bytes]
     ) -> list[GeneratedImage]:
-        """Draw all requests as one batch, some of them from real images on.
+        """Draw all requests as one batch, some of them from real images on, or conditioned on real images.
 
-        Requests of one strength and number of steps take them together, whatever their prompts and scales.
+        Requests of one strength and number of steps take them together, whatever their prompts and scales; those
+        that are conditioned on images, and those that are not, apart.
 
         Args:
             requests: of any strengths, in any order.
-            initial_images: the files that they begin at, by the SHA-256 of their bytes. They are shrunk or
-                enlarged to the drawn size.
+            initial_images: the files that they begin at, or are conditioned on, by the SHA-256 of their bytes. To
+                begin at they are shrunk or enlarged to the drawn size.
         Returns:
             As `generate`.
         Raises:
-            UsageError: an image that is not among `initial_images`, or a strength that cannot be.
+            UsageError: an image that is not among `initial_images`, a strength or weights that cannot be, or
+                conditions or texts that this checkpoint does not read.
             DataError: an image that does not decode.
         """
         if not requests:
             return []
-        paths = [self._path(request) for request in requests]
+        self._check_conditions(requests)
+        paths = [(*self._path(request), is_conditioned(request)) for request in requests]
         # in groups that take the same steps; in each the guided rows first, so that the rows with an
         # unconditional pass are a slice
         order = sorted(range(len(requests)), key=lambda i: (paths[i], requests[i].guidance_scale <= 1))
@@ -191,6 +237,27 @@ class LatentDiffusionGenerator:
         flagged = self._flag(pixels)
         images = dict(zip(order, finish(pixels, finite, flagged, self.stored), strict=True))
         return [images[i] for i in range(len(requests))]
+
+    def _check_conditions(self, requests: Sequence[ImageRequest]) -> None:
+        conditioned, name = [is_conditioned(request) for request in requests], self.config.model
+        if any(conditioned) and self.conditioning is None:
+            raise UsageError(
+                f"Expected requests without images as conditions: '{name}' was not loaded to be conditioned on images. "
+                "Give load_generator image_conditions=True."
+            )
+        if self.conditioning is None:
+            return
+        if self.conditioning.is_needed and not all(conditioned):
+            raise UsageError(
+                f"Expected requests with condition_images: '{name}' draws from images alone. Draw with the strategies "
+                "interpolate_three and interpolate_all."
+            )
+        texts = [text for request in requests for text in (request.prompt, request.negative_prompt) if text]
+        if texts and not self._reads_text:
+            raise UsageError(
+                f"Expected requests without a prompt: '{name}' reads images and no text, got '{texts[0]}'. Draw with "
+                "the strategies interpolate_three and interpolate_all, and no --negative-prompt."
+            )
 
     def _path(self, request: ImageRequest) -> tuple[int, int]:
         """How many steps the sampler divides its way into, and the one that an image begins at.
@@ -205,7 +272,12 @@ class LatentDiffusionGenerator:
         return steps, steps - steps_to_pass(request.strength, steps)
 
     def _denoise(
-        self, requests: Sequence[ImageRequest], num_steps: int, first_step: int, initial_images: Mapping[str, bytes]
+        self,
+        requests: Sequence[ImageRequest],
+        num_steps: int,
+        first_step: int,
+        conditioned: bool,
+        initial_images: Mapping[str, bytes],
     ) -> Tensor:
         """From noise, or noised real images, to latents, float32 (n, c, h, w). Guided requests come first."""
         n = len(requests)
@@ -216,11 +288,12 @@ class LatentDiffusionGenerator:
         scales = scales[:guided].to(self.device).view(-1, 1, 1, 1)
         # a negative prompt a guided row: the rows past n are the unconditional ones
         texts = [r.prompt for r in requests] + [r.negative_prompt for r in requests[:guided]]
-        embeddings = self._encode(texts)
+        embeddings = self._encode(texts) if self._reads_text else None
+        generators = [torch.Generator().manual_seed(request.seed) for request in requests]
+        images = self._condition(requests, guided, generators, initial_images) if conditioned else None
         annealing = self.sampling.annealing if self.sampling.anneals else None
         prompt_noise = annealing and ConditionNoise(annealing, [request.seed for request in requests])
 
-        generators = [torch.Generator().manual_seed(request.seed) for request in requests]
         latents, skipped = self._begin(requests, generators, num_steps, first_step, initial_images)
         timesteps = self.scheduler.timesteps
         # as diffusers' pipeline does: schedulers that draw noise draw it from each image's own generator
@@ -233,15 +306,18 @@ class LatentDiffusionGenerator:
         try:
             for guide, steps in groupby(range(skipped, len(timesteps)), key=is_guided):
                 num_unconditional = guided if guide else 0
-                clean = embeddings[: n + num_unconditional]
+                clean, shown = (
+                    None if given is None else given[: n + num_unconditional] for given in (embeddings, images)
+                )
                 self._forget()  # even if no row here is guided: an image does not depend on its batch
                 for t in timesteps[list(steps)]:
-                    text = prompt_noise.add(clean, self._time(t)) if prompt_noise else clean
+                    text = prompt_noise.add(clean, self._time(t)) if prompt_noise and clean is not None else clean
                     scaled = self.scheduler.scale_model_input(latents, t).to(self.dtype)
                     rows = torch.cat([scaled, scaled[:num_unconditional]]) if num_unconditional else scaled
-                    predicted = self.unet(
-                        rows, t, encoder_hidden_states=text, timestep_cond=embedded_scales, return_dict=False
-                    )[0].float()
+                    conditions = self._unet_arguments(text, shown)
+                    predicted = self.unet(rows, t, **conditions, timestep_cond=embedded_scales, return_dict=False)[
+                        0
+                    ].float()
                     prediction = predicted[:n]
                     if num_unconditional:
                         unconditional = predicted[n:]
@@ -251,6 +327,23 @@ class LatentDiffusionGenerator:
         finally:
             self._forget()
         return latents
+
+    def _condition(
+        self,
+        requests: Sequence[ImageRequest],
+        num_unconditional: int,
+        generators: Sequence[torch.Generator],
+        files: Mapping[str, bytes],
+    ) -> Tensor:
+        """What the UNet is given of the images that the requests are conditioned on, (n + num_unconditional, ...)."""
+        assert self.conditioning is not None  # checked before
+        named = [request for request in requests if isinstance(request, ConditionedRequest)]
+        return self.conditioning.prepare(mix(named, self._image_embeddings, files), num_unconditional, generators)
+
+    def _unet_arguments(self, text: Tensor | None, images: Tensor | None) -> dict[str, Any]:
+        if self.conditioning is None or images is None:
+            return {"encoder_hidden_states": text}
+        return self.conditioning.arguments(text, images)
 
     def _begin(
         self,
@@ -270,7 +363,7 @@ class LatentDiffusionGenerator:
         if hasattr(self.scheduler, "set_begin_index"):
             self.scheduler.set_begin_index(skipped)
         names = [request.initial_image for request in requests if isinstance(request, GuidedRequest)]
-        known = self._encode_images(names, initial_images)
+        known = torch.cat(self._image_latents.of(names, initial_images))
         timesteps = self.scheduler.timesteps[skipped : skipped + 1].repeat(len(requests))
         return self.scheduler.add_noise(known, noise, timesteps), skipped
 
@@ -329,32 +422,9 @@ class LatentDiffusionGenerator:
                 self._warned_of_truncation = True
                 return
 
-    def _encode_images(self, names: Sequence[str], initial_images: Mapping[str, bytes]) -> Tensor:
-        """Latents (len(names), c, h, w), float32; each distinct image passes the encoder once.
-
-        And alone, so that it does not depend on which others it is drawn with.
-        """
-        for name in dict.fromkeys(names):
-            if name not in initial_images:
-                raise UsageError(
-                    f"Expected the real image {name[:12]}… that a request begins at, got none. Give generate_from the "
-                    "files by the SHA-256 of their bytes, e.g. Dataset.initial_images()."
-                )
-            if name not in self._image_latents:
-                self._image_latents[name] = self._encode_image(name, initial_images[name])
-            self._image_latents.move_to_end(name)
-        latents = torch.cat([self._image_latents[name] for name in names])
-        while len(self._image_latents) > MAX_CACHED_IMAGES:
-            self._image_latents.popitem(last=False)
-        return latents
-
-    def _encode_image(self, name: str, data: bytes) -> Tensor:
-        if hashlib.sha256(data).hexdigest() != name:  # what is remembered by a name must be what it says
-            raise UsageError(f"Expected the real image of SHA-256 {name[:12]}…, got another file. Give its own bytes.")
-        try:
-            image = resize(decode(data), (self.config.width_px, self.config.height_px))
-        except DataError as error:
-            raise DataError(f"The real image {name[:12]}… that a request begins at: {error}") from error
+    def _encode_image(self, image: Image.Image) -> Tensor:
+        """Latents (1, c, h, w), float32."""
+        image = resize(image, (self.config.width_px, self.config.height_px))
         pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None]  # HWC -> NCHW
         pixels = (pixels.float() / 127.5 - 1).to(self.device, self.dtype)
         return self.vae.encode(pixels).latent_dist.mode().float() * self.vae.config.scaling_factor
@@ -388,7 +458,7 @@ class LatentDiffusionGenerator:
         return 1, channels, self.config.height_px // factor, self.config.width_px // factor
 
     @staticmethod
-    def _check_parts(pipeline: StableDiffusionPipeline, config: GenerationConfig) -> None:
+    def _check_parts(pipeline: Any, config: GenerationConfig) -> None:
         factor = _vae_scale_factor(pipeline.vae)
         for side, size_px in (("height", config.height_px), ("width", config.width_px)):
             if size_px < factor or size_px % factor:
@@ -441,7 +511,7 @@ def _vae_scale_factor(vae: Any) -> int:
     return 2 ** (len(vae.config.block_out_channels) - 1)
 
 
-def _trained_size_px(pipeline: StableDiffusionPipeline) -> tuple[int, int]:
+def _trained_size_px(pipeline: Any) -> tuple[int, int]:
     size = pipeline.unet.config.sample_size
     height, width = (size, size) if isinstance(size, int) else size
     factor = _vae_scale_factor(pipeline.vae)

@@ -29,6 +29,7 @@ from synthset.generators.base import GeneratedImage, GenerationConfig, GuidedReq
 from synthset.generators.checkpoint import quiet
 from synthset.generators.families import FAMILIES, Family, Guidance
 from synthset.generators.finishing import finish, size_to_shrink_to
+from synthset.generators.image_conditioning import is_conditioned
 from synthset.generators.latent_diffusion import _make_scheduler
 
 logger = logging.getLogger("synthset")
@@ -127,7 +128,7 @@ class PipelineGenerator:
             One answer to each request, in order. Images that are blank, not a number, or flagged by the
             checkpoint's safety checker have a status that says so, and no pixels.
         Raises:
-            UsageError: a request that begins at a real image.
+            UsageError: a request that begins at a real image, or is conditioned on some.
             ModelError: the pipeline refuses what it is asked.
         """
         self._check(requests)
@@ -182,6 +183,11 @@ class PipelineGenerator:
             raise UsageError(
                 f"Expected requests that begin at noise, got one that begins at a real image: '{self.config.model}' "
                 "cannot. Leave out the initial images, or use a Stable Diffusion 1.x or 2.x checkpoint."
+            )
+        if any(is_conditioned(request) for request in requests):
+            raise UsageError(
+                f"Expected requests without condition_images: '{self.config.model}' cannot be conditioned on images. "
+                "Use the miniature, or an image-variation or unCLIP checkpoint."
             )
         if self.guidance == "none" and any(r.guidance_scale > 1 or r.negative_prompt for r in requests):
             self._warn_once("'%s' draws without guidance: scales and negative prompts have no effect.")
