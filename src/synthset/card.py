@@ -72,8 +72,8 @@ image is among them.
 |---|---|---|
 {rows}
 
-**Model:** `{generation["model"]}`, revision `{generation["revision"] or "default"}`, weights
-`{generation["weights_hash"][:16]}…`; {generation["scheduler"]}, {_steps(job)},
+**Model:** `{_code(generation["model"])}`, revision `{generation["revision"] or "default"}`, weights
+`{generation["weights_hash"]}`; {generation["scheduler"]}, {_steps(job)},
 {generation["width_px"]}×{generation["height_px"]} px, {generation["dtype"]}, run seed {job["seed"]}. The licence of
 the model, and any restrictions of use that it carries, hold for these images.
 
@@ -110,7 +110,7 @@ def _origin(job: dict[str, Any]) -> str:
     sentences = job.get("sentences")
     names = "class names"
     if sentences:
-        names = f"class names, put\ninto sentences by `{_plain(sentences['writer'])}` (see `sentences.jsonl`)"
+        names = f"class names, put\ninto sentences by `{_code(sentences['writer'])}` (see `sentences.jsonl`)"
     if initial is None:
         return names if sentences else "class names alone"
     mixed, strength = initial.get("mixed", {}), initial.get("strength")
@@ -136,6 +136,11 @@ def _filters(dataset: Dataset) -> str:
         f"{drawn}What filters say about an image lies in `filters/`, by `request_id`, where any was run; the "
         "images that they reject stay in `data/`."
     )
+
+
+def _code(text: str) -> str:
+    """Text that may stand between backticks, where Markdown leaves everything else alone."""
+    return " ".join(text.replace("`", "'").split())
 
 
 def _plain(text: str) -> str:

@@ -31,12 +31,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from synthset.errors import ConfigChangedError, DataError, UsageError
-from synthset.files import atomic_write, delete_parts, parquet_source, parse_json, to_path
+from synthset.files import atomic_write, delete_parts, parquet_source, parse_json, refuse_links, to_path
 from synthset.imageset import ImageSet
 from synthset.manifest import MANIFEST_FILE, Accounting, read_manifest, write_manifest
 from synthset.plan import GUIDED_FIELDS, Plan
 from synthset.prompts import select_rows
 from synthset.sentences import SENTENCES_FILE
+from synthset.verdicts import FOLDER as VERDICTS_FOLDER
 from synthset.verdicts import Verdicts, delete_verdicts, kept_rows, read_verdicts
 
 IMAGE_TYPE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
@@ -238,6 +239,7 @@ def check_folder(folder: Path) -> str:
         return "nothing"
     if not folder.is_dir():
         raise UsageError(f"Expected a folder for the dataset, '{folder}' is a file. Choose another --output-dir.")
+    refuse_links(folder, "data", VERDICTS_FOLDER)
     if (folder / MANIFEST_FILE).exists():
         read_manifest(folder)
         return "dataset"
@@ -483,10 +485,12 @@ def open_dataset(folder: str | Path) -> Dataset:
 
     Raises:
         DataError: no dataset there, one that is not finished, or one that this version cannot read.
+        UsageError: a folder within it is a link.
     """
     folder = to_path(folder)
     if not (folder / MANIFEST_FILE).exists():
         raise DataError(f"Expected a Synthset dataset in '{folder}', found none. Run 'synthset create' first.")
+    refuse_links(folder, "data", VERDICTS_FOLDER)
     manifest = read_manifest(folder)
     if manifest["status"] != "complete":
         raise DataError(f"The dataset in '{folder}' is not finished. Run the same 'synthset create' again.")

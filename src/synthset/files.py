@@ -96,6 +96,13 @@ def parse_json(data: bytes) -> Any:
         raise ValueError("nested too deeply") from error
 
 
+def refuse_links(folder: Path, *names: str) -> None:
+    """Raise UsageError where a folder of ours within `folder` is a link: what is written or deleted lies elsewhere."""
+    for part in (folder / name for name in names):
+        if is_local(part) and part.is_symlink():
+            raise UsageError(f"Expected a folder at '{part}', got a link, which may lead anywhere. Remove it.")
+
+
 def delete_parts(folder: Path) -> None:
     """Delete what interrupted writes left behind in `folder` and below; elsewhere than here they leave nothing."""
     if not is_local(folder):

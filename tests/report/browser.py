@@ -89,8 +89,11 @@ class Browser:
         self.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": theme}])
 
     def requests(self):
-        """The addresses of everything that the page asked for, but for itself and what it holds itself."""
-        urls = [e["params"]["request"]["url"] for e in self.events if e["method"] == "Network.requestWillBeSent"]
+        """The addresses of everything that the page was let ask for, but for itself and what it holds itself."""
+        failed = [e["params"] for e in self.events if e["method"] == "Network.loadingFailed"]
+        blocked = {params["requestId"] for params in failed if params.get("blockedReason") == "csp"}
+        sent = [e["params"] for e in self.events if e["method"] == "Network.requestWillBeSent"]
+        urls = [params["request"]["url"] for params in sent if params["requestId"] not in blocked]
         return [url for url in urls if not url.startswith(("file:", "data:", "blob:"))]
 
     def complaints(self):

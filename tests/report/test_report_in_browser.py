@@ -110,6 +110,25 @@ def test_hostile_names_run_nothing(browser, tmp_path):
     check_quiet(browser)
 
 
+def test_the_policy_stops_what_escaping_would_miss(browser, report, tmp_path):
+    attack = (
+        "<script>window.hacked = 1</script><script src='https://attacker.example/x.js'></script>"
+        "<img src='https://attacker.example/x.png' onerror='window.hacked = 2'><img src=x onerror='window.hacked = 3'>"
+        "<iframe src='https://attacker.example/'></iframe><b style='color: red' onclick='window.hacked = 4'>here</b>"
+    )
+    path = tmp_path / "attacked.html"
+    path.write_text(report.read_text(encoding="utf-8").replace("</main>", f"{attack}</main>"), encoding="utf-8")
+    browser.show_as()
+    browser.open(path)
+    browser.run("Array.from(document.querySelectorAll('b')).forEach(b => b.click())")
+    browser.wait_for(DRAWN)  # the page itself works on
+    assert browser.run("window.hacked") is None
+    assert browser.run("getComputedStyle(document.querySelector('b[onclick]')).color") != "rgb(255, 0, 0)"
+    blocked = [text for text in browser.complaints() if "Content Security Policy" in text]
+    assert len(blocked) >= 6
+    assert browser.requests() == []
+
+
 def test_a_thousand_classes_open_at_once(browser, tmp_path):
     names = tuple(f"class {i}" for i in range(1000))
     path = build_report(write_example(tmp_path, class_names=names, sets=SETS[:2], without=("evaluations",)))

@@ -14,6 +14,7 @@ from cyclopts.config import Env
 from synthset.cli import classify, create, data, demo, diagnose, report, tune
 from synthset.cli.app import app
 from synthset.errors import SynthsetError, UsageError
+from synthset.redaction import without_secrets
 
 # importing them registers their commands with the app
 COMMANDS = (create, classify, tune, data, demo, diagnose, report)
@@ -21,7 +22,9 @@ COMMANDS = (create, classify, tune, data, demo, diagnose, report)
 
 def run(tokens: list[str]) -> int:
     """Run one command line and return its exit code; KeyboardInterrupt and BrokenPipeError are raised."""
-    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING, stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_DiscreetFormatter("%(levelname)s: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     # of PIL, about images that images.decode refuses in one line
     warnings.filterwarnings("ignore", "Image size .* could be decompression bomb")
     try:
@@ -72,8 +75,15 @@ def _dashed(token: str) -> str:
 
 
 def _complain(message: str, code: int) -> int:
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    print(f"error: {' '.join(without_secrets(message).split())}", file=sys.stderr)
     return code
+
+
+class _DiscreetFormatter(logging.Formatter):
+    """Writes log lines without keys and tokens."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return without_secrets(super().format(record))
 
 
 def _one_line(error: CycloptsError) -> str:

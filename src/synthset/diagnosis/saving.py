@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from synthset.errors import DataError, UsageError
-from synthset.files import atomic_write, delete_parts, read_json, write_json, write_text
+from synthset.files import atomic_write, delete_parts, read_json, refuse_links, write_json, write_text
 
 MARKER = "diagnosis.json"
 WITH_CSV = ("summary", "classes", "matrix", "ambiguity")
@@ -27,13 +27,14 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would run a cell tha
 
 
 def check_folder(folder: Path) -> None:
-    """Raise UsageError unless `folder` is free, empty, or holds an earlier diagnosis."""
+    """Raise UsageError unless `folder` is free, empty, or holds an earlier diagnosis without links."""
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"Expected a folder for the diagnosis, '{folder}' is a file. Choose another --output-dir.")
     if folder.is_dir() and not (folder / MARKER).exists() and any(folder.iterdir()):
         raise UsageError(
             f"'{folder}' holds files that are no diagnosis; nothing was changed. Choose another --output-dir."
         )
+    refuse_links(folder, "evaluations")
 
 
 def read_evaluations(paths: Sequence[str | Path]) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from urllib.request import HTTPRedirectHandler, OpenerDirector, ProxyHandler, Re
 
 from synthset.classes import as_words
 from synthset.errors import ModelError, UsageError
+from synthset.redaction import without_secrets
 from synthset.sentences.base import gather_sentences
 
 KEY_VARIABLE = "OPENAI_API_KEY"
@@ -282,5 +283,5 @@ def _retry_after(error: HTTPError) -> float:
 def _one_line(message: object) -> str:
     """The beginning of a message, on one line, and never with the key in it."""
     text = " ".join("".join(c if c.isprintable() else " " for c in str(message)).split())
-    text = text.replace(_key(), "…") if _key() else text
+    text = without_secrets(text)
     return text if len(text) <= 160 else f"{text[:160]}…"
