@@ -47,6 +47,7 @@ SCRIPTS = (
     Script("generation", ("--images", "50", "--peer-images", "5", "--steps", "5")),
     Script("per_process", ("--images-per-pair", "2", "--steps", "5", "--rounds", "1")),
     Script("job", ("--images", "50", "--steps", "5", "--rounds", "1")),
+    Script("pipelining", ("--images", "64", "--shard-size", "16", "--rounds", "1")),
     Script("training", ("--images", "512")),
     Script("neighbours", ("--queries", "256", "--references", "8192", "--rounds", "1")),
     Script("scale_out", ("--images", "120", "--steps", "2", "--rounds", "1")),

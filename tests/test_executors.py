@@ -4,14 +4,16 @@ import builtins
 import os
 import signal
 import sys
+import threading
 from collections import Counter
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
 import synthset
-from synthset.dataset import open_dataset
+from synthset.dataset import DatasetWriter, open_dataset
 from synthset.embed import EmbeddingCache, embed_images, fill_cache
 from synthset.errors import SynthsetError, UnknownNameError, UsageError
 from synthset.executors import LocalExecutor, load_executor
@@ -173,3 +175,136 @@ def test_without_ray_the_pip_command_is_named(monkeypatch):
     monkeypatch.setattr(builtins, "__import__", without_ray)
     with pytest.raises(UsageError, match=r'pip install "synthset\[ray\]"'):
         load_executor("ray")
+
+
+# ---- work in two parts --------------------------------------------------------------------------------------
+
+
+@dataclass
+class TwoParts:
+    """Notes what it begins and finishes; `finish_of` says what finishing an item does first."""
+
+    finish_of: Callable[[int], None] = lambda item: None
+    notes: list[str] = field(default_factory=list)
+
+    def __call__(self, item):
+        return self.begin(item)()
+
+    def begin(self, item):
+        self.notes.append(f"begin {item}")
+
+        def finish():
+            self.finish_of(item)
+            self.notes.append(f"finish {item}")
+            return square(item)
+
+        return finish
+
+
+def test_work_in_two_parts_has_the_results_of_any_other(executor):
+    assert Counter(executor.map(TwoParts(), range(20))) == Counter(map(square, range(20)))
+    assert list(executor.map(TwoParts(), [])) == []
+
+
+def test_one_item_is_begun_while_another_is_finished_and_no_more(tmp_path):
+    begun = [threading.Event() for _ in range(3)]
+    seen = []
+
+    def finish(item):
+        if item == 0:
+            assert begun[1].wait(30), "item 1 waits for item 0"
+            seen.append(begun[2].wait(0.3))  # it would begin now if nothing held it
+        if item == 1:
+            assert begun[2].wait(30), "item 2 waits for item 1"
+
+    class Announcing(TwoParts):
+        def begin(self, item):
+            begun[item].set()
+            return super().begin(item)
+
+    work = Announcing(finish)
+    assert list(LocalExecutor().map(work, range(3))) == [0, 1, 4]
+    assert seen == [False]
+    assert [note for note in work.notes if "finish" in note] == ["finish 0", "finish 1", "finish 2"]
+
+
+def test_what_fails_behind_is_raised_and_nothing_is_begun_after_it():
+    def finish(item):
+        if item == 1:
+            raise OSError("disk full")
+
+    work = TwoParts(finish)
+    results = LocalExecutor().map(work, range(9))
+    assert next(results) == 0
+    with pytest.raises(OSError, match="disk full"):
+        next(results)
+    assert "begin 3" not in work.notes
+    with pytest.raises(OSError, match="disk full"):
+        list(LocalExecutor().map(TwoParts(finish), range(2)))  # the last item has nothing in front of it
+
+
+@pytest.mark.parametrize("error", [UsageError, KeyboardInterrupt])
+def test_what_is_pending_is_finished_when_the_next_cannot_begin(error):
+    class Stopping(TwoParts):
+        def begin(self, item):
+            if item == 2:
+                raise error
+            return super().begin(item)
+
+    work = Stopping(lambda item: threading.Event().wait(0.1))
+    with pytest.raises(error):
+        list(LocalExecutor().map(work, range(9)))
+    assert work.notes[-1] == "finish 1"
+
+
+def test_of_two_failures_at_once_neither_is_lost():
+    def fail(item):
+        raise OSError("disk full")
+
+    class Failing(TwoParts):
+        def begin(self, item):
+            if item == 1:
+                raise UsageError("no device")
+            return super().begin(item)
+
+    with pytest.raises(OSError, match="disk full") as caught:
+        list(LocalExecutor().map(Failing(fail), range(9)))
+    assert isinstance(caught.value.__context__, UsageError)
+
+
+def test_a_shard_is_written_while_the_next_is_drawn(tmp_path, monkeypatch):
+    """The first shard's file waits until the second is being drawn: in turn, it would wait for ever."""
+    second = threading.Event()
+    write = DatasetWriter.write_shard
+
+    class Announcing(FakeGenerator):
+        def generate(self, requests):
+            if requests[0].id >= 4:
+                second.set()
+            return super().generate(requests)
+
+    def write_late(writer, shard, *rest):
+        assert shard or second.wait(30), "the second shard is not drawn before the first is written"
+        return write(writer, shard, *rest)
+
+    monkeypatch.setattr(DatasetWriter, "write_shard", write_late)
+    result = synthset.create(["one", "two"], tmp_path / "a", generator=Announcing(), images_per_class=4, shard_size=4)
+    assert result.accounting.ok == 8
+
+
+def test_a_shard_that_cannot_be_written_fails_the_run_and_those_before_it_stay(tmp_path, monkeypatch):
+    write = DatasetWriter.write_shard
+
+    def write_or_fail(writer, shard, *rest):
+        if shard == 1:
+            raise OSError(28, "No space left on device", "train-00001.parquet")
+        return write(writer, shard, *rest)
+
+    options = {"generator": FakeGenerator(), "images_per_class": 8, "shard_size": 4}
+    with monkeypatch.context() as patch:
+        patch.setattr(DatasetWriter, "write_shard", write_or_fail)
+        with pytest.raises(OSError, match="No space"):
+            synthset.create(["one", "two"], tmp_path / "a", **options)
+    assert [path.name for path in (tmp_path / "a" / "data").iterdir()] == ["train-00000.parquet"]
+    result = synthset.create(["one", "two"], tmp_path / "a", **options)
+    assert (result.drawn, result.accounting.ok) == (12, 16)

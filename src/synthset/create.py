@@ -100,7 +100,8 @@ class CreateConfig:
         shots_seed: decides which.
         strength: share of the steps that a noised real image passes, in (0, 1]; None takes what
             real_guidance.STRENGTHS lists for so many shots.
-        shard_size: images of a file; the unit of work, of commitment, and of what a kill can cost.
+        shard_size: images of a file; the unit of work, of commitment, and of what a kill can cost:
+            the one that is drawn, and the one behind it that is being written.
         sentences: of language_enhancement; None for 200 of each class by the writer that goes with the generator.
     """
 

@@ -1,11 +1,18 @@
-"""One shard of a plan: draw its requests, retry what failed, encode, commit. Where memory runs out, in halves."""
+"""One shard of a plan: draw its requests, retry what failed, encode, commit. Where memory runs out, in halves.
+
+draw ─▶ encode ─▶ commit        the device draws, two threads encode behind it; and behind the drawing of the
+        draw ─▶ encode ─▶ …     next shard, where the executor does work in two parts, this one is committed
+"""
 
 from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -49,6 +56,21 @@ def draw_missing(writer: DatasetWriter, source: GeneratorSource, config: CreateC
     return to_draw
 
 
+@dataclass(frozen=True)
+class _Drawn:
+    """A shard whose images are drawn, and being encoded.
+
+    Attributes:
+        encoding: rows of the images, in parts.
+        failures: what could not be drawn, by the request's id.
+        retries: attempts beyond the first.
+    """
+
+    encoding: list[Future[list[dict[str, Any]]]]
+    failures: dict[int, dict[str, Any]]
+    retries: int
+
+
 class ShardWorker:
     """Draws and commits shards of one plan; it may travel to another process, and loads its generator there.
 
@@ -72,45 +94,57 @@ class ShardWorker:
         return {**self.__dict__, "advance": None}
 
     def __call__(self, shard: int) -> Accounting:
-        """Draw, retry, encode and commit the requests of one shard.
+        """Draw, retry, encode and commit the requests of one shard. Raises as `begin` does."""
+        return self.begin(shard)()
+
+    def begin(self, shard: int) -> Callable[[], Accounting]:
+        """Draw and retry; what is given waits for the last images to be encoded, and commits the shard.
 
         Raises:
             ModelError: the generator here is not the one that the job was planned with.
         """
         generator = self.source.get()
         self._check_same_generator(generator)
+        with _encoding_behind() as pool:
+            drawn = self._draw(generator, shard, pool)
+        return partial(self._commit, shard, drawn)
+
+    def _draw(self, generator: Generator, shard: int, pool: ThreadPoolExecutor) -> _Drawn:
         encoding: list[Future[list[dict[str, Any]]]] = []
         failures: dict[int, dict[str, Any]] = {}
         where = self.writer.shard_rows(shard)
         pending = list(self.writer.plan.requests(where.start, where.stop))
         retries = 0
-        with ThreadPoolExecutor(max_workers=2) as pool:  # encodes while the next batch is drawn
-            for attempt in range(MAX_RETRIES + 1):
-                retries += len(pending) if attempt else 0
-                failed = []
-                for start in range(0, len(pending), self.writer.batch_size):
-                    batch = pending[start : start + self.writer.batch_size]
-                    tries = [request.retried(attempt) for request in batch]
-                    drawn: list[tuple[Request, np.ndarray]] = []
-                    for request, tried, image in zip(batch, tries, draw_batch(generator, tries), strict=True):
-                        if image.status == "ok" and image.pixels is not None:
-                            drawn.append((tried, image.pixels))
-                            failures.pop(request.id, None)
-                        else:
-                            failures[request.id] = _failure(tried, attempt + 1, image)
-                            failed.append(request)
-                    encoding += [
-                        pool.submit(_rows, drawn[i : i + ENCODED_TOGETHER], attempt + 1, self.config)
-                        for i in range(0, len(drawn), ENCODED_TOGETHER)
-                    ]
-                    if self.advance and attempt == 0:
-                        self.advance(len(batch))
-                pending = failed
-                if not pending:
-                    break
-            rows = [row for part in encoding for row in part.result()]
+        for attempt in range(MAX_RETRIES + 1):
+            retries += len(pending) if attempt else 0
+            failed = []
+            for start in range(0, len(pending), self.writer.batch_size):
+                batch = pending[start : start + self.writer.batch_size]
+                tries = [request.retried(attempt) for request in batch]
+                drawn: list[tuple[Request, np.ndarray]] = []
+                for request, tried, image in zip(batch, tries, draw_batch(generator, tries), strict=True):
+                    if image.status == "ok" and image.pixels is not None:
+                        drawn.append((tried, image.pixels))
+                        failures.pop(request.id, None)
+                    else:
+                        failures[request.id] = _failure(tried, attempt + 1, image)
+                        failed.append(request)
+                encoding += [
+                    pool.submit(_rows, drawn[i : i + ENCODED_TOGETHER], attempt + 1, self.config)
+                    for i in range(0, len(drawn), ENCODED_TOGETHER)
+                ]
+                if self.advance and attempt == 0:
+                    self.advance(len(batch))
+            pending = failed
+            if not pending:
+                break
+        return _Drawn(encoding, failures, retries)
+
+    def _commit(self, shard: int, drawn: _Drawn) -> Accounting:
+        rows = [row for part in drawn.encoding for row in part.result()]
         rows.sort(key=lambda row: row["request_id"])
-        return self.writer.write_shard(shard, rows, [failures[i] for i in sorted(failures)], retries)
+        failures = [drawn.failures[i] for i in sorted(drawn.failures)]
+        return self.writer.write_shard(shard, rows, failures, drawn.retries)
 
     def _check_same_generator(self, generator: Generator) -> None:
         wanted, here = self.writer.job["generation"], generator.config.describe()
@@ -120,6 +154,18 @@ class ShardWorker:
                 f"Expected the same generator on every machine, it differs here in {', '.join(names)}. "
                 "Give a --dtype and a --revision, so that no machine chooses its own."
             )
+
+
+@contextmanager
+def _encoding_behind() -> Iterator[ThreadPoolExecutor]:
+    """Threads that go on with what they were given when the block ends, unless it raises."""
+    pool = ThreadPoolExecutor(max_workers=2)
+    try:
+        yield pool
+    except BaseException:
+        pool.shutdown(cancel_futures=True)
+        raise
+    pool.shutdown(wait=False)
 
 
 def draw_batch(generator: Generator, requests: Sequence[Request]) -> list[GeneratedImage]:

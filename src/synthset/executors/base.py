@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -18,4 +18,16 @@ class Executor(Protocol):
         A bounded number of items is in flight at a time. Every result is yielded and every exception
         raised: none is dropped.
         """
+        ...
+
+
+@runtime_checkable
+class WorkInTwoParts(Protocol):
+    """Work whose second part leaves the device free: an executor may begin the next item meanwhile.
+
+    It can be called as any other work, which does both parts.
+    """
+
+    def begin(self, item: Any) -> Callable[[], Any]:
+        """Do the first part; what is given does the second, in any thread, and gives the result."""
         ...
