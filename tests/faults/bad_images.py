@@ -38,9 +38,10 @@ def rotated(orientation: int) -> bytes:
     return saved(Image.fromarray(NOISE), "JPEG", exif=exif)
 
 
-def png(width: int, height: int, extra: bytes = b"", body: bytes = b"\0") -> bytes:
-    """A PNG that claims a size and holds almost nothing."""
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+def png(width: int, height: int, extra: bytes = b"") -> bytes:
+    """A whole PNG of black and white, which is small however large the image is."""
+    header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
+    body = bytes((1 + -(-width // 8)) * height)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + extra + chunk(b"IDAT", zlib.compress(body)) + chunk(b"IEND")
 
 
