@@ -1,5 +1,5 @@
-"""Puts the trained parts together as a Stable Diffusion checkpoint in half precision, with two models beside it:
-its CLIP and its word-to-sentence model.
+"""Puts the trained parts together as a Stable Diffusion checkpoint in half precision, with what belongs to it: its
+CLIP, its image adapter and its word-to-sentence model.
 
 Takes the newest checkpoint of the UNet, finished or not, so that an early miniature can be tried while the
 training goes on. Only the entries named here are replaced; a card or a module in the folder stays as it is.
@@ -16,23 +16,35 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline
 from diffusers.pipelines.stable_diffusion import StableDiffusionPipelineOutput
 from safetensors.torch import load_file
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from synthset.sentences.seq2seq import Seq2SeqWriter
-from tools.miniature.settings import BUILD_FOLDER, IMAGE_SIZE_PX, PACKAGE_FOLDER, SCHEDULER_CONFIG
+from tools.miniature.settings import BUILD_FOLDER, CLIP_DIMENSION, IMAGE_SIZE_PX, PACKAGE_FOLDER, SCHEDULER_CONFIG
 from tools.miniature.train_autoencoder import load_autoencoder
 from tools.miniature.train_clip import load_clip, save_clip
+from tools.miniature.train_image_adapter import ADAPTER_FILE, published, save_adapter
 from tools.miniature.train_sentences import load_sentence_model, save_sentence_model
 from tools.miniature.train_text_tower import convert_text_tower, tokenize
 from tools.miniature.train_tokenizer import copy_tokenizer, load_tokenizer
 from tools.miniature.train_unet import load_unet
-from tools.miniature.training import write_json
+from tools.miniature.training import load_average, write_json
 
 MAX_BYTES = 25_000_000
-ENTRIES = ("tokenizer", "text_encoder", "unet", "vae", "scheduler", "clip", "sentences", "model_index.json")
+ENTRIES = (
+    "tokenizer",
+    "text_encoder",
+    "unet",
+    "vae",
+    "scheduler",
+    "image_adapter",
+    "clip",
+    "sentences",
+    "model_index.json",
+)
 
 
 def main() -> None:
@@ -72,6 +84,7 @@ def write_parts(build: Path, output: Path) -> None:
     }
     pipeline = StableDiffusionPipeline(**components, requires_safety_checker=False)
     pipeline.to(dtype=torch.float16).save_pretrained(output)
+    save_adapter(output / "image_adapter", published(load_average(build / "image_adapter")), torch.float16)
     save_sentence_model(output / "sentences", load_sentence_model(build), build / "tokenizer", torch.float16)
     forget_origin(output)
     for path in output.rglob("*.safetensors"):
@@ -108,20 +121,30 @@ def forget_origin(output: Path) -> None:
 
 
 def check(folder: Path) -> None:
-    """Stop unless the folder is small enough, loads, draws a finite image, and writes sentences."""
+    """Stop unless the folder is small enough, loads, draws finite images, and writes sentences."""
     total = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     if total > MAX_BYTES:
         raise SystemExit(f"Expected at most {MAX_BYTES:,} bytes, got {total:,}. Make a part smaller in settings.py.")
     pipeline = StableDiffusionPipeline.from_pretrained(folder)
     pipeline.set_progress_bar_config(disable=True)
+    check_drawing(pipeline, "an image of a five")
+    pipeline.load_ip_adapter(
+        str(folder), subfolder="image_adapter", weight_name=ADAPTER_FILE, image_encoder_folder=None
+    )
+    vector = F.normalize(torch.randn(CLIP_DIMENSION, generator=torch.Generator().manual_seed(0)), dim=0)
+    check_drawing(pipeline, "", ip_adapter_image_embeds=[torch.stack([torch.zeros_like(vector), vector])[:, None]])
+    writer = Seq2SeqWriter.from_folder(folder / "sentences", "the miniature", "cpu")
+    print("\n".join(writer.sample("five", seed=0)[:5]))
+
+
+def check_drawing(pipeline: StableDiffusionPipeline, prompt: str, **conditions: Any) -> None:
+    """Stop unless the pipeline draws a finite image."""
     generator = torch.Generator().manual_seed(0)
-    output = pipeline("an image of a five", num_inference_steps=4, generator=generator, output_type="np")
+    output = pipeline(prompt, num_inference_steps=4, generator=generator, output_type="np", **conditions)
     assert isinstance(output, StableDiffusionPipelineOutput)
     images = np.asarray(output.images)
     if images.shape != (1, IMAGE_SIZE_PX, IMAGE_SIZE_PX, 3) or not np.isfinite(images).all():
         raise SystemExit(f"Expected a finite image of shape (1, 32, 32, 3), got shape {images.shape}.")
-    writer = Seq2SeqWriter.from_folder(folder / "sentences", "the miniature", "cpu")
-    print("\n".join(writer.sample("five", seed=0)[:5]))
 
 
 def replace(fresh: Path, old: Path) -> None:
@@ -139,6 +162,7 @@ def print_sizes(output: Path) -> None:
         "text_encoder": count(pipeline.text_encoder),
         "unet": count(pipeline.unet),
         "vae": count(pipeline.vae),
+        "image_adapter": count_in(output / "image_adapter" / ADAPTER_FILE),
         "clip": count_in(output / "clip/open_clip_model.safetensors"),
         "sentences": count_in(output / "sentences/model.safetensors"),
     }

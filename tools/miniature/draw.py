@@ -3,7 +3,7 @@
     python -m tools.miniature.draw --images 180000 --seed 1
 
 Writes images.npy (n, 32, 32, 3) uint8, captions.json (n strings) and digits.npy (n,) int8 into
-build/miniature/world/, and 5,000 held-back rows of the same kind into build/miniature/world/validation/.
+build/miniature/world/, and 6,000 held-back rows of the same kind into build/miniature/world/validation/.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=180_000)
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
-    draw_world(args.output / "validation", 5000, args.seed + 1_000_000)
+    draw_world(args.output / "validation", 6000, args.seed + 1_000_000)
     draw_world(args.output, args.images, args.seed)
 
 

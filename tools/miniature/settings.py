@@ -21,7 +21,7 @@ START_TOKEN = "<|startoftext|>"
 END_TOKEN = "<|endoftext|>"  # also the padding; has the highest id, since CLIP pools at the argmax
 
 # In training order; `python -m tools.miniature` runs them one after another.
-PARTS = ("world", "tokenizer", "autoencoder", "text_tower", "clip", "unet", "sentences")
+PARTS = ("world", "tokenizer", "autoencoder", "text_tower", "clip", "unet", "image_adapter", "sentences")
 
 CLIP_PREPROCESSING = {
     "size": IMAGE_SIZE_PX,

@@ -16,11 +16,13 @@ from pathlib import Path
 import open_clip
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
+from safetensors.torch import load_file
 from torch import nn
 from transformers import T5ForConditionalGeneration
 
 from tools.miniature.settings import BUILD_FOLDER, PACKAGE_FOLDER
 from tools.miniature.train_clip import save_clip
+from tools.miniature.train_image_adapter import ADAPTER_FILE, add_adapter, save_adapter
 from tools.miniature.train_sentences import save_sentence_model
 from tools.miniature.train_text_tower import save_text_tower
 from tools.miniature.train_tokenizer import copy_tokenizer
@@ -80,6 +82,14 @@ def unpack_unet(package: Path, build: Path) -> None:
     write_rows(build / "unet/encoded/states.npy", tuple(states[0].shape), states)
 
 
+def unpack_image_adapter(package: Path, build: Path) -> None:
+    """The one file in float32, and a checkpoint of the modules that it becomes in the UNet."""
+    state = {name: weights.float() for name, weights in load_file(package / "image_adapter" / ADAPTER_FILE).items()}
+    save_adapter(build / "image_adapter", state)
+    adapter = add_adapter(UNet2DConditionModel.from_pretrained(package / "unet"), state)
+    save_first_checkpoint(build / "image_adapter", adapter)
+
+
 def unpack_sentences(package: Path, build: Path) -> None:
     """A folder of transformers, and a checkpoint."""
     model = T5ForConditionalGeneration.from_pretrained(package / "sentences", dtype=torch.float32)
@@ -106,6 +116,7 @@ UNPACKERS: dict[str, Callable[[Path, Path], None]] = {
     "text_tower": unpack_text_tower,
     "clip": unpack_clip,
     "unet": unpack_unet,
+    "image_adapter": unpack_image_adapter,
     "sentences": unpack_sentences,
 }
 
