@@ -34,7 +34,7 @@ class Script:
     Attributes:
         name: without its ending.
         quick: arguments with which it ends within a minute or so; the ratios then say little.
-        needs_gpu: whether it can only run where there is one.
+        needs_gpu: whether it can only measure where there is one; its quick form runs anywhere.
     """
 
     name: str
@@ -42,6 +42,9 @@ class Script:
     needs_gpu: bool = False
 
 
+# networks so small that they run anywhere, to see that the script works
+TINY_ON_CPU = ("--tiny", "--device", "cpu", "--compiler", "eager")
+SMALL_JOB = ("--images", "20", "--steps", "2", "--batch-size", "6", "--rounds", "1")
 SCRIPTS = (
     Script("start", ("--rounds", "5")),
     Script("generation", ("--images", "50", "--peer-images", "5", "--steps", "5")),
@@ -51,7 +54,8 @@ SCRIPTS = (
     Script("training", ("--images", "512")),
     Script("neighbours", ("--queries", "256", "--references", "8192", "--rounds", "1")),
     Script("scale_out", ("--images", "120", "--steps", "2", "--rounds", "1")),
-    Script("gpu_generation", needs_gpu=True),
+    Script("engine", ("--rows", "64", "--steps", "2", "--rounds", "1", "--compiler", "eager")),
+    Script("gpu_generation", (*TINY_ON_CPU, *SMALL_JOB), needs_gpu=True),
 )
 
 
@@ -76,7 +80,7 @@ def run(script: Script, quick: bool) -> list[Result]:
     path = FOLDER / f"{script.name}.py"
     if not path.exists():
         return [not_measured(script.name, "", "no such script")]
-    if script.needs_gpu and not torch.cuda.is_available():
+    if script.needs_gpu and not quick and not torch.cuda.is_available():
         return [not_measured(script.name, "", "it takes a GPU, here is none")]
     with tempfile.TemporaryDirectory(prefix="synthset-benchmarks-") as folder:
         lines = Path(folder) / "results.jsonl"

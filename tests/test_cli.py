@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 from PIL import Image
 
 from synthset import progress
@@ -275,6 +276,19 @@ def test_shortcuts_and_diversity_are_recorded_shown_and_not_mixed(create, refuse
         *line, *flags[:3], "--cache-interval", 2, *flags[5:], "--steps", "4:6", "--negative-prompt", "a word", "a <dot>"
     )
     assert "sampling" in refuse(*line, "--steps", "4:6", "--negative-prompt", "a word", "a <dot>")
+
+
+def test_the_engine_is_recorded_and_not_mixed(create, refuse, tiny, monkeypatch):
+    monkeypatch.setattr(torch, "compile", lambda network, **_: network)  # the machine's compiler takes minutes
+    create("--compile", "--output-dir", "d")
+    assert manifest("d")["generation"]["engine"] == "compiled"
+    assert create("--engine", "compiled", "--output-dir", "d")[0] == 0
+    line = ("create", *CLASSES, "--images-per-class", 1, "--steps", 2, "--generator", tiny, "--output-dir", "d")
+    assert "engine" in refuse(*line)
+    assert "--compile" in refuse(*line, "--engine", "eager", "--compile")
+    assert "Unknown engine 'openvino'. Valid: eager, compiled." in refuse(*line, "--engine", "openvino")
+    create("--engine", "eager", "--output-dir", "e")
+    assert "engine" not in manifest("e")["generation"]
 
 
 def test_plain_sampling_leaves_no_trace_in_a_job(create):

@@ -27,6 +27,7 @@ def build_stable_diffusion(
     sample_size: int = 8,
     prediction_type: str = "epsilon",
     safety_checker: bool = False,
+    time_cond_proj_dim: int | None = None,
 ) -> Path:
     """Write a random Stable Diffusion checkpoint to `folder` and return it.
 
@@ -40,7 +41,7 @@ def build_stable_diffusion(
             vae=_autoencoder(vae_channels, sample_size * 2 ** (len(vae_channels) - 1)),
             text_encoder=_text_encoder(tokenizer, text_width, max_tokens),
             tokenizer=tokenizer,
-            unet=_unet(unet_channels, text_width, layers_per_block, sample_size),
+            unet=_unet(unet_channels, text_width, layers_per_block, sample_size, time_cond_proj_dim),
             scheduler=DDIMScheduler(
                 beta_start=0.00085,
                 beta_end=0.012,
@@ -83,7 +84,9 @@ def _text_encoder(tokenizer: CLIPTokenizer, width: int, max_tokens: int) -> CLIP
     return CLIPTextModel(config).eval()
 
 
-def _unet(channels: tuple[int, ...], text_width: int, layers_per_block: int, sample_size: int) -> UNet2DConditionModel:
+def _unet(
+    channels: tuple[int, ...], text_width: int, layers_per_block: int, sample_size: int, time_cond_proj_dim: int | None
+) -> UNet2DConditionModel:
     """Cross-attention at the lower levels only, as the miniature has it."""
     lower = len(channels) - 1
     unet = UNet2DConditionModel(
@@ -97,6 +100,7 @@ def _unet(channels: tuple[int, ...], text_width: int, layers_per_block: int, sam
         attention_head_dim=4,  # diffusers means the number of heads
         norm_num_groups=8,
         cross_attention_dim=text_width,
+        time_cond_proj_dim=time_cond_proj_dim,  # what a distilled UNet reads its guidance scale in
     ).eval()
     with torch.no_grad():
         for name, parameter in unet.named_parameters():

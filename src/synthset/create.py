@@ -32,7 +32,7 @@ from synthset.errors import FailureThresholdError, UnknownNameError, UsageError
 from synthset.executors import Executor, LocalExecutor
 from synthset.files import is_local, to_path
 from synthset.filters import FilterConfig
-from synthset.generators.base import GenerationConfig, steps_to_pass
+from synthset.generators.base import EAGER, GenerationConfig, steps_to_pass
 from synthset.generators.sampling import SamplingOptions
 from synthset.generators.source import GeneratorSource
 from synthset.language_enhancement import (
@@ -86,6 +86,7 @@ class CreateConfig:
         negative_prompt: what no image shall show; of several, each image draws one.
         style: wording of the prompts.
         dtype, device: "auto" is bf16 on a GPU and float32 on a CPU.
+        engine: what runs the denoiser, one of generators.ENGINES.
         batch_size: requests drawn together; None leaves it to the generator.
         max_failures: share of requests that may fail before the run counts as failed.
         refill: name of a filter, see filters.FILTERS: draw until it keeps images_per_class images of each
@@ -125,6 +126,7 @@ class CreateConfig:
     style: PromptStyle = field(default_factory=PromptStyle)
     dtype: str = "auto"
     device: str = "auto"
+    engine: str = EAGER
     batch_size: int | None = None
     max_failures: float = 0.01
     refill: str | None = None
@@ -424,6 +426,7 @@ def load(config: CreateConfig) -> Generator:
         sampling=config.sampling,
         stored=StoredSize(config.resize_px, config.antialias) if config.resize_px else None,
         image_conditions=bool(mixing_strategies(config.strategies)),
+        engine=config.engine,
     )
 
 

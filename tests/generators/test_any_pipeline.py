@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import tiny_pipelines as tiny
 import torch
+from torch._dynamo.testing import CompileCounter
 
 import synthset
 from synthset.errors import ModelError, UsageError
@@ -292,6 +293,26 @@ def test_a_scheduler_that_does_not_fit_is_one_line(name, checkpoints):
 def test_sizes_that_would_be_rounded_are_refused(checkpoints):
     with pytest.raises(UsageError, match="height divisible by 8"):
         load(checkpoints("Flux-dev"), height_px=36)
+
+
+@pytest.mark.parametrize("name", ["SDXL", "PixArt-Sigma"])  # a UNet, and a transformer
+def test_a_compiled_denoiser_draws_the_eager_images_and_is_compiled_for_any_number_of_them(
+    checkpoints, monkeypatch, name
+):
+    original, counter = torch.compile, CompileCounter()
+    torch._dynamo.reset()
+    monkeypatch.setattr(torch, "compile", lambda network, **_: original(network, backend=counter))
+    eager, compiled = load(checkpoints(name)), load(checkpoints(name), engine="compiled")
+    assert compiled.config.describe()["engine"] == "compiled"
+    counts = [counter.frame_count]
+    requests = [Request("a cat", guidance_scale=3.0, seed=seed) for seed in range(4)]
+    for size in (3, 2, 4, 1):
+        drawn = zip(compiled.generate(requests[:size]), eager.generate(requests[:size]), strict=True)
+        assert all(np.abs(ours.pixels.astype(int) - expected.pixels).max() <= 1 for ours, expected in drawn)
+        counts.append(counter.frame_count)
+    # for three images, for any number, and at most once more for a single one
+    assert [count - counts[0] for count in counts[1:4]] == [1, 2, 2]
+    assert counts[4] - counts[3] <= 1
 
 
 def test_shortcuts_of_our_own_loop_are_refused_in_one_line(checkpoints):

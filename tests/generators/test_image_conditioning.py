@@ -355,6 +355,13 @@ def test_another_pipeline_is_refused(tmp_path):
         generator.generate(MIXED[:1])
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_compiled_engine_is_of_prompts(folders, kind, monkeypatch):
+    monkeypatch.setattr("synthset.generators.latent_diffusion.check_compiler", lambda device: None)
+    with pytest.raises(UsageError, match=r"^Expected the engine 'eager' to draw from images [^\n]*$"):
+        load(folders[kind], engine="compiled")
+
+
 def test_annealing_is_of_prompts(folders):
     with pytest.raises(UsageError, match="Annealing is of prompts"):
         load(folders["adapter"], sampling=SamplingOptions(annealing=ConditionAnnealing()))

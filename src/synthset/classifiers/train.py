@@ -51,6 +51,7 @@ from synthset.classifiers.training_set import (
     hold_back,
     split_batches,
 )
+from synthset.cpu import tune_for_cpu
 from synthset.errors import ModelError, UnknownNameError, UsageError
 from synthset.files import delete_parts
 from synthset.imageset import ImageSet
@@ -153,6 +154,8 @@ def train_classifier(
     config = _resolve(config)
     check_images(images)
     world = join(config.device)
+    if world.device.type == "cpu":
+        tune_for_cpu()
     _check_compile(config, world)
     folder = Path(output_dir)
     job = {"config": _comparable(config), "fingerprint": world.from_first(lambda: fingerprint(images))}

@@ -63,6 +63,8 @@ def create(
     batch_size: Annotated[int | None, flag(group=SAMPLING)] = None,
     dtype: Annotated[str, flag(group=SAMPLING)] = "auto",
     device: Annotated[str, flag(group=SAMPLING)] = "auto",
+    engine: Annotated[str | None, flag(group=SAMPLING)] = None,
+    compile: Annotated[bool, switch(SAMPLING)] = False,
     initial_images: Annotated[str | None, flag(group=GUIDANCE)] = None,
     shots: Annotated[int | None, flag(group=GUIDANCE)] = None,
     shots_seed: Annotated[int, flag(group=GUIDANCE)] = 0,
@@ -182,6 +184,10 @@ def create(
         float32, bfloat16, float16, or auto: bfloat16 on a GPU.
     device
         cpu, cuda, or auto.
+    engine
+        eager, or compiled: by torch.compile, which takes minutes to begin with. [default: eager]
+    compile
+        Short for --engine compiled.
     initial_images
         Real images of the classes to begin at instead of noise, or for the strategies interpolate_three and
         interpolate_all to mix: a known name (its training split; of digits, the half that tune and its tests leave
@@ -293,6 +299,7 @@ def create(
         ),
         dtype=dtype,
         device=device,
+        engine=_engine(engine, compile),
         batch_size=batch_size,
         max_failures=max_failures,
         refill=refill,
@@ -333,6 +340,12 @@ def _sampling_options(
         if cads_mixing is not None:
             annealing = replace(annealing, mixing_factor=cads_mixing)
     return SamplingOptions(guidance_interval or (0.0, 1.0), cache_interval, annealing)
+
+
+def _engine(name: str | None, compile: bool) -> str:
+    if compile and name not in (None, "compiled"):
+        raise UsageError(f"Expected --engine or its short form --compile, got both (--engine {name}). Drop one.")
+    return "compiled" if compile else name or "eager"
 
 
 def _steps(text: str) -> int | str:

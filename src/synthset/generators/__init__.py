@@ -13,13 +13,22 @@ from typing import Any
 
 from synthset.errors import ModelError, UnknownNameError, UsageError
 from synthset.files import read_json
-from synthset.generators.base import GeneratedImage, GenerationConfig, Generator, ImageRequest, StoredSize
+from synthset.generators.base import (
+    COMPILED,
+    EAGER,
+    GeneratedImage,
+    GenerationConfig,
+    Generator,
+    ImageRequest,
+    StoredSize,
+)
 from synthset.generators.families import FAMILIES
 from synthset.generators.sampling import SamplingOptions
 
 __all__ = [
     "AUTO_SCHEDULER",
     "DTYPES",
+    "ENGINES",
     "MINIATURE_FOLDER",
     "SCHEDULERS",
     "GeneratedImage",
@@ -54,6 +63,7 @@ SCHEDULERS: dict[str, str] = {
 AUTO_SCHEDULER = "auto"
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
+ENGINES = (EAGER, COMPILED)
 STABLE_DIFFUSION = "StableDiffusionPipeline"
 # drawn by our own loop; the last two from images, see image_conditioning
 OWN_LOOP = (STABLE_DIFFUSION, "StableDiffusionImageVariationPipeline", "StableUnCLIPImg2ImgPipeline")
@@ -77,6 +87,7 @@ def load_generator(
     sampling: SamplingOptions | None = None,
     stored: StoredSize | None = None,
     image_conditions: bool = False,
+    engine: str = EAGER,
 ) -> Generator:
     """Load a checkpoint for drawing: the miniature, Stable Diffusion, its image variations, or one of `FAMILIES`.
 
@@ -92,15 +103,19 @@ def load_generator(
         sampling: shortcuts and diversity of our own sampling loop, so of Stable Diffusion 1.x and 2.x alone.
         stored: the size that images will be stored in; on a GPU they are shrunk to it before they leave it.
         image_conditions: load what conditions images on real ones, too; the weights' hash covers it then.
+        engine: one of ENGINES; 'compiled' takes minutes to begin with and is then faster, most of all on a GPU.
     Raises:
-        UnknownNameError: the scheduler or the dtype.
-        UsageError: steps, size or device that cannot be, or a scheduler or sampling options that do not fit the
-            checkpoint, or one that cannot be conditioned on images.
-        ModelError: a checkpoint that is not at hand, incomplete, unsafe, or of another kind.
+        UnknownNameError: the scheduler, the dtype or the engine.
+        UsageError: steps, size or device that cannot be, or a scheduler, sampling options or an engine that do not
+            fit the checkpoint, or one that cannot be conditioned on images.
+        ModelError: a checkpoint that is not at hand, incomplete, unsafe, or of another kind, or no compiler for the
+            engine 'compiled'.
     """
     scheduler = _scheduler_name(scheduler)
     if dtype not in DTYPES:
         raise UnknownNameError("dtype", dtype, DTYPES)
+    if engine not in ENGINES:
+        raise UnknownNameError("engine", engine, ENGINES)
     if num_inference_steps < 1:
         raise UsageError(f"Expected at least 1 inference step, got {num_inference_steps}.")
     folder, commit = _find_checkpoint(name, revision)
@@ -115,6 +130,7 @@ def load_generator(
         "dtype": dtype,
         "device": device,
         "stored": stored,
+        "engine": engine,
     }
     if image_conditions and (class_name not in OWN_LOOP or not _has_image_conditions(folder, class_name)):
         raise UsageError(

@@ -16,6 +16,9 @@ import numpy as np
 from synthset.errors import UsageError
 from synthset.generators.sampling import SamplingOptions
 
+EAGER = "eager"
+COMPILED = "compiled"
+
 Status = Literal["ok", "blank", "flagged", "failed"]
 
 
@@ -97,6 +100,7 @@ class GenerationConfig:
         height_px, width_px: size of the images as they are drawn.
         dtype: what the networks compute in: float32, bfloat16 or float16.
         sampling: how it departs from plain sampling; None for not at all.
+        engine: what runs the denoiser, one of `generators.ENGINES`; images of two engines differ by rounding.
     """
 
     model: str
@@ -108,12 +112,15 @@ class GenerationConfig:
     width_px: int
     dtype: str
     sampling: SamplingOptions | None = None
+    engine: str = EAGER
 
     def describe(self) -> dict[str, Any]:
         """What a job records of it. What is left out where nothing departs came after the first datasets."""
         described = asdict(self)
         if self.sampling is None:
             del described["sampling"]
+        if self.engine == EAGER:
+            del described["engine"]
         return described
 
 

@@ -26,7 +26,7 @@ import inspect
 import logging
 import math
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -38,10 +38,13 @@ from diffusers.models.embeddings import get_timestep_embedding
 from PIL import Image
 from torch import Tensor
 
+from synthset.cpu import tune_for_cpu
 from synthset.devices import choose_device
 from synthset.errors import ModelError, UsageError
 from synthset.generators import SCHEDULERS, STABLE_DIFFUSION
 from synthset.generators.base import (
+    COMPILED,
+    EAGER,
     ConditionedRequest,
     GeneratedImage,
     GenerationConfig,
@@ -52,6 +55,7 @@ from synthset.generators.base import (
     steps_to_pass,
 )
 from synthset.generators.checkpoint import load_pipeline
+from synthset.generators.compiled_unet import CompiledUNet, check_compiler, choose_rows_per_call
 from synthset.generators.condition_annealing import ConditionNoise
 from synthset.generators.deep_cache import DeepCache
 from synthset.generators.fast_unet import Remembering, remember_text_projections, use_convolutions_for_attention
@@ -114,11 +118,13 @@ class LatentDiffusionGenerator:
         self.feature_extractor = pipeline.feature_extractor
         self.scheduler = _make_scheduler(pipeline.scheduler, config)
         self._step_arguments = inspect.signature(self.scheduler.step).parameters
-        self._memories: list[Remembering | DeepCache] = [*remember_text_projections(self.unet)]
+        self._memories: list[Remembering | DeepCache | CompiledUNet] = [*remember_text_projections(self.unet)]
         if self.sampling.cache_interval > 1:
             self._memories.append(DeepCache(self.unet, self.sampling.cache_interval))
         if device.type == "cpu":
-            use_convolutions_for_attention(self.unet)
+            tune_for_cpu()
+            if self.dtype == torch.float32:  # MKL, which other dtypes do not go through, is what they are faster than
+                use_convolutions_for_attention(self.unet)
         if adapter_folder is not None:
             self.conditioning = ImageAdapter(self.unet, adapter_folder, config.model, device)
         if self.conditioning is not None:
@@ -128,6 +134,13 @@ class LatentDiffusionGenerator:
                 )
             self._memories += self.conditioning.memories
             self._image_embeddings = RealImages(self.conditioning.embed, MAX_CACHED_EMBEDDINGS)
+        if config.engine == COMPILED:
+            if self.conditioning is not None:
+                raise UsageError(
+                    f"Expected the engine '{EAGER}' to draw from images with '{config.model}', got '{COMPILED}'. "
+                    "Leave it out."
+                )
+            self.compile_unet()
         self._embeddings: OrderedDict[str, Tensor] = OrderedDict()
         self._image_latents = RealImages(self._encode_image, MAX_CACHED_IMAGES)
         self._warned_of_truncation = False
@@ -150,9 +163,12 @@ class LatentDiffusionGenerator:
         sampling: SamplingOptions | None = None,
         stored: StoredSize | None = None,
         image_conditions: bool = False,
+        engine: str = EAGER,
     ) -> LatentDiffusionGenerator:
         """Load a checkpoint; `generators.load_generator` explains the arguments and the errors."""
         target = choose_device(device)
+        if engine == COMPILED:
+            check_compiler(target)
         if dtype == "auto":
             dtype = "bfloat16" if target.type == "cuda" else "float32"
         pipeline = load_pipeline(folder, class_name, name, getattr(torch, dtype))
@@ -167,6 +183,7 @@ class LatentDiffusionGenerator:
             width_px=default_width_px if width_px is None else width_px,
             dtype=dtype,
             sampling=None if sampling is None or sampling.is_plain else sampling,
+            engine=engine,
         )
         adapter_folder = folder if image_conditions and class_name == STABLE_DIFFUSION else None
         return cls(pipeline, config, target, size_to_shrink_to(stored, config, target), adapter_folder)
@@ -177,6 +194,13 @@ class LatentDiffusionGenerator:
         if self.conditioning is None:
             return "none"
         return "needed" if self.conditioning.is_needed else "possible"
+
+    def compile_unet(self, rows_per_call: int | None = None, backend: str | Callable[..., Any] = "inductor") -> None:
+        """Have the UNet compiled in the first batch; see CompiledUNet. What the engine 'compiled' does."""
+        _, _, height, width = self._latent_shape
+        size = rows_per_call or choose_rows_per_call(height, width, self.device)
+        self.unet = CompiledUNet(self.unet, size, backend)
+        self._memories = [self.unet]
 
     @property
     def preferred_batch_size(self) -> int:
@@ -463,6 +487,11 @@ class LatentDiffusionGenerator:
         for side, size_px in (("height", config.height_px), ("width", config.width_px)):
             if size_px < factor or size_px % factor:
                 raise UsageError(f"Expected a {side} divisible by {factor} for '{config.model}', got {size_px}.")
+        if config.engine == COMPILED and config.sampling and config.sampling.cache_interval > 1:
+            raise UsageError(
+                f"Expected a cache interval or the engine '{COMPILED}', got both: which blocks the cache leaves out "
+                "changes from step to step, and what is compiled does not. Drop one."
+            )
         unet = pipeline.unet.config
         if unet.in_channels != pipeline.vae.config.latent_channels:
             raise ModelError(

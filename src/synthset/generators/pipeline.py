@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
@@ -22,11 +23,21 @@ import diffusers
 import torch
 from diffusers import DiffusionPipeline
 
+from synthset.cpu import tune_for_cpu
 from synthset.devices import choose_device
 from synthset.errors import ModelError, UsageError
 from synthset.generators import AUTO_SCHEDULER, SCHEDULERS
-from synthset.generators.base import GeneratedImage, GenerationConfig, GuidedRequest, ImageRequest, StoredSize
+from synthset.generators.base import (
+    COMPILED,
+    EAGER,
+    GeneratedImage,
+    GenerationConfig,
+    GuidedRequest,
+    ImageRequest,
+    StoredSize,
+)
 from synthset.generators.checkpoint import quiet
+from synthset.generators.compiled_unet import check_compiler, compiler_errors
 from synthset.generators.families import FAMILIES, Family, Guidance
 from synthset.generators.finishing import finish, size_to_shrink_to
 from synthset.generators.image_conditioning import is_conditioned
@@ -67,6 +78,11 @@ class PipelineGenerator:
         # the class of each family has its own signature of __call__
         self.pipeline: Any = pipeline.to(device)
         self.pipeline.set_progress_bar_config(disable=True)
+        if config.engine == COMPILED:
+            # for another number of images it is compiled once more, then for any number
+            _denoiser(self.pipeline).compile()
+        if device.type == "cpu":
+            tune_for_cpu()
         if hasattr(self.pipeline.vae, "enable_slicing"):
             self.pipeline.vae.enable_slicing()  # one image at a time: decoding takes the most memory
         self._warned: set[str] = set()
@@ -87,9 +103,12 @@ class PipelineGenerator:
         dtype: str,
         device: str,
         stored: StoredSize | None = None,
+        engine: str = EAGER,
     ) -> PipelineGenerator:
         """Load a checkpoint of one of FAMILIES; `generators.load_generator` explains the arguments and the errors."""
         target = choose_device(device)
+        if engine == COMPILED:
+            check_compiler(target)
         if dtype == "auto":
             dtype = "bfloat16" if target.type == "cuda" else "float32"
         pipeline = _load(folder, class_name, name, getattr(torch, dtype))
@@ -105,6 +124,7 @@ class PipelineGenerator:
             height_px=default_height_px if height_px is None else height_px,
             width_px=default_width_px if width_px is None else width_px,
             dtype=dtype,
+            engine=engine,
         )
         generator = cls(pipeline, config, target, size_to_shrink_to(stored, config, target))
         if scheduler in SCHEDULERS and SCHEDULERS[scheduler] != type(generator.pipeline.scheduler).__name__:
@@ -160,15 +180,16 @@ class PipelineGenerator:
         elif self.guidance == "classifier_free" and family.unconditional is not None and call.guidance_scale > 1:
             options["negative_prompt"] = [family.unconditional] * len(requests)
         try:
-            drawn = self.pipeline(
-                prompt=[request.prompt for request in requests],
-                num_inference_steps=call.num_inference_steps,
-                height=self.config.height_px,
-                width=self.config.width_px,
-                generator=[torch.Generator().manual_seed(request.seed) for request in requests],
-                output_type="pt",
-                **options,
-            )
+            with compiler_errors() if self.config.engine == COMPILED else nullcontext():
+                drawn = self.pipeline(
+                    prompt=[request.prompt for request in requests],
+                    num_inference_steps=call.num_inference_steps,
+                    height=self.config.height_px,
+                    width=self.config.width_px,
+                    generator=[torch.Generator().manual_seed(request.seed) for request in requests],
+                    output_type="pt",
+                    **options,
+                )
         except ValueError as error:
             raise ModelError(f"The pipeline of '{self.config.model}' cannot draw ({_first_line(error)}).") from error
         values = drawn.images.float()  # (n, 3, height_px, width_px) in 0..1
@@ -215,7 +236,7 @@ def download_pipeline(class_name: str, repository: str, revision: str | None) ->
 
 def guidance_of(pipeline: Any, family: Family) -> Guidance:
     """What a guidance scale does in this checkpoint, which may be distilled where its class is not."""
-    denoiser = getattr(pipeline, "unet", None) or pipeline.transformer
+    denoiser = _denoiser(pipeline)
     if denoiser.config.get("time_cond_proj_dim") is not None:
         return "embedded"  # latent consistency models
     if family.guidance == "embedded" and denoiser.config.get("guidance_embeds") is False:
@@ -223,6 +244,10 @@ def guidance_of(pipeline: Any, family: Family) -> Guidance:
     if _is_turbo(pipeline):
         return "none"
     return family.guidance
+
+
+def _denoiser(pipeline: Any) -> Any:
+    return getattr(pipeline, "unet", None) or pipeline.transformer
 
 
 def _is_turbo(pipeline: Any) -> bool:
