@@ -62,6 +62,14 @@ def test_work_is_done_with_the_token_alone(cluster):
     assert said == {"none": ("", False), "wrong": ("", False), "right": ("I was here\n", True)}
 
 
+def test_a_cluster_that_is_there_already_is_not_joined(cluster):
+    environment, (address, *_) = cluster
+    words = [sys.executable, "-c", START]
+    ran = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=environment)
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    assert json.loads(ran.stdout)[0] != address
+
+
 def test_there_is_no_dashboard_and_no_report_of_usage(cluster):
     _, (address, token, reports_usage, dashboard) = cluster
     assert len(token) == 64

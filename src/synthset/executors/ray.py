@@ -244,7 +244,9 @@ def _connect(address: str | None, num_cpus: int | None) -> Any:
     ray = _import_ray(address)
     if ray.is_initialized():
         return ray
-    settings = {"include_dashboard": False, "num_cpus": num_cpus} if address is None else {"address": address}
+    # "local", or Ray would join a cluster of somebody else that happens to run here
+    own = {"address": "local", "include_dashboard": False, "num_cpus": num_cpus}
+    settings = own if address is None else {"address": address}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about its own coming versions
