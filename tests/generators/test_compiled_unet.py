@@ -172,12 +172,13 @@ def test_an_engine_that_cannot_be_is_refused_in_one_line(checkpoint, compilation
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_the_default_compiler_computes_what_eager_does(checkpoint, dtype):
     torch._dynamo.reset()
-    eager, compiled = load(checkpoint, dtype=dtype), load(checkpoint, dtype=dtype, engine="compiled")
-    difference = np.abs(draw(compiled, MIXED) - draw(eager, MIXED))
+    exact = draw(load(checkpoint), MIXED)
+    compiled = draw(load(checkpoint, dtype=dtype, engine="compiled"), MIXED)
     if dtype == "float32":
-        assert difference.max() <= 1
-    else:  # fused kernels round less often
-        assert difference.mean() < 1
+        assert np.abs(compiled - exact).max() <= 1
+    else:  # fused kernels round elsewhere: as near to float32 as eager is
+        eager = draw(load(checkpoint, dtype=dtype), MIXED)
+        assert np.abs(compiled - exact).mean() < 1.5 * np.abs(eager - exact).mean()
 
 
 @pytest.mark.slow  # a compiler is looked for once a process, so a process of its own
