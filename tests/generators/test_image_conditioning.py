@@ -17,11 +17,13 @@ from safetensors.torch import load_file, save_file
 
 from synthset.clip import load_encoder
 from synthset.errors import DataError, ModelError, UsageError
-from synthset.generators import SCHEDULERS, load_generator
+from synthset.generators import MINIATURE_FOLDER, SCHEDULERS, load_generator
 from synthset.generators.image_conditioning import mix
 from synthset.generators.real_images import RealImages
 from synthset.generators.sampling import ConditionAnnealing, SamplingOptions
 from synthset.images import decode, encode
+from synthset.miniature import DIGITS
+from synthset.real import load_real
 from tiny_image_models import build_image_variation, build_unclip, build_with_adapter
 from tiny_models import build_stable_diffusion
 
@@ -172,6 +174,26 @@ def test_a_mixed_batch_equals_diffusers_and_its_rows_alone(folders, kind, schedu
     other = [replace(request, condition_images=(C, A, B)[: len(request.condition_images)]) for request in requests]
     for one, two in zip(drawn, pixels_of(generator.generate_from(other, FILES)), strict=True):
         assert difference(one, two) > 5
+
+
+def test_the_miniature_equals_diffusers_and_shows_what_it_is_given():
+    generator, peer = load("miniature"), load_peer("adapter", MINIATURE_FOLDER)
+    requests = requests_for("adapter")
+    drawn = pixels_of(generator.generate_from(requests, FILES))
+    assert difference(drawn, [draw_alone("adapter", peer, request) for request in requests]) <= 1
+    plain = load("miniature", image_conditions=False)
+    words = [replace(request, condition_images=()) for request in requests]
+    assert difference(pixels_of(generator.generate(words)), pixels_of(plain.generate(words))) == 0
+
+    encoder = load_encoder("miniature", device="cpu")
+    means = encoder.texts([f"the digit {name}" for name in DIGITS])
+    digits = load_real("digits")
+    one_of_each = [digits.read(int(np.flatnonzero(digits.labels == label)[0])) for label in range(10)]
+    files = {hashlib.sha256(data).hexdigest(): data for data in one_of_each}
+    requests = [Request(guidance_scale=5.0, condition_images=(name,), condition_weights=(1.0,)) for name in files]
+    images = pixels_of(load("miniature", num_inference_steps=12).generate_from(requests, files))
+    read = encoder.images([Image.fromarray(pixels) for pixels in images]) @ means.T
+    assert (read.argmax(1).numpy() == np.arange(10)).sum() >= 7
 
 
 @pytest.mark.parametrize("kind", ["unclip", "adapter"])
