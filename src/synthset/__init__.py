@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from synthset.classifiers.models import Classifier, load_classifier
     from synthset.classifiers.train import TrainConfig, TrainResult
     from synthset.clip import load_encoder
-    from synthset.create import CreateConfig, CreateResult, create
+    from synthset.create import CreateResult, create
+    from synthset.create_config import CreateConfig
     from synthset.dataset import Dataset, open_dataset
     from synthset.demo import DemoResult, demo
     from synthset.diagnose import DiagnoseConfig, DiagnosisResult, diagnose
@@ -47,7 +48,8 @@ _HOMES = {
     "synthset.classifiers.evaluate": ("EvaluationResult",),
     "synthset.classifiers.models": ("Classifier", "load_classifier"),
     "synthset.classifiers.train": ("TrainConfig", "TrainResult"),
-    "synthset.create": ("CreateConfig", "CreateResult", "create"),
+    "synthset.create": ("CreateResult", "create"),
+    "synthset.create_config": ("CreateConfig",),
     "synthset.dataset": ("Dataset", "open_dataset"),
     "synthset.demo": ("DemoResult", "demo"),
     "synthset.diagnose": ("DiagnoseConfig", "DiagnosisResult", "diagnose"),

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from synthset.create import CreateConfig, CreateResult, create
+from synthset.create import CreateResult, create
+from synthset.create_config import CreateConfig
 from synthset.dataset import open_dataset
 from synthset.errors import ConfigChangedError, UsageError
 from synthset.files import read_json, write_json

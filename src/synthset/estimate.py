@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from synthset.create import CreateConfig, Sample
+from synthset.create import Sample
+from synthset.create_config import CreateConfig
 from synthset.generators.base import Generator
 from synthset.shards import encode_image
 

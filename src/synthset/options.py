@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any, TypeVar
 
-from synthset.errors import UnknownNameError
+from synthset.errors import UnknownNameError, UsageError
 
 Config = TypeVar("Config")
 
@@ -18,3 +18,9 @@ def with_options(config: Config, options: Mapping[str, Any]) -> Config:
         if name not in names:
             raise UnknownNameError("option", name, names)
     return replace(config, **options)  # pyright: ignore[reportArgumentType]
+
+
+def expect(condition: bool, what: str) -> None:
+    """Raise UsageError, "Expected {what}.", unless the condition holds."""
+    if not condition:
+        raise UsageError(f"Expected {what}.")

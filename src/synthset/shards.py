@@ -27,7 +27,7 @@ from synthset.plan import Request
 from synthset.progress import track
 
 if TYPE_CHECKING:
-    from synthset.create import CreateConfig
+    from synthset.create_config import CreateConfig
     from synthset.generators import GeneratedImage, Generator
     from synthset.generators.source import GeneratorSource
 

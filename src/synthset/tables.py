@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from synthset.create import CreateConfig, CreateResult, load_for, sample_plan, with_sample_sentences
+from synthset.create import CreateResult, load_for, sample_plan, with_sample_sentences
+from synthset.create_config import CreateConfig
 from synthset.errors import ModelError
 from synthset.estimate import Estimate, estimate_run
 from synthset.refill import MAX_FACTOR

@@ -219,7 +219,7 @@ def create(
     quality
         Of JPEG and WebP, 1 to 100.
     shard_size
-        Images of a file: what a worker does at once, and what a kill can cost.
+        Images of a file: what a worker does at once; a kill costs two of them at most.
     refill
         A filter, clip, real or duplicates: draw until it keeps --images-per-class images of each class.
         [default: keep all that is drawn]
@@ -238,8 +238,8 @@ def create(
     n_iter
         See --n-samples. [default: 1000]
     """
-    from synthset.create import CreateConfig
     from synthset.create import create as run_create
+    from synthset.create_config import CreateConfig
     from synthset.executors import load_executor
     from synthset.files import to_path
     from synthset.filters import FilterConfig
