@@ -5,6 +5,7 @@ Drawn with PIL alone. Pixels of small images stay crisp: they are enlarged by wh
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -126,7 +127,8 @@ def _draw(
     title = _title(images, num_strategies)
     footer = _footer(images, len(columns), num_strategies)
     grid_right = left + len(columns) * step_x - CELL_GAP_PX
-    width = max(grid_right, min(MAX_WIDTH_PX - MARGIN_PX, MARGIN_PX + 480)) + MARGIN_PX
+    title_right = MARGIN_PX + math.ceil(load_font(TITLE_PX).getlength(title))
+    width = max(grid_right, min(MAX_WIDTH_PX - MARGIN_PX, title_right)) + MARGIN_PX
     header_y = MARGIN_PX + TITLE_PX + 18
     top = header_y + (TEXT_PX + 12 if columns != [""] else 0)
     bottom = top + len(classes) * step_y - CELL_GAP_PX
