@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from synthset import pictures
+from synthset.drawing import shorten
 from synthset.errors import DataError, UsageError
 from synthset.images import encode
 from synthset.imageset import ImageSet
@@ -129,3 +131,11 @@ def test_text_is_drawn(tmp_path):
     named = draw_contact_sheet(make_set(class_names=("ab", "c", "d")), tmp_path / "b.png")
     blank, text = (np.asarray(open_sheet(path).convert("L")) for path in (plain, named))
     assert (text[100:, :84] < 100).sum() > (blank[100:, :84] < 100).sum() + 20
+
+
+def test_a_narrow_sheet_has_room_for_its_title(tmp_path, monkeypatch):
+    cut = []
+    monkeypatch.setattr(pictures, "shorten", lambda *args: cut.append((args[0], shorten(*args))) or args[0])
+    draw_contact_sheet(make_set(2, ("base",), 1, name="a set with a rather long name"), tmp_path / "sheet.png")
+    title = next(pair for pair in cut if "2 classes" in pair[0])
+    assert title[0] == title[1]

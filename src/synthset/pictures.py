@@ -127,8 +127,9 @@ def _draw(
     title = _title(images, num_strategies)
     footer = _footer(images, len(columns), num_strategies)
     grid_right = left + len(columns) * step_x - CELL_GAP_PX
-    title_right = MARGIN_PX + math.ceil(load_font(TITLE_PX).getlength(title))
-    width = max(grid_right, min(MAX_WIDTH_PX - MARGIN_PX, title_right)) + MARGIN_PX
+    texts = ((title, TITLE_PX), (footer, FOOTER_PX))
+    texts_right = MARGIN_PX + max(math.ceil(load_font(size_px).getlength(text)) for text, size_px in texts)
+    width = max(grid_right, min(MAX_WIDTH_PX - MARGIN_PX, texts_right)) + MARGIN_PX
     header_y = MARGIN_PX + TITLE_PX + 18
     top = header_y + (TEXT_PX + 12 if columns != [""] else 0)
     bottom = top + len(classes) * step_y - CELL_GAP_PX
