@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from synthset.errors import ModelError, UnknownNameError
 from synthset.files import read_json
-from synthset.generators import DTYPES, MINIATURE_FOLDER
+from synthset.generators.base import DTYPES
+from synthset.miniature import FOLDER as MINIATURE_FOLDER
 
 if TYPE_CHECKING:
     import torch

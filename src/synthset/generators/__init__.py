@@ -15,6 +15,7 @@ from synthset.errors import ModelError, UnknownNameError, UsageError
 from synthset.files import read_json
 from synthset.generators.base import (
     COMPILED,
+    DTYPES,
     EAGER,
     GeneratedImage,
     GenerationConfig,
@@ -62,7 +63,6 @@ SCHEDULERS: dict[str, str] = {
 
 AUTO_SCHEDULER = "auto"
 
-DTYPES = ("auto", "float32", "bfloat16", "float16")
 ENGINES = (EAGER, COMPILED)
 STABLE_DIFFUSION = "StableDiffusionPipeline"
 # drawn by our own loop; the last two from images, see image_conditioning

@@ -16,6 +16,7 @@ import numpy as np
 from synthset.errors import UsageError
 from synthset.generators.sampling import SamplingOptions
 
+DTYPES = ("auto", "float32", "bfloat16", "float16")  # what networks compute in
 EAGER = "eager"
 COMPILED = "compiled"
 

@@ -31,7 +31,6 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-import diffusers
 import numpy as np
 import torch
 from diffusers.models.embeddings import get_timestep_embedding
@@ -41,7 +40,7 @@ from torch import Tensor
 from synthset.cpu import tune_for_cpu
 from synthset.devices import choose_device
 from synthset.errors import ModelError, UsageError
-from synthset.generators import SCHEDULERS, STABLE_DIFFUSION
+from synthset.generators import STABLE_DIFFUSION
 from synthset.generators.base import (
     COMPILED,
     EAGER,
@@ -69,6 +68,7 @@ from synthset.generators.image_conditioning import (
 )
 from synthset.generators.real_images import RealImages
 from synthset.generators.sampling import SamplingOptions
+from synthset.generators.schedulers import make_scheduler, set_timesteps
 from synthset.images import resize
 
 logger = logging.getLogger("synthset")
@@ -116,7 +116,7 @@ class LatentDiffusionGenerator:
         safety_checker = getattr(pipeline, "safety_checker", None)
         self.safety_checker = safety_checker and safety_checker.to(device)
         self.feature_extractor = pipeline.feature_extractor
-        self.scheduler = _make_scheduler(pipeline.scheduler, config)
+        self.scheduler = make_scheduler(pipeline.scheduler, config)
         self._step_arguments = inspect.signature(self.scheduler.step).parameters
         self._memories: list[Remembering | DeepCache | CompiledUNet] = [*remember_text_projections(self.unet)]
         if self.sampling.cache_interval > 1:
@@ -378,7 +378,7 @@ class LatentDiffusionGenerator:
         initial_images: Mapping[str, bytes],
     ) -> tuple[Tensor, int]:
         """Set the scheduler's timesteps; the latents to begin with, float32, and how many timesteps they skip."""
-        _set_timesteps(self.scheduler, self.config.scheduler, num_steps, self.device)
+        set_timesteps(self.scheduler, self.config.scheduler, num_steps, self.device)
         noise = torch.cat([torch.randn(self._latent_shape, generator=generator) for generator in generators])
         noise = noise.to(self.device)
         if first_step == 0:
@@ -515,25 +515,6 @@ class LatentDiffusionGenerator:
                 f"'{config.model}' is a latent consistency model: its guidance is part of the UNet and costs nothing. "
                 "Leave out the guidance interval."
             )
-
-
-def _make_scheduler(trained: Any, config: GenerationConfig) -> Any:
-    """The scheduler of that name, with the noise schedule that the checkpoint was trained with."""
-    scheduler_class = getattr(diffusers, SCHEDULERS[config.scheduler])
-    accepted = inspect.signature(scheduler_class.__init__).parameters
-    # diffusers' pipeline enforces these two, whatever the checkpoint says
-    enforced = {"steps_offset": 1, "clip_sample": False}
-    settings = {key: value for key, value in enforced.items() if key in accepted}
-    scheduler = scheduler_class.from_config(trained.config, **settings)
-    _set_timesteps(scheduler, config.scheduler, config.num_inference_steps)
-    return scheduler
-
-
-def _set_timesteps(scheduler: Any, name: str, num_steps: int, device: torch.device | None = None) -> None:
-    try:
-        scheduler.set_timesteps(num_steps, device=device)
-    except ValueError as error:
-        raise UsageError(f"The scheduler '{name}' cannot do {num_steps} steps ({error}).") from error
 
 
 def _vae_scale_factor(vae: Any) -> int:

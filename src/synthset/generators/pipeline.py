@@ -41,7 +41,7 @@ from synthset.generators.compiled_unet import check_compiler, compiler_errors
 from synthset.generators.families import FAMILIES, Family, Guidance
 from synthset.generators.finishing import finish, size_to_shrink_to
 from synthset.generators.image_conditioning import is_conditioned
-from synthset.generators.latent_diffusion import _make_scheduler
+from synthset.generators.schedulers import make_scheduler
 
 logger = logging.getLogger("synthset")
 
@@ -128,7 +128,7 @@ class PipelineGenerator:
         )
         generator = cls(pipeline, config, target, size_to_shrink_to(stored, config, target))
         if scheduler in SCHEDULERS and SCHEDULERS[scheduler] != type(generator.pipeline.scheduler).__name__:
-            generator.pipeline.scheduler = _make_scheduler(generator.pipeline.scheduler, config)
+            generator.pipeline.scheduler = make_scheduler(generator.pipeline.scheduler, config)
         return generator
 
     @property

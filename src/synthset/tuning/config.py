@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, replace
 
 from synthset.errors import UnknownNameError, UsageError
-from synthset.generators import DTYPES
+from synthset.generators.base import DTYPES
 
 LOSSES = ("ce", "sce")  # see losses.LOSSES
 STRATEGIES = ("basic", "real_filtering", "real_guidance")
