@@ -34,6 +34,7 @@ class ConditionedFake(FakeGenerator):
     """Draws noise about the mean colour of the mixture; without images, noise."""
 
     image_conditions: str = "possible"
+    reads_text: bool = True
     files: list[dict[str, bytes]] = field(default_factory=list)
 
     def generate_from(self, requests, initial_images):
@@ -371,6 +372,13 @@ def plan_of_real_set(count):
         (
             {"generator": ConditionedFake(image_conditions="needed"), "strategies": "base", "initial_images": None},
             "draws from real images alone, not by base. Give --strategy interpolate_three",
+        ),
+        (
+            {
+                "generator": ConditionedFake(image_conditions="needed", reads_text=False),
+                "negative_prompt": ("", "blur"),
+            },
+            "'fake' reads images and no text",
         ),
     ],
 )

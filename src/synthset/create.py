@@ -289,7 +289,8 @@ def load(config: CreateConfig) -> Generator:
 def _load(config: CreateConfig, generator: Generator | None, initial: InitialImages | None) -> Generator:
     """The generator of a run: the given one or the one that the config names, with the real images to begin at."""
     generator = generator or load(config)
-    check_conditions(generator, config.runs())
+    negatives = (config.negative_prompt,) if isinstance(config.negative_prompt, str) else config.negative_prompt
+    check_conditions(generator, config.runs(), negatives)
     return with_initial_images(generator, initial) if initial else generator
 
 

@@ -170,8 +170,8 @@ def with_initial_images(generator: Generator, images: InitialImages) -> Generato
     return _Guided(generator, partial(generator.generate_from, initial_images=images.files))
 
 
-def check_conditions(generator: Generator, strategies: Sequence[StrategyRun]) -> None:
-    """Raises UsageError for strategies that a generator cannot draw by: those with real images, or without."""
+def check_conditions(generator: Generator, strategies: Sequence[StrategyRun], negative_prompts: Sequence[str]) -> None:
+    """Raises UsageError for what a generator cannot draw by: strategies with real images or without, or any text."""
     can = image_conditions_of(generator)
     mixing = [strategy.name for strategy in strategies if strategy.mixed_images]
     if can == "none" and mixing:
@@ -185,6 +185,8 @@ def check_conditions(generator: Generator, strategies: Sequence[StrategyRun]) ->
             f"'{generator.config.model}' draws from real images alone, not by {' and '.join(others)}. Give --strategy "
             "interpolate_three or interpolate_all, and --initial-images."
         )
+    if any(negative_prompts) and not getattr(generator, "reads_text", True):
+        raise UsageError(f"'{generator.config.model}' reads images and no text. Leave out the negative prompt.")
 
 
 @dataclass(frozen=True, eq=False)

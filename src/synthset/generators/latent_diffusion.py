@@ -107,8 +107,8 @@ class LatentDiffusionGenerator:
         self.stored = stored
         self.dtype: torch.dtype = pipeline.unet.dtype
         self.conditioning = conditioning_of(pipeline, config.model, device)
-        self._reads_text = self.conditioning is None or self.conditioning.reads_text
-        if self._reads_text:
+        self.reads_text = self.conditioning is None or self.conditioning.reads_text
+        if self.reads_text:
             self.tokenizer = pipeline.tokenizer
             self.text_encoder = pipeline.text_encoder.to(device)
         self.unet = pipeline.unet.to(device, memory_format=torch.channels_last)
@@ -277,7 +277,7 @@ class LatentDiffusionGenerator:
                 "interpolate_three and interpolate_all."
             )
         texts = [text for request in requests for text in (request.prompt, request.negative_prompt) if text]
-        if texts and not self._reads_text:
+        if texts and not self.reads_text:
             raise UsageError(
                 f"Expected requests without a prompt: '{name}' reads images and no text, got '{texts[0]}'. Draw with "
                 "the strategies interpolate_three and interpolate_all, and no --negative-prompt."
@@ -312,7 +312,7 @@ class LatentDiffusionGenerator:
         scales = scales[:guided].to(self.device).view(-1, 1, 1, 1)
         # a negative prompt a guided row: the rows past n are the unconditional ones
         texts = [r.prompt for r in requests] + [r.negative_prompt for r in requests[:guided]]
-        embeddings = self._encode(texts) if self._reads_text else None
+        embeddings = self._encode(texts) if self.reads_text else None
         generators = [torch.Generator().manual_seed(request.seed) for request in requests]
         images = self._condition(requests, guided, generators, initial_images) if conditioned else None
         annealing = self.sampling.annealing if self.sampling.anneals else None
