@@ -1,6 +1,6 @@
 """One shard of a plan: draw its requests, retry what failed, encode, commit. Where memory runs out, in halves.
 
-draw ─▶ encode ─▶ commit        the device draws, two threads encode behind it; and behind the drawing of the
+draw ─▶ encode ─▶ commit        the device draws, threads encode behind it; and behind the drawing of the
         draw ─▶ encode ─▶ …     next shard, where the executor does work in two parts, this one is committed
 """
 
@@ -28,13 +28,13 @@ from synthset.progress import track
 
 if TYPE_CHECKING:
     from synthset.create_config import CreateConfig
-    from synthset.generators import GeneratedImage, Generator
+    from synthset.generators import GeneratedImage, GenerationConfig, Generator
     from synthset.generators.source import GeneratorSource
 
 log = logging.getLogger("synthset")
 
 MAX_RETRIES = 5
-ENCODED_TOGETHER = 8  # images; one at a time would cost more than a small image does
+PIXELS_AT_ONCE = 2**20  # encoded by one task: with less to do, threads wait for Python's lock more than they encode
 PNG_UP_TO_PX = 64  # below this PNG is small anyway; above it JPEG saves ten times the disk
 
 
@@ -105,7 +105,7 @@ class ShardWorker:
         """
         generator = self.source.get()
         self._check_same_generator(generator)
-        with _encoding_behind() as pool:
+        with _encoding_behind(generator.config) as pool:
             drawn = self._draw(generator, shard, pool)
         return partial(self._commit, shard, drawn)
 
@@ -129,9 +129,10 @@ class ShardWorker:
                     else:
                         failures[request.id] = _failure(tried, attempt + 1, image)
                         failed.append(request)
+                together = max(1, PIXELS_AT_ONCE // max((pixels.size // 3 for _, pixels in drawn), default=1))
                 encoding += [
-                    pool.submit(_rows, drawn[i : i + ENCODED_TOGETHER], attempt + 1, self.config)
-                    for i in range(0, len(drawn), ENCODED_TOGETHER)
+                    pool.submit(_rows, drawn[i : i + together], attempt + 1, self.config)
+                    for i in range(0, len(drawn), together)
                 ]
                 if self.advance and attempt == 0:
                     self.advance(len(batch))
@@ -157,9 +158,13 @@ class ShardWorker:
 
 
 @contextmanager
-def _encoding_behind() -> Iterator[ThreadPoolExecutor]:
-    """Threads that go on with what they were given when the block ends, unless it raises."""
-    pool = ThreadPoolExecutor(max_workers=2)
+def _encoding_behind(config: GenerationConfig) -> Iterator[ThreadPoolExecutor]:
+    """Threads that go on with what they were given when the block ends, unless it raises.
+
+    Of small images most of the work holds Python's lock: a second thread would cost a fifth of the time of a job.
+    """
+    is_small = config.height_px * config.width_px <= PNG_UP_TO_PX**2
+    pool = ThreadPoolExecutor(max_workers=1 if is_small else 2)
     try:
         yield pool
     except BaseException:
