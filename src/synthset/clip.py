@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from synthset.errors import ModelError, UnknownNameError
+from synthset.errors import ModelError, UnknownNameError, first_line
 from synthset.files import read_json
 from synthset.generators.base import DTYPES
 from synthset.miniature import FOLDER as MINIATURE_FOLDER
@@ -243,7 +243,7 @@ def _read_config(path: Path, name: str) -> dict[str, Any]:
         text, _, _ = dict(config["text_cfg"]), dict(config["vision_cfg"]), int(config["embed_dim"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(
-            f"Expected the {CONFIG_FILE} of '{name}' to describe a model, but it cannot be read ({_first_line(error)})."
+            f"Expected the {CONFIG_FILE} of '{name}' to describe a model, but it cannot be read ({first_line(error)})."
         ) from error
     if text.get("hf_model_name"):
         raise ModelError(
@@ -272,7 +272,7 @@ def _fetch(repository: str, file: str, name: str) -> Path:
         offline = " HF_HUB_OFFLINE is set." if constants.HF_HUB_OFFLINE else ""
         place = "no such folder, and " if name == repository else ""
         raise ModelError(
-            f"Expected the encoder '{name}' to be at hand: {place}the hub gave none ({_first_line(error)}).{offline} "
+            f"Expected the encoder '{name}' to be at hand: {place}the hub gave none ({first_line(error)}).{offline} "
             f"Check the spelling, or fetch it where there is a network with: hf download {repository}"
         ) from error
 
@@ -363,7 +363,7 @@ def _build(name: str, source: _Source, device: torch.device, dtype: torch.dtype)
         transform = image_transform_v2(PreprocessCfg(**preprocessing), is_train=False)
     except Exception as error:  # a model can be broken in any way
         raise ModelError(
-            f"The encoder '{name}' cannot be loaded ({_first_line(error)}). Expected a model that open_clip saved, "
+            f"The encoder '{name}' cannot be loaded ({first_line(error)}). Expected a model that open_clip saved, "
             "with its tokenizer at hand."
         ) from error
     model.eval().requires_grad_(False)
@@ -401,8 +401,3 @@ def _tokenizer_state(tokenizer: Any) -> Any:
 def _file_sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0].rstrip(".")

@@ -56,3 +56,12 @@ class FailureThresholdError(SynthsetError):
     """The work finished, but the share of failed images exceeds the threshold."""
 
     exit_code = 3
+
+
+def first_line(error: BaseException) -> str:
+    """What another library's error says, as the part in brackets of one of ours: its first line, or its name.
+
+    >>> first_line(ValueError("no such file.\\nAt length: …")), first_line(KeyboardInterrupt())
+    ('no such file', 'KeyboardInterrupt')
+    """
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")

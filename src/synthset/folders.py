@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from synthset.errors import DataError, UsageError
+from synthset.errors import DataError, UsageError, first_line
 from synthset.files import parse_json, read_json
 from synthset.imageset import ImageSet
 
@@ -245,7 +245,7 @@ def _parquet_schema(file: Path) -> pa.Schema:
     try:
         return pq.read_schema(file)
     except (pa.ArrowException, OSError) as error:
-        raise DataError(f"Expected a whole Parquet file at '{file}', got: {_first_line(error)}") from error
+        raise DataError(f"Expected a whole Parquet file at '{file}', got: {first_line(error)}") from error
 
 
 def _read_columns(file: Path, columns: list[str]) -> pa.Table:
@@ -256,7 +256,7 @@ def _read_columns(file: Path, columns: list[str]) -> pa.Table:
         with pq.ParquetFile(file) as parquet:
             table = parquet.read(columns=columns)
     except (pa.ArrowException, OSError) as error:
-        raise DataError(f"Expected a whole Parquet file at '{file}', got: {_first_line(error)}") from error
+        raise DataError(f"Expected a whole Parquet file at '{file}', got: {first_line(error)}") from error
     if missing := set(columns) - set(table.column_names):
         raise DataError(f"Expected columns {', '.join(columns)} in '{file}', missing: {', '.join(missing)}.")
     return table
@@ -318,13 +318,9 @@ class _ParquetImages:
                     column = parquet.read_row_group(number, columns=[self._column]).column(self._column)
             except (pa.ArrowException, OSError, KeyError) as error:
                 raise DataError(
-                    f"Expected images in row group {number} of '{file}', got: {_first_line(error)}"
+                    f"Expected images in row group {number} of '{file}', got: {first_line(error)}"
                 ) from error
             self._kept[group] = column
             while len(self._kept) > 1 and sum(kept.nbytes for kept in self._kept.values()) > self.budget_bytes:
                 self._kept.popitem(last=False)
             return column
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

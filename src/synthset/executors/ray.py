@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from synthset.errors import SynthsetError, UsageError
+from synthset.errors import SynthsetError, UsageError, first_line
 from synthset.executors.base import Item, Result
 
 log = logging.getLogger("synthset")
@@ -177,7 +177,7 @@ class _Pool:
             self.failed_starts += 1
             if self.failed_starts >= MAX_LOSSES:
                 raise SynthsetError(
-                    f"Expected a worker to start, {self.failed_starts} did not ({_first_line(error)})."
+                    f"Expected a worker to start, {self.failed_starts} did not ({first_line(error)})."
                 ) from error
         else:
             self.failed_starts = 0
@@ -197,7 +197,7 @@ class _Pool:
         lost = [reference for reference, (other, _) in self.in_hand.items() if other is worker]
         tasks = [self.in_hand.pop(reference)[1] for reference in lost]
         task = tasks[0]  # what it was at: the others waited
-        log.warning("A worker was lost (%s): what it had in hand goes to others.", _first_line(error).rstrip("."))
+        log.warning("A worker was lost (%s): what it had in hand goes to others.", first_line(error).rstrip("."))
         with suppress(ValueError):
             self.workers.remove(worker)
         with suppress(Exception):  # it may be alive and out of reach: what it would do is done elsewhere
@@ -205,7 +205,7 @@ class _Pool:
         task.losses += 1
         if task.losses >= MAX_LOSSES:
             raise SynthsetError(
-                f"Expected a worker to live through item {task.item!r}, {task.losses} did not ({_first_line(error)}). "
+                f"Expected a worker to live through item {task.item!r}, {task.losses} did not ({first_line(error)}). "
                 "Is there enough memory? Give fewer --workers or a smaller --batch-size, then run the same again."
             ) from error
         return tasks
@@ -215,10 +215,6 @@ class _Pool:
         for worker in [*self.workers, *self.starting.values()]:
             with suppress(Exception):  # of a cluster that is gone nothing is left to stop
                 self.ray.kill(worker)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _import_ray(address: str | None) -> Any:
@@ -253,5 +249,5 @@ def _connect(address: str | None, num_cpus: int | None) -> Any:
             ray.init(**settings, logging_level="ERROR", log_to_driver=False)
     except Exception as error:  # Ray has many ways to say that nobody is there
         where = f"a Ray cluster at '{address}'" if address else "Ray to start on this machine"
-        raise SynthsetError(f"Expected {where}, got: {_first_line(error)}") from error
+        raise SynthsetError(f"Expected {where}, got: {first_line(error)}") from error
     return ray

@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from synthset.errors import ModelError, UnknownNameError, UsageError
+from synthset.errors import ModelError, UnknownNameError, UsageError, first_line
 from synthset.files import read_json
 from synthset.generators.base import (
     COMPILED,
@@ -210,7 +210,7 @@ def _download(name: str, revision: str | None) -> tuple[Path, str]:
         offline = " HF_HUB_OFFLINE is set." if constants.HF_HUB_OFFLINE else ""
         raise ModelError(
             f"Expected a folder or a hub checkpoint '{name}'{at}: no such folder, and the hub gave none "
-            f"({_first_line(error)}).{offline} Check the spelling, or fetch it where there is a network "
+            f"({first_line(error)}).{offline} Check the spelling, or fetch it where there is a network "
             f"with: hf download {name}"
         ) from error
 
@@ -222,7 +222,7 @@ def _check_pipeline(model_index: Path, name: str) -> str:
         class_name = index["_class_name"]
         components = [(part[0], str(part[1])) for part in index.values() if isinstance(part, list)]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-        raise ModelError(f"The model_index.json of '{name}' cannot be read ({_first_line(error)}).") from error
+        raise ModelError(f"The model_index.json of '{name}' cannot be read ({first_line(error)}).") from error
     if class_name not in SUPPORTED_PIPELINES:
         raise ModelError(f"'{name}' is a checkpoint of {class_name}. Supported: {', '.join(SUPPORTED_PIPELINES)}.")
     own = FAMILIES[class_name].module if class_name in FAMILIES else "stable_diffusion"
@@ -262,8 +262,3 @@ def _file_sha256(path: Path) -> str:
         return blob.name  # the hub's cache names large files by this very hash
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0].rstrip(".")

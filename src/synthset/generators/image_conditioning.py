@@ -26,7 +26,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from synthset.clip import load_encoder
-from synthset.errors import ModelError, UsageError
+from synthset.errors import ModelError, UsageError, first_line
 from synthset.generators import IMAGE_ADAPTER_FILE, IMAGE_ENCODER_FOLDER
 from synthset.generators.base import ConditionedRequest, ImageRequest
 from synthset.generators.fast_unet import Remembering
@@ -236,9 +236,8 @@ def _read_adapter(unet: Any, path: Path, name: str) -> tuple[Any, dict[str, Any]
         project = unet._convert_ip_adapter_image_proj_to_diffusers(weights["image_proj"], low_cpu_mem_usage=False)
         processors = unet._convert_ip_adapter_attn_to_diffusers([weights], low_cpu_mem_usage=False)
     except Exception as error:  # a file can be broken in any way
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ModelError(
-            f"Expected an IP-Adapter for the UNet of '{name}' in '{path}', it cannot be used ({reason})."
+            f"Expected an IP-Adapter for the UNet of '{name}' in '{path}', it cannot be used ({first_line(error)})."
         ) from error
     named = {key.removesuffix(".processor"): processor for key, processor in processors.items()}
     return project, {key: processor for key, processor in named.items() if key.endswith("attn2")}

@@ -25,7 +25,7 @@ from diffusers import DiffusionPipeline
 
 from synthset.cpu import tune_for_cpu
 from synthset.devices import choose_device
-from synthset.errors import ModelError, UsageError
+from synthset.errors import ModelError, UsageError, first_line
 from synthset.generators import AUTO_SCHEDULER, SCHEDULERS
 from synthset.generators.base import (
     COMPILED,
@@ -191,7 +191,7 @@ class PipelineGenerator:
                     **options,
                 )
         except ValueError as error:
-            raise ModelError(f"The pipeline of '{self.config.model}' cannot draw ({_first_line(error)}).") from error
+            raise ModelError(f"The pipeline of '{self.config.model}' cannot draw ({first_line(error)}).") from error
         values = drawn.images.float()  # (n, 3, height_px, width_px) in 0..1
         finite = values.isfinite().flatten(1).all(1)
         pixels = (values.nan_to_num().clamp(0, 1) * 255).round().to(torch.uint8)
@@ -301,10 +301,6 @@ def _load(folder: Path, class_name: str, name: str, dtype: torch.dtype) -> Diffu
             )
     except Exception as error:  # a checkpoint can be broken in any way
         raise ModelError(
-            f"The checkpoint '{name}' cannot be loaded as a {class_name} ({_first_line(error)}). Expected all parts of "
+            f"The checkpoint '{name}' cannot be loaded as a {class_name} ({first_line(error)}). Expected all parts of "
             "its model_index.json with safetensors files; pickled weights are not read."
         ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")

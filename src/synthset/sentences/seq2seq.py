@@ -21,7 +21,7 @@ from transformers.utils import is_protobuf_available, is_sentencepiece_available
 
 from synthset.classes import as_words
 from synthset.devices import choose_device
-from synthset.errors import ModelError
+from synthset.errors import ModelError, first_line
 from synthset.seeds import derive_seed
 from synthset.sentences.base import SPARE, gather_sentences
 
@@ -67,7 +67,7 @@ class Seq2SeqWriter:
                     output_loading_info=True,
                 )
         except Exception as error:  # a checkpoint can be broken in any way
-            raise ModelError(f"{_refusal(name)} ({_first_line(error)}). {_EXPECTED}") from error
+            raise ModelError(f"{_refusal(name)} ({first_line(error)}). {_EXPECTED}") from error
         if report["missing_keys"]:
             raise ModelError(
                 f"{_refusal(name)} ({len(report['missing_keys'])} of its tensors are missing). {_EXPECTED}"
@@ -197,7 +197,3 @@ def _quiet() -> Iterator[None]:
         log.set_verbosity(verbosity)
         if shown:
             log.enable_progress_bar()
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
