@@ -22,9 +22,9 @@ import numpy as np
 import torch
 
 from generation import make_requests
-from synthset.errors import SynthsetError
-from synthset.generators import load_generator
+from synthset.core.errors import SynthsetError
 from synthset.generators.latent_diffusion import LatentDiffusionGenerator
+from synthset.generators.loading import load_generator
 from timing import median_ratio, report_all, time_in_turns
 
 BASE = ("eager", "float32")

@@ -24,10 +24,11 @@ import numpy as np
 import torch
 from diffusers import DDIMScheduler, StableDiffusionPipeline
 
-from synthset.errors import SynthsetError
-from synthset.generators import MINIATURE_FOLDER, load_generator
+from synthset.core.errors import SynthsetError
+from synthset.dataset.records import Request
 from synthset.generators.base import GeneratedImage, Generator
-from synthset.plan import Request
+from synthset.generators.loading import load_generator
+from synthset.miniature import FOLDER as MINIATURE_FOLDER
 from timing import median_ratio, report, time_in_turns
 
 CLASS_NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")

@@ -31,11 +31,11 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from generation import make_requests
 from job import CLASS_NAMES, record_unet, replay, run_job
-from synthset.errors import SynthsetError
+from synthset.core.errors import SynthsetError
+from synthset.core.progress import set_progress
 from synthset.generators.base import GenerationConfig
 from synthset.generators.compiled_unet import choose_rows_per_call
 from synthset.generators.latent_diffusion import LatentDiffusionGenerator
-from synthset.progress import set_progress
 from timing import median_ratio, not_measured, report_all, time_in_turns
 
 BARS = {

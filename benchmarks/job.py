@@ -30,15 +30,15 @@ import torch
 from torch import Tensor
 
 import synthset
-from synthset.card import write_card
-from synthset.create import CreateResult
-from synthset.dataset import DatasetWriter
-from synthset.errors import SynthsetError
-from synthset.generators import load_generator
+from synthset.core.errors import SynthsetError
+from synthset.core.progress import set_progress
+from synthset.create.shards import encode_image
+from synthset.create.stage import CreateResult
+from synthset.dataset.card import write_card
+from synthset.dataset.writer import DatasetWriter
 from synthset.generators.latent_diffusion import LatentDiffusionGenerator
-from synthset.pictures import draw_contact_sheet
-from synthset.progress import set_progress
-from synthset.shards import encode_image
+from synthset.generators.loading import load_generator
+from synthset.images.pictures import draw_contact_sheet
 from timing import median_ratio, report_all, time_in_turns
 
 CLASS_NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -170,10 +170,10 @@ def measure_parts(generator: LatentDiffusionGenerator, images_per_class: int) ->
         (generator.text_encoder, "forward", "text_encoder", generator.text_encoder.forward),
         (generator.scheduler, "step", "scheduler", generator.scheduler.step),
         (generator.vae, "decode", "vae", generator.vae.decode),
-        (sys.modules["synthset.shards"], "encode_image", "encoding_behind", encode_image),
+        (sys.modules["synthset.create.shards"], "encode_image", "encoding_behind", encode_image),
         (DatasetWriter, "write_shard", "writing", DatasetWriter.write_shard),
-        (sys.modules["synthset.pictures"], "draw_contact_sheet", "contact_sheet", draw_contact_sheet),
-        (sys.modules["synthset.create"], "write_card", "card", write_card),
+        (sys.modules["synthset.images.pictures"], "draw_contact_sheet", "contact_sheet", draw_contact_sheet),
+        (sys.modules["synthset.create.stage"], "write_card", "card", write_card),
     ]
     with ExitStack() as stack:
         for owner, name, part, function in places:

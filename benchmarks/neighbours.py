@@ -24,7 +24,7 @@ from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-from synthset.diagnosis.neighbours import nearest
+from synthset.measures.neighbours import nearest
 from timing import Work, median_ratio, report, time_in_turns
 
 Seconds = Mapping[str, list[float]]

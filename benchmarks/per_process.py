@@ -22,7 +22,7 @@ from pathlib import Path
 
 import torch
 
-from synthset.generators import MINIATURE_FOLDER
+from synthset.miniature import FOLDER as MINIATURE_FOLDER
 from timing import median_ratio, report_all, time_in_turns
 
 CLASS_NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")

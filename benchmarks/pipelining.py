@@ -24,10 +24,10 @@ import numpy as np
 from PIL import Image
 
 import synthset
+from synthset.core.progress import set_progress
 from synthset.executors import Executor, LocalExecutor
 from synthset.executors.base import Item, Result
-from synthset.generators import GeneratedImage, GenerationConfig, ImageRequest
-from synthset.progress import set_progress
+from synthset.generators.base import GeneratedImage, GenerationConfig, ImageRequest
 from timing import Work, median_ratio, report_all, time_in_turns
 
 

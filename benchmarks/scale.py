@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 import synthset
-from synthset.create import CreateResult
+from synthset.create.stage import CreateResult
 from synthset.executors.base import Item, Result
 from synthset.generators.base import GeneratedImage, ImageRequest
 from synthset.testing import FakeGenerator

@@ -29,9 +29,9 @@ from typing import Any, Generic
 import torch
 
 import synthset
+from synthset.core.progress import set_progress
 from synthset.executors import Executor, LocalExecutor
 from synthset.executors.base import Item, Result
-from synthset.progress import set_progress
 from timing import median_ratio, not_measured, report_all, time_in_turns
 
 CLASS_NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")

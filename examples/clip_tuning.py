@@ -17,7 +17,7 @@ import json
 from pathlib import Path
 
 import synthset
-from synthset.classifiers.evaluate import seed_interval
+from synthset.classifiers.scoring import seed_interval
 from synthset.miniature import DIGITS
 from synthset.tuning.stage import evaluate_on
 

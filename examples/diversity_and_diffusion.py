@@ -16,7 +16,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 import synthset
-from synthset.classifiers.evaluate import seed_interval
+from synthset.classifiers.scoring import seed_interval
 from synthset.demo import STEPS, recipe
 from synthset.miniature import DIGITS
 

@@ -16,11 +16,11 @@ import json
 from pathlib import Path
 
 import synthset
-from synthset.classifiers.evaluate import seed_interval
+from synthset.classifiers.scoring import seed_interval
 from synthset.demo import STEPS, recipe
 from synthset.miniature import DIGITS
 from synthset.real import few_shot, load_real, split
-from synthset.real_guidance import few_shot_pool
+from synthset.real.learning import few_shot_pool
 
 TITLES = {"interpolate_three": "three at a time", "interpolate_all": "all", "base": "base prompt"}
 REAL = "the real digits themselves"

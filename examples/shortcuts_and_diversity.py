@@ -20,12 +20,12 @@ from typing import Any
 import torch
 
 import synthset
-from synthset.classifiers.evaluate import seed_interval
+from synthset.classifiers.scoring import seed_interval
 from synthset.demo import recipe
-from synthset.diagnosis.centroids import centroid_distance
-from synthset.embed import embed_images
+from synthset.encoders.embed import embed_images
+from synthset.encoders.templates import TEMPLATES
+from synthset.measures.centroids import centroid_distance
 from synthset.miniature import DIGITS
-from synthset.templates import TEMPLATES
 from synthset.tuning.zero_shot import zero_shot
 
 STEPS = 20

@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 
 from synthset.classifiers.train import TrainConfig
-from synthset.images import encode
-from synthset.imageset import ImageSet
+from synthset.images.decoding import encode
+from synthset.images.imageset import ImageSet
 
 # every source of randomness is on: augmentation, dropout, order, label smoothing, clipping
 CONFIG = TrainConfig(

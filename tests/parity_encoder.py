@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from synthset.classes import as_words
-from synthset.images import encode
-from synthset.imageset import ImageSet
+from synthset.images.decoding import encode
+from synthset.images.imageset import ImageSet
+from synthset.prompts.classes import as_words
 
 
 @dataclass

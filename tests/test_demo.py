@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import synthset
+from synthset.core.errors import ConfigChangedError, UsageError
 from synthset.demo import REFERENCE, STRATEGIES, DemoResult, DemoRow
-from synthset.errors import ConfigChangedError, UsageError
-from synthset.images import decode
+from synthset.images.decoding import decode
 from synthset.miniature import FOLDER
 
 
@@ -104,8 +104,8 @@ def test_our_loop_draws_what_diffusers_draws_with_the_miniature():
     import torch
     from diffusers import StableDiffusionPipeline
 
-    from synthset.plan import make_plan
-    from synthset.prompts import resolve_strategies
+    from synthset.create.plan import make_plan
+    from synthset.prompts.strategies import resolve_strategies
 
     plan = make_plan(("two", "seven"), resolve_strategies(["multi_domain@1", "random_guidance"], 1), seed=3)
     requests = list(plan.requests())

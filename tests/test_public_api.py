@@ -87,7 +87,7 @@ def test_heavy_libraries_are_loaded_only_when_needed(code):
 
 
 def test_every_error_has_its_exit_code():
-    from synthset import errors
+    from synthset.core import errors
 
     codes = {
         name: value.exit_code

@@ -17,7 +17,7 @@ from diffusers.pipelines.stable_diffusion import StableUnCLIPImageNormalizer
 from safetensors.torch import save_file
 from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModelWithProjection
 
-from synthset.generators import MINIATURE_FOLDER
+from synthset.miniature import FOLDER as MINIATURE_FOLDER
 from tiny_models import _autoencoder, _text_encoder, _tokenizer, build_stable_diffusion
 
 WIDTH = 32  # of embeddings and of texts

@@ -21,51 +21,55 @@ TYPE_CHECKING = False  # as in typing, which takes longer to load than this pack
 if TYPE_CHECKING:
     from typing import Any
 
-    from synthset.classifiers.evaluate import EvaluationResult
     from synthset.classifiers.models import Classifier, load_classifier
+    from synthset.classifiers.scoring import EvaluationResult
+    from synthset.classifiers.stage import train
     from synthset.classifiers.train import TrainConfig, TrainResult
-    from synthset.clip import load_encoder
-    from synthset.create import CreateResult, create
-    from synthset.create_config import CreateConfig
-    from synthset.dataset import Dataset, open_dataset
+    from synthset.core.errors import SynthsetError
+    from synthset.create.config import CreateConfig
+    from synthset.create.stage import CreateResult, create
+    from synthset.dataset.export import export, export_imagefolder
+    from synthset.dataset.reader import Dataset, open_dataset
     from synthset.demo import DemoResult, demo
-    from synthset.diagnose import DiagnoseConfig, DiagnosisResult, diagnose
-    from synthset.errors import SynthsetError
-    from synthset.export import export, export_imagefolder
+    from synthset.diagnosis.stage import DiagnoseConfig, DiagnosisResult, diagnose
+    from synthset.encoders.clip import load_encoder
+    from synthset.evaluation.stage import evaluate
     from synthset.filters import FilterConfig, FilterResult, filter_dataset
-    from synthset.generators import load_generator
+    from synthset.generators.loading import load_generator
     from synthset.generators.sampling import ConditionAnnealing, SamplingOptions
-    from synthset.imageset import ImageSet
-    from synthset.prompts import PromptStyle
+    from synthset.images.imageset import ImageSet
+    from synthset.prompts.strategies import PromptStyle
     from synthset.real import load_real
     from synthset.report import build_report
-    from synthset.stages import evaluate, train
     from synthset.tuning.config import TuneConfig
-    from synthset.tuning.curve import CurveResult, tune_curve
+    from synthset.tuning.curve import tune_curve
+    from synthset.tuning.curve_results import CurveResult
     from synthset.tuning.stage import TuneResult, tune
 
 _HOMES = {
-    "synthset.classifiers.evaluate": ("EvaluationResult",),
     "synthset.classifiers.models": ("Classifier", "load_classifier"),
+    "synthset.classifiers.scoring": ("EvaluationResult",),
+    "synthset.classifiers.stage": ("train",),
     "synthset.classifiers.train": ("TrainConfig", "TrainResult"),
-    "synthset.create": ("CreateResult", "create"),
-    "synthset.create_config": ("CreateConfig",),
-    "synthset.dataset": ("Dataset", "open_dataset"),
+    "synthset.core.errors": ("SynthsetError",),
+    "synthset.create.config": ("CreateConfig",),
+    "synthset.create.stage": ("CreateResult", "create"),
+    "synthset.dataset.export": ("export", "export_imagefolder"),
+    "synthset.dataset.reader": ("Dataset", "open_dataset"),
     "synthset.demo": ("DemoResult", "demo"),
-    "synthset.diagnose": ("DiagnoseConfig", "DiagnosisResult", "diagnose"),
-    "synthset.clip": ("load_encoder",),
+    "synthset.diagnosis.stage": ("DiagnoseConfig", "DiagnosisResult", "diagnose"),
+    "synthset.encoders.clip": ("load_encoder",),
+    "synthset.evaluation.stage": ("evaluate",),
     "synthset.filters": ("FilterConfig", "FilterResult", "filter_dataset"),
-    "synthset.report": ("build_report",),
-    "synthset.errors": ("SynthsetError",),
-    "synthset.export": ("export", "export_imagefolder"),
-    "synthset.generators": ("load_generator",),
+    "synthset.generators.loading": ("load_generator",),
     "synthset.generators.sampling": ("ConditionAnnealing", "SamplingOptions"),
-    "synthset.imageset": ("ImageSet",),
-    "synthset.prompts": ("PromptStyle",),
+    "synthset.images.imageset": ("ImageSet",),
+    "synthset.prompts.strategies": ("PromptStyle",),
     "synthset.real": ("load_real",),
-    "synthset.stages": ("evaluate", "train"),
+    "synthset.report": ("build_report",),
     "synthset.tuning.config": ("TuneConfig",),
-    "synthset.tuning.curve": ("CurveResult", "tune_curve"),
+    "synthset.tuning.curve": ("tune_curve",),
+    "synthset.tuning.curve_results": ("CurveResult",),
     "synthset.tuning.stage": ("TuneResult", "tune"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -124,12 +128,11 @@ def __dir__() -> list[str]:
 
 
 class _Package(ModuleType):
-    """Keeps `synthset.create` the function, though importing the module of that name would put it there."""
+    """Keeps `synthset.create` the function, though importing the package of that name would put it there."""
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if isinstance(value, ModuleType) and _HOME_OF.get(name) == value.__name__:
-            value = getattr(value, name)
-        super().__setattr__(name, value)
+        if not (isinstance(value, ModuleType) and name in _HOME_OF):
+            super().__setattr__(name, value)
 
 
 sys.modules[__name__].__class__ = _Package

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from synthset.create import CreateResult, create
-from synthset.create_config import CreateConfig
-from synthset.dataset import open_dataset
-from synthset.errors import ConfigChangedError, UsageError
-from synthset.files import read_json, write_json
-from synthset.imageset import ImageSet
+from synthset.core.errors import ConfigChangedError, UsageError
+from synthset.core.files import read_json, write_json
+from synthset.create.config import CreateConfig
+from synthset.create.stage import CreateResult, create
+from synthset.dataset.reader import open_dataset
+from synthset.images.imageset import ImageSet
 from synthset.miniature import DIGITS
-from synthset.prompts import TRICKS
+from synthset.prompts.strategies import TRICKS
 
 if TYPE_CHECKING:
     from synthset.classifiers.train import TrainConfig
@@ -75,7 +75,7 @@ class DemoResult:
 
     def summary(self) -> list[DemoRow]:
         """One row a strategy: the row itself for one seed, else the mean over seeds with its interval."""
-        from synthset.classifiers.evaluate import seed_interval
+        from synthset.classifiers.scoring import seed_interval
 
         means = []
         for strategy in (*STRATEGIES, REFERENCE):
@@ -164,7 +164,7 @@ def _reference(folder: Path, seed: int, real: ImageSet) -> DemoRow:
 def _train_and_test(images: ImageSet, real: ImageSet, folder: Path, seed: int) -> tuple[float, float, float, float]:
     """Accuracy, the ends of its interval, and the seconds that training and testing took."""
     from synthset.classifiers.train import train_classifier
-    from synthset.stages import evaluate
+    from synthset.evaluation.stage import evaluate
 
     trained = train_classifier(images, recipe(seed), folder)
     start = time.monotonic()
@@ -194,7 +194,7 @@ def recipe(seed: int) -> TrainConfig:
 
 def _draw_strategies(folder: Path) -> None:
     """A picture of classes × the five strategies, from the first seed's dataset."""
-    from synthset.pictures import draw_contact_sheet
+    from synthset.images.pictures import draw_contact_sheet
 
     dataset = open_dataset(folder / "seed-0" / "dataset")
     views = [_some_of_each_class(dataset.images(strategy)) for strategy in SHOWN]

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from synthset.classifiers.augment import AUGMENTATIONS, augment
-from synthset.errors import UnknownNameError
+from synthset.core.errors import UnknownNameError
 
 
 def generator(seed=0):

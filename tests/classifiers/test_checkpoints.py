@@ -7,7 +7,7 @@ import pytest
 from bars import CONFIG, files, make_set, scores, weights
 from synthset.classifiers import checkpoints, train
 from synthset.classifiers.train import train_classifier
-from synthset.errors import ConfigChangedError, UsageError
+from synthset.core.errors import ConfigChangedError, UsageError
 
 
 def interrupt(monkeypatch, name, call):

@@ -14,9 +14,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from bars import CONFIG, make_set
-from synthset import stages
+from synthset.classifiers import stage as stages
 from synthset.classifiers.augment import AUGMENTATIONS, Share, augment
-from synthset.errors import ConfigChangedError, DataError, UsageError
+from synthset.core.errors import ConfigChangedError, DataError, UsageError
 
 # What remains is rounding: sums are taken in another order. 45 images in batches of 11 leave one of 12, and every
 # batch has an odd share for one of the two.

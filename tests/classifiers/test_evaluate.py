@@ -8,20 +8,13 @@ import pytest
 import torch
 from torch import nn
 
-from synthset.classifiers.evaluate import (
-    count,
-    evaluate,
-    file_name,
-    match_classes,
-    seed_interval,
-    wilson_interval,
-    write_evaluation,
-)
+from synthset.classifiers.evaluate import evaluate, file_name, write_evaluation
 from synthset.classifiers.models import Classifier, ModelConfig
-from synthset.errors import DataError, UsageError
-from synthset.images import encode
-from synthset.imageset import ImageSet
-from synthset.tables import print_evaluation
+from synthset.classifiers.scoring import count, match_classes, seed_interval, wilson_interval
+from synthset.cli.tables import print_evaluation
+from synthset.core.errors import DataError, UsageError
+from synthset.images.decoding import encode
+from synthset.images.imageset import ImageSet
 
 
 class Brightness(nn.Module):

@@ -17,7 +17,7 @@ from synthset.classifiers.models import (
     resolve_architecture,
     save_classifier,
 )
-from synthset.errors import ModelError, UnknownNameError, UsageError
+from synthset.core.errors import ModelError, UnknownNameError, UsageError
 
 SMALL = ModelConfig("small_cnn", ("a", "b", "c"), 16, mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6))
 

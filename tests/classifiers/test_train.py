@@ -10,14 +10,8 @@ import torch
 from bars import CONFIG, files, make_set, scores, weights
 from synthset.classifiers import train
 from synthset.classifiers.models import load_classifier
-from synthset.classifiers.train import (
-    TrainConfig,
-    cosine,
-    hold_back,
-    paper_weight_decay,
-    train_classifier,
-)
-from synthset.errors import DataError, ModelError, UnknownNameError, UsageError
+from synthset.classifiers.train import TrainConfig, cosine, hold_back, paper_weight_decay, train_classifier
+from synthset.core.errors import DataError, ModelError, UnknownNameError, UsageError
 
 # ---- the recipe --------------------------------------------------------------------------------------
 

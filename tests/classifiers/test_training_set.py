@@ -11,7 +11,7 @@ from bars import make_set
 from synthset.classifiers import training_set
 from synthset.classifiers.distributed import World
 from synthset.classifiers.training_set import channel_statistics, decoded, fingerprint, hold_back, split_batches
-from synthset.errors import DataError
+from synthset.core.errors import DataError
 
 
 def test_holding_back_is_stratified_and_follows_the_seed():

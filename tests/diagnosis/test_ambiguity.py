@@ -8,6 +8,7 @@ import yaml
 from bars import make_set
 from synthset.classifiers.evaluate import evaluate
 from synthset.classifiers.models import load_classifier
+from synthset.core.errors import UsageError
 from synthset.diagnosis.ambiguity import (
     ClassAmbiguity,
     judge_by_classifier,
@@ -16,9 +17,8 @@ from synthset.diagnosis.ambiguity import (
     suggest_phrases,
     write_phrases_draft,
 )
-from synthset.errors import UsageError
-from synthset.imageset import ImageSet
-from synthset.phrases import load_phrases
+from synthset.images.imageset import ImageSet
+from synthset.prompts.phrases import load_phrases
 
 NAMES = ("crane", "jay", "jug")
 #         crane: 1 of 4             jay: all        jug: 2 of 4

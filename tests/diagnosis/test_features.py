@@ -5,8 +5,8 @@ from torch import nn
 
 from bars import NAMES, make_set
 from synthset.classifiers.models import Classifier, ModelConfig, build_model
+from synthset.core.errors import DataError, UsageError
 from synthset.diagnosis.features import HeadTransfer, penultimate_features, tune_head
-from synthset.errors import DataError, UsageError
 
 
 @pytest.fixture(scope="module")

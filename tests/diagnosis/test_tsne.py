@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from synthset.diagnosis.tsne import project
+from synthset.measures.tsne import project
 
 
 def random(n, d, seed=0):

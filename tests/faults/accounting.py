@@ -16,9 +16,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 from fault_report import FAKE_MODEL, FaultReport, report, run_command
 
-from synthset.dataset import open_dataset
-from synthset.generators import GeneratedImage, ImageRequest
-from synthset.manifest import Accounting
+from synthset.dataset.manifest import Accounting
+from synthset.dataset.reader import open_dataset
+from synthset.generators.base import GeneratedImage, ImageRequest
 from synthset.testing import FakeGenerator
 
 IMAGES_PER_CLASS = 40

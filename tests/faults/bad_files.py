@@ -16,7 +16,7 @@ from pathlib import Path
 from fault_report import FAKE_MODEL, FaultReport, changes, contents, run_command
 
 import synthset
-from synthset.images import encode
+from synthset.images.decoding import encode
 from synthset.testing import FakeGenerator
 
 TARS = 6

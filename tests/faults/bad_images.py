@@ -17,9 +17,9 @@ from fault_report import FaultReport, changes, contents, run_command
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from synthset.errors import DataError
-from synthset.folders import load_path
-from synthset.images import encode
+from synthset.core.errors import DataError
+from synthset.images.decoding import encode
+from synthset.images.folders import load_path
 
 NOISE = np.random.default_rng(0).integers(0, 256, (12, 10, 3), np.uint8)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 from fault_report import FAKE_MODEL, FaultReport, changes, contents, run_command
 
-from synthset.dataset import open_dataset
+from synthset.dataset.reader import open_dataset
 from synthset.testing import FakeGenerator
 
 GOOD = (

@@ -12,9 +12,10 @@ import torch
 from fault_report import FaultReport, report
 
 import synthset
-from synthset.dataset import open_dataset
-from synthset.generators import GeneratedImage, ImageRequest, load_generator
-from synthset.shards import MAX_RETRIES
+from synthset.create.shards import MAX_RETRIES
+from synthset.dataset.reader import open_dataset
+from synthset.generators.base import GeneratedImage, ImageRequest
+from synthset.generators.loading import load_generator
 from tiny_models import build_stable_diffusion
 
 SPOILED_ONCE = {17: "not a number", 42: "one colour", 63: "flagged"}  # by request id

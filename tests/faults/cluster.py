@@ -20,10 +20,10 @@ from pathlib import Path
 from fault_report import FaultReport, report
 
 import synthset
-from synthset.create import CreateResult
+from synthset.create.stage import CreateResult
+from synthset.dataset.manifest import Accounting
 from synthset.executors.ray import RayExecutor
-from synthset.generators import GeneratedImage, ImageRequest
-from synthset.manifest import Accounting
+from synthset.generators.base import GeneratedImage, ImageRequest
 from synthset.testing import FakeGenerator
 
 JOB = {"strategies": ["base", "random_guidance"], "images_per_class": 60, "shard_size": 16}

@@ -17,11 +17,11 @@ from fault_report import FaultReport, environment, run_command
 from PIL import Image
 
 import synthset
-from synthset.dataset import open_dataset
-from synthset.export import export
-from synthset.generators import GeneratedImage, ImageRequest
-from synthset.images import decode, encode
-from synthset.imageset import ImageSet
+from synthset.dataset.export import export
+from synthset.dataset.reader import open_dataset
+from synthset.generators.base import GeneratedImage, ImageRequest
+from synthset.images.decoding import decode, encode
+from synthset.images.imageset import ImageSet
 from synthset.testing import FakeGenerator
 
 SIDE_PX = 64

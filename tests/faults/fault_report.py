@@ -11,8 +11,8 @@ from pathlib import Path
 from unittest import mock
 
 from synthset.cli import main
-from synthset.dataset import open_dataset
-from synthset.manifest import Accounting
+from synthset.dataset.manifest import Accounting
+from synthset.dataset.reader import open_dataset
 
 FAKE_MODEL = ("--generator", "fake/model")  # no miniature: that one draws digits alone
 
@@ -75,7 +75,7 @@ class Ran:
 def run_command(*words: object, generator: object = None) -> Ran:
     """Run a command line here; `generator` stands in for whatever model it names. A traceback is exit code -1."""
     stdout, stderr = io.StringIO(), io.StringIO()
-    stage = importlib.import_module("synthset.create")  # the name in the package is the function
+    stage = importlib.import_module("synthset.create.stage")  # the name in the package is the function
     with contextlib.ExitStack() as stack:
         if generator is not None:
             stack.enter_context(mock.patch.object(stage, "load", return_value=generator))

@@ -20,9 +20,9 @@ from unittest import mock
 
 from fault_report import FAKE_MODEL, FaultReport, Ran, contents, hashes, report, run_command
 
-from synthset.dataset import open_dataset
-from synthset.generators import GeneratedImage, ImageRequest
-from synthset.manifest import Accounting
+from synthset.dataset.manifest import Accounting
+from synthset.dataset.reader import open_dataset
+from synthset.generators.base import GeneratedImage, ImageRequest
 from synthset.testing import FakeGenerator
 
 HALF = 3  # of six shards

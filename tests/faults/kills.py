@@ -23,7 +23,7 @@ from typing import Any
 from fault_report import FaultReport, hashes, report
 
 import synthset
-from synthset.manifest import Accounting
+from synthset.dataset.manifest import Accounting
 from synthset.testing import FakeGenerator
 
 KINDS = ("before sync", "before rename", "after rename", "finishing", "random")

@@ -11,8 +11,8 @@ from copies import PlantingGenerator, patches, plant
 from fault_report import FaultReport, environment, run_command
 
 from bars import make_set
-from synthset.export import export
-from synthset.imageset import ImageSet
+from synthset.dataset.export import export
+from synthset.images.imageset import ImageSet
 
 COPIED = 10  # images of a test and of a validation set, planted among the synthetic ones
 

@@ -11,8 +11,8 @@ import torch
 from fault_report import FAKE_MODEL, FaultReport, hashes, report, run_command
 
 import synthset
-from synthset.generators import GeneratedImage, ImageRequest
-from synthset.manifest import Accounting
+from synthset.dataset.manifest import Accounting
+from synthset.generators.base import GeneratedImage, ImageRequest
 from synthset.testing import FakeGenerator
 
 SIZES = (32, 16, 8, 4, 2, 1)  # images that fit; one more does not

@@ -10,9 +10,9 @@ from typing import Any
 from fault_report import FaultReport, changes, contents
 
 import synthset
-from synthset.dataset import open_dataset
-from synthset.errors import SynthsetError
-from synthset.generators import GenerationConfig
+from synthset.core.errors import SynthsetError
+from synthset.dataset.reader import open_dataset
+from synthset.generators.base import GenerationConfig
 from synthset.testing import FakeGenerator
 
 JOB: dict[str, Any] = {"classes": ("cat", "dog"), "strategies": ("base", "random_guidance"), "images_per_class": 5}

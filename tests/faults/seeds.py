@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from fault_report import FaultReport
 
-from synthset.create import CreateConfig, plan_images
-from synthset.generators import load_generator
+from synthset.create.stage import CreateConfig, plan_images
+from synthset.generators.loading import load_generator
 
 BATCHES = (1, 2, 3, 8)
 MOST_GREY_LEVELS = 1  # by which an image may differ between batch sizes: sums of floats depend on their order

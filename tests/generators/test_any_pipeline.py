@@ -20,9 +20,10 @@ import torch
 from torch._dynamo.testing import CompileCounter
 
 import synthset
-from synthset.errors import ModelError, UsageError
-from synthset.generators import SCHEDULERS, load_generator
+from synthset.core.errors import ModelError, UsageError
 from synthset.generators.families import FAMILIES
+from synthset.generators.loading import load_generator
+from synthset.generators.names import SCHEDULERS
 from synthset.generators.pipeline import PipelineGenerator
 from synthset.generators.sampling import SamplingOptions
 

@@ -12,11 +12,11 @@ import pytest
 import torch
 from torch._dynamo.testing import CompileCounter
 
-from synthset.errors import ModelError, UnknownNameError, UsageError
-from synthset.generators import load_generator
+from synthset.core.errors import ModelError, UnknownNameError, UsageError
 from synthset.generators.compiled_unet import check_compiler, choose_rows_per_call
+from synthset.generators.loading import load_generator
 from synthset.generators.sampling import ConditionAnnealing, SamplingOptions
-from synthset.images import encode
+from synthset.images.decoding import encode
 from tiny_models import build_stable_diffusion
 
 ROWS_PER_CALL = 4

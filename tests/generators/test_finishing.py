@@ -7,12 +7,13 @@ import torch
 from PIL import Image
 from tiny_pipelines import build_lcm
 
-from synthset.create import create
-from synthset.generators import finishing, latent_diffusion, load_generator, pipeline
+from synthset.create.stage import create
+from synthset.dataset.records import Request
+from synthset.generators import finishing, latent_diffusion, pipeline
 from synthset.generators.base import GenerationConfig, StoredSize
 from synthset.generators.finishing import finish, size_to_shrink_to
-from synthset.images import resize
-from synthset.plan import Request
+from synthset.generators.loading import load_generator
+from synthset.images.decoding import resize
 from tiny_models import build_stable_diffusion
 
 CUDA = torch.device("cuda")

@@ -14,10 +14,12 @@ from diffusers import StableDiffusionImg2ImgPipeline, StableDiffusionPipeline
 from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from PIL import Image
 
-from synthset.errors import DataError, UsageError
-from synthset.generators import MINIATURE_FOLDER, SCHEDULERS, load_generator
+from synthset.core.errors import DataError, UsageError
 from synthset.generators.base import steps_to_pass
-from synthset.images import decode, encode, resize
+from synthset.generators.loading import load_generator
+from synthset.generators.names import SCHEDULERS
+from synthset.images.decoding import decode, encode, resize
+from synthset.miniature import FOLDER as MINIATURE_FOLDER
 from synthset.real import load_real
 from tiny_models import build_stable_diffusion
 

@@ -15,14 +15,16 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from synthset.clip import load_encoder
-from synthset.errors import DataError, ModelError, UsageError
-from synthset.generators import MINIATURE_FOLDER, SCHEDULERS, load_generator
+from synthset.core.errors import DataError, ModelError, UsageError
+from synthset.encoders.clip import load_encoder
 from synthset.generators.image_conditioning import mix
+from synthset.generators.loading import load_generator
+from synthset.generators.names import SCHEDULERS
 from synthset.generators.real_images import RealImages
 from synthset.generators.sampling import ConditionAnnealing, SamplingOptions
-from synthset.images import decode, encode
+from synthset.images.decoding import decode, encode
 from synthset.miniature import DIGITS
+from synthset.miniature import FOLDER as MINIATURE_FOLDER
 from synthset.real import load_real
 from tiny_image_models import build_image_variation, build_unclip, build_with_adapter
 from tiny_models import build_stable_diffusion
@@ -206,7 +208,7 @@ def test_the_prompt_still_matters_where_it_is_read(folders, kind):
 def test_beginning_at_an_image_and_conditioned_on_others_equals_diffusers(folders, monkeypatch):
     from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 
-    from synthset.images import resize
+    from synthset.images.decoding import resize
 
     # ours begins at the mode of the encoder's posterior
     monkeypatch.setattr(DiagonalGaussianDistribution, "sample", lambda self, generator=None: self.mode())

@@ -17,8 +17,9 @@ import torch
 from diffusers import StableDiffusionPipeline
 
 from synthset import generators
-from synthset.errors import ModelError, UnknownNameError, UsageError
-from synthset.generators import SCHEDULERS, load_generator
+from synthset.core.errors import ModelError, UnknownNameError, UsageError
+from synthset.generators.loading import load_generator
+from synthset.generators.names import SCHEDULERS
 from tiny_models import build_stable_diffusion
 
 STEPS = 4

@@ -13,14 +13,14 @@ import torch
 from diffusers import StableDiffusionPipeline, UNet2DConditionModel
 from PIL import Image
 
-from synthset.clip import load_encoder
-from synthset.diagnosis.centroids import centroid_distance
-from synthset.errors import UsageError
-from synthset.generators import MINIATURE_FOLDER
+from synthset.core.errors import UsageError
+from synthset.encoders.clip import load_encoder
 from synthset.generators.condition_annealing import ConditionNoise, anneal
 from synthset.generators.deep_cache import DeepCache
 from synthset.generators.latent_diffusion import LatentDiffusionGenerator
 from synthset.generators.sampling import ConditionAnnealing, SamplingOptions
+from synthset.measures.centroids import centroid_distance
+from synthset.miniature import FOLDER as MINIATURE_FOLDER
 from tiny_models import build_stable_diffusion
 
 STEPS = 8

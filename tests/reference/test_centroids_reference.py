@@ -5,7 +5,7 @@ import pytest
 import torch
 from sklearn.neighbors import KNeighborsClassifier
 
-from synthset.diagnosis.centroids import (
+from synthset.measures.centroids import (
     average_cosine_similarity,
     centroid_accuracy,
     centroid_distance,

@@ -3,8 +3,8 @@ import pytest
 import torch
 from prdc import compute_prdc
 
-from synthset.diagnosis import coverage
-from synthset.diagnosis.coverage import precision_recall_density_coverage
+from synthset.measures import coverage
+from synthset.measures.coverage import precision_recall_density_coverage
 
 
 @pytest.mark.parametrize("block", [64, 2048])

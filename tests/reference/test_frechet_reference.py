@@ -4,7 +4,7 @@ import scipy.linalg
 import torch
 from torchmetrics.image.fid import _compute_fid
 
-from synthset.diagnosis.frechet import frechet_distance
+from synthset.measures.frechet import frechet_distance
 
 
 def sets(n, m, d, *, unit):

@@ -4,7 +4,7 @@ import scipy.optimize
 import torch
 from sklearn.metrics import balanced_accuracy_score
 
-from synthset.diagnosis.geometry import hold_out, linear_separability
+from synthset.measures.geometry import hold_out, linear_separability
 
 
 def unit(rows):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
-from synthset.diagnosis.neighbours import knn_accuracy, nearest
+from synthset.measures.neighbours import knn_accuracy, nearest
 
 
 def sample(seed, n):

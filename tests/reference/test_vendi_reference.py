@@ -3,7 +3,7 @@ import pytest
 import torch
 from vendi_score import vendi
 
-from synthset.diagnosis.vendi import vendi_score, vendi_score_per_class
+from synthset.measures.vendi import vendi_score, vendi_score_per_class
 
 
 @pytest.mark.parametrize("q", [0.5, 1, 2, "inf"])

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image, ImageDraw
 
-from synthset.files import write_json
+from synthset.core.files import write_json
 from synthset.report import build_report
 
 OPTIONAL = ("ambiguity", "tsne", "prompts", "galleries", "filters", "evaluations")

@@ -12,8 +12,8 @@ import pytest
 
 from report.make_example import HOSTILE, OPTIONAL, SETS, write_example
 from synthset.cli import main
+from synthset.core.errors import DataError
 from synthset.diagnosis.failure_modes import VERDICTS
-from synthset.errors import DataError
 from synthset.report import build_report
 from synthset.report.figures import build_figures
 from synthset.report.galleries import MAX_CLASSES

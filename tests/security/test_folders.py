@@ -9,8 +9,8 @@ import pytest
 
 import synthset
 from synthset.cli import main
+from synthset.core.errors import UsageError
 from synthset.diagnosis.saving import to_csv
-from synthset.errors import UsageError
 from synthset.filters import filter_dataset
 from synthset.testing import FakeEncoder, FakeGenerator
 

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 import torch
-
 from sentences.tiny_t5 import build_t5
+
 from synthset.classifiers.models import load_classifier
-from synthset.clip import load_encoder
-from synthset.errors import ModelError, SynthsetError
-from synthset.generators import MINIATURE_FOLDER, load_generator
-from synthset.sentences import load_writer
+from synthset.core.errors import ModelError, SynthsetError
+from synthset.encoders.clip import load_encoder
+from synthset.generators.loading import load_generator
+from synthset.miniature import FOLDER as MINIATURE_FOLDER
+from synthset.prompts.sentences import load_writer
 from tiny_models import build_stable_diffusion
 
 
@@ -39,7 +40,7 @@ def build_clip(folder: Path) -> Path:
 
 def build_classifier(folder: Path) -> Path:
     from bars import make_set
-    from synthset.stages import train
+    from synthset.classifiers.stage import train
 
     train(make_set(), folder, architecture="small_cnn", epochs=1, batch_size=16, device="cpu")
     return folder

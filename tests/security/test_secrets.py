@@ -6,7 +6,7 @@ import huggingface_hub
 import pytest
 
 from synthset.cli import main
-from synthset.redaction import SECRET_VARIABLES, without_secrets
+from synthset.core.redaction import SECRET_VARIABLES, without_secrets
 
 TOKEN = "hf_" + "SecretOfTheHub" * 2
 

@@ -10,7 +10,7 @@ from tools.miniature.hands import HANDS, write
 from tools.miniature.scenes import DIGIT_NAMES, DOMAINS, Scene
 from tools.miniature.world import PAINTERS, paint
 
-from synthset.prompts import PHOTO_DOMAINS
+from synthset.prompts.strategies import PHOTO_DOMAINS
 
 
 @pytest.mark.parametrize("digit", range(10))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from synthset.errors import UnknownNameError
+from synthset.core.errors import UnknownNameError
 from synthset.tuning import baselines
 from synthset.tuning.baselines import (
     ALPHA,

@@ -4,19 +4,19 @@ import json
 import pytest
 import torch
 from safetensors.torch import load_file
+from test_clip import VIT, save_clip
 from tuning_bars import real, resnet, synthetic
 
 from synthset.classifiers.augment import to_float
-from synthset.clip import load_encoder
-from synthset.embed import EmbeddingCache, embed_images
-from synthset.errors import UsageError
+from synthset.core.errors import UsageError
+from synthset.encoders.clip import load_encoder
+from synthset.encoders.embed import EmbeddingCache, embed_images
 from synthset.tuning import loop
 from synthset.tuning.encoder_tuning import PixelEncoder, TunedModel, changed_state, tuned_share, unfreeze_top
 from synthset.tuning.features import compute_pixels
 from synthset.tuning.head import random_head
 from synthset.tuning.saving import load_tuned
 from synthset.tuning.stage import evaluate_on, tune
-from test_clip import VIT, save_clip
 
 SMALL = {"epochs": 2, "batch_size": 6, "real_batch_size": 3, "shots": 2, "templates": ("{class}",)}
 

@@ -7,7 +7,7 @@ import pytest
 from tuning_bars import resnet
 
 from synthset import cli
-from synthset.create import create
+from synthset.create.stage import create
 from synthset.real import class_names_of
 from synthset.testing import FakeGenerator
 

@@ -3,9 +3,9 @@ import pytest
 import torch
 from tuning_bars import encoder, synthetic
 
-from synthset.embed import embed_classes, embed_images
-from synthset.errors import UnknownNameError
-from synthset.templates import TEMPLATES
+from synthset.core.errors import UnknownNameError
+from synthset.encoders.embed import embed_classes, embed_images
+from synthset.encoders.templates import TEMPLATES
 from synthset.tuning.head import random_head, resolve_templates, zero_shot_head
 from synthset.tuning.losses import soft_cross_entropy
 from synthset.tuning.zero_shot import zero_shot_logits

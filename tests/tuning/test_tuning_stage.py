@@ -8,11 +8,12 @@ from safetensors.torch import load_file
 from tuning_bars import encoder, real, synthetic
 
 from bars import NAMES
-from synthset.embed import EmbeddingCache, embed_classes, embed_images
-from synthset.errors import ConfigChangedError, DataError, ModelError, UsageError
+from synthset.core.errors import ConfigChangedError, DataError, ModelError, UsageError
+from synthset.encoders.embed import EmbeddingCache, embed_classes, embed_images
 from synthset.real import split
 from synthset.tuning import loop
-from synthset.tuning.curve import summarise, tune_curve
+from synthset.tuning.curve import tune_curve
+from synthset.tuning.curve_results import summarise
 from synthset.tuning.saving import evaluate_tuned, kind_of, load_tuned, zero_shot_of
 from synthset.tuning.stage import evaluate_on, tune
 
@@ -106,7 +107,7 @@ def test_permuted_test_labels_change_no_checkpoint(tmp_path, cache, monkeypatch,
     labels = whole.labels.copy()
     labels[~pool] = np.roll(labels[~pool], 6)
     # both parts stay what they are, as a set's own splits would
-    monkeypatch.setattr("synthset.real_guidance.few_shot_pool", lambda images, seed=0: images.select(pool))
+    monkeypatch.setattr("synthset.real.learning.few_shot_pool", lambda images, seed=0: images.select(pool))
     weights, accuracies = [], []
     for number, images in enumerate((whole, replace(whole, labels=labels))):
         result = tune(
@@ -249,7 +250,7 @@ def test_the_synthetic_images_of_a_curve_are_embedded_once(tmp_path):
 
 
 def test_intervals_are_over_seeds():
-    from synthset.tuning.curve import CurvePoint
+    from synthset.tuning.curve_results import CurvePoint
 
     points = [CurvePoint("real", 1, seed, score, score, 10) for seed, score in enumerate((0.9, 0.92, 0.94))]
     (mean,) = summarise(points)

@@ -8,7 +8,7 @@ import torch
 from tuning_bars import encoder, real, synthetic
 
 from bars import make_set
-from synthset.errors import DataError, UnknownNameError, UsageError
+from synthset.core.errors import DataError, UnknownNameError, UsageError
 from synthset.tuning.config import TuneConfig, resolve_config
 from synthset.tuning.features import Features, compute_features
 from synthset.tuning.few_shot import Source, arrange, draw_shots, filter_by_shots, load_test_part
@@ -89,7 +89,7 @@ def test_shots_and_test_part_share_no_image():
 
 
 def test_shots_of_digits_are_those_that_create_begins_at():
-    from synthset.real_guidance import choose_initial_images
+    from synthset.create.real_guidance import choose_initial_images
     from synthset.tuning.few_shot import hash_images
 
     names = ("one", "zero", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -140,7 +140,7 @@ def test_tuning_from_disk_gives_the_same_weights(tmp_path, monkeypatch):
 
 
 def test_another_backbone_or_another_set_has_other_vectors(tmp_path):
-    from synthset.embed import EmbeddingCache
+    from synthset.encoders.embed import EmbeddingCache
     from synthset.testing import FakeEncoder
 
     cache = EmbeddingCache(tmp_path)

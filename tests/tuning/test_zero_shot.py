@@ -8,18 +8,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from test_clip import save_clip
 
-from synthset import progress
 from synthset.cli import main
-from synthset.errors import DataError, UsageError
-from synthset.images import encode
-from synthset.imageset import ImageSet
+from synthset.core import progress
+from synthset.core.errors import DataError, UsageError
+from synthset.encoders.templates import TEMPLATES
+from synthset.evaluation.stage import evaluate
+from synthset.images.decoding import encode
+from synthset.images.imageset import ImageSet
 from synthset.real import REAL_SETS, load_real
-from synthset.stages import evaluate
-from synthset.templates import TEMPLATES
 from synthset.testing import FakeEncoder
 from synthset.tuning.zero_shot import zero_shot, zero_shot_logits
-from test_clip import save_clip
 
 NAMES = ("cat", "tree_frog", "dog")
 SENTENCES = ("a photo of a {class}.", "{} texture.")

@@ -22,7 +22,7 @@ from diffusers.pipelines.stable_diffusion import StableDiffusionPipelineOutput
 from safetensors.torch import load_file
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from synthset.sentences.seq2seq import Seq2SeqWriter
+from synthset.prompts.sentences.seq2seq import Seq2SeqWriter
 from tools.miniature.settings import BUILD_FOLDER, CLIP_DIMENSION, IMAGE_SIZE_PX, PACKAGE_FOLDER, SCHEDULER_CONFIG
 from tools.miniature.train_autoencoder import load_autoencoder
 from tools.miniature.train_clip import load_clip, save_clip

@@ -23,9 +23,9 @@ from torch import Tensor
 
 import synthset
 from synthset.classifiers.train import train_classifier
-from synthset.clip import load_encoder
 from synthset.demo import recipe
-from synthset.images import encode
+from synthset.encoders.clip import load_encoder
+from synthset.images.decoding import encode
 from tools.miniature.check_world import world_images
 from tools.miniature.scenes import DIGIT_NAMES
 from tools.miniature.settings import BUILD_FOLDER, LATENT_CHANNELS, LATENT_SIZE_PX, PACKAGE_FOLDER

@@ -19,7 +19,7 @@ import numpy as np
 import synthset
 from synthset.classifiers.train import train_classifier
 from synthset.demo import recipe
-from synthset.images import encode
+from synthset.images.decoding import encode
 from tools.miniature.scenes import DIGIT_NAMES
 
 

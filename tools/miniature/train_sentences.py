@@ -19,9 +19,9 @@ import torch
 from torch import Tensor
 from transformers import CLIPTokenizer, T5Config, T5ForConditionalGeneration
 
-from synthset.classes import with_article
-from synthset.sentences.base import mentions, sentence_key
-from synthset.sentences.seq2seq import BATCH_SIZE, Seq2SeqWriter
+from synthset.prompts.classes import with_article
+from synthset.prompts.sentences.base import mentions, sentence_key
+from synthset.prompts.sentences.seq2seq import BATCH_SIZE, Seq2SeqWriter
 from tools.miniature.captions import _clear, _sentence
 from tools.miniature.scenes import DIGIT_NAMES, Scene
 from tools.miniature.settings import SENTENCE_MODEL_CONFIG

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from synthset.errors import UnknownNameError
+from synthset.core.errors import UnknownNameError
 
 
 @dataclass(frozen=True)

@@ -18,17 +18,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from synthset.classifiers.models import (
-    CONFIG_FILE,
-    FORMAT,
-    WEIGHTS_FILE,
-    ModelConfig,
-    plain_state,
-    save_classifier,
-)
-from synthset.errors import ConfigChangedError, UsageError
-from synthset.files import atomic_write, parse_json, read_json, write_json
-from synthset.versions import library_versions
+from synthset.classifiers.models import CONFIG_FILE, FORMAT, WEIGHTS_FILE, ModelConfig, plain_state, save_classifier
+from synthset.core.errors import ConfigChangedError, UsageError
+from synthset.core.files import atomic_write, parse_json, read_json, write_json
+from synthset.core.versions import library_versions
 
 TRAINING_FILE = "training.json"
 RESUME_FILE = "resume.safetensors"

@@ -20,9 +20,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from synthset.classifiers.augment import Share
-from synthset.devices import choose_device
-from synthset.errors import UsageError
-from synthset.progress import set_progress
+from synthset.core.devices import choose_device
+from synthset.core.errors import UsageError
+from synthset.core.progress import set_progress
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

@@ -1,6 +1,6 @@
 """Start a training in several processes of this machine, by torch's elastic launcher, and wait for its end.
 
-Each runs this module with the same job, a JSON file. What one of them refuses or cannot do is raised here, once.
+Each runs launched.py with the same job, a JSON file. What one of them refuses or cannot do is raised here, once.
 """
 
 from __future__ import annotations
@@ -12,14 +12,13 @@ import signal
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from synthset import errors, progress
-from synthset.errors import ModelError, SynthsetError, UsageError
+from synthset.core import errors, progress
+from synthset.core.errors import ModelError, UsageError
 
 RAISED = (errors.ConfigChangedError, errors.UsageError, errors.DataError, errors.ModelError, errors.SynthsetError)
 
@@ -77,7 +76,7 @@ def _launch(folder: Path, processes: int) -> str | None:
         logs_specs=DefaultLogsSpecs(log_dir=str(folder / "logs")),
     )
     threads = os.environ.get("OMP_NUM_THREADS") or max(1, (os.cpu_count() or 1) // processes)
-    command = ("-m", "synthset.classifiers.launch", str(folder / "job.json"))
+    command = ("-m", "synthset.classifiers.launched", str(folder / "job.json"))
     try:
         with _handlers_kept(), _launcher_silent(), patch_environment(omp_num_threads=threads):
             elastic_launch(config, sys.executable)(*command)
@@ -115,49 +114,3 @@ def _launcher_silent() -> Iterator[None]:
         yield
     finally:
         logging.disable(before)
-
-
-# ---- in the processes --------------------------------------------------------------------------------
-
-
-def main(job_file: Path) -> int:
-    """Train as one of the processes; 0, or the exit code of the error that lies beside the job."""
-    _end_with_parent()
-    first = os.environ["RANK"] == "0"
-    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING if first else logging.ERROR)
-    from synthset.classifiers.train import TrainConfig
-    from synthset.progress import set_progress
-    from synthset.stages import train
-
-    job = json.loads(job_file.read_text(encoding="utf-8"))
-    shows_progress = job.pop("progress")
-    set_progress(first and shows_progress)
-    try:
-        result = train(**job | {"config": TrainConfig(**job["config"])})
-    except SynthsetError as error:
-        kind = next(kind for kind in RAISED if isinstance(error, kind))
-        content = json.dumps({"kind": kind.__name__, "message": str(error)})
-        (job_file.parent / f"error-{os.environ['RANK']:0>4}.json").write_text(content, encoding="utf-8")
-        return error.exit_code
-    except KeyboardInterrupt:
-        return 130
-    if first:
-        content = json.dumps({"was_finished": result.was_finished})
-        (job_file.parent / "result.json").write_text(content, encoding="utf-8")
-    return 0
-
-
-def _end_with_parent() -> None:
-    """Never train on without the launcher: who runs the command again would train twice in one folder."""
-    parent = os.getppid()
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))

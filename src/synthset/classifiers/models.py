@@ -26,9 +26,9 @@ from timm.models.resnet import ResNet
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from synthset.devices import choose_device
-from synthset.errors import ModelError, UnknownNameError, UsageError
-from synthset.files import atomic_write, read_json, write_json
+from synthset.core.devices import choose_device
+from synthset.core.errors import ModelError, UnknownNameError, UsageError
+from synthset.core.files import atomic_write, read_json, write_json
 
 FORMAT = "synthset-classifier-1"
 WEIGHTS_FILE = "model.safetensors"

@@ -24,14 +24,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from synthset.classifiers.augment import AUGMENTATIONS, augment
-from synthset.classifiers.checkpoints import (
-    EpochRecord,
-    Session,
-    check_folder,
-    delete_own_files,
-    finish,
-    read_finished,
-)
+from synthset.classifiers.checkpoints import EpochRecord, Session, check_folder, delete_own_files, finish, read_finished
 from synthset.classifiers.distributed import World, join
 from synthset.classifiers.models import (
     NORMALISATIONS,
@@ -51,12 +44,12 @@ from synthset.classifiers.training_set import (
     hold_back,
     split_batches,
 )
-from synthset.cpu import tune_for_cpu
-from synthset.errors import ModelError, UnknownNameError, UsageError
-from synthset.files import delete_parts
-from synthset.imageset import ImageSet
-from synthset.progress import track
-from synthset.seeds import derive_seed
+from synthset.core.cpu import tune_for_cpu
+from synthset.core.errors import ModelError, UnknownNameError, UsageError
+from synthset.core.files import delete_parts
+from synthset.core.progress import track
+from synthset.core.seeds import derive_seed
+from synthset.images.imageset import ImageSet
 
 PRECISIONS = ("auto", "float32", "bf16")
 WHERE = ("device", "compile", "memory_bytes")  # settings of where and how fast a training runs, not of what it is

@@ -21,10 +21,10 @@ import torch
 from torch import Tensor
 
 from synthset.classifiers.distributed import World
-from synthset.errors import DataError
-from synthset.files import PART
-from synthset.imageset import ImageSet
-from synthset.seeds import derive_seed
+from synthset.core.errors import DataError
+from synthset.core.files import PART
+from synthset.core.seeds import derive_seed
+from synthset.images.imageset import ImageSet
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from synthset.cli.app import app, flag, switch
-from synthset.errors import UsageError
+from synthset.core.errors import UsageError
 
 
 @app.command
@@ -87,10 +87,11 @@ def train(
         Test on these real images at the end: a known name or a path.
     """
     from synthset.classifiers.distributed import is_first
-    from synthset.stages import evaluate as run_evaluate
-    from synthset.stages import open_images, open_real
-    from synthset.stages import train as run_train
-    from synthset.tables import print_evaluation, print_train
+    from synthset.classifiers.stage import train as run_train
+    from synthset.cli.tables import print_evaluation, print_train
+    from synthset.dataset.opening import open_images
+    from synthset.evaluation.stage import evaluate as run_evaluate
+    from synthset.evaluation.stage import open_real
 
     source = _either("the synthetic images", data, "--syn-data-location", syn_data_location)
     if source is None:
@@ -166,9 +167,9 @@ def evaluate(
     """
     from synthset.classifiers.evaluate import file_name
     from synthset.classifiers.models import find_folder
-    from synthset.stages import CLIP, is_clip
-    from synthset.stages import evaluate as run_evaluate
-    from synthset.tables import print_evaluation
+    from synthset.cli.tables import print_evaluation
+    from synthset.evaluation.stage import CLIP, is_clip
+    from synthset.evaluation.stage import evaluate as run_evaluate
 
     folder = _either("the model", model, "--model-path", model_path)
     _check_dataset(dataset)

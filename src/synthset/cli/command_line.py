@@ -13,8 +13,8 @@ from cyclopts.config import Env
 
 from synthset.cli import classify, create, data, demo, diagnose, report, tune
 from synthset.cli.app import app
-from synthset.errors import SynthsetError, UsageError
-from synthset.redaction import without_secrets
+from synthset.core.errors import SynthsetError, UsageError
+from synthset.core.redaction import without_secrets
 
 # importing them registers their commands with the app
 COMMANDS = (create, classify, tune, data, demo, diagnose, report)
@@ -44,8 +44,8 @@ def run(tokens: list[str]) -> int:
 
 def _prepare(tokens: list[str]) -> list[str]:
     """Unify - and _ in flags, and take --config, --quiet and --verbose, which every command has, out."""
-    from synthset.config import config_source
-    from synthset.progress import set_progress
+    from synthset.cli.config_files import config_source
+    from synthset.core.progress import set_progress
 
     tokens = [_dashed(token) for token in tokens]
     sources: list[Any] = [Env("SYNTHSET_")]

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Group
 
 from synthset.cli.app import MACHINES, SAMPLING, SCRIPT, SHORTCUTS, STORAGE, WORDING, app, flag, switch
-from synthset.errors import UsageError
+from synthset.core.errors import UsageError
 
 if TYPE_CHECKING:
     from synthset.generators.sampling import SamplingOptions
-    from synthset.language_enhancement import SentenceConfig
+    from synthset.prompts.language_enhancement import SentenceConfig
 
 GUIDANCE = Group("Real guidance", sort_key=2.5)
 SENTENCES = Group("Sentences", sort_key=1.5)
@@ -238,16 +238,16 @@ def create(
     n_iter
         See --n-samples. [default: 1000]
     """
-    from synthset.create import create as run_create
-    from synthset.create_config import CreateConfig
+    from synthset.cli.tables import print_create, print_plan
+    from synthset.core.files import to_path
+    from synthset.create.config import CreateConfig
+    from synthset.create.stage import create as run_create
     from synthset.executors import load_executor
-    from synthset.files import to_path
     from synthset.filters import FilterConfig
-    from synthset.phrases import load_phrases
-    from synthset.presets import preset_for
-    from synthset.prompt_augmentation import read_augmentation
-    from synthset.prompts import PromptStyle
-    from synthset.tables import print_create, print_plan
+    from synthset.prompts.phrases import load_phrases
+    from synthset.prompts.presets import preset_for
+    from synthset.prompts.prompt_augmentation import read_augmentation
+    from synthset.prompts.strategies import PromptStyle
 
     filter_flags = {
         "--encoder": encoder,
@@ -367,7 +367,7 @@ def _sentence_config(
     no_require_mention: bool,
 ) -> SentenceConfig | None:
     """What the flags ask for, None where there are none. Raises UsageError for flags that no strategy reads."""
-    from synthset.language_enhancement import SentenceConfig, wants_sentences
+    from synthset.prompts.language_enhancement import SentenceConfig, wants_sentences
 
     flags = {
         "--sentences": count,
@@ -402,7 +402,7 @@ def _class_names(classes: list[str] | None, file: Path | None, dataset: str | No
             f"Expected one of --classes, --classes-file and --dataset, got {' and '.join(given) or 'none'}. "
             "For example: --classes dog cat."
         )
-    from synthset.classes import read_classes
+    from synthset.prompts.classes import read_classes
     from synthset.real import class_names_of
 
     if classes:

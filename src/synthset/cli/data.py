@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 from synthset.cli.app import MACHINES, app, flag, switch
-from synthset.errors import UsageError
+from synthset.core.errors import UsageError
 
 
 @app.command(name="filter")
@@ -69,9 +69,9 @@ def filter_images(
     workers
         That share the work of --executor ray. [default: one a GPU, or one a core]
     """
+    from synthset.cli.tables import print_cleared, print_filter
     from synthset.executors import load_executor
     from synthset.filters import FilterConfig, clear_filters, filter_dataset
-    from synthset.tables import print_cleared, print_filter
 
     methods = method or ["clip"]
     if "none" in methods:
@@ -79,7 +79,7 @@ def filter_images(
             raise UsageError("Expected --method none alone, for it takes all verdicts away.")
         print_cleared(clear_filters(data), data)
         return
-    from synthset.embed import EmbeddingCache
+    from synthset.encoders.embed import EmbeddingCache
 
     config = FilterConfig(
         encoder, tuple(template or ()), threshold, keep_share, real, hash_distance, similarity, device
@@ -118,6 +118,6 @@ def export(
     overwrite
         Replace an earlier export.
     """
-    from synthset.export import export as run_export
+    from synthset.dataset.export import export as run_export
 
     print(run_export(data, output_dir, format=format, strategy=strategy, all_images=all_images, overwrite=overwrite))

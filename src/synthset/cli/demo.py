@@ -31,7 +31,7 @@ def demo(
     output_dir
         Where datasets, models, pictures and results.json go. Run again, it goes on where it stopped.
     """
+    from synthset.cli.tables import print_demo
     from synthset.demo import demo as run_demo
-    from synthset.tables import print_demo
 
     print_demo(run_demo(output_dir, seeds=seeds, images_per_class=images_per_class))

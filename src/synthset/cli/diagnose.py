@@ -67,9 +67,9 @@ def diagnose(
     workers
         That share the work of --executor ray. [default: one a GPU, or one a core]
     """
-    from synthset.diagnose import diagnose as run_diagnose
+    from synthset.cli.tables import print_diagnosis
+    from synthset.diagnosis.stage import diagnose as run_diagnose
     from synthset.executors import load_executor
-    from synthset.tables import print_diagnosis
 
     result = run_diagnose(
         data,

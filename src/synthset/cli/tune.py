@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Group
 
 from synthset.cli.app import app, flag, switch
-from synthset.errors import UsageError
+from synthset.core.errors import UsageError
 
 SHOTS = Group("Real images", sort_key=1)
 MODEL = Group("Model and training", sort_key=2)
@@ -122,7 +122,7 @@ def tune(
     unfreeze_batch_norm
         Let BatchNorm follow the batches.
     """
-    from synthset.embed import EmbeddingCache
+    from synthset.encoders.embed import EmbeddingCache
 
     if mix and order != "mix":
         raise UsageError(f"Expected --mix or --order {order}, got both. Drop one.")
@@ -160,7 +160,7 @@ def tune(
         "overwrite": overwrite,
     }
     if is_curve:
-        from synthset.tables import print_curve
+        from synthset.cli.tables import print_curve
         from synthset.tuning.curve import tune_curve
 
         counted = range(seed, seed + (3 if seeds is None else seeds))
@@ -168,7 +168,7 @@ def tune(
         return
 
     from synthset.classifiers.evaluate import write_evaluation
-    from synthset.tables import print_evaluation, print_tune
+    from synthset.cli.tables import print_evaluation, print_tune
     from synthset.tuning.stage import evaluate_on
     from synthset.tuning.stage import tune as run_tune
 

@@ -23,10 +23,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from synthset.classifiers.evaluate import match_classes, wilson_interval
 from synthset.classifiers.models import Classifier
-from synthset.imageset import ImageSet
-from synthset.phrases import write_phrases
+from synthset.classifiers.scoring import match_classes, wilson_interval
+from synthset.images.imageset import ImageSet
+from synthset.prompts.phrases import write_phrases
 
 REVIEWED_SHARE = 0.3  # of the classes: 300 of 1,000
 

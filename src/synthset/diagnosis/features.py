@@ -15,13 +15,13 @@ import torch
 from torch import Tensor, nn
 
 from synthset.classifiers.models import SmallCNN, normalise
-from synthset.diagnosis.checks import check_embeddings, check_labels, check_same_dimension
-from synthset.diagnosis.geometry import hold_out
-from synthset.errors import DataError, UsageError
+from synthset.core.errors import DataError, UsageError
+from synthset.measures.checks import check_embeddings, check_labels, check_same_dimension
+from synthset.measures.geometry import hold_out
 
 if TYPE_CHECKING:
     from synthset.classifiers.models import Classifier
-    from synthset.imageset import ImageSet
+    from synthset.images.imageset import ImageSet
 
 
 @dataclass(frozen=True)

@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from synthset.classifiers.evaluate import match_classes
-from synthset.dataset import Dataset, is_dataset, open_dataset
-from synthset.errors import DataError, UsageError
+from synthset.classifiers.scoring import match_classes
+from synthset.core.errors import DataError, UsageError
+from synthset.dataset.opening import open_images
+from synthset.dataset.reader import Dataset, is_dataset, open_dataset
 from synthset.filters import audit
-from synthset.imageset import ImageSet
+from synthset.images.imageset import ImageSet
 from synthset.real import load_real
-from synthset.stages import open_images
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from synthset.clip import Encoder
-    from synthset.embed import EmbeddingCache
+    from synthset.encoders.clip import Encoder
+    from synthset.encoders.embed import EmbeddingCache
 
 
 @dataclass(frozen=True, eq=False)
@@ -252,7 +252,7 @@ def embed_set(
     item: DiagnosedSet, encoder: Encoder, cache: EmbeddingCache, query_share: float = 0.25, seed: int = 0
 ) -> EmbeddedSet:
     """The set embedded, and split into references and queries."""
-    from synthset.embed import embed_images, embed_texts
+    from synthset.encoders.embed import embed_images, embed_texts
 
     vectors = embed_images(item.images, encoder, cache)
     images = split_points(f"{item.name}-IM", vectors, item.images.labels, query_share, seed)

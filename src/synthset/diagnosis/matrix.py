@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from synthset.classifiers.evaluate import wilson_interval
-from synthset.diagnosis.centroids import average_cosine_similarity, centroid_accuracy
+from synthset.classifiers.scoring import wilson_interval
 from synthset.diagnosis.inputs import Points
-from synthset.diagnosis.neighbours import knn_accuracy
+from synthset.measures.centroids import average_cosine_similarity, centroid_accuracy
+from synthset.measures.neighbours import knn_accuracy
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from synthset.errors import DataError, UsageError
-from synthset.files import atomic_write, delete_parts, read_json, refuse_links, write_json, write_text
+from synthset.core.errors import DataError, UsageError
+from synthset.core.files import atomic_write, delete_parts, read_json, refuse_links, write_json, write_text
 
 MARKER = "diagnosis.json"
 WITH_CSV = ("summary", "classes", "matrix", "ambiguity")

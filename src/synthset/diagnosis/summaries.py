@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from synthset.diagnosis.centroids import (
+from synthset.diagnosis.failure_modes import ClassMeasures, judge
+from synthset.diagnosis.inputs import EmbeddedSet, Points
+from synthset.measures.centroids import (
     average_cosine_similarity,
     centroid_accuracy,
     centroid_distance,
@@ -16,12 +18,10 @@ from synthset.diagnosis.centroids import (
     centroids,
     split_error,
 )
-from synthset.diagnosis.coverage import precision_recall_density_coverage
-from synthset.diagnosis.failure_modes import ClassMeasures, judge
-from synthset.diagnosis.frechet import frechet_distance
-from synthset.diagnosis.geometry import FEWEST, linear_separability
-from synthset.diagnosis.inputs import EmbeddedSet, Points
-from synthset.diagnosis.vendi import vendi_score_per_class
+from synthset.measures.coverage import precision_recall_density_coverage
+from synthset.measures.frechet import frechet_distance
+from synthset.measures.geometry import FEWEST, linear_separability
+from synthset.measures.vendi import vendi_score_per_class
 
 if TYPE_CHECKING:
     from torch import Tensor

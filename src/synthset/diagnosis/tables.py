@@ -13,16 +13,16 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from synthset.clip import Encoder
-from synthset.dataset import Dataset, open_dataset
+from synthset.dataset.reader import Dataset, open_dataset
 from synthset.diagnosis.ambiguity import ClassAmbiguity, judge_by_clip, rank_ambiguity
 from synthset.diagnosis.inputs import DiagnosedSet, EmbeddedSet
 from synthset.diagnosis.summaries import ClassRow
-from synthset.embed import EmbeddingCache, embed_classes
+from synthset.encoders.clip import Encoder
+from synthset.encoders.embed import EmbeddingCache, embed_classes
 from synthset.filters import audit
-from synthset.images import encode
-from synthset.imageset import ImageSet
-from synthset.phrases import nouns_of
+from synthset.images.decoding import encode
+from synthset.images.imageset import ImageSet
+from synthset.prompts.phrases import nouns_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -82,7 +82,7 @@ def projection_table(
     """
     import torch
 
-    from synthset.diagnosis.tsne import project
+    from synthset.measures.tsne import project
 
     generator = np.random.default_rng(seed)
     share = num_images // len(sets)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from synthset.errors import UnknownNameError, UsageError
+from synthset.core.errors import UnknownNameError, UsageError
 from synthset.executors.base import Executor
 from synthset.executors.local import LocalExecutor
 

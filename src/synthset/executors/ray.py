@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from synthset.errors import SynthsetError, UsageError, first_line
+from synthset.core.errors import SynthsetError, UsageError, first_line
 from synthset.executors.base import Item, Result
 
 log = logging.getLogger("synthset")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from synthset.dataset import Dataset
+from synthset.dataset.reader import Dataset
 
 AUDIT_SCHEMA = pa.schema(
     [

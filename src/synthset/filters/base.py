@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from synthset.errors import UsageError
-from synthset.imageset import ImageSet
+from synthset.core.errors import UsageError
+from synthset.images.imageset import ImageSet
 
 if TYPE_CHECKING:
-    from synthset.clip import Encoder
-    from synthset.embed import EmbeddingCache
+    from synthset.encoders.clip import Encoder
+    from synthset.encoders.embed import EmbeddingCache
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from synthset.errors import UsageError
+from synthset.core.errors import UsageError
 from synthset.filters.base import Filter, FilterInputs, Judgement
-from synthset.imageset import ImageSet
-from synthset.phrases import nouns_of
+from synthset.images.imageset import ImageSet
+from synthset.prompts.phrases import nouns_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,7 +25,7 @@ BLOCK = 4096  # images × classes at once: 32 MB at 1,000 classes
 
 def settings(class_names: Sequence[str], inputs: FilterInputs) -> dict[str, Any]:
     """What the verdicts depend on. Raises UsageError where there are fewer than two classes."""
-    from synthset.embed import DEFAULT_TEMPLATES
+    from synthset.encoders.embed import DEFAULT_TEMPLATES
 
     if len(class_names) < 2:
         raise UsageError(
@@ -47,7 +47,7 @@ def judge(images: ImageSet, inputs: FilterInputs) -> Judgement:
     """Keep what the encoder takes for its class with p above the threshold, or the top share of each class."""
     import torch
 
-    from synthset.embed import embed_classes, embed_images
+    from synthset.encoders.embed import embed_classes, embed_images
 
     chosen = settings(images.class_names, inputs)
     nouns = nouns_of(images.class_names, inputs.phrases)

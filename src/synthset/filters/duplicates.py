@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from synthset.core.progress import track
 from synthset.filters.base import Filter, FilterInputs, Judgement
-from synthset.imageset import ImageSet
-from synthset.progress import track
+from synthset.images.imageset import ImageSet
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,7 +44,7 @@ def judge(images: ImageSet, inputs: FilterInputs) -> Judgement:
     The score is 1 - the highest cosine with one of those whose hash is near, at most 1; it is 1 where no
     hash is near.
     """
-    from synthset.embed import embed_images
+    from synthset.encoders.embed import embed_images
 
     config, real = inputs.config, inputs.real
     hashes, vectors = perceptual_hashes(images), embed_images(images, inputs.encoder, inputs.cache)

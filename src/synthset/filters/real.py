@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from synthset.errors import DataError, UsageError
+from synthset.core.errors import DataError, UsageError
 from synthset.filters.base import Filter, FilterInputs, Judgement
-from synthset.imageset import ImageSet
+from synthset.images.imageset import ImageSet
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,7 +36,7 @@ def judge(images: ImageSet, inputs: FilterInputs) -> Judgement:
     """Keep what is nearer to its own class's real images than to any other's; the score is the difference."""
     import torch
 
-    from synthset.embed import embed_images
+    from synthset.encoders.embed import embed_images
 
     names = images.class_names
     real = _matched(names, inputs.real)
@@ -94,7 +94,7 @@ def _matched(class_names: Sequence[str], real: ImageSet | None) -> ImageSet:
     """The real images under the dataset's labels."""
     if real is None:
         raise UsageError("Expected real images for the real filter, e.g. --real digits, or --real with a path.")
-    from synthset.classifiers.evaluate import match_classes
+    from synthset.classifiers.scoring import match_classes
 
     matched = replace(real, labels=match_classes(class_names, real)[real.labels], class_names=tuple(class_names))
     missing = [name for i, name in enumerate(class_names) if not np.any(matched.labels == i)]

@@ -12,21 +12,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from synthset.dataset import Dataset, open_dataset
-from synthset.embed import fill_cache
-from synthset.errors import DataError, UnknownNameError, UsageError
+from synthset.core.errors import DataError, UnknownNameError, UsageError
+from synthset.core.options import with_options
+from synthset.dataset.reader import Dataset, open_dataset
+from synthset.dataset.verdicts import SCHEMA, Verdicts, delete_verdicts, write_verdicts
+from synthset.encoders.embed import fill_cache
 from synthset.executors import Executor
 from synthset.filters.base import Filter, FilterConfig, FilterInputs
 from synthset.filters.clip import CLIP
 from synthset.filters.duplicates import DUPLICATES
 from synthset.filters.real import REAL
-from synthset.imageset import ImageSet
-from synthset.options import with_options
-from synthset.verdicts import SCHEMA, Verdicts, delete_verdicts, write_verdicts
+from synthset.images.imageset import ImageSet
 
 if TYPE_CHECKING:
-    from synthset.clip import Encoder
-    from synthset.embed import EmbeddingCache
+    from synthset.encoders.clip import Encoder
+    from synthset.encoders.embed import EmbeddingCache
 
 log = logging.getLogger("synthset")
 
@@ -129,8 +129,8 @@ def prepare(
     phrases: Mapping[str, str] | None = None,
 ) -> FilterInputs:
     """What filters need, loaded. Raises UsageError, DataError, ModelError for what cannot be."""
-    from synthset.clip import load_encoder
-    from synthset.embed import EmbeddingCache
+    from synthset.encoders.clip import load_encoder
+    from synthset.encoders.embed import EmbeddingCache
     from synthset.real import load_real
 
     if real is None and config.real is not None:

@@ -13,10 +13,9 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
-from synthset.errors import UsageError
+from synthset.core.errors import UsageError
 from synthset.generators.sampling import SamplingOptions
 
-DTYPES = ("auto", "float32", "bfloat16", "float16")  # what networks compute in
 EAGER = "eager"
 COMPILED = "compiled"
 

@@ -12,7 +12,7 @@ import diffusers
 import torch
 import transformers
 
-from synthset.errors import ModelError
+from synthset.core.errors import ModelError
 
 
 def download_checkpoint(class_name: str, repository: str, revision: str | None) -> Path:

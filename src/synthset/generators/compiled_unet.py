@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from synthset.errors import ModelError
+from synthset.core.errors import ModelError
 from synthset.generators.fast_unet import Remembering
 
 # positions in a call, rows × height × width of the latents: below, a GPU waits for the launches of its kernels

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from synthset.core.seeds import derive_seed
 from synthset.generators.sampling import ConditionAnnealing
-from synthset.seeds import derive_seed
 
 
 class ConditionNoise:

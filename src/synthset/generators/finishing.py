@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from synthset.batch_resize import resize_batch
 from synthset.generators.base import GeneratedImage, GenerationConfig, StoredSize
+from synthset.images.batch_resize import resize_batch
 
 BLANK_LEVELS = 2  # an image whose every channel spans no more grey levels of 255 than this shows nothing
 

@@ -25,11 +25,11 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from synthset.clip import load_encoder
-from synthset.errors import ModelError, UsageError, first_line
-from synthset.generators import IMAGE_ADAPTER_FILE, IMAGE_ENCODER_FOLDER
+from synthset.core.errors import ModelError, UsageError, first_line
+from synthset.encoders.clip import load_encoder
 from synthset.generators.base import ConditionedRequest, ImageRequest
 from synthset.generators.fast_unet import Remembering
+from synthset.generators.names import IMAGE_ADAPTER_FILE, IMAGE_ENCODER_FOLDER
 from synthset.generators.real_images import RealImages
 
 MAX_CACHED_EMBEDDINGS = 2**16  # 200 MB for CLIP ViT-L, and more images than real_guidance.MAX_IMAGES

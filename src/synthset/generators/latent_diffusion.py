@@ -37,10 +37,9 @@ from diffusers.models.embeddings import get_timestep_embedding
 from PIL import Image
 from torch import Tensor
 
-from synthset.cpu import tune_for_cpu
-from synthset.devices import choose_device
-from synthset.errors import ModelError, UsageError
-from synthset.generators import STABLE_DIFFUSION
+from synthset.core.cpu import tune_for_cpu
+from synthset.core.devices import choose_device
+from synthset.core.errors import ModelError, UsageError
 from synthset.generators.base import (
     COMPILED,
     EAGER,
@@ -66,10 +65,11 @@ from synthset.generators.image_conditioning import (
     is_conditioned,
     mix,
 )
+from synthset.generators.names import STABLE_DIFFUSION
 from synthset.generators.real_images import RealImages
 from synthset.generators.sampling import SamplingOptions
 from synthset.generators.schedulers import make_scheduler, set_timesteps
-from synthset.images import resize
+from synthset.images.decoding import resize
 
 logger = logging.getLogger("synthset")
 

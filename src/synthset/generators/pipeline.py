@@ -23,10 +23,9 @@ import diffusers
 import torch
 from diffusers import DiffusionPipeline
 
-from synthset.cpu import tune_for_cpu
-from synthset.devices import choose_device
-from synthset.errors import ModelError, UsageError, first_line
-from synthset.generators import AUTO_SCHEDULER, SCHEDULERS
+from synthset.core.cpu import tune_for_cpu
+from synthset.core.devices import choose_device
+from synthset.core.errors import ModelError, UsageError, first_line
 from synthset.generators.base import (
     COMPILED,
     EAGER,
@@ -41,6 +40,7 @@ from synthset.generators.compiled_unet import check_compiler, compiler_errors
 from synthset.generators.families import FAMILIES, Family, Guidance
 from synthset.generators.finishing import finish, size_to_shrink_to
 from synthset.generators.image_conditioning import is_conditioned
+from synthset.generators.names import AUTO_SCHEDULER, SCHEDULERS
 from synthset.generators.schedulers import make_scheduler
 
 logger = logging.getLogger("synthset")

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from PIL import Image
 from torch import Tensor
 
-from synthset.errors import DataError, UsageError
-from synthset.images import decode
+from synthset.core.errors import DataError, UsageError
+from synthset.images.decoding import decode
 
 
 class RealImages:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from synthset.errors import UsageError
+from synthset.core.errors import UsageError
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from typing import Any
 import diffusers
 import torch
 
-from synthset.errors import UsageError
-from synthset.generators import SCHEDULERS
+from synthset.core.errors import UsageError
 from synthset.generators.base import GenerationConfig
+from synthset.generators.names import SCHEDULERS
 
 
 def make_scheduler(trained: Any, config: GenerationConfig) -> Any:

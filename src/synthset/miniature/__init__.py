@@ -9,8 +9,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from synthset.classes import as_words
-from synthset.errors import UsageError
+from synthset.core.errors import UsageError
 
 NAME = "miniature"
 FOLDER = Path(__file__).parent
@@ -18,9 +17,9 @@ DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight"
 
 
 def check_drawable(class_names: Sequence[str]) -> None:
-    """Raise UsageError if a class names none of the ten digits, by word or numeral."""
+    """Raise UsageError if a class, as words, names none of the ten digits, by word or numeral."""
     for name in class_names:
-        words = re.findall(r"[a-z]+|\d+", as_words(name).lower())
+        words = re.findall(r"[a-z]+|\d+", name.lower())
         if not any(word in DIGITS or (word.isdigit() and len(word) == 1) for word in words):
             raise UsageError(
                 f"The miniature cannot draw '{name}': it knows the digits {', '.join(DIGITS)} only. For other "

@@ -18,10 +18,10 @@ from pathlib import Path
 
 import numpy as np
 
-from synthset.errors import DataError, UsageError
-from synthset.folders import load_path
-from synthset.images import encode
-from synthset.imageset import ImageSet
+from synthset.core.errors import DataError, UsageError
+from synthset.images.decoding import encode
+from synthset.images.folders import load_path
+from synthset.images.imageset import ImageSet
 from synthset.real.few_shot import few_shot, split
 from synthset.real.hub import load_hub
 from synthset.real.sets import (

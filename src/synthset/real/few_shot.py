@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from synthset.errors import UsageError
-from synthset.imageset import ImageSet
+from synthset.core.errors import UsageError
+from synthset.images.imageset import ImageSet
 
 
 def few_shot(real: ImageSet, shots: int, seed: int) -> ImageSet:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from synthset.errors import DataError, UsageError
-from synthset.folders import read_file
-from synthset.imageset import ImageSet
+from synthset.core.errors import DataError, UsageError
+from synthset.images.folders import read_file
+from synthset.images.imageset import ImageSet
 from synthset.real.few_shot import split as split_in_two
 from synthset.real.sets import RealSet, class_names_of, wordnet_ids_of
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from synthset.errors import UnknownNameError
+from synthset.core.errors import UnknownNameError
 from synthset.real.names import imagenet_ids, imagenet_names, imagenet_r_names, read_names
 
 Metric = Literal["accuracy", "mean_per_class"]

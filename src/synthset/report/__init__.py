@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from synthset.files import write_text
+from synthset.core.files import write_text
 
 FILE_NAME = "report.html"
 

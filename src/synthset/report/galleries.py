@@ -6,7 +6,7 @@ import base64
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from synthset.errors import DataError
+from synthset.core.errors import DataError
 from synthset.report.reading import Diagnosis
 
 MAX_CLASSES = 40

@@ -9,8 +9,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from synthset.errors import DataError
-from synthset.files import read_json
+from synthset.core.errors import DataError
+from synthset.core.files import read_json
 
 FORMAT_VERSION = 1
 

@@ -18,8 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from synthset.diagnosis.checks import check_labels, check_same_dimension, unit_vectors
-from synthset.errors import UnknownNameError
+from synthset.core.errors import UnknownNameError
+from synthset.measures.checks import check_labels, check_same_dimension, unit_vectors
 from synthset.tuning.zero_shot import zero_shot_logits
 
 ALPHA, BETA = 1.0, 5.5  # the paper's, on ImageNet; for a single shot, which cannot be left out

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from synthset.errors import UnknownNameError, UsageError
-from synthset.generators.base import DTYPES
+from synthset.core.devices import DTYPES
+from synthset.core.errors import UnknownNameError, UsageError
 
 LOSSES = ("ce", "sce")  # see losses.LOSSES
 STRATEGIES = ("basic", "real_filtering", "real_guidance")

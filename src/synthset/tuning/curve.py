@@ -16,74 +16,26 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from synthset.errors import UnknownNameError, UsageError
-from synthset.files import write_json, write_text
-from synthset.imageset import ImageSet
-from synthset.options import with_options
+from synthset.core.errors import UnknownNameError, UsageError
+from synthset.core.files import write_json, write_text
+from synthset.core.options import with_options
+from synthset.images.imageset import ImageSet
 from synthset.tuning.config import TuneConfig
+from synthset.tuning.curve_results import FORMAT, CurvePoint, CurveResult, summarise
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from synthset.classifiers.evaluate import EvaluationResult
-    from synthset.clip import Encoder
-    from synthset.embed import EmbeddingCache
+    from synthset.classifiers.scoring import EvaluationResult
+    from synthset.encoders.clip import Encoder
+    from synthset.encoders.embed import EmbeddingCache
     from synthset.tuning.features import Features
     from synthset.tuning.stage import TuneResult
 
 log = logging.getLogger("synthset")
 
-FORMAT = "synthset-curve-1"
 WITH, WITHOUT, RANDOM_HEAD = "real + synthetic", "real", "random_head"
 JSON_FILE, CSV_FILE, PICTURE_FILE, MODELS = "curve.json", "curve.csv", "curve.png", "models"
-
-
-@dataclass(frozen=True)
-class CurvePoint:
-    """One tuned classifier on the test part.
-
-    Attributes:
-        method: "real + synthetic", "real", or the name of a method that they are compared with.
-        score: accuracy, or its mean over classes where the field uses that, in [0, 1].
-        n: test images.
-    """
-
-    method: str
-    shots: int
-    seed: int
-    score: float
-    accuracy: float
-    n: int
-
-
-@dataclass(frozen=True)
-class CurveMean:
-    """A method at one number of shots: the mean over seeds, and its 95 % interval, None for a single seed."""
-
-    method: str
-    shots: int
-    seeds: int
-    mean: float
-    low: float | None
-    high: float | None
-
-
-@dataclass(frozen=True)
-class CurveResult:
-    """What tuning comes to over shots.
-
-    Attributes:
-        real: name of the real set.
-        metric: accuracy or mean_per_class.
-        zero_shot: the score of zero-shot CLIP on the same test part.
-    """
-
-    folder: Path
-    real: str
-    metric: str
-    zero_shot: float
-    points: tuple[CurvePoint, ...]
-    means: tuple[CurveMean, ...]
 
 
 def tune_curve(
@@ -117,8 +69,8 @@ def tune_curve(
     Raises:
         UsageError, DataError, ModelError: as `tune`.
     """
-    from synthset.clip import load_encoder
-    from synthset.embed import EmbeddingCache
+    from synthset.encoders.clip import load_encoder
+    from synthset.encoders.embed import EmbeddingCache
     from synthset.tuning.few_shot import load_test_part
 
     numbers = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
@@ -149,20 +101,6 @@ def tune_curve(
     curve = CurveResult(folder, zero_shot.real, zero_shot.metric, zero_shot.score, tuple(points), summarise(points))
     _write(curve, run.config, encoder)
     return curve
-
-
-def summarise(points: Sequence[CurvePoint]) -> tuple[CurveMean, ...]:
-    """The mean over seeds of each method and number of shots, with its interval (t distribution)."""
-    from synthset.classifiers.evaluate import seed_interval
-
-    groups: dict[tuple[str, int], list[float]] = {}
-    for point in points:
-        groups.setdefault((point.method, point.shots), []).append(point.score)
-    means = []
-    for (method, shots), scores in groups.items():
-        low, high = seed_interval(scores) if len(scores) > 1 else (None, None)
-        means.append(CurveMean(method, shots, len(scores), sum(scores) / len(scores), low, high))
-    return tuple(means)
 
 
 # ---- tuning -----------------------------------------------------------------------------------------------
@@ -244,7 +182,7 @@ class _Tester:
     """Classifiers on one test part, whose vectors are computed once where the encoder is the same."""
 
     def __init__(self, images: ImageSet, encoder: Encoder, cache: EmbeddingCache) -> None:
-        from synthset.embed import embed_images
+        from synthset.encoders.embed import embed_images
 
         self.images, self.encoder, self.cache = images, encoder, cache
         self.vectors = embed_images(images, encoder, cache)
@@ -269,7 +207,7 @@ class _Tester:
         """A method of baselines.py, fitted to the shots of a cell."""
         import torch
 
-        from synthset.embed import embed_classes, embed_images
+        from synthset.encoders.embed import embed_classes, embed_images
         from synthset.tuning.baselines import fit
         from synthset.tuning.saving import read_tuned_config
 
@@ -282,7 +220,7 @@ class _Tester:
         return self._count(predictor.logits(self.vectors), config.class_names)
 
     def _count(self, logits: Tensor, class_names: tuple[str, ...]) -> EvaluationResult:
-        from synthset.classifiers.evaluate import count, match_classes
+        from synthset.classifiers.scoring import count, match_classes
 
         true = match_classes(class_names, self.images)[self.images.labels]
         return count(true, logits.argmax(1).numpy(), class_names, self.images.name, self.images.metric)
@@ -312,8 +250,8 @@ def _check(
 
 
 def _write(curve: CurveResult, config: TuneConfig, encoder: Encoder) -> None:
+    from synthset.core.versions import library_versions
     from synthset.tuning.curve_chart import draw_curve
-    from synthset.versions import library_versions
 
     note = {
         "format": FORMAT,

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw
 
-from synthset.drawing import clean, load_font, save_png, shorten
+from synthset.images.drawing import clean, load_font, save_png, shorten
 
 if TYPE_CHECKING:
-    from synthset.tuning.curve import CurveMean, CurveResult
+    from synthset.tuning.curve_results import CurveMean, CurveResult
 
 SCALE = 2  # all is drawn at twice its size, for sharp screens; lengths below are in unscaled pixels
 WIDTH, HEIGHT = 720, 440

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from synthset.errors import UsageError
+from synthset.core.errors import UsageError
 from synthset.tuning.features import normalisation
 
 SHARE_TOLERANCE = 1e-9  # 0.3 of 10 is 3

@@ -19,14 +19,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from synthset.embed import embed_images
-from synthset.errors import DataError, UsageError
-from synthset.imageset import ImageSet
-from synthset.progress import track
+from synthset.core.errors import DataError, UsageError
+from synthset.core.progress import track
+from synthset.encoders.embed import embed_images
+from synthset.images.imageset import ImageSet
 
 if TYPE_CHECKING:
-    from synthset.clip import Encoder
-    from synthset.embed import EmbeddingCache
+    from synthset.encoders.clip import Encoder
+    from synthset.encoders.embed import EmbeddingCache
 
 IN_MEMORY_BYTES = 1 << 30  # more than this goes to disk
 BLOCK = 65_536  # vectors computed, hashed or compared at once: 256 MB at 1,024 dimensions

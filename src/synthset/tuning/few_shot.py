@@ -17,16 +17,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from synthset.errors import DataError, UnknownNameError, UsageError
+from synthset.core.errors import DataError, UnknownNameError, UsageError
+from synthset.core.seeds import derive_seed
 from synthset.filters.real import nearest_real
-from synthset.imageset import ImageSet
+from synthset.images.imageset import ImageSet
 from synthset.real import few_shot, load_real, match_set, split
-from synthset.seeds import derive_seed
 from synthset.tuning.config import TuneConfig
 from synthset.tuning.features import BLOCK, Features, Pixels
 
 if TYPE_CHECKING:
-    from synthset.dataset import Dataset
+    from synthset.dataset.reader import Dataset
 
 log = logging.getLogger("synthset")
 
@@ -44,8 +44,8 @@ def draw_shots(real: str | Path | ImageSet, class_names: Sequence[str] | None, s
         UsageError: other classes, or a class with fewer images than shots.
         DataError, UnknownNameError: no such set, or one that cannot be read.
     """
-    from synthset.classifiers.evaluate import match_classes
-    from synthset.real_guidance import few_shot_pool
+    from synthset.classifiers.scoring import match_classes
+    from synthset.real.learning import few_shot_pool
 
     pool = few_shot_pool(real)
     if class_names is not None:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from synthset.errors import UnknownNameError
+from synthset.core.errors import UnknownNameError
+from synthset.encoders.templates import TEMPLATES
 from synthset.real import match_set
-from synthset.templates import TEMPLATES
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -20,9 +20,9 @@ from synthset.classifiers.augment import augment, to_float
 from synthset.classifiers.checkpoints import EpochRecord, Session
 from synthset.classifiers.models import plain_state
 from synthset.classifiers.train import cosine
-from synthset.errors import ModelError
-from synthset.progress import track
-from synthset.seeds import derive_seed
+from synthset.core.errors import ModelError
+from synthset.core.progress import track
+from synthset.core.seeds import derive_seed
 from synthset.tuning.config import TuneConfig
 from synthset.tuning.encoder_tuning import TunedModel
 from synthset.tuning.few_shot import Phase, Source

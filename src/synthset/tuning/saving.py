@@ -20,15 +20,15 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from synthset.classifiers.evaluate import EvaluationResult, count, match_classes
 from synthset.classifiers.models import CONFIG_FILE, FORMAT, WEIGHTS_FILE
-from synthset.errors import DataError, ModelError
-from synthset.files import atomic_write, read_json, write_json
-from synthset.imageset import ImageSet
+from synthset.classifiers.scoring import EvaluationResult, count, match_classes
+from synthset.core.errors import DataError, ModelError
+from synthset.core.files import atomic_write, read_json, write_json
+from synthset.images.imageset import ImageSet
 
 if TYPE_CHECKING:
-    from synthset.clip import Encoder
-    from synthset.embed import EmbeddingCache
+    from synthset.encoders.clip import Encoder
+    from synthset.encoders.embed import EmbeddingCache
 
 KIND = "tuned_clip"
 _HEAD, _ENCODER = "head.", "encoder."
@@ -133,7 +133,7 @@ def load_tuned(folder: str | Path, *, device: str = "auto", encoder: Encoder | N
     Raises:
         ModelError: no such model, weights that do not fit, or another CLIP than the one that was tuned.
     """
-    from synthset.clip import load_encoder
+    from synthset.encoders.clip import load_encoder
 
     folder = Path(folder)
     config = read_tuned_config(folder)
@@ -181,7 +181,7 @@ def evaluate_tuned(
         UsageError: the real set has other classes.
         DataError: no images, or unreadable ones.
     """
-    from synthset.embed import embed_images
+    from synthset.encoders.embed import embed_images
 
     if len(real) == 0:
         raise DataError(f"Expected images in '{real.name}', found none.")
@@ -197,7 +197,7 @@ def zero_shot_of(classifier: TunedClassifier, encoder: Encoder, cache: Embedding
     Args:
         encoder: the CLIP that it was tuned from.
     """
-    from synthset.embed import embed_classes
+    from synthset.encoders.embed import embed_classes
     from synthset.tuning.head import zero_shot_head
 
     config = classifier.config

@@ -20,18 +20,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from synthset.dataset import Dataset, is_dataset, open_dataset
-from synthset.errors import DataError, ModelError, UnknownNameError, UsageError
-from synthset.imageset import ImageSet
-from synthset.options import with_options
-from synthset.seeds import derive_seed
-from synthset.stages import open_images
+from synthset.core.errors import DataError, ModelError, UnknownNameError, UsageError
+from synthset.core.options import with_options
+from synthset.core.seeds import derive_seed
+from synthset.dataset.opening import open_images
+from synthset.dataset.reader import Dataset, is_dataset, open_dataset
+from synthset.images.imageset import ImageSet
 from synthset.tuning.config import TuneConfig, resolve_config
 
 if TYPE_CHECKING:
-    from synthset.classifiers.evaluate import EvaluationResult
-    from synthset.clip import Encoder
-    from synthset.embed import EmbeddingCache
+    from synthset.classifiers.scoring import EvaluationResult
+    from synthset.encoders.clip import Encoder
+    from synthset.encoders.embed import EmbeddingCache
     from synthset.tuning.features import Features
     from synthset.tuning.few_shot import Source
     from synthset.tuning.loop import StepInfo
@@ -125,8 +125,8 @@ def tune(
     config = resolve_config(with_options(config or TuneConfig(), options), has_synthetic=data is not None)
     if config.shots and real is None:
         raise UsageError("Expected a real set to draw shots from, e.g. --real digits, got none.")
-    from synthset.clip import load_encoder
-    from synthset.embed import EmbeddingCache
+    from synthset.encoders.clip import load_encoder
+    from synthset.encoders.embed import EmbeddingCache
     from synthset.tuning.features import compute_features
 
     images = None if data is None else open_images(data, prompt_strategy, all_images=all_images)
@@ -159,8 +159,8 @@ def evaluate_on(
     Raises:
         UsageError, DataError, ModelError: one of the two cannot be read, or they do not go together.
     """
-    from synthset.clip import load_encoder
-    from synthset.embed import EmbeddingCache
+    from synthset.encoders.clip import load_encoder
+    from synthset.encoders.embed import EmbeddingCache
     from synthset.tuning.few_shot import load_test_part
     from synthset.tuning.saving import evaluate_tuned, load_tuned, read_tuned_config, zero_shot_of
 
@@ -179,7 +179,7 @@ def evaluate_folder(folder: str | Path, real: str | Path | ImageSet) -> Evaluati
     Raises:
         UsageError, DataError, ModelError: as `evaluate_on`.
     """
-    from synthset.embed import EmbeddingCache
+    from synthset.encoders.embed import EmbeddingCache
     from synthset.real import load_real
     from synthset.tuning.few_shot import load_test_part
     from synthset.tuning.saving import evaluate_tuned, load_tuned, read_tuned_config
@@ -240,9 +240,9 @@ def _open(
 
 def _check_classes_of(real: str | Path | ImageSet, synthetic: ImageSet) -> None:
     """Refuse other classes than those of the real set; a known one need not be at hand for that."""
-    from synthset.classifiers.evaluate import match_classes
+    from synthset.classifiers.scoring import match_classes
     from synthset.real import class_names_of, match_set
-    from synthset.real_guidance import few_shot_pool
+    from synthset.real.learning import few_shot_pool
 
     known = None if isinstance(real, ImageSet) else match_set(str(real))
     if known is None:
@@ -283,9 +283,9 @@ def _tune(
 ) -> TuneResult:
     from synthset.classifiers.augment import AUGMENTATIONS
     from synthset.classifiers.checkpoints import check_folder, delete_own_files, read_finished
-    from synthset.devices import choose_device
-    from synthset.embed import embed_classes
-    from synthset.files import delete_parts
+    from synthset.core.devices import choose_device
+    from synthset.core.files import delete_parts
+    from synthset.encoders.embed import embed_classes
     from synthset.tuning.encoder_tuning import changed_state
     from synthset.tuning.features import compute_features
     from synthset.tuning.few_shot import arrange
@@ -434,8 +434,8 @@ def _write_note(
 ) -> dict[str, Any]:
     """Write training.json, which marks completion, then drop the resume file."""
     from synthset.classifiers.checkpoints import RESUME_FILE, TRAINING_FILE, TRAINING_FORMAT
-    from synthset.files import write_json
-    from synthset.versions import library_versions
+    from synthset.core.files import write_json
+    from synthset.core.versions import library_versions
 
     history = [_plain(asdict(epoch)) for epoch in session.history]
     num_synthetic, num_held_back, num_filtered = counts

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from synthset.classifiers.evaluate import EvaluationResult, count, match_classes
-from synthset.clip import Encoder
-from synthset.embed import DEFAULT_TEMPLATES, EmbeddingCache, embed_classes, embed_images
-from synthset.errors import DataError, UsageError
-from synthset.imageset import ImageSet
+from synthset.classifiers.scoring import EvaluationResult, count, match_classes
+from synthset.core.errors import DataError, UsageError
+from synthset.encoders.clip import Encoder
+from synthset.encoders.embed import DEFAULT_TEMPLATES, EmbeddingCache, embed_classes, embed_images
+from synthset.images.imageset import ImageSet
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -1,0 +1,84 @@
+"""Train and evaluate as one call each, by path: what the commands and the Python interface share."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from synthset.core.errors import DataError, UnknownNameError, UsageError
+from synthset.dataset.opening import open_images
+from synthset.images.imageset import ImageSet
+
+if TYPE_CHECKING:
+    from synthset.classifiers.train import TrainConfig, TrainResult
+
+log = logging.getLogger("synthset")
+
+
+def train(
+    data: str | Path | ImageSet,
+    output_dir: str | Path,
+    config: TrainConfig | None = None,
+    *,
+    strategy: str | None = None,
+    all_images: bool = False,
+    overwrite: bool = False,
+    processes: int = 1,
+    **options: Any,
+) -> TrainResult:
+    """Train a classifier from random initialisation on synthetic images, and on nothing else.
+
+    Args:
+        data: a Synthset dataset, an image folder, Parquet files, or an ImageSet.
+        output_dir: folder of the model; training goes on there if it was interrupted.
+        config: the recipe; `options` are its fields, e.g. `architecture="resnet50", epochs=10`; without a
+            config, or with `image_size_px=None`, the network's input is the size of the images, at most 224.
+        strategy: of a Synthset dataset, the strategy or combination to train on; all images by default.
+        all_images: of a Synthset dataset, also what filters rejected.
+        overwrite: replace another model in the folder.
+        processes: that share the work on this machine, one a GPU, with the same result up to rounding; more than
+            one need data that has a path. Under a launcher such as `accelerate launch` there are as many as it started.
+    Raises:
+        UsageError, DataError: what came cannot be trained on; nothing was written.
+    """
+    from dataclasses import asdict, fields, replace
+
+    from synthset.classifiers.train import TrainConfig, read_result, train_classifier
+
+    names = [field.name for field in fields(TrainConfig)]
+    for name in options:
+        if name not in names:
+            raise UnknownNameError("option", name, names)
+    _check_processes(processes, data)
+    images = open_images(data, strategy, all_images=all_images)
+    if options.get("image_size_px", config) is None:  # asked for, or neither a size nor a config was given
+        options["image_size_px"] = _native_size(images)
+    config = replace(config or TrainConfig(), **options)
+    if processes > 1:
+        from synthset.classifiers.launch import run_in_processes
+
+        job = {"data": str(data), "output_dir": str(output_dir), "config": asdict(config)}
+        job |= {"strategy": strategy, "all_images": all_images, "overwrite": overwrite}
+        return read_result(Path(output_dir), was_finished=run_in_processes(job, processes))
+    return train_classifier(images, config, Path(output_dir), overwrite=overwrite)
+
+
+def _check_processes(processes: int, data: str | Path | ImageSet) -> None:
+    from synthset.classifiers.distributed import world_size
+
+    if processes < 1:
+        raise UsageError(f"Expected at least one process, got {processes}.")
+    if processes > 1 and isinstance(data, ImageSet):
+        raise UsageError(
+            f"Expected the path of the images for {processes} processes, got an ImageSet, which they cannot all open."
+        )
+    if processes > 1 and (started := world_size()) > 1:
+        raise UsageError(f"A launcher started {started} processes, and {processes} were asked for. Leave one out.")
+
+
+def _native_size(images: ImageSet) -> int:
+    """The longer side of the first image, at most 224 px, which the architectures were made for."""
+    if not len(images):
+        raise DataError(f"Expected images in '{images.name}', found none. Run 'synthset create' first.")
+    return min(224, max(images.image(0).size))

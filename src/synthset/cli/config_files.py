@@ -1,0 +1,75 @@
+"""Flags from a YAML file: lines such as `steps: 20`, or such lines below the name of a command.
+
+    images_per_class: 500
+    create:
+      classes: [yes, no]
+      guidance_scale: 1:5
+
+What stands below a command's name wins over what stands on top.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from cyclopts import App, ArgumentCollection
+from cyclopts.config import Dict
+
+from synthset.core.errors import UnknownNameError, UsageError
+from synthset.core.yaml_files import NoAliases, UniqueKeys, load_yaml
+
+Source = Callable[[App, tuple[str, ...], ArgumentCollection], None]
+
+
+class _TextLoader(NoAliases, UniqueKeys, yaml.BaseLoader):
+    """Leaves words as they stand, except for null: `1:5` is no number of minutes, and `no` may be a class."""
+
+
+_TextLoader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"^(~|null|)$"), ["~", "n", ""])
+_TextLoader.add_constructor("tag:yaml.org,2002:null", lambda loader, node: None)
+
+
+def config_source(path: Path, commands: Collection[str]) -> Source:
+    """The file as a source of flags for cyclopts.
+
+    Args:
+        path: of the YAML file.
+        commands: names that may stand on top of the file with flags below them.
+    Raises:
+        UsageError: the file cannot be read, or holds no flags. A flag that the command does not have
+            is an UnknownNameError when the command is known, as cyclopts calls the source.
+    """
+    content = load_yaml(path, "--config", _TextLoader)
+    content = {} if content is None else content  # an empty file
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+        raise UsageError(f"Expected lines such as 'steps: 20' in '{path}', got a {type(content).__name__}.")
+
+    def apply(command: App, names: tuple[str, ...], arguments: ArgumentCollection) -> None:
+        flags = _flags_of(names, {key: content[key] for key in content if key not in commands}, content, path)
+        valid = {name.lstrip("-").lower() for argument in arguments for name in argument.names}
+        for key in flags:
+            if key.replace("_", "-").lower() not in valid:
+                raise UnknownNameError(f"flag in '{path}':", key, sorted(valid))
+        Dict(flags, use_commands_as_keys=False, source=str(path))(command, names, arguments)
+
+    return apply
+
+
+def _flags_of(names: Sequence[str], common: dict[str, Any], content: dict[str, Any], path: Path) -> dict[str, Any]:
+    """The flags for one command: the common ones, and over them those below its name."""
+    flags = dict(common)
+    for name in names:
+        section = content.get(name) or {}
+        if not isinstance(section, dict):
+            raise UsageError(
+                f"Expected lines such as 'steps: 20' below '{name}:' in '{path}', got a {type(section).__name__}."
+            )
+        flags |= section
+    for key, value in flags.items():
+        if isinstance(value, dict):
+            raise UsageError(f"Expected a value for '{key}' in '{path}', got lines below it. It is no command.")
+    return {key: value for key, value in flags.items() if value is not None}

@@ -1,0 +1,316 @@
+"""What the commands print on stdout: short tables and paths, made from results and computing nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from synthset.core.errors import ModelError
+from synthset.create.config import CreateConfig
+from synthset.create.estimate import Estimate, estimate_run
+from synthset.create.refill import MAX_FACTOR
+from synthset.create.stage import CreateResult, load_for, sample_plan, with_sample_sentences
+
+if TYPE_CHECKING:
+    from synthset.classifiers.scoring import EvaluationResult
+    from synthset.classifiers.train import TrainResult
+    from synthset.dataset.records import Request
+    from synthset.demo import DemoResult
+    from synthset.diagnosis.stage import DiagnosisResult
+    from synthset.filters import FilterResult
+    from synthset.generators.base import Generator
+    from synthset.tuning.curve_results import CurveResult
+    from synthset.tuning.stage import TuneResult
+
+SAMPLE_PROMPTS = 10
+SAMPLED_IMAGES = 32  # that the estimate draws
+MAX_ROWS = 30
+
+
+def print_plan(
+    classes: Sequence[str],
+    config: CreateConfig,
+    folder: Path,
+    workers: int | None = None,
+    price_per_hour: float | None = None,
+) -> None:
+    """What `create` would do: counts, ten sample prompts, an estimate. Writes nothing into `folder`.
+
+    Args:
+        classes, config: as for `create`.
+        folder: of the dataset; sentences that it keeps are shown.
+        workers: that would share the work; None for one.
+        price_per_hour: of one worker, for an estimate of the cost.
+    """
+    config, sentences = with_sample_sentences(classes, config, folder, SAMPLE_PROMPTS)
+    sample = sample_plan(classes, config, SAMPLED_IMAGES)
+    try:
+        generator, reason = load_for(classes, config), ""
+    except ModelError as error:
+        generator, reason = None, str(error)
+    counts = sample.images
+    guidance = {run.name: str(run.guidance) for run in config.runs()}
+    table = _table("strategy", "guidance", ">images", ">each class")
+    for name, count in counts.items():
+        table.add_row(name, guidance[name], f"{count:,}", f"{count // len(classes):,}")
+    table.add_row("total", "", f"{sample.total:,}", f"{sample.total // len(classes):,}")
+    _print(table)
+    if config.refill:
+        most = config.max_draws or MAX_FACTOR * config.images_per_class
+        print(f"Then more, until the filter '{config.refill}' keeps as many; at most {most:,} of a class and strategy.")
+    if sentences:
+        seconds = round(sentences.seconds_a_class)
+        first = f"; before anything is drawn, they take about {duration(seconds)} a class" if seconds else ""
+        print(f"The sentences are by '{sentences.writer}'{first}.")
+    print(f"\nSample prompts (of {sample.total:,}):")
+    samples = _table("  guidance", "prompt")
+    for request in _spread(sample.requests, SAMPLE_PROMPTS):
+        mixed = len(request.condition_images)
+        shown = f"(a mixture of {mixed} real image{'s' * (mixed > 1)})" if mixed else request.prompt
+        samples.add_row(f"  {request.guidance_scale:.2f}", shown)
+    _print(samples)
+    if generator is None:
+        print(f"\nNo estimate of time, for the model is not at hand: {reason}")
+        return
+    drawn = f"{generator.config.width_px} × {generator.config.height_px} px"
+    if config.resize_px is None:
+        stored = "as drawn"
+    else:
+        antialias = "with" if config.antialias else "without"
+        stored = f"at {config.resize_px} × {config.resize_px} px, resized {antialias} anti-aliasing"
+    steps = f"{config.steps} {generator.config.scheduler} steps"
+    print(f"\nDrawn by {config.generator} at {drawn} in {steps}, stored {stored}.")
+    if departures := config.sampling.phrases():
+        print(f"Sampling: {'; '.join(departures)}.")
+    if config.initial_images is not None:
+        print(f"Drawing begins at real images: {_images_named(config)}.")
+    _print_estimate(estimate_run(sample, generator, config), generator, workers or 1, price_per_hour)
+    print("Nothing was written.")
+
+
+def _spread(requests: Sequence[Request], count: int) -> list[Request]:
+    """At most `count` of them, from all over."""
+    return [requests[i * len(requests) // count] for i in range(count)] if len(requests) > count else list(requests)
+
+
+def _images_named(config: CreateConfig) -> str:
+    source = config.initial_images
+    name = source if isinstance(source, str) else getattr(source, "name", "")
+    return name if config.shots is None else f"{config.shots} of each class of {name}"
+
+
+def _print_estimate(estimate: Estimate, generator: Generator, workers: int, price_per_hour: float | None) -> None:
+    """As measured on a few images here; of a run elsewhere it says nothing."""
+    seconds = estimate.images * estimate.seconds_per_image
+    device = getattr(generator, "device", None)
+    kind = "GPU hours" if getattr(device, "type", "") == "cuda" else "machine hours"
+    text = f"About {duration(seconds / workers)}"
+    text += f" by {workers} workers such as this machine" if workers > 1 else " on this machine"
+    if seconds >= 3600:
+        text += f", {estimate.device_hours:,.1f} {kind}"
+    if price_per_hour is not None:
+        text += f", at {price_per_hour:g} an hour {estimate.cost(price_per_hour):,.2f}"
+    files = "file" if estimate.files == 1 else "files"
+    print(f"{text}. About {_size(estimate.disk_bytes)} in {estimate.files:,} {files}.")
+
+
+def _size(count: float) -> str:
+    for unit in ("B", "KB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:,.3g} TB"
+
+
+def print_create(result: CreateResult) -> None:
+    """The accounting of a dataset and where it lies."""
+    folder = result.dataset.folder
+    if result.drawn:
+        rate = result.drawn / result.seconds
+        print(f"{result.accounting}; {duration(result.seconds)}, {rate:.1f} images/s")
+    else:
+        print(f"{result.accounting}; all of it was there already")
+    if result.refill is not None:
+        kept, total, rounds = result.refill.kept, result.accounting.ok, len(result.refill.rounds)
+        further = f"after {rounds} further round{'' if rounds == 1 else 's'}" if rounds else "without a further round"
+        print(f"{kept:,} of {total:,} images are kept by the filter '{result.refill.method}', {further}")
+    print(f"dataset  {folder}\npreview  {folder / 'preview.png'}")
+
+
+def print_train(result: TrainResult, folder: Path) -> None:
+    """How training went, on held-back synthetic images."""
+    chosen = result.chosen
+    spent = "all of it was there already" if result.was_finished else duration(result.seconds)
+    print(
+        f"{result.num_training:,} training and {result.num_held_back:,} held-back synthetic images; {spent}\n"
+        f"chosen: epoch {chosen.epoch} of {len(result.history)}, "
+        f"{chosen.held_back_accuracy:.1%} on the held-back synthetic images\n"
+        f"model  {folder}"
+    )
+
+
+def print_tune(result: TuneResult, zero_shot: EvaluationResult | None = None) -> None:
+    """How tuning went, and what zero-shot CLIP makes of the same real images."""
+    chosen = result.chosen
+    spent = "all of it was there already" if result.was_finished else duration(result.seconds)
+    filtered = f" ({result.num_filtered:,} left out by the shots)" if result.num_filtered else ""
+    held_back = f", {result.num_held_back:,} held back" if result.num_held_back else ""
+    print(f"{result.num_synthetic:,} synthetic images{filtered}{held_back} and {result.num_real:,} real ones; {spent}")
+    judged = "" if chosen.held_back_accuracy is None else f", {chosen.held_back_accuracy:.1%} on those held back"
+    print(f"chosen: epoch {chosen.epoch} of {len(result.history)}{judged}")
+    print(f"tuned: {result.tuned_share:.2%} of the parameters of image encoder and classifier\nmodel  {result.folder}")
+    if zero_shot is not None:
+        interval = f"(95 % interval {zero_shot.low:.1%} to {zero_shot.high:.1%})"
+        by_class = f"; {zero_shot.mean_per_class:.1%} as the mean over classes"
+        print(f"\nbefore, zero-shot CLIP: {zero_shot.accuracy:.1%} {interval}{by_class}\nafter:", end=" ")
+
+
+def print_curve(result: CurveResult) -> None:
+    """One row a number of shots, one column a method, and where everything lies."""
+    methods = sorted({mean.method for mean in result.means}, key=lambda name: (name != "real + synthetic", name))
+    cells = {(mean.method, mean.shots): mean for mean in result.means}
+    score = "mean accuracy of the classes" if result.metric == "mean_per_class" else "accuracy"
+    print(f"{score} on the test part of {result.real}; zero-shot CLIP: {result.zero_shot:.1%}")
+    table = _table(">shots", *(f">{method}" for method in methods))
+    for shots in sorted({mean.shots for mean in result.means}):
+        found = [cells.get((method, shots)) for method in methods]
+        table.add_row(str(shots), *("–" if mean is None else _mean(mean.mean, mean.low, mean.high) for mean in found))
+    _print(table)
+    if any(mean.low is not None for mean in result.means):
+        print("In brackets: the 95 % interval of the mean over seeds.")
+    print(f"curve  {result.folder / 'curve.png'}")
+
+
+def _mean(mean: float, low: float | None, high: float | None) -> str:
+    return f"{mean:.1%}" if low is None or high is None else f"{mean:.1%} ({max(0, low):.1%} to {min(1, high):.1%})"
+
+
+def print_evaluation(result: EvaluationResult, folder: Path) -> None:
+    """Accuracy on real images, whole and by class; the metric that the field uses for the set comes first."""
+    whole = (
+        f"{result.accuracy:.1%} on {result.n:,} real images of {result.real} "
+        f"(95 % interval {result.low:.1%} to {result.high:.1%})"
+    )
+    by_class = f"{result.mean_per_class:.1%} as the mean over classes"
+    print(f"{by_class}; {whole}" if result.metric == "mean_per_class" else f"{whole}; {by_class}")
+    table = _table("class", ">accuracy", "mostly taken for")
+    for index, (name, accuracy) in enumerate(zip(result.class_names, result.per_class_accuracy, strict=True)):
+        if index == MAX_ROWS:
+            table.add_row(f"… {len(result.class_names) - MAX_ROWS} more", "", "")
+            break
+        table.add_row(name, "–" if accuracy is None else f"{accuracy:.1%}", _confused_with(result, index))
+    _print(table)
+    print(f"details  {folder}")
+
+
+def print_filter(result: FilterResult) -> None:
+    """Images kept and rejected of each class, and by which filter."""
+    methods = list(result.verdicts)
+    table = _table("class", ">images", ">kept", ">rejected", *(f">by {method}" for method in methods))
+    columns = [result.counts(), result.counts(result.keep), result.counts(~result.keep)]
+    columns += [result.counts(~verdicts.keep) for verdicts in result.verdicts.values()]
+    rows = [[int(column[i]) for column in columns] for i in range(len(result.class_names))]
+    for index, (name, row) in enumerate(zip(result.class_names, rows, strict=True)):
+        if index == MAX_ROWS:
+            table.add_row(f"… {len(rows) - MAX_ROWS} more", *[""] * len(columns))
+            break
+        table.add_row(name, *(f"{count:,}" for count in row))
+    table.add_section()
+    table.add_row("all", *(f"{int(column.sum()):,}" for column in columns))
+    _print(table)
+    for method, verdicts in result.verdicts.items():
+        found = int((~verdicts.keep).sum())
+        print(f"{method:11}{f'{found:,} rejected' if found else 'none found to reject'}")
+    print(f"verdicts   {result.folder / 'filters'}")
+
+
+def print_cleared(methods: Sequence[str], folder: Path) -> None:
+    """Which verdicts were taken away."""
+    print(f"Took away the verdicts of {', '.join(methods)}." if methods else f"'{folder}' has no verdicts.")
+
+
+def print_demo(result: DemoResult) -> None:
+    """One row a strategy, the real-data reference below, and where everything lies."""
+    table = _table("strategy", ">images", ">accuracy on real images", ">95 % interval", ">seconds")
+    for row in result.summary():
+        table.add_row(
+            row.strategy,
+            f"{row.images:,}",
+            f"{row.accuracy:.1%}",
+            f"{row.low:.1%} to {row.high:.1%}",
+            f"{row.seconds:.0f}",
+            end_section=row.is_last_synthetic,
+        )
+    _print(table)
+    print(result.footnote())
+    for label, path in result.paths().items():
+        print(f"{label:9}{path}")
+
+
+def print_diagnosis(result: DiagnosisResult) -> None:
+    """One row a set, the classes that need something, and where the report lies."""
+    table = _table("set", ">images", ">diversity", ">images read by prompts", ">real images read by it", ">shift")
+    for row in result.summary:
+        table.add_row(
+            row.set,
+            f"{row.images:,}",
+            f"{row.centroid_distance:.2e}",
+            _percent(row.prompt_accuracy),
+            _percent(row.transfer_accuracy),
+            "–" if row.centroid_shift is None else f"{row.centroid_shift:.3f}",
+        )
+    _print(table)
+    troubled = [row for row in result.classes if row.remedy]
+    judged = len(result.classes)
+    print(f"\n{judged - len(troubled):,} of {judged:,} classes are fine." + (" The others:" if troubled else ""))
+    table = _table("  class", "set", "verdict", "what to do")
+    for row in troubled[:MAX_ROWS]:
+        table.add_row(f"  {row.class_name}", row.set, row.verdict, row.remedy)
+    if troubled:
+        _print(table)
+    if len(troubled) > MAX_ROWS:
+        print(f"  … {len(troubled) - MAX_ROWS:,} more in {result.folder / 'classes.csv'}")
+    print(f"report  {result.report}")
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{share:.1%}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them.
+
+    >>> duration(42), duration(200), duration(9000)
+    ('42 s', '3 min 20 s', '2 h 30 min')
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600:,} h {whole % 3600 // 60} min"
+
+
+def _confused_with(result: EvaluationResult, index: int) -> str:
+    row = list(result.confusion[index])
+    row[index] = 0
+    worst = max(range(len(row)), key=row.__getitem__)
+    return f"{result.class_names[worst]} ({row[worst]})" if row[worst] else ""
+
+
+def _table(*columns: str) -> Table:
+    """A plain table; a column whose name begins with > is set to the right."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        justify = "right" if column.startswith(">") else "left"
+        table.add_column(column.lstrip(">"), justify=justify, no_wrap=True)
+    return table
+
+
+def _print(table: Table) -> None:
+    # as wide as it needs to be: a result that is piped to a file must not be cut at 80 columns
+    Console(width=200, highlight=False, markup=False).print(table)

@@ -1,0 +1,27 @@
+"""Where a model runs, and what it computes in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from synthset.core.errors import UsageError
+
+if TYPE_CHECKING:
+    import torch
+
+DTYPES = ("auto", "float32", "bfloat16", "float16")  # what networks compute in
+
+
+def choose_device(name: str) -> torch.device:
+    """'auto' is the GPU where there is one, else the CPU. Raises UsageError if the device is not at hand."""
+    import torch
+
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError(f"The device '{name}' cannot be used ({reason}). Use 'auto' or 'cpu'.") from error
+    return device

@@ -1,0 +1,96 @@
+"""Every error that Synthset raises on purpose, and the exit code that the command line gives it.
+
+    SynthsetError                  1  something failed; the message says what to do
+    ├── UsageError                 2  a bad argument: nothing was written
+    │   ├── UnknownNameError       2  a name that is not in the list; the message lists the valid ones
+    │   └── ConfigChangedError     2  a folder already holds another job; the message names the difference
+    ├── DataError                  1  images or tables that cannot be read
+    ├── ModelError                 1  a model that cannot be loaded, or is not at hand offline
+    └── FailureThresholdError      3  finished, but more images failed than the threshold allows
+
+A message says what was expected, what came, and what to do, in one line. Where it names an option it does so by
+`setting`: in Python it reads as the field, on the command line as the flag.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
+from typing import Any
+
+_SETTING = re.compile("⟦([^⟦⟧=]+)(?:=([^⟦⟧]*))?⟧")
+
+
+def setting(name: str, value: Any = None) -> str:
+    """An option in a message, by the name of its field, with a value that it should have.
+
+    Whoever shows the message words it for the reader, see `SynthsetError.worded`.
+    """
+    return f"⟦{name}⟧" if value is None else f"⟦{name}={value}⟧"
+
+
+def as_field(name: str, value: str | None) -> str:
+    """An option as Python has it.
+
+    >>> as_field("resize_px", "32"), as_field("overwrite", None)
+    ('resize_px=32', 'overwrite')
+    """
+    return name if value is None else f"{name}={value}"
+
+
+class SynthsetError(Exception):
+    """Base of all errors that a user can act on."""
+
+    exit_code = 1
+
+    def __str__(self) -> str:
+        return self.worded(as_field)
+
+    def worded(self, word: Callable[[str, str | None], str]) -> str:
+        """The message with each option, given by its field and its value if it has one, in the reader's words."""
+        return _SETTING.sub(lambda match: word(match[1], match[2]), super().__str__())
+
+
+class UsageError(SynthsetError):
+    """An argument that cannot be right; raised before anything is written."""
+
+    exit_code = 2
+
+
+class UnknownNameError(UsageError):
+    """A name that is not among the valid ones, which the message lists."""
+
+    def __init__(self, kind: str, name: str, valid: Iterable[str], hint: str = "") -> None:
+        valid = list(valid)
+        close = get_close_matches(name, valid, n=1)
+        suggestion = f" Did you mean '{close[0]}'?" if close else ""
+        message = f"Unknown {kind} '{name}'.{suggestion} Valid: {', '.join(valid)}."
+        super().__init__(f"{message} {hint}".rstrip())
+
+
+class ConfigChangedError(UsageError):
+    """A folder holds a job with another configuration; nothing in it was changed."""
+
+
+class DataError(SynthsetError):
+    """Images, tables or folders that are missing, unreadable or inconsistent."""
+
+
+class ModelError(SynthsetError):
+    """A model that cannot be loaded: not there, not safe, or not at hand offline."""
+
+
+class FailureThresholdError(SynthsetError):
+    """The work finished, but the share of failed images exceeds the threshold."""
+
+    exit_code = 3
+
+
+def first_line(error: BaseException) -> str:
+    """What another library's error says, as the part in brackets of one of ours: its first line, or its name.
+
+    >>> first_line(ValueError("no such file.\\nAt length: …")), first_line(KeyboardInterrupt())
+    ('no such file', 'KeyboardInterrupt')
+    """
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")

@@ -1,0 +1,121 @@
+"""Files that are either whole or not there: written under a temporary name, synced, and renamed.
+
+A folder may be anywhere that fsspec reaches (s3://bucket/pets, gs://…, memory://…). An object store has no rename
+that is atomic, but an upload is: there a file is collected in memory and sent at once.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePath
+from typing import Any, BinaryIO
+
+from synthset.core.errors import UsageError
+
+PART = ".part"  # ending of files that are being written; they may be deleted at any time
+
+
+def to_path(folder: str | Path) -> Path:
+    """A local path, or one of universal_pathlib, which has the same methods, where `folder` is a URL.
+
+    Raises:
+        UsageError: a URL of a kind that no installed package reads.
+    """
+    if "://" not in str(folder):
+        return Path(folder)
+    if not is_local(folder):  # it is one already
+        return folder  # pyright: ignore[reportReturnType]
+    from upath import UPath
+
+    try:
+        path = UPath(str(folder))
+        _ = path.fs
+    except (ImportError, ValueError) as error:
+        raise UsageError(f"Expected a folder or a URL that can be reached, got '{folder}' ({error}).") from error
+    return path  # pyright: ignore[reportReturnType]
+
+
+def is_local(path: object) -> bool:
+    """Whether a path lies in this machine's file system, where files can be renamed and locked."""
+    return isinstance(path, str | PurePath)
+
+
+def parquet_source(path: Path) -> Any:
+    """What pyarrow reads a file from: its path, or the open file where it is elsewhere."""
+    return path if is_local(path) else path.open("rb")
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[BinaryIO]:
+    """A binary file that appears at `path` when the block ends, and not at all if it raises."""
+    if not is_local(path):
+        buffer = io.BytesIO()
+        yield buffer
+        path.write_bytes(buffer.getvalue())
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}{PART}")
+    try:
+        with part.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text atomically."""
+    with atomic_write(path) as file:
+        file.write(text.encode())
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON atomically, indented, for people to read."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file holds. Raises OSError if it cannot be read, ValueError as `parse_json` does."""
+    return parse_json(path.read_bytes())
+
+
+def parse_json(data: bytes) -> Any:
+    """What UTF-8 JSON holds. Raises ValueError, whose text is short and of one line, for anything else."""
+    try:
+        return json.loads(data.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"no UTF-8 at byte {error.start}") from error  # its own repr would quote all bytes
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+def refuse_links(folder: Path, *names: str) -> None:
+    """Raise UsageError where a folder of ours within `folder` is a link: what is written or deleted lies elsewhere."""
+    for part in (folder / name for name in names):
+        if is_local(part) and part.is_symlink():
+            raise UsageError(f"Expected a folder at '{part}', got a link, which may lead anywhere. Remove it.")
+
+
+def delete_parts(folder: Path) -> None:
+    """Delete what interrupted writes left behind in `folder` and below; elsewhere than here they leave nothing."""
+    if not is_local(folder):
+        return
+    for part in folder.rglob(f".*{PART}"):
+        part.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    # makes the rename itself durable; folders cannot be opened on Windows
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -1,0 +1,1 @@
+"""Create: plan × generator × executor to a dataset."""

@@ -1,0 +1,56 @@
+"""What a run would take, from a short measured calibration: time, disk, money. Nothing is written."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from synthset.create.config import CreateConfig
+from synthset.create.shards import encode_image
+from synthset.create.stage import Sample
+from synthset.generators.base import Generator
+
+PLAN_BYTES = 25  # of a request in plan.parquet and, beside the image, in its shard: seeds and hashes do not shrink
+ROW_BYTES = 75
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run of `images` takes on one device like the one that was measured.
+
+    Attributes:
+        images: requests of the run.
+        seconds_per_image: of drawing, by one worker.
+        bytes_per_image: of a stored image and its row.
+        files: shards.
+    """
+
+    images: int
+    seconds_per_image: float
+    bytes_per_image: float
+    files: int
+
+    @property
+    def device_hours(self) -> float:
+        """Of one worker; n workers take the n-th part."""
+        return self.images * self.seconds_per_image / 3600
+
+    @property
+    def disk_bytes(self) -> float:
+        """Of the whole dataset."""
+        return self.images * (self.bytes_per_image + PLAN_BYTES)
+
+    def cost(self, price_per_hour: float) -> float:
+        """Of the device hours, in the currency of the price."""
+        return self.device_hours * price_per_hour
+
+
+def estimate_run(sample: Sample, generator: Generator, config: CreateConfig) -> Estimate:
+    """Draw and encode the sample, and reckon with the rest of the run taking as much each."""
+    generator.generate(sample.requests[:1])  # the first image pays for what is set up once
+    start = time.monotonic()
+    images = generator.generate(sample.requests)
+    seconds = (time.monotonic() - start) / len(sample.requests)
+    sizes = [len(encode_image(image.pixels, config)[0]) for image in images if image.pixels is not None]
+    size = sum(sizes) / len(sizes) if sizes else 0.0
+    return Estimate(sample.total, seconds, size + ROW_BYTES, -(-sample.total // config.shard_size))

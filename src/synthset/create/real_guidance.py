@@ -1,0 +1,212 @@
+"""Real images that drawing makes use of: it begins at them, noised part of the way, or is conditioned on them.
+
+    real images ─▶ M of each class, by seed ─▶ each request takes one, in turn ─▶ encode ─▶ noise ─▶ denoise
+
+The fewer real images there are, the more of an image is drawn anew, so that what is drawn does not only repeat
+them. He et al. 2023, section 3.2 ("RG"), with the shares of the sampler's steps of their code, see STRENGTHS.
+
+Strategies that mix images (interpolation.py) begin at pure noise, and take the same images as conditions.
+
+What a classifier is tested on must not be among the images that drawing makes use of, see `few_shot_pool`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from synthset.core.errors import DataError, UnknownNameError, UsageError
+from synthset.generators.base import (
+    GeneratedImage,
+    GenerationConfig,
+    Generator,
+    GuidedGenerator,
+    ImageRequest,
+    image_conditions_of,
+)
+from synthset.images.imageset import ImageSet
+from synthset.prompts.strategies import StrategyRun
+from synthset.real import few_shot, find_set, load_real
+from synthset.real.learning import _training_split, few_shot_pool
+
+STRENGTHS = {1: 0.5, 2: 0.4, 4: 0.35, 8: 0.2, 16: 0.15}  # real images a class -> share of the steps
+MAX_IMAGES = 50_000  # they are held in memory
+TABLE_SCHEMA = pa.schema(
+    [("sha256", pa.string()), ("label", pa.int64()), ("class_name", pa.string()), ("bytes", pa.binary())]
+)
+
+
+@dataclass(frozen=True, eq=False)
+class InitialImages:
+    """The real images that the images of a dataset begin at, or are conditioned on.
+
+    Attributes:
+        class_names: the k classes, in label order.
+        hashes: of each class, the SHA-256 of its files in hexadecimal; at least one.
+        files: their bytes (PNG, JPEG or WebP) by that hash.
+        strength: share of the sampler's steps that a noised image passes, in (0, 1].
+    """
+
+    class_names: tuple[str, ...]
+    hashes: tuple[tuple[str, ...], ...]
+    files: Mapping[str, bytes] = field(repr=False)
+    strength: float
+
+    def describe(self, strategies: Sequence[StrategyRun]) -> dict[str, Any]:
+        """What two runs must share to fill one folder; it depends on what the strategies do with the images."""
+        digest = hashlib.sha256("\n".join(" ".join(names) for names in self.hashes).encode()).hexdigest()
+        mixing = {strategy.name: strategy.mixed_images for strategy in strategies if strategy.mixed_images}
+        return {
+            **({"strength": self.strength} if len(mixing) < len(strategies) else {}),
+            **({"mixed": mixing} if mixing else {}),
+            "images": sum(map(len, self.hashes)),
+            "hash": digest,
+        }
+
+    def table(self) -> pa.Table:
+        """One row an image, see TABLE_SCHEMA: what a dataset stores of them."""
+        rows = [
+            {"sha256": name, "label": label, "class_name": self.class_names[label], "bytes": self.files[name]}
+            for label, names in enumerate(self.hashes)
+            for name in names
+        ]
+        return pa.Table.from_pylist(rows, schema=TABLE_SCHEMA)
+
+
+def choose_initial_images(
+    source: str | Path | ImageSet,
+    class_names: Sequence[str],
+    shots: int | None = None,
+    seed: int = 0,
+    strength: float | None = None,
+) -> InitialImages:
+    """Real images of `class_names` to begin at, read and checked.
+
+    Args:
+        source: a known real set, of which the images of `few_shot_pool` may be chosen; or images of one's own,
+            all of which may: a path (of one with splits, the training split) or an ImageSet.
+        class_names: of the dataset to be drawn; those of the images are matched to them by name.
+        shots: real images of each class; None takes all.
+        seed: decides which.
+        strength: share of the sampler's steps; None takes that of STRENGTHS for so many real images.
+    Raises:
+        UsageError, UnknownNameError: other classes, fewer images than shots in a class, or no such set.
+        DataError: a class without images, an image that does not decode, or too many to hold.
+    """
+    from synthset.classifiers.scoring import match_classes
+
+    real = source if isinstance(source, ImageSet) else _open(source)
+    try:
+        labels = match_classes(class_names, real)[real.labels]
+    except UsageError as error:
+        raise UsageError(
+            f"Expected initial images of the {len(class_names)} classes to draw, got {len(real.class_names)} in "
+            f"'{real.name}', not the same ({_brief(real.class_names)}). Give real images of the same classes."
+        ) from error
+    real = replace(real, labels=labels, class_names=tuple(class_names))
+    counts = np.bincount(labels, minlength=len(class_names))
+    if not counts.all():
+        names = [name for name, count in zip(class_names, counts, strict=True) if not count]
+        raise DataError(f"Expected initial images of every class in '{real.name}', found none of: {_brief(names)}.")
+    if shots is not None:
+        real = few_shot(real, shots, seed)
+    if len(real) > MAX_IMAGES:
+        raise DataError(
+            f"Expected at most {MAX_IMAGES:,} initial images, got {len(real):,} of '{real.name}'. Give fewer --shots."
+        )
+    if strength is None:
+        strength = strength_for(int(counts.min()) if shots is None else shots)
+    with ThreadPoolExecutor() as pool:
+        files = list(pool.map(lambda index: _checked(real, index), range(len(real))))
+    names = [hashlib.sha256(file).hexdigest() for file in files]
+    hashes = tuple(tuple(names[i] for i in np.flatnonzero(real.labels == k)) for k in range(len(class_names)))
+    return InitialImages(tuple(class_names), hashes, dict(zip(names, files, strict=True)), strength)
+
+
+def strength_for(shots: int) -> float:
+    """The strength that goes with so many real images a class: that of the nearest number in STRENGTHS.
+
+    >>> [strength_for(shots) for shots in (1, 2, 3, 4, 6, 16, 1000)]
+    [0.5, 0.4, 0.35, 0.35, 0.2, 0.15, 0.15]
+    """
+    return STRENGTHS[min(STRENGTHS, key=lambda listed: abs(math.log(listed / shots)))]
+
+
+def with_initial_images(generator: Generator, images: InitialImages) -> Generator:
+    """A generator that knows the real images that its requests name.
+
+    Raises:
+        UsageError: it cannot begin at an image.
+    """
+    if not isinstance(generator, GuidedGenerator):
+        raise UsageError(
+            f"Expected a generator that can begin at real images, got {type(generator).__name__}, which has no "
+            "generate_from. Leave out the initial images."
+        )
+    return _Guided(generator, partial(generator.generate_from, initial_images=images.files))
+
+
+def check_conditions(generator: Generator, strategies: Sequence[StrategyRun], negative_prompts: Sequence[str]) -> None:
+    """Raises UsageError for what a generator cannot draw by: strategies with real images or without, or any text."""
+    can = image_conditions_of(generator)
+    mixing = [strategy.name for strategy in strategies if strategy.mixed_images]
+    if can == "none" and mixing:
+        raise UsageError(
+            f"'{generator.config.model}' cannot be conditioned on images, as {' and '.join(mixing)} must. Name "
+            "the miniature, an image-variation or unCLIP checkpoint, or load your own with image_conditions=True."
+        )
+    others = [strategy.name for strategy in strategies if not strategy.mixed_images]
+    if can == "needed" and others:
+        raise UsageError(
+            f"'{generator.config.model}' draws from real images alone, not by {' and '.join(others)}. Give --strategy "
+            "interpolate_three or interpolate_all, and --initial-images."
+        )
+    if any(negative_prompts) and not getattr(generator, "reads_text", True):
+        raise UsageError(f"'{generator.config.model}' reads images and no text. Leave out the negative prompt.")
+
+
+@dataclass(frozen=True, eq=False)
+class _Guided:
+    """`generator`, with the files that requests name at hand."""
+
+    generator: Generator
+    draw: Callable[[Sequence[ImageRequest]], list[GeneratedImage]] = field(repr=False)
+
+    @property
+    def config(self) -> GenerationConfig:
+        return self.generator.config
+
+    @property
+    def preferred_batch_size(self) -> int:
+        return getattr(self.generator, "preferred_batch_size", 1)
+
+    def generate(self, requests: Sequence[ImageRequest]) -> list[GeneratedImage]:
+        return self.draw(requests)
+
+
+def _open(source: str | Path) -> ImageSet:
+    """What may be chosen from: all images of a path without splits, for the user has chosen them."""
+    try:
+        find_set(str(source))
+    except UnknownNameError:
+        return load_real(source, _training_split(source))
+    return few_shot_pool(source)
+
+
+def _checked(real: ImageSet, index: int) -> bytes:
+    """The file of an image that decodes. Raises DataError, naming it, for one that does not."""
+    real.image(index)
+    return real.read(index)
+
+
+def _brief(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (", …" if len(names) > 5 else "")

@@ -1,0 +1,248 @@
+"""One shard of a plan: draw its requests, retry what failed, encode, commit. Where memory runs out, in halves.
+
+draw ─▶ encode ─▶ commit        the device draws, threads encode behind it; and behind the drawing of the
+        draw ─▶ encode ─▶ …     next shard, where the executor does work in two parts, this one is committed
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from synthset.core.errors import ModelError, SynthsetError
+from synthset.core.progress import track
+from synthset.dataset.manifest import Accounting
+from synthset.dataset.records import Request
+from synthset.dataset.writer import DatasetWriter
+from synthset.executors import Executor
+from synthset.images.decoding import encode, resize
+
+if TYPE_CHECKING:
+    from synthset.create.config import CreateConfig
+    from synthset.generators.base import GeneratedImage, GenerationConfig, Generator
+    from synthset.generators.source import GeneratorSource
+
+log = logging.getLogger("synthset")
+
+MAX_RETRIES = 5
+PIXELS_AT_ONCE = 2**20  # encoded by one task: with less to do, threads wait for Python's lock more than they encode
+PNG_UP_TO_PX = 64  # below this PNG is small anyway; above it JPEG saves ten times the disk
+
+
+def draw_missing(writer: DatasetWriter, source: GeneratorSource, config: CreateConfig, executor: Executor) -> int:
+    """Draw the shards of the writer's plan that are not there yet; the number of images drawn."""
+    missing = writer.missing_shards()
+    to_draw = sum(len(writer.shard_rows(shard)) for shard in missing)
+    with track(to_draw, f"drawing {writer.folder.name}") as bar:
+        shown = finished = 0
+
+        def advance(count: int) -> None:
+            nonlocal shown
+            shown += count
+            bar.advance(count)
+
+        for accounting in executor.map(ShardWorker(writer, source, config, advance), missing):
+            finished += accounting.requested
+            advance(max(0, finished - shown))  # of a worker elsewhere only its whole shards are heard of
+    return to_draw
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """A shard whose images are drawn, and being encoded.
+
+    Attributes:
+        encoding: rows of the images, in parts.
+        failures: what could not be drawn, by the request's id.
+        retries: attempts beyond the first.
+    """
+
+    encoding: list[Future[list[dict[str, Any]]]]
+    failures: dict[int, dict[str, Any]]
+    retries: int
+
+
+class ShardWorker:
+    """Draws and commits shards of one plan; it may travel to another process, and loads its generator there.
+
+    Args:
+        writer: of the dataset, in a folder that all workers reach.
+        source: of the generator.
+        config: of the run.
+        advance: hears of images as they are drawn, in this process only.
+    """
+
+    def __init__(
+        self,
+        writer: DatasetWriter,
+        source: GeneratorSource,
+        config: CreateConfig,
+        advance: Callable[[int], None] | None = None,
+    ) -> None:
+        self.writer, self.source, self.config, self.advance = writer, source, config, advance
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "advance": None}
+
+    def __call__(self, shard: int) -> Accounting:
+        """Draw, retry, encode and commit the requests of one shard. Raises as `begin` does."""
+        return self.begin(shard)()
+
+    def begin(self, shard: int) -> Callable[[], Accounting]:
+        """Draw and retry; what is given waits for the last images to be encoded, and commits the shard.
+
+        Raises:
+            ModelError: the generator here is not the one that the job was planned with.
+        """
+        generator = self.source.get()
+        self._check_same_generator(generator)
+        with _encoding_behind(generator.config) as pool:
+            drawn = self._draw(generator, shard, pool)
+        return partial(self._commit, shard, drawn)
+
+    def _draw(self, generator: Generator, shard: int, pool: ThreadPoolExecutor) -> _Drawn:
+        encoding: list[Future[list[dict[str, Any]]]] = []
+        failures: dict[int, dict[str, Any]] = {}
+        where = self.writer.shard_rows(shard)
+        pending = list(self.writer.plan.requests(where.start, where.stop))
+        retries = 0
+        for attempt in range(MAX_RETRIES + 1):
+            retries += len(pending) if attempt else 0
+            failed = []
+            for start in range(0, len(pending), self.writer.batch_size):
+                batch = pending[start : start + self.writer.batch_size]
+                tries = [request.retried(attempt) for request in batch]
+                drawn: list[tuple[Request, np.ndarray]] = []
+                for request, tried, image in zip(batch, tries, draw_batch(generator, tries), strict=True):
+                    if image.status == "ok" and image.pixels is not None:
+                        drawn.append((tried, image.pixels))
+                        failures.pop(request.id, None)
+                    else:
+                        failures[request.id] = _failure(tried, attempt + 1, image)
+                        failed.append(request)
+                together = max(1, PIXELS_AT_ONCE // max((pixels.size // 3 for _, pixels in drawn), default=1))
+                encoding += [
+                    pool.submit(_rows, drawn[i : i + together], attempt + 1, self.config)
+                    for i in range(0, len(drawn), together)
+                ]
+                if self.advance and attempt == 0:
+                    self.advance(len(batch))
+            pending = failed
+            if not pending:
+                break
+        return _Drawn(encoding, failures, retries)
+
+    def _commit(self, shard: int, drawn: _Drawn) -> Accounting:
+        rows = [row for part in drawn.encoding for row in part.result()]
+        rows.sort(key=lambda row: row["request_id"])
+        failures = [drawn.failures[i] for i in sorted(drawn.failures)]
+        return self.writer.write_shard(shard, rows, failures, drawn.retries)
+
+    def _check_same_generator(self, generator: Generator) -> None:
+        wanted, here = self.writer.job["generation"], generator.config.describe()
+        if here != wanted:
+            names = [name for name in {**wanted, **here} if here.get(name) != wanted.get(name)]
+            raise ModelError(
+                f"Expected the same generator on every machine, it differs here in {', '.join(names)}. "
+                "Give a --dtype and a --revision, so that no machine chooses its own."
+            )
+
+
+@contextmanager
+def _encoding_behind(config: GenerationConfig) -> Iterator[ThreadPoolExecutor]:
+    """Threads that go on with what they were given when the block ends, unless it raises.
+
+    Of small images most of the work holds Python's lock: a second thread would cost a fifth of the time of a job.
+    """
+    is_small = config.height_px * config.width_px <= PNG_UP_TO_PX**2
+    pool = ThreadPoolExecutor(max_workers=1 if is_small else 2)
+    try:
+        yield pool
+    except BaseException:
+        pool.shutdown(cancel_futures=True)
+        raise
+    pool.shutdown(wait=False)
+
+
+def draw_batch(generator: Generator, requests: Sequence[Request]) -> list[GeneratedImage]:
+    """Draw requests together; where memory runs out, in halves, so that nothing drawn is drawn again."""
+    try:
+        images = generator.generate(requests)
+    except (MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        if len(requests) == 1:
+            raise SynthsetError("Out of memory with a single image. Give a smaller --height and --width.") from error
+    else:
+        if len(images) != len(requests):
+            raise SynthsetError(f"Expected {len(requests)} images from the generator, got {len(images)}.")
+        return images
+    half = len(requests) // 2
+    log.warning("Out of memory with %d images at once: drawing them in halves.", len(requests))
+    return draw_batch(generator, requests[:half]) + draw_batch(generator, requests[half:])
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+
+
+def encode_image(pixels: np.ndarray, config: CreateConfig) -> tuple[bytes, str]:
+    """The bytes of an image as it is stored, and their format."""
+    if config.resize_px is not None:
+        pixels = np.asarray(resize(Image.fromarray(pixels), config.resize_px, config.antialias))
+    image_format = config.image_format
+    if image_format == "auto":
+        image_format = "png" if max(pixels.shape[:2]) <= PNG_UP_TO_PX else "jpeg"
+    return encode(pixels, image_format, config.quality), image_format
+
+
+def _rows(drawn: Sequence[tuple[Request, np.ndarray]], attempts: int, config: CreateConfig) -> list[dict[str, Any]]:
+    return [_row(request, attempts, pixels, config) for request, pixels in drawn]
+
+
+def _row(request: Request, attempts: int, pixels: np.ndarray, config: CreateConfig) -> dict[str, Any]:
+    data, image_format = encode_image(pixels, config)
+    # built from numbers and known words: a class name never becomes a path
+    name = f"{request.class_index:04d}-{request.strategy.replace(':', '_')}-{request.index:06d}.{image_format}"
+    return {
+        "image": {"bytes": data, "path": name},
+        "label": request.class_index,
+        "class_name": request.class_name,
+        "strategy": request.strategy,
+        "prompt": request.prompt,
+        "negative_prompt": request.negative_prompt,
+        "guidance_scale": request.guidance_scale,
+        "seed": request.seed,
+        "index": request.index,
+        "request_id": request.id,
+        "attempts": attempts,
+        "sha256": hashlib.sha256(data).hexdigest(),
+        # these are stored where the job begins at real images, or is conditioned on some
+        "initial_image": request.initial_image,
+        "strength": request.strength,
+        "condition_images": request.condition_images,
+        "condition_weights": request.condition_weights,
+    }
+
+
+def _failure(request: Request, attempts: int, image: GeneratedImage) -> dict[str, Any]:
+    return {
+        "request_id": request.id,
+        "class_name": request.class_name,
+        "strategy": request.strategy,
+        "prompt": request.prompt,
+        "guidance_scale": request.guidance_scale,
+        "seed": request.seed,
+        "attempts": attempts,
+        "status": image.status,
+        "reason": image.reason,
+    }

@@ -1,0 +1,171 @@
+"""Datasets in other tools' layouts: a folder of images for `torchvision.datasets.ImageFolder`.
+
+A raw class name never becomes a path: folders are called by class index and a slug (`003_sea_or_lake`),
+so that they sort in label order, and `classes.json` beside them keeps the names as they were.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import shutil
+import unicodedata
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from synthset.core.errors import DataError, UnknownNameError, UsageError
+from synthset.core.progress import track
+from synthset.dataset.opening import open_images
+from synthset.images.folders import EXPORT_LAYOUT, EXPORT_MARKER, exported_classes
+from synthset.images.imageset import ImageSet
+
+
+def export(
+    data: str | Path | ImageSet,
+    output_dir: str | Path,
+    *,
+    format: str = "imagefolder",
+    strategy: str | None = None,
+    all_images: bool = False,
+    overwrite: bool = False,
+) -> Path:
+    """Write a dataset in another tool's layout.
+
+    Args:
+        data: a Synthset dataset, an image folder, Parquet files, or an ImageSet.
+        output_dir: a new or empty folder.
+        format: a key of FORMATS.
+        strategy: of a Synthset dataset, the strategy or combination to export; all images by default.
+        all_images: of a Synthset dataset, also what filters rejected.
+        overwrite: replace an earlier export.
+    Returns:
+        The folder written.
+    Raises:
+        UnknownNameError: a format that is not in FORMATS.
+        UsageError, DataError: as the layout's own function.
+    """
+    if format not in FORMATS:
+        raise UnknownNameError("export format", format, FORMATS)
+    return FORMATS[format](open_images(data, strategy, all_images=all_images), output_dir, overwrite=overwrite)
+
+
+def export_imagefolder(images: ImageSet, output_dir: str | Path, *, overwrite: bool = False) -> Path:
+    """Write `<output_dir>/<index>_<slug>/<row>.<ext>`, the bytes of every image unchanged.
+
+    The folder appears whole or not at all. `torchvision.datasets.ImageFolder` opens it with the same
+    labels as `images`.
+
+    Args:
+        images: what to write; every class needs an image, since ImageFolder knows classes by folders.
+        output_dir: a new or empty folder; its parents are made.
+        overwrite: replace what is there, if an earlier export wrote it and nothing else lies in it.
+    Returns:
+        The folder written.
+    Raises:
+        UsageError: something that is no export of ours is in the way, or one is and `overwrite` is off.
+        DataError: a class without images, an image that is not PNG, JPEG or WebP, or a full disk.
+    """
+    output = Path(output_dir)
+    _check_target(output, overwrite)
+    counts = np.bincount(images.labels, minlength=len(images.class_names))
+    if not len(images) or not counts.all():
+        missing = [name for name, count in zip(images.class_names, counts, strict=True) if not count]
+        raise DataError(
+            f"Expected images of every class of '{images.name}', found none of: {', '.join(missing)}. "
+            "An image folder cannot hold an empty class: create the missing images first."
+        )
+    output = output.absolute()
+    partial = output.parent / f".{output.name}.{secrets.token_hex(4)}.partial"
+    try:
+        partial.mkdir(parents=True)
+        _write_classes(images, partial)
+        _replace_folder(partial, output)
+    except OSError as error:
+        raise DataError(
+            f"Expected to write '{output_dir}', got: {error}. Nothing was exported; check space and rights."
+        ) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return Path(output_dir)
+
+
+FORMATS: dict[str, Callable[..., Path]] = {"imagefolder": export_imagefolder}
+
+
+def class_slug(index: int, name: str, k: int) -> str:
+    """A folder name for class `index` of `k`: ASCII letters, digits and `_` only, sorting by index.
+
+    >>> class_slug(3, "sea or lake", 10)
+    '003_sea_or_lake'
+    >>> class_slug(0, "../x", 2)
+    '000_x'
+    """
+    if not 0 <= index < k:
+        raise ValueError(f"Expected a class index in 0..{k - 1}, got {index}.")
+    ascii_name = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    slug = re.sub(r"[^a-z0-9]+", "_", ascii_name)[:40].strip("_") or "class"
+    return f"{index:0{max(3, len(str(k - 1)))}d}_{slug}"
+
+
+def _check_target(output: Path, overwrite: bool) -> None:
+    if output.is_symlink() or (output.exists() and not output.is_dir()):
+        raise UsageError(f"Expected a new folder, got '{output}', a file or a link. Give another folder.")
+    if not output.is_dir() or not any(output.iterdir()):
+        return
+    classes = exported_classes(output)
+    if classes is None:
+        raise UsageError(
+            f"Expected a new or empty folder, got '{output}', which holds other things. Give another folder."
+        )
+    if not overwrite:
+        raise UsageError(f"'{output}' already holds an export. Give another folder, or allow to overwrite.")
+    foreign = sorted({entry.name for entry in output.iterdir()} - {EXPORT_MARKER, *classes})
+    if foreign:
+        raise UsageError(f"'{output}' holds an export and also '{foreign[0]}', which would be lost. Move that first.")
+
+
+def _write_classes(images: ImageSet, root: Path) -> None:
+    k = len(images.class_names)
+    folders = [class_slug(index, name, k) for index, name in enumerate(images.class_names)]
+    for folder in folders:
+        (root / folder).mkdir()
+    width = max(6, len(str(len(images) - 1)))
+    with track(len(images), "Exporting") as bar:
+        for index, label in enumerate(images.labels):
+            data = images.read(index)
+            extension = _extension(data)
+            if extension is None:
+                raise DataError(f"{images.place(index)}: expected PNG, JPEG or WebP, got {data[:8]!r}….")
+            (root / folders[label] / f"{index:0{width}d}.{extension}").write_bytes(data)
+            bar.advance()
+    classes = [{"folder": f, "name": n} for f, n in zip(folders, images.class_names, strict=True)]
+    record = {"layout": EXPORT_LAYOUT, "version": 1, "source": images.name, "classes": classes}
+    (root / EXPORT_MARKER).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+
+def _extension(data: bytes) -> str | None:
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "png"
+    if data.startswith(b"\xff\xd8\xff"):
+        return "jpg"
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "webp"
+    return None
+
+
+def _replace_folder(new: Path, target: Path) -> None:
+    """Put `new` at `target`; what stood there stays until the new one is in place."""
+    if not target.exists():
+        new.rename(target)
+        return
+    old = new.with_suffix(".old")
+    target.rename(old)
+    try:
+        new.rename(target)
+    except OSError:
+        old.rename(target)
+        raise
+    shutil.rmtree(old)

@@ -1,0 +1,34 @@
+"""The files of a dataset's folder, which is a Hugging Face dataset repository made of atomic shards.
+
+    manifest.json         what was asked for, with what, and the accounting, see manifest.py
+    plan.parquet          every request; plan-refill-00.parquet … those of further rounds, see refill.py
+    real-images.parquet   the real images that drawing made use of, where there are any, see real_guidance.py
+    sentences.jsonl       the sentences of language enhancement, where there are any, see sentences/cache.py
+    data/train-*.parquet  the images with all that each depended on, one file a shard of the plan
+    failures.parquet      what could not be drawn, and why
+    filters/*.parquet     what filters said about each image, see verdicts.py
+    README.md             the dataset card
+    preview.png           a contact sheet, classes × strategies
+
+A shard that exists is complete: its failures travel in its own metadata, so one rename commits both.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from synthset.core.errors import DataError
+from synthset.core.files import parquet_source
+
+INITIAL_IMAGES_FILE = "real-images.parquet"
+
+
+def read_table(path: Path, columns: list[str]) -> pa.Table:
+    """Some columns of one file. Raises DataError if it does not read."""
+    try:
+        return pq.read_table(parquet_source(path), columns=columns)
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"Expected a file of a Synthset dataset, '{path}' does not read ({error}).") from error

@@ -1,0 +1,208 @@
+"""A finished dataset, opened for reading: its rows, its images, what filters keep."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from synthset.core.errors import DataError
+from synthset.core.files import parquet_source, refuse_links, to_path
+from synthset.dataset.layout import INITIAL_IMAGES_FILE, read_table
+from synthset.dataset.manifest import MANIFEST_FILE, Accounting, read_manifest
+from synthset.dataset.records import columns_of
+from synthset.dataset.verdicts import FOLDER as VERDICTS_FOLDER
+from synthset.dataset.verdicts import Verdicts, kept_rows, read_verdicts
+from synthset.images.imageset import ImageSet
+from synthset.prompts.strategies import select_rows
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset folder, opened for reading."""
+
+    folder: Path
+    manifest: Mapping[str, Any]
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The k class names, in label order."""
+        return tuple(self.manifest["job"]["classes"])
+
+    @property
+    def accounting(self) -> Accounting:
+        """What was requested, and what became of it."""
+        return Accounting(**self.manifest["accounting"])
+
+    @property
+    def phrases(self) -> Mapping[str, str]:
+        """What stood for classes in the prompts, by class name, where it was not the name."""
+        return self.manifest["job"].get("prompts", {}).get("phrases", {})
+
+    @cached_property
+    def shards(self) -> list[Path]:
+        """The shard files, in order."""
+        return sorted((self.folder / "data").glob("train-*.parquet"))
+
+    @cached_property
+    def rows(self) -> pa.Table:
+        """All columns but the images."""
+        columns = [name for name in columns_of(self.manifest["job"]) if name != "image"]
+        return pa.concat_tables([read_table(path, columns) for path in self.shards])
+
+    def strategy_counts(self) -> Counter[str]:
+        """How many images each strategy has; a column of one shard is in memory at a time."""
+        counts = Counter[str]()
+        for path in self.shards:
+            for count in read_table(path, ["strategy"]).column("strategy").value_counts().to_pylist():
+                counts[count["values"]] += count["counts"]
+        return counts
+
+    def part(self, max_shards: int) -> Dataset:
+        """At most so many of its shards, from all over the dataset: to look at what is too large to be read."""
+        part = Dataset(self.folder, self.manifest)
+        chosen = np.linspace(0, len(self.shards) - 1, min(max_shards, len(self.shards))).astype(int)
+        part.__dict__["shards"] = [self.shards[i] for i in chosen]
+        return part
+
+    @cached_property
+    def rows_hash(self) -> str:
+        """SHA-256 over the ids and the bytes of all images: what verdicts are about."""
+        digest = hashlib.sha256(self.rows.column("request_id").to_numpy().tobytes())
+        digest.update("".join(self.rows.column("sha256").to_pylist()).encode())
+        return digest.hexdigest()
+
+    def verdicts(self) -> dict[str, Verdicts]:
+        """What filters said about the images, by method; empty where none was run.
+
+        Raises:
+            DataError: a file that is damaged.
+        """
+        return read_verdicts(self.folder)
+
+    def kept(self) -> np.ndarray:
+        """Which rows every filter keeps: bool (n,), all of them where none was run.
+
+        Raises:
+            DataError: verdicts that are damaged, or not about the images that are there now.
+        """
+        ids = self.rows.column("request_id").to_numpy()
+        verdicts = self.verdicts()
+        return kept_rows(verdicts, ids, self.rows_hash if verdicts else "", str(self.folder))
+
+    def initial_images(self) -> dict[str, bytes]:
+        """The files of the real images that drawing began at, by the SHA-256 in `rows`; empty without any.
+
+        Raises:
+            DataError: they are lost or damaged.
+        """
+        if "initial_images" not in self.manifest["job"]:
+            return {}
+        table = read_table(self.folder / INITIAL_IMAGES_FILE, ["sha256", "bytes"])
+        return dict(zip(*(table.column(name).to_pylist() for name in table.column_names), strict=True))
+
+    def strategies(self) -> list[str]:
+        """The plain strategies that have images, in drawing order."""
+        return list(dict.fromkeys(self.rows.column("strategy").to_pylist()))
+
+    def images(self, strategy: str | None = None, *, kept: bool = True) -> ImageSet:
+        """The images, all of them or those of one strategy or combination.
+
+        Args:
+            strategy: name of one; None for all images.
+            kept: leave out what a filter rejected; False takes everything that was drawn.
+        Raises:
+            UsageError: an unknown strategy, or one that was not drawn.
+            DataError: no image, or verdicts that are damaged or not about these images.
+        """
+        rows = self.select(strategy, kept=kept)
+        labels = self.rows.column("label").to_numpy().astype(np.int64)
+        names = tuple(self.rows.column("strategy").to_pylist())
+        read = _ShardReader(self.shards).read
+        return ImageSet(self.folder.resolve().name, self.class_names, labels, read, names).select(rows)
+
+    def select(self, strategy: str | None = None, *, kept: bool = True) -> np.ndarray:
+        """The rows behind `images`, as int64 indices into `rows`. Arguments and errors as there."""
+        if not self.rows.num_rows:
+            raise DataError(f"Expected images in '{self.folder}', found none. Run 'synthset create' first.")
+        keep = self.kept() if kept else np.ones(self.rows.num_rows, bool)
+        chosen = np.arange(len(keep))
+        if strategy is not None:
+            names = self.rows.column("strategy").to_pylist()
+            chosen = np.array(select_rows(names, self._turns(keep), strategy), np.int64)
+        if not keep[chosen].any():
+            raise DataError(
+                f"Expected images that the filters keep in '{self.folder}', all {len(chosen):,} are rejected "
+                f"({', '.join(self.verdicts())}). Lower the threshold of 'synthset filter', or take all images."
+            )
+        return chosen[keep[chosen]]
+
+    def _turns(self, keep: np.ndarray) -> list[int]:
+        """The number of each row within its class and strategy, as a combination of equal parts counts them.
+
+        That is its index, unless images are left out or were drawn in their stead: then the kept ones are
+        counted, so that equal parts stay equal.
+        """
+        if keep.all() and not self.manifest["job"].get("refill"):
+            return self.rows.column("index").to_pylist()
+        turns, counts = [], dict[tuple[str, int], int]()
+        columns = (self.rows.column(name).to_pylist() for name in ("strategy", "label"))
+        for cell, kept in zip(zip(*columns, strict=True), keep.tolist(), strict=True):
+            counts[cell] = counts.get(cell, 0) + kept
+            turns.append(max(counts[cell] - 1, 0))
+        return turns
+
+
+def open_dataset(folder: str | Path) -> Dataset:
+    """Open a finished dataset.
+
+    Raises:
+        DataError: no dataset there, one that is not finished, or one that this version cannot read.
+        UsageError: a folder within it is a link.
+    """
+    folder = to_path(folder)
+    if not (folder / MANIFEST_FILE).exists():
+        raise DataError(f"Expected a Synthset dataset in '{folder}', found none. Run 'synthset create' first.")
+    refuse_links(folder, "data", VERDICTS_FOLDER)
+    manifest = read_manifest(folder)
+    if manifest["status"] != "complete":
+        raise DataError(f"The dataset in '{folder}' is not finished. Run the same 'synthset create' again.")
+    return Dataset(folder, manifest)
+
+
+def is_dataset(folder: str | Path) -> bool:
+    """Whether a Synthset manifest stands in `folder`."""
+    return (to_path(folder) / MANIFEST_FILE).is_file()
+
+
+class _ShardReader:
+    """Image i of all shards, with the last few shards kept in memory."""
+
+    def __init__(self, shards: Sequence[Path]) -> None:
+        self._shards = list(shards)
+        counts = [pq.read_metadata(parquet_source(path)).num_rows for path in shards]
+        self._starts = np.concatenate([[0], np.cumsum(counts)])
+        self._lock = threading.Lock()  # a shard is read once, however many threads ask
+        self._load = lru_cache(maxsize=4)(self._load_shard)
+
+    def __reduce__(self) -> tuple[Any, ...]:  # to another process go the names of the files alone
+        return type(self), (self._shards,)
+
+    def read(self, index: int) -> bytes:
+        shard = int(np.searchsorted(self._starts, index, "right")) - 1
+        with self._lock:
+            images = self._load(shard)
+        return images[index - int(self._starts[shard])].as_py()
+
+    def _load_shard(self, shard: int) -> pa.Array:
+        column = read_table(self._shards[shard], ["image"]).column("image").combine_chunks()
+        return column.field("bytes")

@@ -1,0 +1,138 @@
+"""Verdicts: what a filter said about each image of a dataset, in a file beside the images it is about.
+
+    filters/<method>.parquet     request_id, keep, reason, score; the filter's config in the schema's metadata
+
+A filter deletes nothing. An image is kept when every file there keeps it; a file that does not cover exactly
+the images of the dataset is stale, and refused.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from synthset.core.errors import DataError
+from synthset.core.files import atomic_write, parquet_source, parse_json
+
+FOLDER = "filters"
+SCHEMA = pa.schema([("request_id", pa.int64()), ("keep", pa.bool_()), ("reason", pa.string()), ("score", pa.float64())])
+_KEY = b"synthset"
+
+
+@dataclass(frozen=True, eq=False)
+class Verdicts:
+    """What one filter said.
+
+    Attributes:
+        method: name of the filter, and of its file.
+        config: all that the verdicts depend on beside the images: encoder fingerprint, templates, threshold, …
+        table: SCHEMA, one row an image: `keep`; `reason`, a sentence; `score`, higher is more surely kept.
+        rows_hash: of the rows that were judged, see Dataset.rows_hash; empty where another tool wrote the file.
+    """
+
+    method: str
+    config: Mapping[str, Any]
+    table: pa.Table
+    rows_hash: str = ""
+
+    @property
+    def keep(self) -> np.ndarray:
+        """Bool (n,), in the order of the table."""
+        return self.table.column("keep").to_numpy()
+
+    @property
+    def scores(self) -> np.ndarray:
+        """Float64 (n,), in the order of the table."""
+        return self.table.column("score").to_numpy()
+
+
+def verdicts_path(folder: Path, method: str) -> Path:
+    """The file of one filter's verdicts in the dataset `folder`."""
+    return folder / FOLDER / f"{method}.parquet"
+
+
+def write_verdicts(folder: Path, verdicts: Verdicts) -> Path:
+    """Write, or replace, the verdicts of one filter in the dataset `folder`."""
+    path = verdicts_path(folder, verdicts.method)
+    notes = json.dumps({"config": dict(verdicts.config), "rows_hash": verdicts.rows_hash}, ensure_ascii=False)
+    with atomic_write(path) as file:
+        pq.write_table(verdicts.table.cast(SCHEMA).replace_schema_metadata({_KEY: notes}), file)
+    return path
+
+
+def read_verdicts(folder: Path) -> dict[str, Verdicts]:
+    """The verdicts in the dataset `folder`, by method, in the order of their names.
+
+    Raises:
+        DataError: a file that is damaged or lacks a column.
+    """
+    paths = sorted(path for path in (folder / FOLDER).glob("*.parquet") if not path.name.startswith("."))
+    return {path.stem: _read(path) for path in paths}
+
+
+def read_one(folder: Path, method: str) -> Verdicts | None:
+    """The verdicts of one filter, or None where it was not run. Raises DataError as `read_verdicts`."""
+    path = verdicts_path(folder, method)
+    return _read(path) if path.exists() else None
+
+
+def delete_verdicts(folder: Path, methods: list[str] | None = None) -> list[str]:
+    """Delete the verdicts of these filters, or of all, damaged or not; returns the methods that were there."""
+    there = [path.stem for path in sorted((folder / FOLDER).glob("*.parquet")) if not path.name.startswith(".")]
+    chosen = [method for method in there if methods is None or method in methods]
+    for method in chosen:
+        verdicts_path(folder, method).unlink()
+    if (folder / FOLDER).is_dir() and not any((folder / FOLDER).iterdir()):
+        (folder / FOLDER).rmdir()
+    return chosen
+
+
+def kept_rows(verdicts: Mapping[str, Verdicts], request_ids: np.ndarray, rows_hash: str, name: str) -> np.ndarray:
+    """Which of a dataset's rows every filter keeps: bool (n,).
+
+    Args:
+        verdicts: by method.
+        request_ids: int64 (n,), the dataset's.
+        rows_hash: the dataset's.
+        name: the dataset's folder, for errors.
+    Raises:
+        DataError: verdicts that are not about exactly these images.
+    """
+    kept = np.ones(len(request_ids), bool)
+    for method, verdict in verdicts.items():
+        judged = verdict.table.column("request_id").to_numpy()
+        order = np.argsort(judged, kind="stable")
+        place = np.minimum(np.searchsorted(judged, request_ids, sorter=order), max(len(judged) - 1, 0))
+        found = judged[order[place]] == request_ids if len(judged) else np.zeros(len(request_ids), bool)
+        without = int((~found).sum())
+        extra = len(judged) - int(found.sum())
+        if without or extra or (verdict.rows_hash and verdict.rows_hash != rows_hash):
+            raise DataError(
+                f"Expected verdicts of the filter '{method}' on the {len(request_ids):,} images of '{name}', "
+                f"got verdicts on others: {without:,} images have none, {extra:,} have no image. "
+                f"Run the filter again: 'synthset filter {name} --method {method}'."
+            )
+        kept &= verdict.keep[order[place]]
+    return kept
+
+
+def _read(path: Path) -> Verdicts:
+    remedy = f"Run the filter again, or delete the file: 'synthset filter {path.parent.parent} --method none'."
+    try:
+        table = pq.read_table(parquet_source(path))
+        notes = parse_json((table.schema.metadata or {}).get(_KEY, b"{}"))
+        config, rows_hash = dict(notes.get("config", {})), str(notes.get("rows_hash", ""))
+        table = table.select(SCHEMA.names).cast(SCHEMA).combine_chunks()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, pa.ArrowException) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise DataError(f"Expected a filter's verdicts in '{path}', it does not read ({reason}). {remedy}") from error
+    if table.column("keep").null_count or table.column("request_id").null_count:
+        raise DataError(f"Expected a verdict in every row of '{path}', some are empty. {remedy}")
+    return Verdicts(path.stem, config, table, rows_hash)

@@ -1,0 +1,1 @@
+"""CLIP encoders, and embeddings that are computed once."""

@@ -1,0 +1,1 @@
+"""Evaluation: a model of any kind to its accuracy on real images."""

@@ -1,0 +1,48 @@
+"""Names that the generators share: schedulers, engines, pipelines, files of a checkpoint."""
+
+from __future__ import annotations
+
+from synthset.generators.base import COMPILED, EAGER
+from synthset.generators.families import FAMILIES
+
+# name -> class in diffusers; the class names are accepted too
+SCHEDULERS: dict[str, str] = {
+    "ddim": "DDIMScheduler",
+    "ddpm": "DDPMScheduler",
+    "deis": "DEISMultistepScheduler",
+    "dpm2": "KDPM2DiscreteScheduler",
+    "dpm2_ancestral": "KDPM2AncestralDiscreteScheduler",
+    "dpmsolver_multistep": "DPMSolverMultistepScheduler",
+    "dpmsolver_singlestep": "DPMSolverSinglestepScheduler",
+    "euler": "EulerDiscreteScheduler",
+    "euler_ancestral": "EulerAncestralDiscreteScheduler",
+    "heun": "HeunDiscreteScheduler",
+    "lcm": "LCMScheduler",
+    "lms": "LMSDiscreteScheduler",
+    "pndm": "PNDMScheduler",
+    "tcd": "TCDScheduler",
+    "unipc": "UniPCMultistepScheduler",
+}
+
+
+AUTO_SCHEDULER = "auto"
+
+
+ENGINES = (EAGER, COMPILED)
+
+
+STABLE_DIFFUSION = "StableDiffusionPipeline"
+
+
+# drawn by our own loop; the last two from images, see image_conditioning
+OWN_LOOP = (STABLE_DIFFUSION, "StableDiffusionImageVariationPipeline", "StableUnCLIPImg2ImgPipeline")
+
+
+SUPPORTED_PIPELINES = (*OWN_LOOP, *FAMILIES)
+
+
+# of Stable Diffusion: what conditions it on images, and the CLIP whose vectors that reads
+IMAGE_ADAPTER_FILE = "image_adapter/ip-adapter.safetensors"
+
+
+IMAGE_ENCODER_FOLDER = "clip"

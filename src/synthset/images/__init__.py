@@ -1,0 +1,1 @@
+"""Images as data: decoding, resizing, labelled sets, folders, pictures of many."""

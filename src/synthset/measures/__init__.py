@@ -1,0 +1,1 @@
+"""Measures of embeddings: pure tensor functions, each with its paper and equation."""

@@ -1,0 +1,1 @@
+"""From class names to prompts: names, strategies, phrases, sentences."""

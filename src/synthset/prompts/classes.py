@@ -1,0 +1,119 @@
+"""Class names and the phrases that stand for them in prompts: what a user types, checked, and as words."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+from synthset.core.errors import UsageError
+
+MAX_LENGTH = 200  # characters; a longer name is a sentence, or a file read by mistake
+MAX_PHRASE_LENGTH = 500  # characters; text encoders read about 77 tokens, the longest ImageNet synset has 121
+_SILENT_H = ("hour", "honest", "honour", "honor", "heir")
+_SOUNDS_LIKE_YOU = ("uni", "use", "usual", "uti", "ute", "eu", "ewe", "ufo", "uk", "u-", "urin", "uran")
+
+
+def check_classes(names: Sequence[str]) -> tuple[str, ...]:
+    """The names, stripped, if they can be the classes of a data set.
+
+    Raises:
+        UsageError: no name, an empty one, one twice (however it is spelled), one with a path or control
+            character, or one longer than MAX_LENGTH characters.
+    """
+    cleaned = tuple(unicodedata.normalize("NFC", name).strip() for name in names)
+    if not cleaned:
+        raise UsageError("Expected at least one class name, got none. Give --classes, e.g. --classes dog cat.")
+    seen: dict[str, str] = {}
+    for name in cleaned:
+        _check_one(name)
+        key = as_words(name).casefold()
+        if key in seen:
+            raise UsageError(f"Expected each class once, got '{seen[key]}' and '{name}'. Remove one of them.")
+        seen[key] = name
+    return cleaned
+
+
+def _check_one(name: str) -> None:
+    if not as_words(name):
+        raise UsageError(f"Expected class names with letters or digits, got '{name}'.")
+    if len(name) > MAX_LENGTH:
+        raise UsageError(f"Expected class names of at most {MAX_LENGTH} characters, got one of {len(name)}.")
+    if any(unicodedata.category(character) in ("Cc", "Cs") for character in name):
+        raise UsageError(f"Expected class names without line breaks or control characters, got {name!r}.")
+    if re.search(r"[/\\]", name) or name.startswith("."):
+        raise UsageError(f"Expected class names, got '{name}', which looks like a path. Write it without / and \\.")
+
+
+def read_classes(path: str | Path) -> tuple[str, ...]:
+    """Class names from a text file, one a line; blank lines and lines that begin with # are skipped."""
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"Expected a UTF-8 text file with one class a line, got '{path}' ({error}).") from error
+    return check_classes([line for line in lines if line.strip() and not line.lstrip().startswith("#")])
+
+
+@lru_cache(maxsize=2**15)  # a plan asks for each class once an image
+def as_words(name: str) -> str:
+    """A class name as words: `sea_lake` is "sea lake".
+
+    >>> as_words("polar_bear")
+    'polar bear'
+    """
+    return " ".join(re.sub(r"_+", " ", name).split())
+
+
+def check_phrase(name: str, phrase: object) -> str:
+    """The phrase of the class `name`, stripped, if it can stand in a prompt.
+
+    Raises:
+        UsageError: no text, an empty one, one with line breaks or control characters, or one longer than
+            MAX_PHRASE_LENGTH characters.
+    """
+    phrase = "" if phrase is None else phrase  # a line of YAML that ends with its colon
+    if not isinstance(phrase, str):
+        raise UsageError(f"Expected text as the phrase of '{name}', got {type(phrase).__name__}. Put it in quotes.")
+    phrase = unicodedata.normalize("NFC", phrase).strip()
+    if not as_words(phrase):
+        raise UsageError(f"Expected a phrase for '{name}', got an empty one. Fill it in, or leave the class out.")
+    if len(phrase) > MAX_PHRASE_LENGTH:
+        raise UsageError(
+            f"Expected a phrase of at most {MAX_PHRASE_LENGTH} characters for '{name}', got one of {len(phrase)}."
+        )
+    if any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in phrase):
+        raise UsageError(f"Expected a phrase of one line without control characters for '{name}', got {phrase!r}.")
+    return phrase
+
+
+def split_article(noun: str) -> tuple[str, str]:
+    """The article that `noun` begins with, in lower case, and the rest; an empty article where it has none.
+
+    >>> split_article("the digit five"), split_article("crane"), split_article("A")
+    (('the', 'digit five'), ('', 'crane'), ('', 'A'))
+    """
+    match = re.match(r"(an?|the) (?=\S)", noun, re.IGNORECASE)
+    return (match[1].lower(), noun[match.end() :]) if match else ("", noun)
+
+
+@lru_cache(maxsize=2**15)
+def with_article(noun: str) -> str:
+    """`noun` after "a" or "an", by how it sounds; as it is where it brings an article of its own.
+
+    >>> with_article("automobile"), with_article("unicorn"), with_article("hourglass"), with_article("8")
+    ('an automobile', 'a unicorn', 'an hourglass', 'an 8')
+    >>> with_article("the digit five"), with_article("a crane bird")
+    ('the digit five', 'a crane bird')
+    """
+    if split_article(noun)[0]:
+        return noun
+    word = noun.casefold()
+    if word.startswith(_SILENT_H):
+        article = "an"
+    elif word.startswith(_SOUNDS_LIKE_YOU) or re.match(r"one\b|once\b", word):
+        article = "an" if word.startswith(("unin", "unim")) else "a"  # an unimportant thing, a unit
+    else:
+        article = "an" if word[:1] in "aeiou" or re.match(r"8|11\b|18\b", word) else "a"
+    return f"{article} {noun}"

@@ -1,0 +1,136 @@
+"""Language enhancement: sentences about each class, written before a run is planned and kept in its folder.
+
+    writer ─▶ sentences of each class, in sentences.jsonl ─▶ PromptStyle.sentences ─▶ the plan
+
+He et al. 2023, section 3.1 ("LE"). Who writes the sentences stands in sentences/, how they become prompts in
+prompts.sentence_prompt.
+"""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from synthset.core.errors import UsageError
+from synthset.core.progress import track
+from synthset.prompts.sentences import (
+    DEFAULT_COUNT,
+    SENTENCES_FILE,
+    SentenceWriter,
+    default_writer,
+    load_writer,
+    sentences_for,
+)
+from synthset.prompts.sentences.file import FileWriter
+from synthset.prompts.strategies import strategy_name
+
+NAME = "language_enhancement"  # of the strategy, in prompts.STRATEGIES
+
+
+@dataclass(frozen=True)
+class SentenceConfig:
+    """What the sentences of language enhancement depend on, beside classes, phrases and the seed of the run.
+
+    Attributes:
+        count: sentences of each class.
+        source: who writes them, see sentences.load_writer; None for what goes with the generator: the miniature
+            has a writer of its own, other models take the one of He et al. 2023.
+        model: the server's name for the model, where `source` is a URL.
+        revision: branch, tag or commit, where `source` is a hub id.
+        require_mention: leave out sentences that do not mention the class; a file's count as they are.
+    """
+
+    count: int = DEFAULT_COUNT
+    source: str | None = None
+    model: str | None = None
+    revision: str | None = None
+    require_mention: bool = True
+
+    def __post_init__(self) -> None:
+        if self.count < 1:
+            raise UsageError(f"Expected --sentences of at least 1, got {self.count}.")
+
+    def load_writer(self, generator: str, device: str) -> SentenceWriter:
+        """Who writes, for images by `generator`. Raises UsageError and ModelError as sentences.load_writer does."""
+        return load_writer(
+            default_writer(generator) if self.source is None else self.source,
+            revision=self.revision,
+            model=self.model,
+            device=device,
+            require_mention=self.require_mention,
+        )
+
+
+@dataclass(frozen=True)
+class SampleSentences:
+    """Sentences for a dry run.
+
+    Attributes:
+        texts: of each class; where there was no time to ask the writer, what stands for the class in prompts.
+        writer: name of the writer.
+        seconds_a_class: that the slowest class took; near 0 where they are kept or stand in a file.
+    """
+
+    texts: Mapping[str, tuple[str, ...]]
+    writer: str
+    seconds_a_class: float
+
+
+def wants_sentences(strategies: Sequence[str]) -> bool:
+    """Whether language enhancement is among them.
+
+    Raises:
+        UnknownNameError, UsageError: a name that is none, see prompts.strategy_name.
+
+    >>> wants_sentences(["base", "le@1:5"]), wants_sentences(["all_combined"])
+    (True, False)
+    """
+    return NAME in [strategy_name(name).partition("@")[0] for name in strategies]
+
+
+def write_sentences(
+    class_names: Sequence[str],
+    phrases: Mapping[str, str],
+    writer: SentenceWriter,
+    count: int,
+    seed: int,
+    folder: Path,
+) -> dict[str, tuple[str, ...]]:
+    """Sentences by class name, kept in `folder` class by class, with a bar. Raises as sentences.sentences_for does."""
+    with track(len(class_names), "sentences", "classes") as bar:
+        return sentences_for(class_names, phrases, writer, count, seed, folder, lambda name: bar.advance())
+
+
+def sample_sentences(
+    class_names: Sequence[str],
+    phrases: Mapping[str, str],
+    writer: SentenceWriter,
+    count: int,
+    seed: int,
+    folder: Path,
+    max_classes: int,
+) -> SampleSentences:
+    """Sentences for a dry run: of `max_classes` classes, and nothing is written into `folder`.
+
+    A thousand classes can take a model hours, and a service money; a file is read for all of them.
+    Arguments and errors as for `write_sentences`; sentences that `folder` keeps are taken from there.
+    """
+    asked = class_names if isinstance(writer, FileWriter) else class_names[:max_classes]
+    times = [time.monotonic()]
+    with tempfile.TemporaryDirectory() as scratch, track(len(asked), "sample sentences", "classes") as bar:
+        if (folder / SENTENCES_FILE).is_file():
+            shutil.copyfile(folder / SENTENCES_FILE, Path(scratch) / SENTENCES_FILE)
+
+        def note(name: str) -> None:
+            times.append(time.monotonic())
+            bar.advance()
+
+        written = sentences_for(asked, phrases, writer, count, seed, scratch, note)
+    texts = {name: written.get(name) or (phrases.get(name, name),) for name in class_names}
+    seconds = max(later - earlier for earlier, later in itertools.pairwise(times))
+    return SampleSentences(texts, writer.name, seconds)

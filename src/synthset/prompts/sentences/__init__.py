@@ -1,0 +1,122 @@
+"""Sentences about classes, for language enhancement: `load_writer` finds who writes them.
+
+Importing this package loads no torch.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from synthset.core.errors import ModelError, UsageError
+from synthset.miniature import FOLDER as MINIATURE_FOLDER
+from synthset.prompts.sentences.base import DEFAULT_COUNT, SentenceWriter
+from synthset.prompts.sentences.cache import SENTENCES_FILE, sentence_job, sentences_for
+from synthset.prompts.sentences.file import ENDINGS, FileWriter
+
+__all__ = [
+    "COMMON_GEN",
+    "DEFAULT_COUNT",
+    "SENTENCES_FILE",
+    "SentenceWriter",
+    "default_writer",
+    "load_writer",
+    "sentence_job",
+    "sentences_for",
+]
+
+COMMON_GEN = "mrm8488/t5-base-finetuned-common_gen"  # the model of He et al. 2023
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+
+
+def default_writer(generator: str) -> str:
+    """The writer to use with a generator unless the user names one: the miniature has its own.
+
+    >>> default_writer("miniature"), default_writer("CompVis/stable-diffusion-v1-4")
+    ('miniature', 'mrm8488/t5-base-finetuned-common_gen')
+    """
+    return "miniature" if generator == "miniature" else COMMON_GEN
+
+
+def load_writer(
+    name: str = COMMON_GEN,
+    *,
+    revision: str | None = None,
+    model: str | None = None,
+    device: str = "auto",
+    require_mention: bool = True,
+) -> SentenceWriter:
+    """Find a writer of sentences by name.
+
+    Args:
+        name: 'miniature'; a .yaml, .yml or .jsonl file of sentences; the URL of an OpenAI-compatible server
+            ("https://host/v1"); the folder or the hub id of an encoder-decoder such as T5.
+        revision: branch, tag or commit of a hub id.
+        model: the server's name for the model, with a URL.
+        device: of a model that runs here; 'auto' is a GPU where there is one.
+        require_mention: leave out sentences that do not mention the class; a file's count as they are.
+    Raises:
+        UsageError: a file that does not read, a URL that cannot be, a device that is not at hand, or a
+            revision or model where there is none.
+        ModelError: a model that is not at hand, incomplete, unsafe, or of another kind.
+    """
+    is_url = re.match(r"[a-z][a-z0-9+.-]*://", name, re.IGNORECASE) is not None
+    is_file = not is_url and name.lower().endswith(ENDINGS) and not Path(name).is_dir()
+    if revision and (is_url or is_file):
+        raise _needless_revision(name, revision)
+    if (model is not None) and not is_url:
+        raise UsageError(f"Expected --sentence-model with a URL only, got '{model}' for '{name}'. Leave it out.")
+    if is_url:
+        from synthset.prompts.sentences.endpoint import EndpointWriter
+
+        return EndpointWriter(name, model or "", require_mention)
+
+    if is_file:
+        return FileWriter.from_file(name)
+    folder = _find_model(name, revision)
+
+    from synthset.prompts.sentences.seq2seq import Seq2SeqWriter
+
+    return Seq2SeqWriter.from_folder(folder, f"{name}@{revision}" if revision else name, device, require_mention)
+
+
+def _needless_revision(name: str, revision: str) -> UsageError:
+    return UsageError(f"Expected a revision with a hub id only, got '{revision}' for '{name}'. Leave it out.")
+
+
+def _find_model(name: str, revision: str | None) -> Path:
+    """The folder that holds the checkpoint."""
+    local = MINIATURE_FOLDER / "sentences" if name == "miniature" else Path(name)
+    if name == "miniature" or local.is_dir():
+        if revision:
+            raise _needless_revision(name, revision)
+        if not local.is_dir():
+            raise ModelError(
+                f"Expected the miniature's word-to-sentence model in '{local}', found none. Reinstall synthset, "
+                "or name another with --sentences-from."
+            )
+        return local
+    if not _HUB_ID.fullmatch(name):
+        raise ModelError(
+            "Expected 'miniature', a .yaml or .jsonl file, a URL, a model's folder or a hub id like 'owner/name' for "
+            f"--sentences-from, got '{name}', which is none of them. Is the path spelled correctly?"
+        )
+    return _download(name, revision)
+
+
+def _download(name: str, revision: str | None) -> Path:
+    """Fetch a model from the hub, safetensors only, or find it in the hub's cache."""
+    from huggingface_hub import constants, snapshot_download
+
+    from synthset.prompts.sentences.seq2seq import FILES
+
+    try:
+        return Path(snapshot_download(name, revision=revision, allow_patterns=list(FILES), ignore_patterns="*/*"))
+    except Exception as error:  # hub, HTTP client and file system each have their own
+        at = f" at revision {revision}" if revision else ""
+        offline = " HF_HUB_OFFLINE is set." if constants.HF_HUB_OFFLINE else ""
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+        raise ModelError(
+            f"Expected the word-to-sentence model '{name}'{at}: no such folder, and the hub gave none ({reason})."
+            f"{offline} Fetch it where there is a network with: hf download {name}; or name a file of sentences."
+        ) from error

@@ -1,0 +1,287 @@
+"""Sentences by a language model behind a URL that speaks OpenAI's chat completions: a server of one's own or a service.
+
+It is asked for one sentence a line, a few dozen at a time, and again for what is missing. The key is read from
+OPENAI_API_KEY when a request is made; it is sent over https and to this machine only, follows no redirection,
+and is written nowhere. Such an answer cannot be had again, so the sentences themselves are what a dataset keeps.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from http.client import HTTPException
+from ipaddress import ip_address
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
+from urllib.request import HTTPRedirectHandler, OpenerDirector, ProxyHandler, Request, build_opener
+
+from synthset.core.errors import ModelError, UsageError
+from synthset.core.redaction import without_secrets
+from synthset.prompts.classes import as_words
+from synthset.prompts.sentences.base import gather_sentences
+
+KEY_VARIABLE = "OPENAI_API_KEY"
+SENTENCES_A_REQUEST = 50
+MAX_ATTEMPTS = 5  # of one request
+MAX_WAIT_SECONDS = 60.0  # between attempts, whatever the server asks for
+MAX_ANSWER_BYTES = 4 * 2**20
+_SHOWN = 30  # sentences that the model is told it has written already
+_RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
+_ASK = (
+    "Write {count} short sentences, each describing a different picture that shows {phrase}. "
+    'Each sentence has the words "{name}" in it. Vary the place, the look, the action and what else there is. '
+    "Write one sentence a line: no numbers, no bullets, no quotation marks, and nothing before or after."
+)
+_AGAIN = "\nWrite none of these again:\n{sentences}"
+
+
+@dataclass(frozen=True)
+class EndpointWriter:
+    """Asks a chat model for sentences; see `base.SentenceWriter`.
+
+    Attributes:
+        url: up to and with the version, "https://host/v1".
+        model: the server's name for the model.
+        require_mention: leave out sentences that do not mention the class.
+        timeout_seconds: for the server to answer, or to go on answering.
+        pause: waits between attempts.
+    """
+
+    url: str
+    model: str
+    require_mention: bool = True
+    timeout_seconds: float = 120.0
+    pause: Callable[[float], None] = time.sleep
+
+    def __post_init__(self) -> None:
+        _check_url(self.url)
+        if not self.model.strip():
+            raise UsageError(f"Expected the name of a model at '{self.url}'. Give it with --sentence-model.")
+
+    @property
+    def name(self) -> str:
+        """The model and its address; neither holds a secret."""
+        return f"{self.model} at {self.url.rstrip('/')}"
+
+    @property
+    def fingerprint(self) -> str:
+        """Over the address, the model's name and what it is asked; what the server makes of them nobody knows."""
+        parts = [self.url.rstrip("/"), self.model, _ASK, _AGAIN, str(self.require_mention)]
+        return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()
+
+    def write(self, class_name: str, phrase: str, count: int, seed: int) -> list[str]:
+        """`count` distinct sentences about a class; see `base.SentenceWriter.write`.
+
+        The seed has no effect: not every server takes one, and none promises the same answer twice.
+        """
+
+        def draw(number: int, have: Sequence[str]) -> list[str]:
+            missing = min(SENTENCES_A_REQUEST, count - len(have) + 5)  # some will be there already
+            return parse_sentences(self._ask(_question(class_name, phrase, missing, have)))
+
+        rounds = 3 + 2 * -(-count // SENTENCES_A_REQUEST)
+        return gather_sentences(
+            draw,
+            class_name,
+            phrase,
+            count,
+            origin=f"'{self.name}'",
+            max_rounds=rounds,
+            require_mention=self.require_mention,
+        )
+
+    def _ask(self, question: str) -> str:
+        """The model's answer; tries again after errors that pass."""
+        body = json.dumps({"model": self.model, "messages": [{"role": "user", "content": question}]}).encode()
+        for attempt in range(MAX_ATTEMPTS):
+            try:
+                return _content(self._post(body))
+            except _PassingError as error:
+                if attempt + 1 == MAX_ATTEMPTS:
+                    raise ModelError(self._refusal(f"{error}, {MAX_ATTEMPTS} times", error.advice)) from error
+                self.pause(min(MAX_WAIT_SECONDS, error.wait_seconds or 2.0**attempt))
+            except _FinalError as error:
+                raise ModelError(self._refusal(str(error), error.advice)) from error
+        raise AssertionError("the last attempt returns or raises")
+
+    def _post(self, body: bytes) -> bytes:
+        """The bytes that the server answers. Raises _PassingError or _FinalError."""
+        request = Request(f"{self.url.rstrip('/')}/chat/completions", body, _headers(self.url))
+        try:
+            with _opener(self.url).open(request, timeout=self.timeout_seconds) as response:
+                answer = response.read(MAX_ANSWER_BYTES + 1)
+                missing = response.length
+        except HTTPError as error:
+            with error:
+                raise _of_status(error) from error
+        except (URLError, HTTPException, OSError) as error:  # refused, unknown host, timed out, broken off
+            reason = error.reason if isinstance(error, URLError) else error
+            raise _PassingError(f"no answer ({_one_line(reason)})", "Is the server there?") from error
+        if len(answer) > MAX_ANSWER_BYTES:
+            raise _FinalError(f"an answer of more than {MAX_ANSWER_BYTES:,} bytes", "Name another model.")
+        if missing:
+            raise _PassingError(f"an answer that breaks off {missing:,} bytes early", "Is the server in order?")
+        return answer
+
+    def _refusal(self, what: str, advice: str) -> str:
+        return f"Expected sentences from '{self.name}', got {what}. {advice} Or name another with --sentences-from."
+
+
+# ---- questions and answers --------------------------------------------------------------------------------
+
+
+def _question(class_name: str, phrase: str, count: int, have: Sequence[str]) -> str:
+    name = as_words(class_name)
+    ask = _ASK.format(count=count, phrase=as_words(phrase or class_name), name=name)
+    return ask + _AGAIN.format(sentences="\n".join(have[-_SHOWN:])) if have else ask
+
+
+def parse_sentences(answer: str) -> list[str]:
+    """The sentences of an answer, one a line, without numbers, bullets, quotes and the model's own words.
+
+    >>> parse_sentences('Sure, here are three:\\n1. A dog barks.\\n- "Two dogs run."\\n\\n* **A dog** sleeps.')
+    ['A dog barks.', 'Two dogs run.', 'A dog sleeps.']
+    """
+    answer = re.sub(r"<think>.*?(</think>|\Z)", "", answer, flags=re.DOTALL)
+    sentences = []
+    for line in answer.splitlines():
+        text = re.sub(r"^\s*(?:\(?\d{1,4}[.):]\)?\s+|[-*•–—]\s+|#+\s+|>\s+)+", "", line)
+        text = text.replace("**", "").strip().strip("\"'`“”‘’«»").strip()
+        if text and not text.endswith(":"):  # "Here are 50 sentences:"
+            sentences.append(text)
+    return sentences
+
+
+def _content(answer: bytes) -> str:
+    """The text of the first choice. Raises _FinalError for what is no chat completion, _PassingError if it is empty."""
+    advice = "Is the URL the one that ends in /v1?"
+    try:
+        text = answer.decode("utf-8")
+    except UnicodeDecodeError:
+        raise _FinalError("bytes that are no text", advice) from None
+    if text.lstrip().startswith("<"):
+        raise _FinalError("a web page", advice)
+    try:
+        content = json.loads(text)["choices"][0]["message"]["content"]
+    except (ValueError, KeyError, IndexError, TypeError, RecursionError):
+        raise _FinalError(f"no chat completion but {_one_line(text) or 'nothing'}", advice) from None
+    content = "" if content is None else content  # what a model that only thought has said
+    if not isinstance(content, str):
+        raise _FinalError(f"content of type {type(content).__name__} where text should be", advice)
+    if not content.strip():
+        raise _PassingError("an empty answer", "Does the model chat?")
+    return content
+
+
+# ---- requests ---------------------------------------------------------------------------------------------
+
+
+class _FinalError(Exception):
+    """An answer that will not change."""
+
+    def __init__(self, what: str, advice: str) -> None:
+        super().__init__(what)
+        self.advice = advice
+
+
+class _PassingError(_FinalError):
+    """An answer that may be better a little later."""
+
+    def __init__(self, what: str, advice: str, wait_seconds: float = 0.0) -> None:
+        super().__init__(what, advice)
+        self.wait_seconds = wait_seconds
+
+
+class _NoRedirection(HTTPRedirectHandler):
+    """A redirected request would take the key to another host; its status is an error like others."""
+
+    def redirect_request(self, *args: Any, **kwargs: Any) -> None:
+        """Follow none."""
+
+
+def _opener(url: str) -> OpenerDirector:
+    """Opens URLs through the proxies that the environment names; this machine it reaches itself."""
+    return build_opener(_NoRedirection, *([ProxyHandler({})] if _is_this_machine(url) else []))
+
+
+def _check_url(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # of brackets or ports
+        parts, usable = None, False
+    if not parts or not usable or not url.isascii() or re.search(r"\s", url):
+        raise UsageError("Expected a URL such as https://host/v1 for --sentences-from, got something else.")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        # it is recorded with the dataset; and not repeated here
+        raise UsageError(
+            f"Expected a URL without user, password, ? or # for --sentences-from, at {parts.hostname}. "
+            f"Put the key into {KEY_VARIABLE}."
+        )
+
+
+def _headers(url: str) -> dict[str, str]:
+    headers = {"Content-Type": "application/json", "Accept": "application/json", "User-Agent": "synthset"}
+    key = _key()
+    if key and (_is_this_machine(url) or urlsplit(url).scheme == "https"):  # where nobody on the way can read it
+        headers["Authorization"] = f"Bearer {key}"
+    return headers
+
+
+def _key() -> str:
+    key = os.environ.get(KEY_VARIABLE, "").strip()
+    if not (key.isascii() and key.isprintable()):
+        raise UsageError(f"Expected a key of plain characters in {KEY_VARIABLE}, got others.")
+    return key
+
+
+def _is_this_machine(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:  # a name
+        return False
+
+
+def _of_status(error: HTTPError) -> _FinalError:
+    """What an HTTP error means for the user."""
+    what = f"HTTP {error.code} ({_server_message(error) or error.reason})"
+    if error.code in _RETRIED:
+        advice = "Try again later: finished classes are kept." if error.code == 429 else "Is the server in order?"
+        return _PassingError(what, advice, _retry_after(error))
+    if error.code in (401, 403):
+        return _FinalError(what, f"Set {KEY_VARIABLE}; it is sent over https only.")
+    if 300 <= error.code < 400:
+        return _FinalError(what, "Give the URL that it redirects to.")
+    return _FinalError(what, "Are the URL, up to /v1, and --sentence-model right?")
+
+
+def _server_message(error: HTTPError) -> str:
+    """What the server says itself, if it says it in JSON."""
+    try:
+        said = json.loads(error.read(MAX_ANSWER_BYTES))
+        detail = said.get("error", said) if isinstance(said, dict) else said
+        message = detail.get("message", "") if isinstance(detail, dict) else detail
+    except (OSError, HTTPException, ValueError, RecursionError):
+        return ""
+    return _one_line(message)
+
+
+def _retry_after(error: HTTPError) -> float:
+    try:
+        return max(0.0, float(error.headers.get("Retry-After", "")))
+    except ValueError:  # none, or a date
+        return 0.0
+
+
+def _one_line(message: object) -> str:
+    """The beginning of a message, on one line, and never with the key in it."""
+    text = " ".join("".join(c if c.isprintable() else " " for c in str(message)).split())
+    text = without_secrets(text)
+    return text if len(text) <= 160 else f"{text[:160]}…"

@@ -1,0 +1,395 @@
+"""Strategies: how a class becomes prompts, and how strongly each image follows its prompt.
+
+A strategy is a prompt source plus a guidance policy; the two are crossed freely on the command line.
+The tricks of Shipard et al. 2023, section 4.3, the prompts of Marwood et al. 2023, Figure 4, and those of He et al.
+2023, section 3.1:
+
+    base               "an image of a {class}", one scale for all
+    class_prompt       "{class}"
+    multi_domain       "a {domain} of a {class}", each domain equally often
+    random_guidance    the base prompt, a scale for each image drawn from [1, 5]
+    prompt_augmentation a prompt of its own for each image, from lists of words; at scale 2.5 by default
+    language_enhancement a sentence about the class, one of many; see language_enhancement.py
+    interpolate_three  no prompt: the CLIP embeddings of three real images of the class, mixed (section 4.2.2)
+    interpolate_all    the same with those of all of them
+    all_combined       the union of the first four: as many images as they have together
+    all_combined_equal the first four in equal parts, within the budget of one
+
+Any prompt source takes any guidance: `multi_domain@1:5` is multi-domain prompts at random scales,
+`base@2.5` the base prompt at a fixed one (the low guidance of Marwood et al. 2023, Reason 2).
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+from synthset.core.errors import UnknownNameError, UsageError
+from synthset.prompts.classes import as_words, check_phrase, split_article, with_article
+from synthset.prompts.interpolation import Count
+from synthset.prompts.prompt_augmentation import Augmentation, default_augmentation, shuffled
+
+PHOTO_DOMAINS = (
+    "photo",
+    "drawing",
+    "painting",
+    "sketch",
+    "collage",
+    "poster",
+    "digital art image",
+    "rock drawing",
+    "stick figure",
+    "3D rendering",
+)
+SATELLITE_DOMAINS = ("realistic photo", "drawing", "painting", "sketch", "3D rendering")
+DEFAULT_GUIDANCE_SCALE = 7.5
+RANDOM_GUIDANCE = (1.0, 5.0)
+LOW_GUIDANCE = 2.5  # the lowest at which Marwood et al. 2023 found images to be coherent
+
+
+@dataclass(frozen=True)
+class PromptStyle:
+    """How prompts are worded.
+
+    Attributes:
+        domains: the styles of multi_domain; None for the list that fits `satellite`.
+        satellite: the form for satellite images, "a satellite photo of a {class} in the style of a {domain}".
+        literal_articles: keep the papers' "a {class}" even where English has "an".
+        template: replaces the sentence of the base prompt; `{class}` stands for the class.
+        phrases: what stands in prompts instead of the name of a class, by that name; see phrases.load_phrases.
+        augmentation: the words of prompt_augmentation; None for the lists that come with Synthset.
+        sentences: the prompts of language_enhancement by class name; `create` has them written, see
+            language_enhancement.SentenceConfig.
+    """
+
+    domains: tuple[str, ...] | None = None
+    satellite: bool = False
+    literal_articles: bool = False
+    template: str | None = None
+    phrases: Mapping[str, str] = field(default_factory=dict)
+    augmentation: Augmentation | None = None
+    sentences: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.domains is not None and (not self.domains or not all(d.strip() for d in self.domains)):
+            raise UsageError("Expected at least one domain, none of them empty, e.g. --domains photo sketch.")
+        if self.template is not None and "{class}" not in self.template:
+            raise UsageError(f"Expected {{class}} in the template, got '{self.template}'.")
+        for name, phrase in self.phrases.items():
+            check_phrase(name, phrase)
+        for name, texts in self.sentences.items():
+            if not texts or isinstance(texts, str):
+                raise UsageError(f"Expected a list of sentences about '{name}', got {texts!r}.")
+
+    def domain_list(self) -> tuple[str, ...]:
+        """The domains in use."""
+        return self.domains or (SATELLITE_DOMAINS if self.satellite else PHOTO_DOMAINS)
+
+    def noun(self, class_name: str) -> str:
+        """What stands for the class in prompts: its phrase, or its name, as words."""
+        return as_words(self.phrases.get(class_name, class_name))
+
+    def article(self, noun: str) -> str:
+        """The noun with its article, or with the papers' literal "a"; never with a second one."""
+        return f"a {noun}" if self.literal_articles and not split_article(noun)[0] else with_article(noun)
+
+
+# ---- prompt sources: (class name, index of the image in its class) -> prompt ------------------------------
+
+PromptSource = Callable[[str, int, PromptStyle], str]
+
+
+def base_prompt(class_name: str, index: int, style: PromptStyle) -> str:
+    """ "an image of a {class}"; for satellite images "a satellite photo of a {class}"."""
+    noun = style.noun(class_name)
+    if style.template is not None:
+        return _fill(style.template, noun)
+    lead = "a satellite photo of" if style.satellite else "an image of"
+    return f"{lead} {style.article(noun)}"
+
+
+def _fill(template: str, noun: str) -> str:
+    """The template with the noun in it; "a {class}" gives way to the article of "the digit five"."""
+    if split_article(noun)[0]:
+        template = re.sub(r"\b(an?|the) \{class\}", "{class}", template, flags=re.IGNORECASE)
+    return template.replace("{class}", noun)
+
+
+def class_prompt(class_name: str, index: int, style: PromptStyle) -> str:
+    """The class name alone, as words."""
+    return style.noun(class_name)
+
+
+def domain_prompt(class_name: str, index: int, style: PromptStyle) -> str:
+    """ "a {domain} of a {class}"; the domains follow each other, so each is drawn equally often."""
+    domains = style.domain_list()
+    domain, noun = domains[index % len(domains)], style.article(style.noun(class_name))
+    if style.satellite:
+        return f"a satellite photo of {noun} in the style of {style.article(domain)}"
+    return f"{style.article(domain)} of {noun}"
+
+
+def augmented_prompt(class_name: str, index: int, style: PromptStyle) -> str:
+    """ "an odd slightly uncommon very small {class} partially occluded, overexposed": another one for each index.
+
+    The order of the prompts is decided by the class name, so that a phrase changes the class and not the rest.
+    Raises:
+        UsageError: an index beyond the number of prompts that the lists give.
+    """
+    lists = style.augmentation or default_augmentation()
+    if index >= lists.num_prompts:
+        raise UsageError(
+            f"Expected at most {lists.num_prompts:,} images a class of prompt_augmentation, which has that many "
+            f"prompts, got {index + 1:,}. Give longer lists with --augmentation-file."
+        )
+    before, after = lists.modifiers(shuffled(index, lists.num_prompts, class_name))
+    article, noun = split_article(style.noun(class_name))
+    # "the digit five" is "the ugly common small digit five"; "a" or "an" goes by the first adjective
+    lead = f"the {before} {noun}" if article == "the" else style.article(f"{before} {noun}")
+    return f"{lead} {after}"
+
+
+def sentence_prompt(class_name: str, index: int, style: PromptStyle) -> str:
+    """A sentence about the class; they follow each other, so each is drawn equally often.
+
+    For satellite images "a centered satellite photo of" stands before it. A class without sentences is called by its
+    name: so are the prompts counted before there are any; `create` plans no such class.
+    """
+    sentences = style.sentences.get(class_name, (style.noun(class_name),))
+    sentence = sentences[index % len(sentences)]
+    return f"a centered satellite photo of {sentence}" if style.satellite else sentence
+
+
+def no_prompt(class_name: str, index: int, style: PromptStyle) -> str:
+    """The empty text: real images say what to draw."""
+    return ""
+
+
+# ---- guidance policies: a generator seeded for one image -> its scale -------------------------------------
+
+
+@dataclass(frozen=True)
+class Guidance:
+    """Classifier-free guidance scales: fixed where `low` equals `high`, else uniform in [low, high]."""
+
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.low <= self.high <= 100:  # also refuses NaN
+            raise UsageError(
+                f"Expected guidance as a scale or LOW:HIGH within 0 and 100, got {self.low:g}:{self.high:g}."
+            )
+
+    @classmethod
+    def parse(cls, text: str | float) -> Guidance:
+        """Read `7.5` or `1:5`. Raises UsageError for anything else."""
+        low, _, high = str(text).partition(":")
+        try:
+            return cls(float(low), float(high or low))
+        except ValueError as error:
+            raise UsageError(f"Expected --guidance-scale as 7.5 or 1:5, got '{text}'.") from error
+
+    def draw(self, rng: random.Random) -> float:
+        """The scale of one image."""
+        return self.low if self.low == self.high else rng.uniform(self.low, self.high)
+
+    def __str__(self) -> str:
+        return f"{self.low:g}" if self.low == self.high else f"{self.low:g}:{self.high:g}"
+
+
+# ---- strategies -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """A named way to draw a class: a prompt source, and its guidance unless the user gives another.
+
+    Attributes:
+        name: in its standard spelling.
+        prompt: the prompt source.
+        guidance: a range is what the strategy is about, and stays; one scale is a default of its own, which the
+            scale of the run replaces; None has no other default than the run.
+        mixed_images: how many real images of the class each image is conditioned on, by a mixture of their
+            embeddings; they are drawn for each image. 0 for none: such a strategy draws from its prompts.
+    """
+
+    name: str
+    prompt: PromptSource
+    guidance: Guidance | None = None
+    mixed_images: Count = 0
+
+
+@dataclass(frozen=True)
+class Combination:
+    """Several strategies as one: their union, or their equal parts within the budget of one."""
+
+    name: str
+    members: tuple[str, ...]
+    equal_budget: bool = False
+
+
+TRICKS = ("base", "class_prompt", "multi_domain", "random_guidance")
+STRATEGIES: dict[str, Strategy | Combination] = {
+    "base": Strategy("base", base_prompt),
+    "class_prompt": Strategy("class_prompt", class_prompt),
+    "multi_domain": Strategy("multi_domain", domain_prompt),
+    "random_guidance": Strategy("random_guidance", base_prompt, Guidance(*RANDOM_GUIDANCE)),
+    "prompt_augmentation": Strategy("prompt_augmentation", augmented_prompt, Guidance(LOW_GUIDANCE, LOW_GUIDANCE)),
+    "language_enhancement": Strategy("language_enhancement", sentence_prompt),
+    "interpolate_three": Strategy("interpolate_three", no_prompt, mixed_images=3),
+    "interpolate_all": Strategy("interpolate_all", no_prompt, mixed_images="all"),
+    "all_combined": Combination("all_combined", TRICKS),
+    "all_combined_equal": Combination("all_combined_equal", TRICKS, equal_budget=True),
+}
+ALIASES = {
+    "base_class": "base",
+    "multidomain": "multi_domain",
+    "random_scale": "random_guidance",
+    "promptaug": "prompt_augmentation",
+    "le": "language_enhancement",
+}
+
+
+def strategy_name(name: str) -> str:
+    """The name of a strategy in its standard spelling, with its own guidance behind an @ if it has one.
+
+    Raises:
+        UnknownNameError: no strategy of that name.
+        UsageError: guidance that is none, or one given to a combination.
+
+    >>> strategy_name("Multi-Domain"), strategy_name("multidomain@1:5")
+    ('multi_domain', 'multi_domain@1:5')
+    """
+    source, at, scales = name.partition("@")
+    plain = source.strip().lower().replace("-", "_")
+    plain = ALIASES.get(plain, plain)
+    if plain not in STRATEGIES:
+        raise UnknownNameError("strategy", source, STRATEGIES)
+    if not at:
+        return plain
+    if isinstance(STRATEGIES[plain], Combination):
+        raise UsageError(f"Expected guidance with a single strategy, got '{name}'. Name its members instead.")
+    return f"{plain}@{Guidance.parse(scales)}"
+
+
+def mixing_strategies(names: Sequence[str]) -> list[str]:
+    """Those of the strategies that mix real images. Raises as `strategy_name`.
+
+    >>> mixing_strategies(["base", "interpolate_three@1:5", "all_combined"])
+    ['interpolate_three@1:5']
+    """
+    found = {name: STRATEGIES[strategy_name(name).partition("@")[0]] for name in names}
+    return [name for name, strategy in found.items() if isinstance(strategy, Strategy) and strategy.mixed_images]
+
+
+def _plain_strategy(name: str, guidance: Guidance | None, random_guidance: Guidance | None) -> Strategy:
+    """The strategy behind a standard name, with the guidance that the name, the user or the strategy asks for."""
+    source, at, scales = name.partition("@")
+    strategy = STRATEGIES[source]
+    assert isinstance(strategy, Strategy)  # combinations are taken apart before
+    if at:
+        return replace(strategy, name=name, guidance=Guidance.parse(scales))
+    own = strategy.guidance
+    if own and own.low < own.high:
+        return replace(strategy, name=name, guidance=random_guidance or own)
+    return replace(strategy, name=name, guidance=guidance or own)
+
+
+@dataclass(frozen=True)
+class StrategyRun:
+    """One strategy at its number of images a class, ready to be planned."""
+
+    name: str
+    images_per_class: int
+    prompt: Callable[[str, int], str]
+    guidance: Guidance
+    mixed_images: Count = 0
+
+
+def resolve_strategies(
+    names: Sequence[str],
+    images_per_class: int,
+    style: PromptStyle | None = None,
+    guidance: Guidance | None = None,
+    random_guidance: Guidance | None = None,
+) -> list[StrategyRun]:
+    """The plain strategies behind `names`, each once, in the order given, combinations taken apart.
+
+    Args:
+        names: strategies and combinations; a union adds its members, an equal budget shares one among them.
+        images_per_class: images that each strategy draws of each class.
+        style: wording of the prompts.
+        guidance: for all but random_guidance; if not given, 2.5 for prompt_augmentation and 7.5 for others.
+        random_guidance: the range of random_guidance, instead of [1, 5].
+    Raises:
+        UsageError: no strategy, an unknown one, fewer than one image, or more than there are prompts.
+    """
+    if not names:
+        raise UsageError(f"Expected at least one strategy. Valid: {', '.join(STRATEGIES)}.")
+    if images_per_class < 1:
+        raise UsageError(f"Expected at least 1 image a class, got {images_per_class}.")
+    style = style or PromptStyle()
+    counts: dict[str, int] = {}
+    for name in dict.fromkeys(strategy_name(name) for name in names):
+        for member, count in _members(name, images_per_class).items():
+            counts[member] = max(count, counts.get(member, 0))
+    default = Guidance(DEFAULT_GUIDANCE_SCALE, DEFAULT_GUIDANCE_SCALE)
+    runs = []
+    for name, count in counts.items():
+        strategy = _plain_strategy(name, guidance, random_guidance)
+        prompt = partial(_prompt_of, strategy.prompt, style)
+        prompt("class", count - 1)  # a source that runs out of prompts says so now, not after a million rows
+        runs.append(StrategyRun(name, count, prompt, strategy.guidance or default, strategy.mixed_images))
+    return runs
+
+
+def _prompt_of(source: PromptSource, style: PromptStyle, class_name: str, index: int) -> str:
+    return source(class_name, index, style)
+
+
+def _members(name: str, images_per_class: int) -> dict[str, int]:
+    strategy = STRATEGIES[name.partition("@")[0]]
+    if isinstance(strategy, Strategy):
+        return {name: images_per_class}
+    if not strategy.equal_budget:
+        return dict.fromkeys(strategy.members, images_per_class)
+    share, rest = divmod(images_per_class, len(strategy.members))
+    counts = {member: share + (i < rest) for i, member in enumerate(strategy.members)}
+    return {member: count for member, count in counts.items() if count}
+
+
+def select_rows(strategies: Sequence[str], indices: Sequence[int], name: str) -> list[int]:
+    """Rows of a dataset that make up the strategy or combination `name`.
+
+    A dataset stores plain strategies; a combination is a view of it. The equal budget takes the first images
+    of each member, so that both views come from one drawing.
+
+    Args:
+        strategies: the plain strategy of each row.
+        indices: the index of each row within its class and strategy.
+        name: any name in STRATEGIES.
+    Raises:
+        UsageError: the dataset lacks images of one of the members.
+    """
+    name = strategy_name(name)
+    strategy = STRATEGIES[name.partition("@")[0]]
+    members = strategy.members if isinstance(strategy, Combination) else (name,)
+    missing = [member for member in members if member not in set(strategies)]
+    if missing:
+        raise UsageError(
+            f"Expected images of {', '.join(members)} for '{name}', found none of {', '.join(missing)}. "
+            f"Draw them with 'synthset create --strategy {name}'."
+        )
+    limit: dict[str, int] | None = None
+    if isinstance(strategy, Combination) and strategy.equal_budget:
+        drawn = [1 + index for member, index in zip(strategies, indices, strict=True) if member in members]
+        limit = _members(name, max(drawn))
+    return [
+        row
+        for row, (member, index) in enumerate(zip(strategies, indices, strict=True))
+        if member in members and (limit is None or index < limit.get(member, 0))
+    ]

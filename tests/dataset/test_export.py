@@ -1,0 +1,165 @@
+"""An exported folder opens in torchvision with our labels, and appears whole or not at all."""
+
+import json
+
+import numpy as np
+import pytest
+from torchvision.datasets import ImageFolder
+
+from synthset.core.errors import DataError, UsageError
+from synthset.dataset.export import class_slug, export_imagefolder
+from synthset.images.decoding import encode
+from synthset.images.imageset import ImageSet
+from synthset.real import load_real
+
+HOSTILE = (
+    *("../x", "..", "CON", "", "数字", "<img onerror=alert(1)>", "=cmd", "a\nb", "x" * 300, "Éclair"),
+    *("sea or lake", "\udc80 not unicode"),
+)
+
+
+def make_set(names=("cat", "dog"), n_each=2, **changes) -> ImageSet:
+    n = len(names) * n_each
+    files = [encode(np.full((5, 5, 3), i, np.uint8), ("png", "jpeg", "webp")[i % 3]) for i in range(n)]
+    fields = {
+        "name": "test",
+        "class_names": tuple(names),
+        "labels": np.arange(n) % len(names),
+        "read": files.__getitem__,
+    }
+    return ImageSet(**{**fields, **changes})
+
+
+def tree(folder):
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_imagefolder_sees_our_labels_and_our_bytes(tmp_path):
+    names = [f"class {i}" for i in reversed(range(12))]  # more than ten: text order is not number order
+    images = make_set(names)
+    folder = export_imagefolder(images, tmp_path / "out")
+    opened = ImageFolder(folder)
+    assert len(opened.classes) == 12
+    for path, label in opened.samples:
+        row = int(path.rpartition("/")[2].split(".")[0])
+        assert images.labels[row] == label
+        assert (folder / path).read_bytes() == images.read(row)
+    assert {p.suffix for p in folder.rglob("0*.*")} == {".png", ".jpg", ".webp"}
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_names_survive_the_round_trip_and_never_become_paths(tmp_path):
+    images = make_set(HOSTILE)
+    folder = export_imagefolder(images, tmp_path / "deep" / "out")
+    back = load_real(folder)
+    assert back.class_names == HOSTILE
+    assert sorted(back.labels) == sorted(images.labels)
+    assert [p.name for p in tmp_path.iterdir()] == ["deep"]
+    assert [p.name for p in (tmp_path / "deep").iterdir()] == ["out"]
+    assert ImageFolder(folder).classes == [class_slug(i, n, len(HOSTILE)) for i, n in enumerate(HOSTILE)]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_slug_is_plain(name):
+    slug = class_slug(7, name, 1000)
+    assert slug.startswith("007_")
+    assert slug.replace("_", "").isalnum()
+    assert slug.isascii()
+    assert slug == slug.lower()
+    assert len(slug) <= 44
+
+
+def test_slugs_sort_by_index_and_refuse_a_wrong_one():
+    slugs = [class_slug(i, "z" if i % 2 else "a", 20_000) for i in range(0, 20_000, 7)]
+    assert slugs == sorted(slugs)
+    with pytest.raises(ValueError, match=r"0\.\.4, got 5"):
+        class_slug(5, "x", 5)
+
+
+def test_only_an_export_of_ours_is_overwritten(tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    export_imagefolder(make_set(), out)  # an empty folder is fine
+    before = tree(out)
+    with pytest.raises(UsageError, match="already holds an export"):
+        export_imagefolder(make_set(("a", "b", "c")), out)
+    assert tree(out) == before
+    export_imagefolder(make_set(("a", "b", "c")), out, overwrite=True)
+    assert len(ImageFolder(out).classes) == 3
+
+    (out / "notes.txt").write_text("mine")
+    before = tree(out)
+    with pytest.raises(UsageError, match=r"'notes\.txt', which would be lost"):
+        export_imagefolder(make_set(), out, overwrite=True)
+    assert tree(out) == before
+    assert list(tmp_path.iterdir()) == [out]
+
+
+@pytest.mark.parametrize(
+    "marker",
+    [None, "{}", "not json", '{"layout": "other", "classes": []}', "[" * 100_000],
+    ids=["none", "empty", "no json", "other", "deep"],
+)
+def test_a_folder_that_is_not_ours_is_left_alone(tmp_path, marker):
+    (tmp_path / "photo.txt").write_text("mine")
+    if marker is not None:
+        (tmp_path / "classes.json").write_text(marker)
+    before = tree(tmp_path)
+    with pytest.raises(UsageError, match="holds other things"):
+        export_imagefolder(make_set(), tmp_path, overwrite=True)
+    assert tree(tmp_path) == before
+
+
+def test_files_and_links_in_the_way_are_refused(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    for name in ("file", "link"):
+        with pytest.raises(UsageError, match="a file or a link"):
+            export_imagefolder(make_set(), tmp_path / name, overwrite=True)
+    assert not any((tmp_path / "real").iterdir())
+
+
+def test_an_image_of_another_kind_leaves_nothing(tmp_path):
+    good = make_set()
+    broken = make_set(read=lambda i: b"GIF89a" if i == 3 else good.read(i), origin=lambda i: f"row {i}")
+    out = tmp_path / "out"
+    with pytest.raises(DataError, match=r"Image 3 of 'test' \(row 3\): expected PNG, JPEG or WebP"):
+        export_imagefolder(broken, out)
+    assert not any(tmp_path.iterdir())
+    export_imagefolder(good, out)
+    before = tree(out)
+    with pytest.raises(DataError):
+        export_imagefolder(broken, out, overwrite=True)
+    assert tree(out) == before
+    assert list(tmp_path.iterdir()) == [out]
+
+
+def test_a_failed_swap_restores_the_old_export(tmp_path, monkeypatch):
+    out = export_imagefolder(make_set(), tmp_path / "out")
+    before = tree(out)
+    rename = type(out).rename
+
+    def full_disk(self, target):
+        if self.suffix == ".partial":
+            raise OSError(28, "No space left on device")
+        return rename(self, target)
+
+    monkeypatch.setattr(type(out), "rename", full_disk)
+    with pytest.raises(DataError, match="No space left"):
+        export_imagefolder(make_set(("a", "b", "c")), out, overwrite=True)
+    assert tree(out) == before
+    assert list(tmp_path.iterdir()) == [out]
+
+
+def test_an_empty_class_is_refused_before_anything_is_written(tmp_path):
+    with pytest.raises(DataError, match="found none of: dog"):
+        export_imagefolder(make_set(labels=np.zeros(4, np.int64)), tmp_path / "out")
+    assert not any(tmp_path.iterdir())
+
+
+def test_the_marker_holds_the_names(tmp_path):
+    folder = export_imagefolder(make_set(("sea or lake", "数字")), tmp_path / "out")
+    record = json.loads((folder / "classes.json").read_text(encoding="utf-8"))
+    assert [entry["name"] for entry in record["classes"]] == ["sea or lake", "数字"]
+    assert [entry["folder"] for entry in record["classes"]] == ["000_sea_or_lake", "001_class"]

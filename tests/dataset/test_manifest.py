@@ -1,0 +1,94 @@
+"""A manifest is read strictly: what no run of ours writes is refused in one short line."""
+
+import json
+
+import pytest
+
+import synthset
+from synthset.core.errors import DataError
+from synthset.core.files import parse_json
+from synthset.dataset.manifest import read_manifest
+from synthset.dataset.reader import open_dataset
+from synthset.testing import FakeGenerator
+
+
+@pytest.fixture
+def folder(tmp_path):
+    synthset.create(["cat", "dog"], tmp_path, generator=FakeGenerator(), images_per_class=2)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        ("format_version", 0, "no usable 'format_version'"),
+        ("format_version", True, "no usable 'format_version'"),
+        ("format_version", 2, "has format 2, this version reads 1. Update synthset"),
+        ("status", "done", "no usable 'status'"),
+        ("batch_size", 0, "no usable 'batch_size'"),
+        ("seconds", float("inf"), "no usable 'seconds'"),
+        ("seconds", "1", "no usable 'seconds'"),
+        ("job", [], "no usable 'job'"),
+        ("job.classes", "cat", "no usable 'classes' in its job"),
+        ("job.classes", [1, 2], "no usable 'classes' in its job"),
+        ("job.classes", [], "got none"),
+        ("job.classes", ["cat", "../x"], "looks like a path"),
+        ("job.prompts", {"phrases": {"cat": 1}}, "no usable 'prompts' in its job"),
+        ("job.generation", None, "no usable 'generation' in its job"),
+        ("accounting.ok", 3, "4 requested = 3 ok"),
+        ("accounting.ok", -1, "no usable 'ok' in its accounting"),
+        ("accounting.ok", 4.0, "no usable 'ok' in its accounting"),
+        ("accounting.lost", 1, "other entries"),
+        ("refill", 1, "no usable 'refill'"),
+    ],
+)
+def test_an_entry_of_another_kind_is_refused(folder, place, value, message):
+    manifest = json.loads((folder / "manifest.json").read_text())
+    *outer, key = place.split(".")
+    where = manifest[outer[0]] if outer else manifest
+    where[key] = value
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(DataError) as caught:
+        open_dataset(folder)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("entry", ["status", "job", "batch_size", "accounting", "seconds", "libraries"])
+def test_a_missing_entry_is_refused(folder, entry):
+    manifest = json.loads((folder / "manifest.json").read_text())
+    del manifest[entry]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(DataError, match=f"no usable '{entry}'"):
+        read_manifest(folder)
+
+
+@pytest.mark.parametrize("data", [b"\xff" * 5000, b"[" * 100_000, b'{"a":' * 100_000, b"\0", b"9" * 10_000])
+def test_the_reason_is_short_whatever_stands_there(folder, data):
+    (folder / "manifest.json").write_bytes(data)
+    with pytest.raises(DataError) as caught:
+        read_manifest(folder)
+    assert len(str(caught.value)) < 300 + len(str(folder))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [(b"ab\xff", "no UTF-8 at byte 2"), ("{}".encode("utf-16"), "no UTF-8 at byte 0"), (b"[" * 10**6, "too deeply")],
+)
+def test_json_that_does_not_read_is_a_value_error(data, reason):
+    with pytest.raises(ValueError, match=reason):
+        parse_json(data)
+    assert parse_json('{"ü": 1}'.encode()) == {"ü": 1}
+
+
+def test_a_damaged_shard_is_named(folder):
+    """Where a run is finished that has one."""
+    shard = folder / "data" / "train-00000.parquet"
+    shard.write_bytes(shard.read_bytes()[:-100])
+    with pytest.raises(DataError, match=r"train-00000\.parquet' does not read .* Delete it") as caught:
+        synthset.create(["cat", "dog"], folder, generator=FakeGenerator(), images_per_class=2)
+    assert "\n" not in str(caught.value)
+    shard.unlink()
+    made = synthset.create(["cat", "dog"], folder, generator=FakeGenerator(), images_per_class=2)
+    assert made.accounting.ok == len(open_dataset(folder).images()) == 4

@@ -1,0 +1,274 @@
+"""The diagnosis as a stage: on sets of plain colours, seen by an encoder whose space is colour itself."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+import synthset
+from synthset.classifiers.scoring import count
+from synthset.core.errors import DataError, UsageError
+from synthset.diagnosis.inputs import DiagnosedSet
+from synthset.images.decoding import encode
+from synthset.images.imageset import ImageSet
+from synthset.testing import FakeGenerator
+
+COLOURS = {"red": (1.0, 0.1, 0.1), "green": (0.1, 1.0, 0.1), "blue": (0.1, 0.1, 1.0)}
+NAMES = tuple(COLOURS)
+CYAN = (0.1, 1.0, 1.0)
+
+
+class ColourEncoder:
+    """Images lie at their mean colour, texts at the colour that they name."""
+
+    name, fingerprint, dimension, logit_scale = "colours", "c0", 3, 100.0
+
+    def images(self, images):
+        means = np.array([np.asarray(image, np.float64).mean((0, 1)) for image in images])
+        return torch.nn.functional.normalize(torch.tensor(means, dtype=torch.float32), dim=1)
+
+    def texts(self, texts):
+        named = [next((colour for name, colour in COLOURS.items() if name in text), (1.0, 1.0, 1.0)) for text in texts]
+        return torch.nn.functional.normalize(torch.tensor(named), dim=1)
+
+
+def paint(name, *, noise=0.05, seed=0, per_class=16, shown=None, class_names=NAMES):
+    """`per_class` images of each colour, each off by some noise; `shown` paints a class in another's colour."""
+    rng = np.random.default_rng(seed)
+    files, labels = [], []
+    for label, class_name in enumerate(class_names):
+        colour = np.array({**COLOURS, "cyan": CYAN}[(shown or {}).get(class_name, class_name)])
+        for _ in range(per_class):
+            pixels = np.clip(colour + rng.normal(0, noise, 3), 0, 1) * 255
+            files.append(encode(np.tile(np.rint(pixels).astype(np.uint8), (4, 4, 1))))
+            labels.append(label)
+    return ImageSet(name, class_names, np.array(labels, np.int64), files.__getitem__)
+
+
+def with_prompts(images, prompts=None):
+    texts = prompts or [f"a {images.class_names[label]} square" for label in images.labels]
+    return DiagnosedSet(images.name, "synthetic", images, tuple(texts), (7.5,) * len(images))
+
+
+@pytest.fixture
+def run(tmp_path):
+    def diagnose(*synthetic, **options):
+        options.setdefault("encoder", ColourEncoder())
+        return synthset.diagnose(list(synthetic), tmp_path / "out", cache=tmp_path / "cache", tsne_images=0, **options)
+
+    return diagnose
+
+
+def test_good_images_are_fine(run):
+    result = run(with_prompts(paint("drawn")), real=paint("photos", seed=1))
+    assert [row.verdict for row in result.classes] == ["fine"] * 3
+    drawn = next(row for row in result.summary if row.set == "drawn")
+    assert drawn.prompt_accuracy == drawn.own_accuracy == drawn.transfer_accuracy == 1
+    assert drawn.centroid_shift is not None
+    assert drawn.centroid_shift < 0.01
+
+
+def test_what_the_generator_cannot_draw_is_told_from_what_clip_misreads(run):
+    wrong = with_prompts(paint("drawn", shown={"red": "cyan"}))
+    rows = run(wrong, real=paint("photos", seed=1)).classes
+    assert [row.verdict for row in rows] == ["generator cannot draw it", "fine", "fine"]
+    assert "refill" in rows[0].remedy
+
+    misnamed = [f"a {'green' if label == 0 else NAMES[label]} square" for label in paint("drawn").labels]
+    rows = run(with_prompts(paint("drawn", shown={"red": "cyan"}), misnamed), real=paint("photos", seed=1)).classes
+    assert rows[0].verdict == "CLIP misreads the prompt"
+
+
+def test_empty_prompts_are_not_blamed_for_what_is_drawn(run):
+    """Images that are drawn from images have none: their own centroids stand in."""
+    from_images = run(with_prompts(paint("drawn"), [""] * 48), real=paint("photos", seed=1))
+    without = run(DiagnosedSet("drawn", "synthetic", paint("drawn")), real=paint("photos", seed=1))
+    assert from_images.summary == without.summary
+    assert from_images.classes == without.classes
+    assert [row.verdict for row in from_images.classes] == ["fine"] * 3
+
+
+def test_diversity_rises_with_the_noise_of_the_images(run):
+    result = run(with_prompts(paint("even", noise=0.02)), with_prompts(paint("varied", noise=0.2)))
+    distance = {row.set: row.centroid_distance for row in result.summary}
+    assert distance["varied"] > 10 * distance["even"]
+
+
+def test_the_matrix_has_every_pairing(run):
+    result = run(with_prompts(paint("drawn")), real=paint("photos", seed=1))
+    names = ["photos-IM", "drawn-IM", "drawn-PRMT"]
+    assert [(row.query, row.reference) for row in result.matrix] == [(q, r) for q in names for r in names]
+    assert [row.experiment for row in result.matrix] == list(range(1, 10))
+    by_prompt = next(row for row in result.matrix if (row.query, row.reference) == ("drawn-IM", "drawn-PRMT"))
+    assert by_prompt.centroid_accuracy == by_prompt.knn1_accuracy == by_prompt.knn5_accuracy == 1
+    assert by_prompt.low < 1 == by_prompt.high
+    of_prompts = next(row for row in result.matrix if row.query == "drawn-PRMT")
+    assert of_prompts.knn1_accuracy is None  # one prompt a class
+
+
+def test_queries_are_never_references(run):
+    """Images without any structure: near chance against themselves, where a leak would give certainty."""
+    rng = np.random.default_rng(0)
+    files = [encode(rng.integers(0, 256, (4, 4, 3), np.uint8)) for _ in range(300)]
+    images = ImageSet("noise", NAMES, np.arange(300) % 3, files.__getitem__)
+    result = run(images, encoder=synthset.testing.FakeEncoder())
+    row = result.matrix[0]
+    assert row.knn1_accuracy is not None
+    assert row.knn1_accuracy < 0.6
+    assert row.queries == 75
+
+
+def test_what_is_saved_can_be_read_without_synthset(run, tmp_path):
+    result = run(with_prompts(paint("drawn")), real=paint("photos", seed=1))
+    note = json.loads((tmp_path / "out" / "diagnosis.json").read_text())
+    assert note["encoder"] == {"name": "colours", "fingerprint": "c0", "dimension": 3}
+    assert [item["kind"] for item in note["sets"]] == ["real", "synthetic"]
+    assert "status" not in note
+    for name in ("summary", "classes", "matrix"):
+        rows = pq.read_table(tmp_path / "out" / f"{name}.parquet").to_pylist()
+        assert len(rows) == len(getattr(result, name))
+        assert (tmp_path / "out" / f"{name}.csv").read_text().count("\n") == len(rows) + 1
+    assert pq.read_table(tmp_path / "out" / "galleries.parquet").num_rows == 2 * 3 * 6
+    assert not (tmp_path / "out" / "tsne.parquet").exists()
+    assert result.report.is_file()
+
+
+def test_tsne_shows_all_sets(tmp_path):
+    sets = [with_prompts(paint("drawn")), with_prompts(paint("others", seed=3))]
+    synthset.diagnose(sets, tmp_path / "out", encoder=ColourEncoder(), cache=tmp_path / "c", tsne_images=40)
+    rows = pq.read_table(tmp_path / "out" / "tsne.parquet").to_pylist()
+    assert [row["set"] for row in rows] == ["drawn"] * 20 + ["others"] * 20
+    assert all(np.isfinite([row["x"], row["y"]]).all() for row in rows)
+
+
+def test_datasets_strategy_by_strategy(tmp_path):
+    synthset.create(
+        ["cat", "dog"],
+        tmp_path / "pets",
+        strategies=["base", "multi_domain"],
+        images_per_class=8,
+        generator=FakeGenerator(),
+    )
+    options = {"encoder": synthset.testing.FakeEncoder(), "cache": tmp_path / "cache", "tsne_images": 0}
+    whole = synthset.diagnose(tmp_path / "pets", tmp_path / "whole", **options)
+    assert [row.set for row in whole.summary] == ["pets"]
+    parts = synthset.diagnose(tmp_path / "pets", tmp_path / "parts", by_strategy=True, **options)
+    assert [row.set for row in parts.summary] == ["pets/base", "pets/multi_domain"]
+    prompts = pq.read_table(tmp_path / "parts" / "prompts.parquet").to_pylist()
+    assert {"set": "pets/base", "class_name": "cat", "prompt": "an image of a cat", "images": 8}.items() <= prompts[
+        0
+    ].items()
+
+
+def test_the_smallest_sets(run):
+    result = run(paint("few", per_class=2), real=paint("photos", per_class=2, seed=1))
+    assert all(np.isfinite([row.centroid_distance, row.vendi_score]).all() for row in result.summary)
+    one_class = paint("one", per_class=2, class_names=("red",))
+    assert run(one_class, real=one_class).summary[1].recall == 1  # the same images
+
+
+def test_a_classifier_shows_its_own_features(run, tmp_path):
+    """Section 4.2.1 of Shipard et al.: a head learned on real images reads synthetic ones."""
+    images, real = paint("drawn"), paint("photos", seed=1)
+    config = {"architecture": "small_cnn", "image_size_px": 8, "small_images": True, "epochs": 1, "device": "cpu"}
+    synthset.train(images, tmp_path / "model", **config)
+    options = {"encoder": ColourEncoder(), "cache": tmp_path / "c", "tsne_images": 30}
+    synthset.diagnose([images], tmp_path / "out", real=real, classifier=tmp_path / "model", **options)
+    note = json.loads((tmp_path / "out" / "diagnosis.json").read_text())
+    transfer = note["head_transfer"]["drawn"]
+    assert transfer["chance"] == pytest.approx(1 / 3)
+    assert transfer["real_accuracy"] > 0.9
+    assert transfer["synthetic_accuracy"] > 0.9
+    assert note["tsne_features"] == "small_cnn"
+    assert pq.read_table(tmp_path / "out" / "tsne.parquet").num_rows == 30
+    with pytest.raises(UsageError, match="real"):
+        synthset.diagnose([images], tmp_path / "out", classifier=tmp_path / "model", **options)
+
+
+def test_real_classes_are_matched_by_name(run):
+    real = paint("photos", seed=1, class_names=("blue", "red", "green"))
+    result = run(with_prompts(paint("drawn")), real=real)
+    assert all(row.real_accuracy == 1 for row in result.classes)
+
+
+@pytest.mark.parametrize(
+    ("synthetic", "real", "error", "named"),
+    [
+        ([], None, UsageError, "at least one set"),
+        ([paint("a"), paint("a")], None, UsageError, "'a' twice"),
+        ([paint("a")], paint("b", class_names=("red", "green")), UsageError, "blue"),
+        ([paint("a").select(np.arange(16))], None, DataError, "none of 'green', none of 'blue'"),
+        ([paint("a").select([])], None, DataError, "'a', found none of 'red'"),
+        ([paint("a")], paint("b").select(np.arange(32)), DataError, "'b', found none of 'blue'"),
+        ([paint("a", per_class=1)], None, DataError, "'a', found 1 of 'red'"),
+        (["nowhere"], None, DataError, "'nowhere'"),
+    ],
+)
+def test_sets_that_cannot_be_compared(run, tmp_path, synthetic, real, error, named):
+    with pytest.raises(error, match=named) as caught:
+        run(*synthetic, real=real)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "cache").exists()
+
+
+def test_an_unreadable_image_is_named_and_nothing_is_written(run, tmp_path):
+    good = paint("drawn")
+    broken = ImageSet("broken", NAMES, good.labels, lambda i: b"no image" if i == 5 else good.read(i))
+    with pytest.raises(DataError, match="Image 5 of 'broken'"):
+        run(broken)
+    assert not (tmp_path / "out").exists()
+    assert run(good).classes  # the cache still serves
+
+
+def test_a_folder_of_something_else_is_left_alone(run, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.tex").write_text("my work")
+    with pytest.raises(UsageError, match="no diagnosis"):
+        run(paint("a"))
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["thesis.tex"]
+
+
+def test_again_into_the_same_folder_replaces_the_diagnosis(run, tmp_path):
+    run(with_prompts(paint("first")))
+    run(paint("second"))
+    assert pq.read_table(tmp_path / "out" / "summary.parquet").column("set").to_pylist() == ["second"]
+    assert not (tmp_path / "out" / "prompts.parquet").exists()  # the second set has no prompts
+
+
+def test_evaluations_join(run, tmp_path):
+    evaluation = count(np.array([0, 0, 1]), np.array([0, 1, 1]), ("red", "green"), "digits").to_json()
+    folder = tmp_path / "model" / "evaluation"
+    folder.mkdir(parents=True)
+    (folder / "digits.json").write_text(json.dumps(evaluation))
+    run(paint("a"), evaluations=[tmp_path / "model"])
+    copied = json.loads((tmp_path / "out" / "evaluations" / "000.json").read_text())
+    assert copied == {"name": "model on digits", **json.loads(json.dumps(evaluation))}
+    with pytest.raises(DataError, match="synthset eval"):
+        run(paint("a"), evaluations=[tmp_path])
+
+
+def test_unknown_options_list_the_valid_ones(run):
+    with pytest.raises(UsageError, match="query_share"):
+        run(paint("a"), query_shares=0.5)
+    with pytest.raises(UsageError, match="between 0 and 1"):
+        run(paint("a"), query_share=1.0)
+
+
+def test_the_command(tmp_path, monkeypatch, capsys):
+    from synthset.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    synthset.create(["one", "two"], "d", images_per_class=6, generator=FakeGenerator(size_px=32))
+    line = ["diagnose", "d", "--tsne-images", "0", "--output-dir", "r", "--cache", "c"]
+    assert main(line) == 0
+    out = capsys.readouterr().out
+    assert "classes are fine" in out or "The others" in out
+    assert str(Path("r") / "report.html") in out
+    assert main(["diagnose", "d", "--real", "nowhere"]) == 2
+    assert main(["diagnose", "--output-dir", "r"]) == 2
+    assert main(["diagnose", "d", "--encoder", "RN5O"]) == 2
+    assert "Traceback" not in capsys.readouterr().err
