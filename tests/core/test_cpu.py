@@ -14,7 +14,7 @@ from synthset.core import cpu
 
 LARGE_TENSORS = """
 import resource, sys, torch
-from synthset.cpu import keep_freed_memory
+from synthset.core.cpu import keep_freed_memory
 if sys.argv[1] == "kept":
     assert keep_freed_memory()
 for turn in range(30):

@@ -163,7 +163,7 @@ def test_executors_by_name():
     assert isinstance(load_executor("local"), LocalExecutor)
     with pytest.raises(UnknownNameError, match="Valid: local, ray"):
         load_executor("slurm")
-    with pytest.raises(UsageError, match="--executor ray with --address auto"):
+    with pytest.raises(UsageError, match="executor=ray with address=auto, got executor=local"):
         load_executor("local", "auto")
     with pytest.raises(UsageError, match="at least 1 worker, got 0"):
         load_executor("ray", num_workers=0)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from sentences.tiny_t5 import build_t5
 
+from prompts.sentences.tiny_t5 import build_t5
 from synthset.classifiers.models import load_classifier
 from synthset.core.errors import ModelError, SynthsetError
 from synthset.encoders.clip import load_encoder

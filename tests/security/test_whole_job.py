@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from sentences.chat_server import Server, chat
 
+from prompts.sentences.chat_server import Server, chat
 from synthset.core.redaction import SECRET_VARIABLES
 
 SECRETS = {name: f"value-of-{name}-SecretOfThisTest" for name in SECRET_VARIABLES}

@@ -25,3 +25,10 @@ def choose_device(name: str) -> torch.device:
         reason = str(error).splitlines()[0]
         raise UsageError(f"The device '{name}' cannot be used ({reason}). Use 'auto' or 'cpu'.") from error
     return device
+
+
+def choose_dtype(name: str, device: torch.device) -> str:
+    """'auto' is bfloat16 on a GPU and float32 elsewhere; any other of DTYPES is itself."""
+    if name == "auto":
+        return "bfloat16" if device.type == "cuda" else "float32"
+    return name

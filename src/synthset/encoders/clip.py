@@ -10,16 +10,16 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from synthset.core.devices import DTYPES
-from synthset.core.errors import ModelError, UnknownNameError, first_line
+from synthset.core.devices import DTYPES, choose_device, choose_dtype
+from synthset.core.errors import ModelError, UnknownNameError, first_line, setting
 from synthset.core.files import read_json
+from synthset.core.hub import hub_error, is_hub_id
 from synthset.miniature import FOLDER as MINIATURE_FOLDER
 
 if TYPE_CHECKING:
@@ -46,7 +46,6 @@ CONFIG_FILE = "open_clip_config.json"
 WEIGHTS_FILE = "open_clip_model.safetensors"  # as open_clip names it on the hub
 _FOLDER_WEIGHTS = (WEIGHTS_FILE, "open_clip_pytorch_model.safetensors", "model.safetensors")  # its order too
 _PREPROCESSING = ("mode", "mean", "std", "interpolation", "resize_mode", "fill_color")
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _HINT = "Or open_clip's ARCHITECTURE/WEIGHTS, a folder with an open_clip_config.json, or a hub id (owner/name)."
 _FINGERPRINT_VERSION = "synthset-clip-1"  # raised when the same model gets to give other vectors
 _LARGEST_BATCH = 512
@@ -105,12 +104,8 @@ def load_encoder(name: str = "miniature", *, device: str = "auto", dtype: str = 
 
     import torch
 
-    from synthset.core.devices import choose_device
-
     target = choose_device(device)
-    if dtype == "auto":
-        dtype = "bfloat16" if target.type == "cuda" else "float32"
-    return OpenClipEncoder(name, source, target, getattr(torch, dtype))
+    return OpenClipEncoder(name, source, target, getattr(torch, choose_dtype(dtype, target)))
 
 
 # ---- where a model is -------------------------------------------------------------------------------------
@@ -157,7 +152,7 @@ def _find(name: str) -> _Source:
         return _from_folder(Path(name), name)
     if Path(name).is_file():
         raise ModelError(f"Expected a folder with {CONFIG_FILE} and safetensors weights, got the file '{name}'.")
-    if _HUB_ID.fullmatch(name):
+    if is_hub_id(name):
         return _from_hub(name, name)
     if Path(name).is_absolute() or name.startswith(("./", "../", "~")) or name.count("/") > 1:
         raise ModelError(
@@ -208,7 +203,7 @@ def _from_tag(architecture: str, tag: str, name: str) -> _Source:
 
 def _from_hub(repository: str, name: str) -> _Source:
     """A hub repository as open_clip writes it."""
-    if not _HUB_ID.fullmatch(repository):
+    if not is_hub_id(repository):
         raise ModelError(f"Expected a hub id like 'owner/name', got '{repository}'.")
     _read_config(_fetch(repository, CONFIG_FILE, name), name)  # before gigabytes travel
     weights = _fetch(repository, WEIGHTS_FILE, name)
@@ -255,7 +250,7 @@ def _read_config(path: Path, name: str) -> dict[str, Any]:
 
 def _fetch(repository: str, file: str, name: str) -> Path:
     """A file of a hub repository, from the hub's cache where it is there."""
-    from huggingface_hub import constants, hf_hub_download
+    from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
     try:
@@ -269,12 +264,7 @@ def _fetch(repository: str, file: str, name: str) -> Path:
                 f"Expected '{file}' in the hub repository '{repository}', found none. Only models that open_clip "
                 "saved, with safetensors weights, are read."
             ) from error
-        offline = " HF_HUB_OFFLINE is set." if constants.HF_HUB_OFFLINE else ""
-        place = "no such folder, and " if name == repository else ""
-        raise ModelError(
-            f"Expected the encoder '{name}' to be at hand: {place}the hub gave none ({first_line(error)}).{offline} "
-            f"Check the spelling, or fetch it where there is a network with: hf download {repository}"
-        ) from error
+        raise hub_error("encoder", name, error, repository=repository) from error
 
 
 # ---- what a model does ------------------------------------------------------------------------------------
@@ -333,7 +323,8 @@ class OpenClipEncoder:
         except torch.OutOfMemoryError as error:
             if len(batch) == 1:
                 raise ModelError(
-                    f"The encoder '{self.name}' does not fit into the memory of {self._device}. Use --device cpu."
+                    f"The encoder '{self.name}' does not fit into the memory of {self._device}. Give "
+                    f"{setting('device', 'cpu')}."
                 ) from error
         middle = len(batch) // 2  # outside of the except, which would hold on to what did not fit
         return torch.cat([self._encode(batch[:middle], encode), self._encode(batch[middle:], encode)])

@@ -2,13 +2,48 @@
 
 from __future__ import annotations
 
-from synthset.core.errors import UnknownNameError, UsageError
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from synthset.core.errors import UnknownNameError, UsageError, setting
 from synthset.executors.base import Executor
 from synthset.executors.local import LocalExecutor
 
 __all__ = ["EXECUTORS", "Executor", "LocalExecutor", "load_executor"]
 
-EXECUTORS = ("local", "ray")
+
+def _load_local(address: str | None, _num_workers: int | None) -> Executor:
+    if address is not None:
+        raise UsageError(
+            f"Expected {setting('executor', 'ray')} with {setting('address', address)}, got "
+            f"{setting('executor', 'local')}."
+        )
+    return LocalExecutor()
+
+
+def _load_ray(address: str | None, num_workers: int | None) -> Executor:
+    from synthset.executors.ray import RayExecutor
+
+    return RayExecutor(address, num_workers)
+
+
+@dataclass(frozen=True)
+class ExecutorKind:
+    """An executor that can be named.
+
+    Attributes:
+        summary: what it is, for help and docs.
+        load: makes one for an address and a number of workers, see `load_executor`.
+    """
+
+    summary: str
+    load: Callable[[str | None, int | None], Executor]
+
+
+EXECUTORS = {
+    "local": ExecutorKind("this process, on its GPU or all its cores", _load_local),
+    "ray": ExecutorKind("many GPUs or machines, each with the model loaded once, through Ray", _load_ray),
+}
 
 
 def load_executor(name: str, address: str | None = None, num_workers: int | None = None) -> Executor:
@@ -23,11 +58,4 @@ def load_executor(name: str, address: str | None = None, num_workers: int | None
     """
     if name not in EXECUTORS:
         raise UnknownNameError("executor", name, EXECUTORS)
-    if name == "local":
-        if address is not None:
-            raise UsageError(f"Expected --executor ray with --address {address}, got --executor local.")
-        return LocalExecutor()
-
-    from synthset.executors.ray import RayExecutor
-
-    return RayExecutor(address, num_workers)
+    return EXECUTORS[name].load(address, num_workers)

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from synthset.core.errors import SynthsetError, UsageError, first_line
+from synthset.core.errors import SynthsetError, UsageError, first_line, setting
 from synthset.executors.base import Item, Result
 
 log = logging.getLogger("synthset")
@@ -206,7 +206,8 @@ class _Pool:
         if task.losses >= MAX_LOSSES:
             raise SynthsetError(
                 f"Expected a worker to live through item {task.item!r}, {task.losses} did not ({first_line(error)}). "
-                "Is there enough memory? Give fewer --workers or a smaller --batch-size, then run the same again."
+                f"Is there enough memory? Give fewer {setting('workers')} or a smaller {setting('batch_size')}, then "
+                "run the same again."
             ) from error
         return tasks
 

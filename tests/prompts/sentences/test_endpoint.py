@@ -1,8 +1,8 @@
 """Sentences by a chat model, which here is a server that answers what a test tells it to, see chat_server.py."""
 
 import pytest
-from sentences.chat_server import Server, chat, refused
 
+from prompts.sentences.chat_server import Server, chat, refused
 from synthset.core.errors import ModelError, UsageError
 from synthset.prompts.sentences import load_writer
 from synthset.prompts.sentences.endpoint import EndpointWriter, parse_sentences

@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from synthset.core.errors import ModelError, UsageError
+from synthset.core.errors import ModelError, UsageError, setting
+from synthset.core.hub import hub_error, is_hub_id
 from synthset.miniature import FOLDER as MINIATURE_FOLDER
 from synthset.prompts.sentences.base import DEFAULT_COUNT, SentenceWriter
 from synthset.prompts.sentences.cache import SENTENCES_FILE, sentence_job, sentences_for
@@ -26,7 +27,6 @@ __all__ = [
 ]
 
 COMMON_GEN = "mrm8488/t5-base-finetuned-common_gen"  # the model of He et al. 2023
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
 def default_writer(generator: str) -> str:
@@ -65,7 +65,9 @@ def load_writer(
     if revision and (is_url or is_file):
         raise _needless_revision(name, revision)
     if (model is not None) and not is_url:
-        raise UsageError(f"Expected --sentence-model with a URL only, got '{model}' for '{name}'. Leave it out.")
+        raise UsageError(
+            f"Expected {setting('SentenceConfig.model')} with a URL only, got '{model}' for '{name}'. Leave it out."
+        )
     if is_url:
         from synthset.prompts.sentences.endpoint import EndpointWriter
 
@@ -93,30 +95,25 @@ def _find_model(name: str, revision: str | None) -> Path:
         if not local.is_dir():
             raise ModelError(
                 f"Expected the miniature's word-to-sentence model in '{local}', found none. Reinstall synthset, "
-                "or name another with --sentences-from."
+                f"or name another with {setting('SentenceConfig.source')}."
             )
         return local
-    if not _HUB_ID.fullmatch(name):
+    if not is_hub_id(name):
         raise ModelError(
             "Expected 'miniature', a .yaml or .jsonl file, a URL, a model's folder or a hub id like 'owner/name' for "
-            f"--sentences-from, got '{name}', which is none of them. Is the path spelled correctly?"
+            f"{setting('SentenceConfig.source')}, got '{name}', which is none of them. Is the path spelled correctly?"
         )
     return _download(name, revision)
 
 
 def _download(name: str, revision: str | None) -> Path:
     """Fetch a model from the hub, safetensors only, or find it in the hub's cache."""
-    from huggingface_hub import constants, snapshot_download
+    from huggingface_hub import snapshot_download
 
     from synthset.prompts.sentences.seq2seq import FILES
 
     try:
         return Path(snapshot_download(name, revision=revision, allow_patterns=list(FILES), ignore_patterns="*/*"))
     except Exception as error:  # hub, HTTP client and file system each have their own
-        at = f" at revision {revision}" if revision else ""
-        offline = " HF_HUB_OFFLINE is set." if constants.HF_HUB_OFFLINE else ""
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
-        raise ModelError(
-            f"Expected the word-to-sentence model '{name}'{at}: no such folder, and the hub gave none ({reason})."
-            f"{offline} Fetch it where there is a network with: hf download {name}; or name a file of sentences."
-        ) from error
+        alternative = "name a file of sentences"
+        raise hub_error("word-to-sentence model", name, error, revision=revision, alternative=alternative) from error
