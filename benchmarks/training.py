@@ -25,8 +25,9 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from synthset.classifiers.augment import augment
+from synthset.classifiers.config import TrainConfig
 from synthset.classifiers.models import ModelConfig, build_model, normalise
-from synthset.classifiers.train import TrainConfig, train_epoch
+from synthset.classifiers.train import train_epoch
 from synthset.classifiers.training_set import TrainingSet, split_batches
 from timing import median_ratio, report, time_in_turns
 
@@ -53,8 +54,8 @@ def main() -> int:
         image_size_px=arguments.image_size,
         device="cpu",
     )
-    model_config = ModelConfig(config.architecture, CLASS_NAMES, config.image_size_px)
-    data = make_data(arguments.images, config.image_size_px)
+    model_config = ModelConfig(config.architecture, CLASS_NAMES, arguments.image_size)
+    data = make_data(arguments.images, arguments.image_size)
     results = [
         compare_with_pil(data, model_config, config, arguments.rounds),
         compare_with_fixed_batch(data, model_config, config, arguments.rounds),
@@ -166,7 +167,7 @@ class PilImages(Dataset[tuple[Tensor, int]]):
 
 def make_loader(data: TrainingSet, model_config: ModelConfig, config: TrainConfig) -> DataLoader[tuple[Tensor, int]]:
     """The usual way to feed a training: a transform of each image, then a batch of them."""
-    size = config.image_size_px
+    size = model_config.image_size_px
     crop = {
         "standard": transforms.RandomCrop(size, padding=max(1, round(size / 8))),
         "resized_crop": transforms.RandomResizedCrop(size),

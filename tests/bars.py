@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from synthset.classifiers.train import TrainConfig
+from synthset.classifiers.config import TrainConfig
 from synthset.images.decoding import encode
 from synthset.images.imageset import ImageSet
 

@@ -26,7 +26,7 @@ from synthset.miniature import DIGITS
 from synthset.prompts.strategies import TRICKS
 
 if TYPE_CHECKING:
-    from synthset.classifiers.train import TrainConfig
+    from synthset.classifiers.config import TrainConfig
 
 STEPS = 15
 EPOCHS = 50
@@ -175,7 +175,7 @@ def _train_and_test(images: ImageSet, real: ImageSet, folder: Path, seed: int) -
 
 def recipe(seed: int) -> TrainConfig:
     """How the demo trains: chosen on drawn digits that the generator never saw, see EXPERIMENTS.md."""
-    from synthset.classifiers.train import TrainConfig
+    from synthset.classifiers.config import TrainConfig
 
     return TrainConfig(
         architecture="small_cnn",

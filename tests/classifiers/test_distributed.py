@@ -14,7 +14,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from bars import CONFIG, make_set
-from synthset.classifiers import stage as stages
+from synthset.classifiers import stage
 from synthset.classifiers.augment import AUGMENTATIONS, Share, augment
 from synthset.core.errors import ConfigChangedError, DataError, UsageError
 
@@ -38,7 +38,7 @@ def bars(tmp_path_factory):
 @pytest.fixture(scope="module")
 def by_one(bars, tmp_path_factory):
     """What one process makes of it."""
-    return stages.train(bars, tmp_path_factory.mktemp("one") / "model", RECIPE)
+    return stage.train(bars, tmp_path_factory.mktemp("one") / "model", RECIPE)
 
 
 def assert_same_up_to_rounding(one, other):
@@ -55,14 +55,14 @@ def assert_same_up_to_rounding(one, other):
 
 def test_two_processes_train_what_one_trains(bars, by_one, tmp_path):
     # the images in one file that both map, as where memory does not hold them
-    by_two = stages.train(bars, tmp_path / "model", RECIPE, processes=2, memory_bytes=0)
+    by_two = stage.train(bars, tmp_path / "model", RECIPE, processes=2, memory_bytes=0)
     assert_same_up_to_rounding(by_one, by_two)
     assert sorted(path.name for path in by_two.folder.iterdir()) == [
         *("config.json", "model.safetensors", "training.json")
     ]
     job, expected = (json.loads((result.folder / "training.json").read_text())["job"] for result in (by_two, by_one))
     assert job == expected
-    assert stages.train(bars, by_two.folder, RECIPE).was_finished  # one process takes it for its own
+    assert stage.train(bars, by_two.folder, RECIPE).was_finished  # one process takes it for its own
 
 
 def test_a_training_of_one_process_that_was_killed_goes_on_with_two_that_are_killed(bars, by_one, tmp_path):
@@ -70,7 +70,7 @@ def test_a_training_of_one_process_that_was_killed_goes_on_with_two_that_are_kil
     for processes in (1, 2):
         done = kill_after_an_epoch(bars, tmp_path / "model", config, processes)
         assert done < RECIPE.epochs
-    by_two = stages.train(bars, tmp_path / "model", RECIPE, processes=2)
+    by_two = stage.train(bars, tmp_path / "model", RECIPE, processes=2)
     assert_same_up_to_rounding(by_one, by_two)
 
 
@@ -78,16 +78,16 @@ def kill_after_an_epoch(data, folder, config, processes):
     """Train in processes of their own until there is a checkpoint of another epoch; gives its number."""
     before = epochs_done(folder)
     script = (
-        "import json, sys; from synthset import stages; from synthset.classifiers.train import TrainConfig\n"
+        "import json, sys; from synthset import TrainConfig; from synthset.classifiers import stage\n"
         "config = TrainConfig(**json.loads(sys.argv[3]))\n"
-        "stages.train(sys.argv[1], sys.argv[2], config, processes=int(sys.argv[4]))"
+        "stage.train(sys.argv[1], sys.argv[2], config, processes=int(sys.argv[4]))"
     )
     # slow epochs, each with a checkpoint: sitecustomize is how it reaches processes that others start
     patch = folder.parent / "patch"
     patch.mkdir(exist_ok=True)
     (patch / "sitecustomize.py").write_text(
         "import sys\n"
-        "if 'synthset.classifiers.launch' in ' '.join(sys.orig_argv) or '-c' in sys.orig_argv:\n"
+        "if 'synthset.classifiers.launched' in ' '.join(sys.orig_argv) or '-c' in sys.orig_argv:\n"
         "    from synthset.classifiers import checkpoints, train\n"
         "    import time\n"
         "    checkpoints.CHECKPOINT_SECONDS, checkpoints.CHECKPOINT_SHARE = 0.0, float('inf')\n"
@@ -122,7 +122,7 @@ def epochs_done(folder):
 
 def test_what_the_processes_refuse_is_raised_once(bars, by_one, tmp_path, capfd):
     with pytest.raises(ConfigChangedError, match="seed: 0 there, 1 here"):
-        stages.train(bars, by_one.folder, RECIPE, seed=1, processes=2)
+        stage.train(bars, by_one.folder, RECIPE, seed=1, processes=2)
     assert capfd.readouterr().err == ""
 
 
@@ -132,21 +132,21 @@ def test_what_cannot_run_in_processes_is_refused_before_any_starts(bars, tmp_pat
         ({"processes": 2, "device": "cpu:0"}, "as the device of several processes, got 'cpu:0'"),
     ):
         with pytest.raises(UsageError, match=message):
-            stages.train(bars, tmp_path / "out", RECIPE, **options)
+            stage.train(bars, tmp_path / "out", RECIPE, **options)
     with pytest.raises(UsageError, match="path of the images for 2 processes"):
-        stages.train(make_set(), tmp_path / "out", RECIPE, processes=2)
+        stage.train(make_set(), tmp_path / "out", RECIPE, processes=2)
     with pytest.raises(DataError, match="found nothing"):
-        stages.train(tmp_path / "nowhere", tmp_path / "out", RECIPE, processes=2)
+        stage.train(tmp_path / "nowhere", tmp_path / "out", RECIPE, processes=2)
     monkeypatch.setenv("WORLD_SIZE", "4")
     with pytest.raises(UsageError, match="started 4 processes, and 2 were asked for"):
-        stages.train(bars, tmp_path / "out", RECIPE, processes=2)
+        stage.train(bars, tmp_path / "out", RECIPE, processes=2)
     assert not (tmp_path / "out").exists()
 
 
 def test_one_process_does_not_import_accelerate(bars, tmp_path):
     script = (
-        "import sys; from synthset import stages; from bars import CONFIG\n"
-        "stages.train(sys.argv[1], sys.argv[2], CONFIG, epochs=1); assert 'accelerate' not in sys.modules"
+        "import sys; from synthset.classifiers import stage; from bars import CONFIG\n"
+        "stage.train(sys.argv[1], sys.argv[2], CONFIG, epochs=1); assert 'accelerate' not in sys.modules"
     )
     here = os.pathsep.join(sys.path)
     command = [sys.executable, "-c", script, str(bars), str(tmp_path / "model")]

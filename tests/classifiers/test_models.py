@@ -61,7 +61,7 @@ def test_resnet_misspelt_is_suggested():
 )
 def test_the_five_of_table_3_are_the_published_ones(name, millions):
     with torch.device("meta"):
-        model = timm.create_model(ARCHITECTURES[name], num_classes=1000)
+        model = timm.create_model(ARCHITECTURES[name].source, num_classes=1000)
     assert sum(p.numel() for p in model.parameters()) / 1e6 == pytest.approx(millions, abs=5e-4)
 
 

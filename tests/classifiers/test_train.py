@@ -4,14 +4,17 @@ import dataclasses
 import inspect
 import json
 
+import numpy as np
 import pytest
 import torch
 
 from bars import CONFIG, files, make_set, scores, weights
 from synthset.classifiers import train
+from synthset.classifiers.config import TrainConfig
 from synthset.classifiers.models import load_classifier
-from synthset.classifiers.train import TrainConfig, cosine, hold_back, paper_weight_decay, train_classifier
+from synthset.classifiers.train import cosine, hold_back, paper_weight_decay, train_classifier
 from synthset.core.errors import DataError, ModelError, UnknownNameError, UsageError
+from synthset.images.decoding import encode
 
 # ---- the recipe --------------------------------------------------------------------------------------
 
@@ -133,6 +136,19 @@ def test_what_cannot_be_compiled_says_so(tmp_path, monkeypatch):
         train_classifier(make_set(), dataclasses.replace(CONFIG, compile=True), tmp_path)
 
 
+@pytest.mark.parametrize(("side", "expected"), [(8, 8), (240, 224)])
+def test_the_size_is_that_of_the_images_unless_it_is_chosen(tmp_path, side, expected):
+    images = make_set((2, 2, 2))
+    enlarged = dataclasses.replace(images, read=lambda i: encode(np.asarray(images.image(i).resize((side, side)))))
+    config = dataclasses.replace(CONFIG, image_size_px=None, augmentation="none", epochs=1)
+    result = train_classifier(enlarged, config, tmp_path)
+    assert result.model_config.image_size_px == expected
+    job = json.loads((tmp_path / "training.json").read_text())["job"]["config"]
+    assert job["image_size_px"] == expected  # so that a folder goes on whichever of the two is said
+    with_size = dataclasses.replace(config, image_size_px=expected)
+    assert train_classifier(enlarged, with_size, tmp_path).was_finished
+
+
 def test_a_timm_model_trains(tmp_path):
     config = dataclasses.replace(CONFIG, architecture="ResNet-10t", image_size_px=16, epochs=1)
     assert train_classifier(make_set(), config, tmp_path).model_config.architecture == "resnet10t"
@@ -150,16 +166,16 @@ def test_trains_with_a_ragged_last_batch_of_one(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
-        ({"epochs": 0}, UsageError, "epochs at least 1, got 0"),
-        ({"batch_size": 0}, UsageError, "batch_size at least 1, got 0"),
+        ({"epochs": 0}, UsageError, "epochs of at least 1, got 0"),
+        ({"batch_size": 0}, UsageError, "batch_size of at least 1, got 0"),
         ({"batch_size": 1}, UsageError, "batch_size of at least 2"),
-        ({"learning_rate": float("nan")}, UsageError, "learning_rate above 0, got nan"),
-        ({"weight_decay": -1.0}, UsageError, "weight_decay at least 0"),
-        ({"label_smoothing": 1.0}, UsageError, "label_smoothing"),
+        ({"learning_rate": float("nan")}, UsageError, "learning_rate as a finite number, got nan"),
+        ({"weight_decay": -1.0}, UsageError, "weight_decay of at least 0, got -1"),
+        ({"label_smoothing": 1.0}, UsageError, "label_smoothing of at least 0 and below 1"),
         ({"validation_fraction": 0.0}, UsageError, "validation_fraction above 0"),
         ({"max_grad_norm": 0.0}, UsageError, "max_grad_norm above 0"),
-        ({"memory_bytes": -1}, UsageError, "memory_bytes at least 0, got -1"),
-        ({"image_size_px": 0}, UsageError, "image_size_px at least 1"),
+        ({"memory_bytes": -1}, UsageError, "memory_bytes of at least 0, got -1"),
+        ({"image_size_px": 0}, UsageError, "image_size_px of at least 1"),
         ({"architecture": "small_cnm"}, UnknownNameError, "Did you mean 'small_cnn'"),
         ({"augmentation": "mirror"}, UnknownNameError, "standard"),
         ({"normalisation": "none"}, UnknownNameError, "per_image"),

@@ -1,7 +1,7 @@
 """Augmentation of whole batches on their device, each image its own draw from one generator.
 
-A recipe is a function of uint8 images (n, 3, h, w) and draws, and gives float32 in [0, 1] of the same
-shape. Geometry is one gather or one resampling for the whole batch; colours are broadcast arithmetic.
+A recipe is an entry of AUGMENTATIONS. Geometry is one gather or one resampling for the whole batch; colours are
+broadcast arithmetic.
 
 Where several processes share a batch, each draws for all of it and keeps what its images need, so that an image
 comes out the same however many they are.
@@ -78,7 +78,7 @@ def augment(images: Tensor, recipe: str, generator: Generator, share: Share | No
     if recipe not in AUGMENTATIONS:
         raise UnknownNameError("augmentation", recipe, AUGMENTATIONS)
     n = len(images)
-    return AUGMENTATIONS[recipe](images, Draws(generator, images.device, n, share or Share(0, n)))
+    return AUGMENTATIONS[recipe].apply(images, Draws(generator, images.device, n, share or Share(0, n)))
 
 
 def to_float(images: Tensor) -> Tensor:
@@ -148,11 +148,19 @@ def write_differently(images: Tensor, draws: Draws) -> Tensor:
     return noise.mul_(noise_std).addcmul_(written.pow_(gamma), slope).add_(offset).clamp_(0, 1)
 
 
-AUGMENTATIONS: dict[str, Callable[[Tensor, Draws], Tensor]] = {
-    "none": lambda images, _: to_float(images),
-    "standard": flip_and_shift,
-    "resized_crop": flip_and_resized_crop,
-    "digits": write_differently,
+@dataclass(frozen=True)
+class Augmentation:
+    """A recipe: uint8 images (n, 3, h, w) and draws to float32 in [0, 1] of the same shape; and a line about it."""
+
+    apply: Callable[[Tensor, Draws], Tensor]
+    summary: str
+
+
+AUGMENTATIONS = {
+    "none": Augmentation(lambda images, _: to_float(images), "images as they are"),
+    "standard": Augmentation(flip_and_shift, "mirrored, and shifted by up to 12.5 % of the side"),
+    "resized_crop": Augmentation(flip_and_resized_crop, "mirrored; a crop of 8 to 100 % of the area, enlarged"),
+    "digits": Augmentation(write_differently, "written by another hand, never mirrored: for digits and letters"),
 }
 
 

@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from synthset.classifiers.models import CONFIG_FILE, FORMAT, WEIGHTS_FILE, ModelConfig, plain_state, save_classifier
-from synthset.core.errors import ConfigChangedError, UsageError
+from synthset.core.errors import ConfigChangedError, UsageError, setting
 from synthset.core.files import atomic_write, parse_json, read_json, write_json
 from synthset.core.versions import library_versions
 
@@ -132,12 +132,12 @@ def check_folder(folder: Path, job: dict[str, Any], resume: bool, overwrite: boo
     if note is None or not resume:
         raise UsageError(
             f"'{folder}' already holds a classifier; nothing was changed. "
-            "Choose another --output-dir, or give --overwrite to replace it."
+            f"Choose another {setting('output_dir')}, or give {setting('overwrite')} to replace it."
         )
     if differences := _differences(note.get("job", {}), job):
         raise ConfigChangedError(
             f"'{folder}' holds another training ({'; '.join(differences[:4])}); nothing was changed. "
-            "Choose another --output-dir, or give --overwrite to replace it."
+            f"Choose another {setting('output_dir')}, or give {setting('overwrite')} to replace it."
         )
 
 

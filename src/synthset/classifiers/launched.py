@@ -10,9 +10,9 @@ import threading
 import time
 from pathlib import Path
 
+from synthset.classifiers.config import TrainConfig
 from synthset.classifiers.launch import RAISED
 from synthset.classifiers.stage import train
-from synthset.classifiers.train import TrainConfig
 from synthset.core.errors import SynthsetError
 from synthset.core.progress import set_progress
 
@@ -29,7 +29,7 @@ def main(job_file: Path) -> int:
         result = train(**job | {"config": TrainConfig(**job["config"])})
     except SynthsetError as error:
         kind = next(kind for kind in RAISED if isinstance(error, kind))
-        content = json.dumps({"kind": kind.__name__, "message": str(error)})
+        content = json.dumps({"kind": kind.__name__, "message": error.args[0]})
         (job_file.parent / f"error-{os.environ['RANK']:0>4}.json").write_text(content, encoding="utf-8")
         return error.exit_code
     except KeyboardInterrupt:

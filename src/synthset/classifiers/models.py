@@ -111,7 +111,8 @@ def build_model(config: ModelConfig, seed: int = 0) -> nn.Module:
         raise UsageError(f"Expected an image size of at least 1 px, got {config.image_size_px}.")
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        source = ARCHITECTURES.get(architecture, architecture)
+        known = ARCHITECTURES.get(architecture)
+        source = known.source if known else architecture
         model = source(config) if callable(source) else _build_timm(source, config)
     _check_image_size(model, config)
     return model.to(memory_format=torch.channels_last)
@@ -142,7 +143,7 @@ def resolve_architecture(name: str) -> str:
 
 def normalise(images: Tensor, config: ModelConfig) -> Tensor:
     """Float images (n, 3, h, w) in [0, 1] -> what the model sees, in channels-last memory."""
-    normalised = NORMALISATIONS[config.normalisation](images, config)
+    normalised = NORMALISATIONS[config.normalisation].apply(images, config)
     return normalised.contiguous(memory_format=torch.channels_last)
 
 
@@ -252,14 +253,22 @@ def _small_cnn(config: ModelConfig) -> nn.Module:
     return SmallCNN(len(config.class_names), config.image_size_px)
 
 
-# Ours by friendly name, as a timm name or a function: Table 3 of Shipard et al. 2023, and small_cnn
-ARCHITECTURES: dict[str, str | Callable[[ModelConfig], nn.Module]] = {
-    "resnet50": "resnet50",
-    "resnet101": "resnet101",
-    "vit_b": "vit_base_patch16_224",
-    "mobilenetv3_small": "mobilenetv3_small_100",
-    "convnext_small": "convnext_small",
-    "small_cnn": _small_cnn,
+@dataclass(frozen=True)
+class Architecture:
+    """A network by a friendly name: its name in timm, or a function that builds it; and a line about it."""
+
+    source: str | Callable[[ModelConfig], nn.Module]
+    summary: str
+
+
+# Table 3 of Shipard et al. 2023, and small_cnn; weights are counted for 10 classes
+ARCHITECTURES = {
+    "resnet50": Architecture("resnet50", "ResNet-50, 23.5 M weights"),
+    "resnet101": Architecture("resnet101", "ResNet-101, 42.5 M weights"),
+    "vit_b": Architecture("vit_base_patch16_224", "ViT-B/16, 85.8 M weights"),
+    "mobilenetv3_small": Architecture("mobilenetv3_small_100", "MobileNetV3 small, 1.5 M weights"),
+    "convnext_small": Architecture("convnext_small", "ConvNeXt small, 49.5 M weights"),
+    "small_cnn": Architecture(_small_cnn, "compact residual network for images of 8 to 64 px, 0.4 M weights"),
 }
 
 # Other spellings, without case and separators: the papers', and Shipard's command line
@@ -372,11 +381,19 @@ def _normalise_each_image(images: Tensor, _config: ModelConfig) -> Tensor:
     return (images - mean) / std.clamp(min=1 / 255)  # a blank image stays blank
 
 
-# `dataset`: zero mean and unit variance of each channel over the training images;
-# `per_image`: over all pixels and channels of each image, so that brightness and contrast do not matter
-NORMALISATIONS: dict[str, Callable[[Tensor, ModelConfig], Tensor]] = {
-    "dataset": _normalise_by_dataset,
-    "per_image": _normalise_each_image,
+@dataclass(frozen=True)
+class Normalisation:
+    """Float images (n, 3, h, w) in [0, 1] to zero mean and unit variance, in some sense; and a line about it."""
+
+    apply: Callable[[Tensor, ModelConfig], Tensor]
+    summary: str
+
+
+NORMALISATIONS = {
+    "dataset": Normalisation(_normalise_by_dataset, "each channel, over the training images"),
+    "per_image": Normalisation(
+        _normalise_each_image, "each image by itself, so that its brightness and contrast do not matter"
+    ),
 }
 
 

@@ -1,19 +1,19 @@
-"""Train and evaluate as one call each, by path: what the commands and the Python interface share."""
+"""Train as one call, by path: what the command and the Python interface share."""
 
 from __future__ import annotations
 
-import logging
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from synthset.core.errors import DataError, UnknownNameError, UsageError
+from synthset.classifiers.config import TrainConfig
+from synthset.core.errors import UsageError
+from synthset.core.options import with_options
 from synthset.dataset.opening import open_images
 from synthset.images.imageset import ImageSet
 
 if TYPE_CHECKING:
-    from synthset.classifiers.train import TrainConfig, TrainResult
-
-log = logging.getLogger("synthset")
+    from synthset.classifiers.train import TrainResult
 
 
 def train(
@@ -32,8 +32,7 @@ def train(
     Args:
         data: a Synthset dataset, an image folder, Parquet files, or an ImageSet.
         output_dir: folder of the model; training goes on there if it was interrupted.
-        config: the recipe; `options` are its fields, e.g. `architecture="resnet50", epochs=10`; without a
-            config, or with `image_size_px=None`, the network's input is the size of the images, at most 224.
+        config: the recipe; `options` are its fields, e.g. `architecture="resnet50", epochs=10`.
         strategy: of a Synthset dataset, the strategy or combination to train on; all images by default.
         all_images: of a Synthset dataset, also what filters rejected.
         overwrite: replace another model in the folder.
@@ -42,19 +41,11 @@ def train(
     Raises:
         UsageError, DataError: what came cannot be trained on; nothing was written.
     """
-    from dataclasses import asdict, fields, replace
+    from synthset.classifiers.train import read_result, train_classifier
 
-    from synthset.classifiers.train import TrainConfig, read_result, train_classifier
-
-    names = [field.name for field in fields(TrainConfig)]
-    for name in options:
-        if name not in names:
-            raise UnknownNameError("option", name, names)
+    config = with_options(config or TrainConfig(), options)
     _check_processes(processes, data)
     images = open_images(data, strategy, all_images=all_images)
-    if options.get("image_size_px", config) is None:  # asked for, or neither a size nor a config was given
-        options["image_size_px"] = _native_size(images)
-    config = replace(config or TrainConfig(), **options)
     if processes > 1:
         from synthset.classifiers.launch import run_in_processes
 
@@ -75,10 +66,3 @@ def _check_processes(processes: int, data: str | Path | ImageSet) -> None:
         )
     if processes > 1 and (started := world_size()) > 1:
         raise UsageError(f"A launcher started {started} processes, and {processes} were asked for. Leave one out.")
-
-
-def _native_size(images: ImageSet) -> int:
-    """The longer side of the first image, at most 224 px, which the architectures were made for."""
-    if not len(images):
-        raise DataError(f"Expected images in '{images.name}', found none. Run 'synthset create' first.")
-    return min(224, max(images.image(0).size))

@@ -14,20 +14,20 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from synthset.classifiers.augment import AUGMENTATIONS, augment
+from synthset.classifiers.augment import augment
 from synthset.classifiers.checkpoints import EpochRecord, Session, check_folder, delete_own_files, finish, read_finished
+from synthset.classifiers.config import TrainConfig
 from synthset.classifiers.distributed import World, join
 from synthset.classifiers.models import (
-    NORMALISATIONS,
     Classifier,
     ModelConfig,
     build_model,
@@ -45,59 +45,15 @@ from synthset.classifiers.training_set import (
     split_batches,
 )
 from synthset.core.cpu import tune_for_cpu
-from synthset.core.errors import ModelError, UnknownNameError, UsageError
+from synthset.core.errors import DataError, ModelError, UsageError, setting
 from synthset.core.files import delete_parts
+from synthset.core.options import job_of
 from synthset.core.progress import track
 from synthset.core.seeds import derive_seed
 from synthset.images.imageset import ImageSet
 
-PRECISIONS = ("auto", "float32", "bf16")
-WHERE = ("device", "compile", "memory_bytes")  # settings of where and how fast a training runs, not of what it is
 CUDA_GRAPH_WEIGHTS = 30_000_000  # up to so many, kernels of small images are short beside their launch
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """How to train; the defaults are the recipe of Shipard et al. 2023, section 5.1.
-
-    Attributes:
-        architecture: a key of models.ARCHITECTURES or any timm name, in any spelling.
-        dataset: name of the real data that the synthetic images stand for; picks the weight decay.
-        epochs, batch_size: passes over the training images; images a step.
-        learning_rate: of AdamW at the start; a cosine takes it to zero, step by step.
-        weight_decay: of AdamW, on all weights; None is the paper's (see `paper_weight_decay`).
-        label_smoothing: probability spread over all classes, in [0, 1).
-        max_grad_norm: gradients are scaled down to this norm, where given.
-        augmentation: a key of augment.AUGMENTATIONS.
-        normalisation: a key of models.NORMALISATIONS.
-        image_size_px, small_images, antialias: see models.ModelConfig.
-        validation_fraction: share of each class's images that is held back to choose the checkpoint.
-        seed: of initial weights, held-back images, order, augmentation and dropout.
-        device: 'auto' (the GPU where there is one), 'cpu', 'cuda', …
-        precision: 'float32', 'bf16' (autocast) or 'auto' (bf16 on a GPU, float32 on a CPU).
-        compile: torch.compile the network, on a GPU with CUDA graphs for one that is bound by kernel launches.
-        memory_bytes: images that take more once decoded lie in a file; None is half of the free memory.
-    """
-
-    architecture: str = "resnet50"
-    dataset: str | None = None
-    epochs: int = 200
-    batch_size: int = 128
-    learning_rate: float = 2e-4
-    weight_decay: float | None = None
-    label_smoothing: float = 0.0
-    max_grad_norm: float | None = None
-    augmentation: str = "standard"
-    normalisation: str = "dataset"
-    image_size_px: int = 32
-    small_images: bool = False
-    antialias: bool = True
-    validation_fraction: float = 0.1
-    seed: int = 0
-    device: str = "auto"
-    precision: str = "auto"
-    compile: bool = False
-    memory_bytes: int | None = None
+LARGEST_SIZE_PX = 224  # of images whose size nobody chose: the architectures were made for it
 
 
 @dataclass(frozen=True)
@@ -144,14 +100,14 @@ def train_classifier(
         DataError: classes without enough images, or unreadable images.
         ModelError: the loss became infinite or not a number.
     """
-    config = _resolve(config)
+    config = _resolve(config, images)
     check_images(images)
     world = join(config.device)
     if world.device.type == "cpu":
         tune_for_cpu()
     _check_compile(config, world)
     folder = Path(output_dir)
-    job = {"config": _comparable(config), "fingerprint": world.from_first(lambda: fingerprint(images))}
+    job = {"config": job_of(config), "fingerprint": world.from_first(lambda: fingerprint(images))}
     check_folder(folder, job, resume, overwrite)
     if not overwrite and read_finished(folder):
         return read_result(folder, was_finished=True)
@@ -163,7 +119,7 @@ def train_classifier(
     world.wait()  # none has yet to look at the folder when the first one writes there
     if world.is_first and folder.is_dir():
         delete_parts(folder)
-    with decoded(images, config.image_size_px, config.antialias, folder, world, config.memory_bytes) as pixels:
+    with decoded(images, model_config.image_size_px, config.antialias, folder, world, config.memory_bytes) as pixels:
         if config.normalisation == "dataset":
             mean, std = channel_statistics(pixels, training_rows)
             model_config = replace(model_config, mean=mean, std=std)
@@ -227,7 +183,7 @@ def _train(session: Session, data: TrainingSet, model_config: ModelConfig, confi
             if not math.isfinite(train_loss):
                 raise ModelError(
                     f"Expected a finite loss, got {train_loss} in epoch {epoch + 1} of '{session.folder}'. "
-                    f"Choose a learning rate below {config.learning_rate:g}, or limit max_grad_norm to 1."
+                    f"Choose a learning rate below {config.learning_rate:g}, or {setting('max_grad_norm', 1)}."
                 )
             loss, accuracy = _score_held_back(session.model, data, model_config, config, world)
             seconds = time.monotonic() - started
@@ -366,51 +322,35 @@ def _own_random_state(device: torch.device, seed: int) -> Iterator[None]:
 # ---- settings and inputs -----------------------------------------------------------------------------
 
 
-def _resolve(config: TrainConfig) -> TrainConfig:
-    """Names in their one spelling, defaults filled in, every value checked."""
+def _resolve(config: TrainConfig, images: ImageSet) -> TrainConfig:
+    """The architecture by its one name, and what the config leaves open."""
     architecture = resolve_architecture(config.architecture)
-    for kind, name, valid in (
-        ("augmentation", config.augmentation, AUGMENTATIONS),
-        ("normalisation", config.normalisation, NORMALISATIONS),
-        ("precision", config.precision, PRECISIONS),
-    ):
-        if name not in valid:
-            raise UnknownNameError(kind, name, valid)
-    weight_decay = config.weight_decay
+    weight_decay, size_px = config.weight_decay, config.image_size_px
     if weight_decay is None:
         weight_decay = paper_weight_decay(architecture, config.dataset)
-    held_back, norm = config.validation_fraction, config.max_grad_norm
-    for name, value, is_valid, expected in (
-        ("epochs", config.epochs, config.epochs >= 1, "at least 1"),
-        ("batch_size", config.batch_size, config.batch_size >= 1, "at least 1"),
-        ("memory_bytes", config.memory_bytes, (config.memory_bytes or 0) >= 0, "at least 0"),
-        ("image_size_px", config.image_size_px, config.image_size_px >= 1, "at least 1"),
-        ("learning_rate", config.learning_rate, 0 < config.learning_rate < math.inf, "above 0"),
-        ("weight_decay", weight_decay, 0 <= weight_decay < math.inf, "at least 0"),
-        ("label_smoothing", config.label_smoothing, 0 <= config.label_smoothing < 1, "in [0, 1)"),
-        ("validation_fraction", held_back, 0 < held_back < 1, "above 0 and below 1"),
-        ("max_grad_norm", norm, norm is None or norm > 0, "above 0, or none"),
-    ):
-        if not is_valid:
-            raise UsageError(f"Expected {name} {expected}, got {value}.")
-    return replace(config, architecture=architecture, weight_decay=weight_decay)
+    if size_px is None:
+        if not len(images):
+            raise DataError(f"Expected images in '{images.name}', found none. Run 'synthset create' first.")
+        size_px = min(LARGEST_SIZE_PX, max(images.image(0).size))
+    return replace(config, architecture=architecture, weight_decay=weight_decay, image_size_px=size_px)
 
 
 def _check_compile(config: TrainConfig, world: World) -> None:
     if config.compile and world.size > 1:
-        raise UsageError(f"Expected compile or several processes, got both ({world.size}). Drop one.")
+        raise UsageError(f"Expected {setting('compile')} or several processes, got both ({world.size}). Drop one.")
 
 
 def _check_batch_size(model: nn.Module, config: TrainConfig) -> None:
     has_batch_norm = any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules())
     if config.batch_size == 1 and has_batch_norm:
         raise UsageError(
-            f"Expected batch_size of at least 2 for '{config.architecture}', whose BatchNorm compares the "
+            f"Expected {setting('batch_size')} of at least 2 for '{config.architecture}', whose BatchNorm compares the "
             "images of a batch, got 1."
         )
 
 
 def _model_config(images: ImageSet, config: TrainConfig) -> ModelConfig:
+    assert config.image_size_px is not None  # _resolve saw to it
     return ModelConfig(
         architecture=config.architecture,
         class_names=tuple(images.class_names),
@@ -419,8 +359,3 @@ def _model_config(images: ImageSet, config: TrainConfig) -> ModelConfig:
         antialias=config.antialias,
         normalisation=config.normalisation,
     )
-
-
-def _comparable(config: TrainConfig) -> dict[str, Any]:
-    """What makes two trainings the same; where they run does not."""
-    return {name: value for name, value in asdict(config).items() if name not in WHERE}
