@@ -107,7 +107,7 @@ def test_a_class_that_falls_short_is_never_filled_up_but_spoken_of(tmp_path, cap
     assert result.short_classes() == {"dog": (0, 10)}
     (record,) = caplog.records
     assert "No image is left of: dog." in record.message
-    assert "create --refill" in record.message
+    assert "refill it" in record.message
     assert set(open_dataset(folder).images().labels) == {0}
 
 
@@ -189,7 +189,7 @@ def test_real_classes_are_matched_by_name_and_none_may_be_missing(pets):
         run(pets, ["real"], real=image_set(arrays, labels, ("cat", "horse")))
     with pytest.raises(DataError, match="found none of: dog"):
         run(pets, ["real"], real=image_set([picture(0)], [0]))
-    with pytest.raises(UsageError, match="--real"):
+    with pytest.raises(UsageError, match="real=digits"):
         run(pets, ["real"])
 
 
@@ -414,7 +414,9 @@ def test_training_images_leave_out_what_is_rejected_and_say_so(pets, caplog):
     kept = int(run(pets).keep.sum())
     caplog.clear()
     assert len(open_images(pets)) == kept
-    assert f"{40 - kept} of 40 images are left out by filters: clip. --all-images takes them." in caplog.text
+    assert (
+        f"{40 - kept} of 40 images are left out by filters: clip. Ask for all images to take them too." in caplog.text
+    )
     assert len(open_images(pets, all_images=True)) == 40
 
 
@@ -452,14 +454,14 @@ def test_odd_class_names_are_words_in_reasons_and_never_paths(tmp_path):
     [
         ([], {}, "at least one filter"),
         (["clap"], {}, "Did you mean 'clip'"),
-        (["clip"], {"threshold": 1.5}, "probability"),
+        (["clip"], {"threshold": 1.5}, "threshold of at least 0 and below 1"),
         (["clip"], {"threshold": 0.5, "keep_share": 0.5}, "got both"),
         (["clip"], {"keep_share": 0.0}, "above 0"),
-        (["duplicates"], {"threshold": 0.5}, "--method clip with --threshold"),
-        (["duplicates"], {"templates": ("a {}",)}, "--method clip with --template"),
-        (["clip"], {"real": "digits"}, "--method real or duplicates with --real"),
+        (["duplicates"], {"threshold": 0.5}, "the filter clip with threshold, got duplicates"),
+        (["duplicates"], {"templates": ("a {}",)}, "the filter clip with templates"),
+        (["clip"], {"real": "digits"}, "the filter real or duplicates with real, got clip"),
         (["duplicates"], {"hash_distance": 65}, "0..64"),
-        (["duplicates"], {"similarity": 2.0}, "cosine"),
+        (["duplicates"], {"similarity": 2.0}, r"similarity in -1\.\.1"),
         (["clip"], {"nonsense": 1}, "option"),
     ],
 )

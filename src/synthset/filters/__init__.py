@@ -1,5 +1,6 @@
 """Filter: which images of a dataset to use, and why not the others. Deletes nothing.
 
+config.py      the options, declared once
 base.py        what a filter is, is given, and gives back
 clip.py        an encoder must take the image for its class            He et al. 2023, section 3.1
 real.py        no other class's real images may be nearer than its own  He et al. 2023, section 3.2
@@ -9,7 +10,8 @@ audit.py       what was judged, as one table, and the threshold curve
 """
 
 from synthset.filters.audit import audit, threshold_curve
-from synthset.filters.base import Filter, FilterConfig, FilterInputs, Judgement
+from synthset.filters.base import Filter, FilterInputs, Judgement
+from synthset.filters.config import FilterConfig
 from synthset.filters.run import FILTERS, FilterResult, clear_filters, filter_dataset, judge
 
 __all__ = [

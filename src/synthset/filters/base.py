@@ -8,50 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from synthset.core.errors import UsageError
+from synthset.filters.config import FilterConfig
 from synthset.images.imageset import ImageSet
 
 if TYPE_CHECKING:
     from synthset.encoders.clip import Encoder
     from synthset.encoders.embed import EmbeddingCache
-
-
-@dataclass(frozen=True)
-class FilterConfig:
-    """What filters do; each reads its own fields.
-
-    Attributes:
-        encoder: whose embeddings are looked at, by a name that `load_encoder` knows.
-        templates: of clip: sentences with `{}` or `{class}` for the class name, as embed.embed_classes takes
-            them; empty for its default.
-        threshold: of clip: an image is kept where p(its class) is above it; None is 1 / number of classes.
-        keep_share: of clip: instead of a threshold, keep this share of each class, those of the highest p.
-        real: real images to compare with, for real and duplicates: a known name or a path.
-        hash_distance: of duplicates: near copies differ in at most so many of the 64 bits of their hash.
-        similarity: of duplicates: and their embeddings have at least this cosine.
-        device: "auto" is a GPU where there is one.
-    """
-
-    encoder: str = "miniature"
-    templates: tuple[str, ...] = ()
-    threshold: float | None = None
-    keep_share: float | None = None
-    real: str | None = None
-    hash_distance: int = 4
-    similarity: float = 0.95
-    device: str = "auto"
-
-    def __post_init__(self) -> None:
-        if self.threshold is not None and self.keep_share is not None:
-            raise UsageError("Expected --threshold or --keep-share, got both. Drop one.")
-        if self.threshold is not None and not 0 <= self.threshold < 1:
-            raise UsageError(f"Expected --threshold as a probability in 0..1 (below 1), got {self.threshold:g}.")
-        if self.keep_share is not None and not 0 < self.keep_share <= 1:
-            raise UsageError(f"Expected --keep-share above 0 and at most 1, got {self.keep_share:g}.")
-        if not 0 <= self.hash_distance <= 64:
-            raise UsageError(f"Expected --hash-distance in 0..64, got {self.hash_distance}.")
-        if not -1 <= self.similarity <= 1:
-            raise UsageError(f"Expected --similarity as a cosine in -1..1, got {self.similarity:g}.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +53,11 @@ class Filter:
             hold it. Raises UsageError for what cannot be judged; nothing has been computed then. "threshold"
             is where the scores divide, None where they do not.
         judge: (images, inputs) -> a judgement. An image's answer may depend on itself and those before it.
+        summary: which images it keeps, in a line.
+        reads: fields of the config that it reads, beside the encoder.
     """
 
     settings: Callable[[Sequence[str], FilterInputs], dict[str, Any]]
     judge: Callable[[ImageSet, FilterInputs], Judgement]
+    summary: str = ""
+    reads: tuple[str, ...] = ()

@@ -117,4 +117,4 @@ def top_share(scores: np.ndarray, labels: np.ndarray, share: float) -> np.ndarra
     return keep
 
 
-CLIP = Filter(settings, judge)
+CLIP = Filter(settings, judge, "images that an encoder takes for their class", ("templates", "threshold", "keep_share"))

@@ -170,4 +170,9 @@ def _reason(what: str, cosine: float, bits: int) -> str:
     return f"near copy of {what}; cosine {cosine:.3f}, hash differs in {bits} of {HASH_BITS} bits"
 
 
-DUPLICATES = Filter(settings, judge)
+DUPLICATES = Filter(
+    settings,
+    judge,
+    "images that are no near copy of an earlier one, nor of a real one",
+    ("real", "hash_distance", "similarity"),
+)

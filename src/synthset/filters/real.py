@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from synthset.core.errors import DataError, UsageError
+from synthset.core.errors import DataError, UsageError, setting
 from synthset.filters.base import Filter, FilterInputs, Judgement
 from synthset.images.imageset import ImageSet
 
@@ -90,10 +90,15 @@ def nearest_real(
     return own, other, other_class
 
 
+def no_real_images() -> UsageError:
+    """The error that asks for them."""
+    return UsageError(f"Expected real images for the real filter, e.g. {setting('real', 'digits')}, or a path.")
+
+
 def _matched(class_names: Sequence[str], real: ImageSet | None) -> ImageSet:
     """The real images under the dataset's labels."""
     if real is None:
-        raise UsageError("Expected real images for the real filter, e.g. --real digits, or --real with a path.")
+        raise no_real_images()
     from synthset.classifiers.scoring import match_classes
 
     matched = replace(real, labels=match_classes(class_names, real)[real.labels], class_names=tuple(class_names))
@@ -103,4 +108,4 @@ def _matched(class_names: Sequence[str], real: ImageSet | None) -> ImageSet:
     return matched
 
 
-REAL = Filter(settings, judge)
+REAL = Filter(settings, judge, "images whose nearest real image is of their class", ("real",))

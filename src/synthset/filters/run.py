@@ -12,16 +12,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from synthset.core.errors import DataError, UnknownNameError, UsageError
-from synthset.core.options import with_options
+from synthset.core.errors import DataError, UnknownNameError, UsageError, setting
+from synthset.core.options import declared_options, with_options
 from synthset.dataset.reader import Dataset, open_dataset
 from synthset.dataset.verdicts import SCHEMA, Verdicts, delete_verdicts, write_verdicts
 from synthset.encoders.embed import fill_cache
 from synthset.executors import Executor
-from synthset.filters.base import Filter, FilterConfig, FilterInputs
+from synthset.filters.base import Filter, FilterInputs
 from synthset.filters.clip import CLIP
+from synthset.filters.config import FilterConfig
 from synthset.filters.duplicates import DUPLICATES
-from synthset.filters.real import REAL
+from synthset.filters.real import REAL, no_real_images
 from synthset.images.imageset import ImageSet
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def filter_dataset(
     filters = _find(methods)
     _check_options(filters, config, real)
     if "real" in filters and config.real is None and real is None:  # said before a model is loaded
-        raise UsageError("Expected real images for the real filter, e.g. --real digits, or --real with a path.")
+        raise no_real_images()
     dataset = open_dataset(folder)
     if not dataset.rows.num_rows:
         raise DataError(f"Expected images in '{folder}', found none. Run 'synthset create' first.")
@@ -177,17 +178,16 @@ def _find(methods: Sequence[str] | Mapping[str, Filter]) -> dict[str, Filter]:
 
 def _check_options(filters: Mapping[str, Filter], config: FilterConfig, real: ImageSet | None) -> None:
     """Refuse an option that no filter reads: its user expects something else to happen."""
-    given = {
-        "--threshold": config.threshold is not None,
-        "--keep-share": config.keep_share is not None,
-        "--template": bool(config.templates),
-        "--real": real is not None or config.real is not None,
-    }
-    readers = {"--real": ("real", "duplicates")}
-    for flag, is_given in given.items():
-        by = readers.get(flag, ("clip",))
-        if is_given and set(filters) <= set(FILTERS) and not set(filters) & set(by):
-            raise UsageError(f"Expected --method {' or '.join(by)} with {flag}, got {', '.join(filters)}.")
+    if any(FILTERS.get(name) is not filters[name] for name in filters):
+        return  # what one of the user's own reads is not known
+    for option in declared_options(FilterConfig):
+        readers = [name for name, known in FILTERS.items() if option.name in known.reads]
+        is_set = getattr(config, option.name) != option.default or (option.name == "real" and real is not None)
+        if readers and is_set and not set(readers) & set(filters):
+            raise UsageError(
+                f"Expected the filter {' or '.join(readers)} with {setting(option.name)}, got {', '.join(filters)}. "
+                "Leave one out."
+            )
 
 
 def _kept(dataset: Dataset, found: Mapping[str, Verdicts]) -> np.ndarray:
@@ -204,7 +204,7 @@ def _warn(result: FilterResult) -> None:
     none = [name for name, (left, _) in short.items() if not left]
     few = [f"{name} ({left:,} of {total:,})" for name, (left, total) in short.items() if left]
     remedy = (
-        "Clarify its phrase and draw it again, draw more with 'synthset create --refill', or lower the threshold; "
+        "Clarify its phrase and draw it again, refill it, or lower the threshold; "
         "'synthset diagnose' says what is wrong with a class."
     )
     if few:
