@@ -12,7 +12,8 @@ from pathlib import Path
 from rich.console import Console
 
 from synthset.cli import help_pages
-from synthset.cli.command_line import app
+from synthset.cli.app import build_app
+from synthset.cli.commands import NAMES
 
 FOLDER = Path(help_pages.__file__).parent
 
@@ -28,10 +29,9 @@ def main() -> None:
 
 def render_pages() -> Iterator[tuple[Path, str]]:
     """Each page's file and its text."""
-    commands = [name for name in app if not name.startswith("-")]
     for width in help_pages.WIDTHS:
         yield FOLDER / str(width) / "synthset.txt", render(["--help"], width)
-        for name in commands:
+        for name in NAMES:
             yield FOLDER / str(width) / f"{name}.txt", render([name, "--help"], width)
 
 
@@ -41,7 +41,7 @@ def render(tokens: list[str], width: int) -> str:
     console = Console(
         file=buffer, width=width, force_terminal=True, color_system="standard", legacy_windows=False, no_color=False
     )
-    app(tokens, console=console)
+    build_app()(tokens, console=console)
     return buffer.getvalue()
 
 

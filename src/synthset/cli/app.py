@@ -1,41 +1,51 @@
-"""The application that the commands register with, and how their flags are written."""
+"""The application: cyclopts reads the flags of the commands from their declarations."""
 
 from __future__ import annotations
 
-from cyclopts import App, Group, Parameter
+from collections.abc import Callable, Iterable
+from typing import Any
 
+from cyclopts import App, Parameter
+
+from synthset.cli.arguments import signature_of
+from synthset.cli.commands import NAMES, Command, load_command
 from synthset.version import __version__
 
-app = App(
-    name="synthset",
-    version=__version__,
-    help="Train image classifiers without a single real image: from class names to a tested model.",
-    help_epilogue=(
-        "Start with `synthset demo`; every command shows its flags and an example with --help. All take --quiet, "
-        "--verbose and --config FILE.yaml with lines such as `steps: 20`. A flag of create can also be set as "
-        "SYNTHSET_CREATE_STEPS, and so on."
-    ),
-    help_format="markdown",
-    result_action="return_value",
-    suppress_keyboard_interrupt=False,  # main says how to go on
-    # no --no-… for every switch, no variable after every flag: the help shall fit on a screen
-    default_parameter=Parameter(negative=(), show_env_var=False),
+EPILOGUE = (
+    "Start with `synthset demo`; every command shows its flags and an example with --help. All take --quiet, "
+    "--verbose and --config FILE.yaml with lines such as `steps: 20`. A flag of create can also be set as "
+    "SYNTHSET_CREATE_STEPS, and so on."
 )
 
-GENERAL = "Parameters"  # the group that cyclopts puts flags into
-WORDING = Group("Prompts and guidance", sort_key=1)
-SAMPLING = Group("Model and sampling", sort_key=2)
-SHORTCUTS = Group("Shortcuts and diversity, which change the images", sort_key=2.7)
-STORAGE = Group("Stored images", sort_key=3)
-MACHINES = Group("GPUs and machines", sort_key=3.7)
-SCRIPT = Group("As in the script of Shipard et al. 2023", sort_key=4)
+
+def build_app(names: Iterable[str] = NAMES, with_help: bool = True) -> App:
+    """The application with these commands.
+
+    Args:
+        names: of the commands.
+        with_help: without, what help alone shows is left out, some of which takes long to load.
+    """
+    app = App(
+        name="synthset",
+        version=__version__,
+        help="Train image classifiers without a single real image: from class names to a tested model.",
+        help_epilogue=EPILOGUE,
+        help_format="markdown",
+        result_action="return_value",
+        suppress_keyboard_interrupt=False,  # main says how to go on
+        # no --no-… for every switch, no variable after every flag: the help shall fit on a screen
+        default_parameter=Parameter(negative=(), show_env_var=False),
+    )
+    for name in names:
+        app.command(_as_function(load_command(name), with_help), name=name)
+    return app
 
 
-def flag(*names: str, several: bool = False, negative: str = "", group: Group | str = GENERAL) -> Parameter:
-    """A flag with its names, how to switch it off, and its place in the help; `several`: --classes dog cat."""
-    return Parameter(name=names or None, consume_multiple=several, negative=negative or (), group=group)
+def _as_function(command: Command, with_help: bool) -> Callable[..., None]:
+    def run(*places: Any, **flags: Any) -> None:
+        command.run(*places, **flags)
 
-
-def switch(group: Group | str = GENERAL) -> Parameter:
-    """A flag without a value, off by default, which goes without saying."""
-    return Parameter(show_default=False, group=group)
+    run.__doc__ = command.function.__doc__
+    run.__name__ = command.name
+    run.__signature__ = signature_of(command.name, command.arguments, with_help)  # pyright: ignore[reportFunctionMemberAccess]
+    return run

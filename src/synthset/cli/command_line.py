@@ -11,13 +11,15 @@ from typing import Any
 from cyclopts import CycloptsError
 from cyclopts.config import Env
 
-from synthset.cli import classify, create, data, demo, diagnose, report, tune
-from synthset.cli.app import app
-from synthset.core.errors import SynthsetError, UsageError
+from synthset.cli.app import build_app
+from synthset.cli.commands import NAMES, PREFIX, load_command
+from synthset.cli.config_files import config_source
+from synthset.cli.wording import Wording
+from synthset.core.errors import SynthsetError, UnknownNameError, UsageError, as_field
+from synthset.core.progress import set_progress
 from synthset.core.redaction import without_secrets
 
-# importing them registers their commands with the app
-COMMANDS = (create, classify, tune, data, demo, diagnose, report)
+HELP = ("--help", "-h", "--version")
 
 
 def run(tokens: list[str]) -> int:
@@ -27,28 +29,42 @@ def run(tokens: list[str]) -> int:
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     # of PIL, about images that images.decode refuses in one line
     warnings.filterwarnings("ignore", "Image size .* could be decompression bomb")
+    word = as_field
     try:
-        app(_prepare(tokens), exit_on_error=False, print_error=False)
-        sys.stdout.flush()
+        tokens = [_dashed(token) for token in tokens]
+        tokens, files = _take_common(tokens)
+        if not tokens or tokens[0] in HELP:
+            build_app()(tokens, exit_on_error=False, print_error=False)
+            return 0
+        if tokens[0] not in NAMES:
+            raise UnknownNameError("command", tokens[0], NAMES, "See 'synthset --help'.")
+        wording = Wording(load_command(tokens[0]))
+        word = wording.word
+        return _run_command(tokens, files, wording)
     except SynthsetError as error:
-        return _complain(str(error), error.exit_code)
-    except CycloptsError as error:
-        return _complain(_one_line(error), 2)
+        return _complain(error.worded(word), error.exit_code)
     except BrokenPipeError:
         raise
     except OSError as error:
         where = f": '{error.filename}'" if error.filename else ""
         return _complain(f"{error.strerror or error}{where}.", 1)
+
+
+def _run_command(tokens: list[str], files: list[Path], wording: Wording) -> int:
+    app = build_app([tokens[0]], with_help=any(token in HELP for token in tokens))
+    sources: list[Any] = [Env(PREFIX), *(config_source(path, NAMES) for path in files), wording]
+    app.config = tuple(sources)
+    try:
+        app(tokens, exit_on_error=False, print_error=False)
+        sys.stdout.flush()
+    except CycloptsError as error:
+        return _complain(wording.complaint(error), 2)
     return 0
 
 
-def _prepare(tokens: list[str]) -> list[str]:
-    """Unify - and _ in flags, and take --config, --quiet and --verbose, which every command has, out."""
-    from synthset.cli.config_files import config_source
-    from synthset.core.progress import set_progress
-
-    tokens = [_dashed(token) for token in tokens]
-    sources: list[Any] = [Env("SYNTHSET_")]
+def _take_common(tokens: list[str]) -> tuple[list[str], list[Path]]:
+    """The line without --config, --quiet and --verbose, which every command has, and the files of the first."""
+    files = list[Path]()
     rest: list[str] = []
     remaining = iter(tokens)
     for token in remaining:
@@ -60,14 +76,14 @@ def _prepare(tokens: list[str]) -> list[str]:
             value = token.partition("=")[2] or next(remaining, "")
             if not value:
                 raise UsageError("Expected a file after --config, e.g. --config create.yaml.")
-            sources.append(config_source(Path(value), tuple(app)))
+            files.append(Path(value))
         else:
             rest.append(token)
-    app.config = tuple(sources)
-    return rest
+    return rest, files
 
 
 def _dashed(token: str) -> str:
+    """A flag with - for _; values stay as they are."""
     if not token.startswith("--"):
         return token
     flag, equals, value = token.partition("=")
@@ -84,8 +100,3 @@ class _DiscreetFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         return without_secrets(super().format(record))
-
-
-def _one_line(error: CycloptsError) -> str:
-    command = " ".join(["synthset", *(error.command_chain or ())])
-    return f"{' '.join(str(error).split())} See '{command} --help'."

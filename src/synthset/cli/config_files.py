@@ -40,8 +40,9 @@ def config_source(path: Path, commands: Collection[str]) -> Source:
         path: of the YAML file.
         commands: names that may stand on top of the file with flags below them.
     Raises:
-        UsageError: the file cannot be read, or holds no flags. A flag that the command does not have
-            is an UnknownNameError when the command is known, as cyclopts calls the source.
+        UsageError: the file cannot be read, or holds no flags. A flag that the command does not have, is an
+            UnknownNameError, and two spellings of one a UsageError, when the command is known, as cyclopts calls
+            the source.
     """
     content = load_yaml(path, "--config", _TextLoader)
     content = {} if content is None else content  # an empty file
@@ -49,11 +50,10 @@ def config_source(path: Path, commands: Collection[str]) -> Source:
         raise UsageError(f"Expected lines such as 'steps: 20' in '{path}', got a {type(content).__name__}.")
 
     def apply(command: App, names: tuple[str, ...], arguments: ArgumentCollection) -> None:
-        flags = _flags_of(names, {key: content[key] for key in content if key not in commands}, content, path)
-        valid = {name.lstrip("-").lower() for argument in arguments for name in argument.names}
-        for key in flags:
-            if key.replace("_", "-").lower() not in valid:
-                raise UnknownNameError(f"flag in '{path}':", key, sorted(valid))
+        common = {key: content[key] for key in content if key not in commands}
+        flags = _flags_of(names, common, content, path)
+        _check_names(common, arguments, path)
+        _check_names(flags, arguments, path)
         Dict(flags, use_commands_as_keys=False, source=str(path))(command, names, arguments)
 
     return apply
@@ -68,8 +68,24 @@ def _flags_of(names: Sequence[str], common: dict[str, Any], content: dict[str, A
             raise UsageError(
                 f"Expected lines such as 'steps: 20' below '{name}:' in '{path}', got a {type(section).__name__}."
             )
-        flags |= section
+        spelled = {_spelling(key) for key in section}
+        flags = {key: value for key, value in flags.items() if _spelling(key) not in spelled} | section
     for key, value in flags.items():
         if isinstance(value, dict):
             raise UsageError(f"Expected a value for '{key}' in '{path}', got lines below it. It is no command.")
     return {key: value for key, value in flags.items() if value is not None}
+
+
+def _check_names(flags: Collection[str], arguments: ArgumentCollection, path: Path) -> None:
+    numbers = {_spelling(name): i for i, argument in enumerate(arguments) for name in argument.names}
+    keys: dict[int, str] = {}
+    for key in flags:
+        if _spelling(key) not in numbers:
+            raise UnknownNameError(f"flag in '{path}':", key, sorted(numbers))
+        other = keys.setdefault(numbers[_spelling(key)], key)
+        if other != key:
+            raise UsageError(f"Expected one of '{other}' and '{key}' in '{path}', which are the same, got both.")
+
+
+def _spelling(key: str) -> str:
+    return key.lstrip("-").replace("_", "-").lower()

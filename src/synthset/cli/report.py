@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-from synthset.cli.app import app
+from synthset.cli.arguments import Positional
+from synthset.cli.commands import command
 
 
-@app.command
-def report(diagnosis: Path, /) -> None:
+@dataclass(frozen=True)
+class ReportCall:
+    """Which diagnosis."""
+
+    diagnosis: Annotated[Path, Positional()]
+    """Folder that `synthset diagnose` wrote."""
+
+
+@command("report")
+def report(call: ReportCall) -> None:
     """Build the report of a diagnosis again, from its saved files: one HTML file that works offline.
 
     Example: `synthset report diagnosis`
-
-    Parameters
-    ----------
-    diagnosis
-        Folder that `synthset diagnose` wrote.
     """
     from synthset.report import build_report
 
-    print(f"report  {build_report(diagnosis)}")
+    print(f"report  {build_report(call.diagnosis)}")

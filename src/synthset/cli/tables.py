@@ -9,109 +9,85 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from synthset.core.errors import ModelError
-from synthset.create.config import CreateConfig
-from synthset.create.estimate import Estimate, estimate_run
-from synthset.create.refill import MAX_FACTOR
-from synthset.create.stage import CreateResult, load_for, sample_plan, with_sample_sentences
+from synthset.create.dry_run import SAMPLE_PROMPTS
 
 if TYPE_CHECKING:
     from synthset.classifiers.scoring import EvaluationResult
     from synthset.classifiers.train import TrainResult
-    from synthset.dataset.records import Request
+    from synthset.create.config import CreateConfig
+    from synthset.create.dry_run import DryRun
+    from synthset.create.estimate import Estimate
+    from synthset.create.stage import CreateResult
     from synthset.demo import DemoResult
     from synthset.diagnosis.stage import DiagnosisResult
     from synthset.filters import FilterResult
-    from synthset.generators.base import Generator
+    from synthset.generators.base import GenerationConfig
     from synthset.tuning.curve_results import CurveResult
     from synthset.tuning.stage import TuneResult
 
-SAMPLE_PROMPTS = 10
-SAMPLED_IMAGES = 32  # that the estimate draws
 MAX_ROWS = 30
 
 
-def print_plan(
-    classes: Sequence[str],
-    config: CreateConfig,
-    folder: Path,
-    workers: int | None = None,
-    price_per_hour: float | None = None,
-) -> None:
-    """What `create` would do: counts, ten sample prompts, an estimate. Writes nothing into `folder`.
+def print_plan(run: DryRun, workers: int | None = None, price_per_hour: float | None = None) -> None:
+    """What `create` would do: counts, ten sample prompts, an estimate.
 
     Args:
-        classes, config: as for `create`.
-        folder: of the dataset; sentences that it keeps are shown.
+        run: from `rehearse`.
         workers: that would share the work; None for one.
         price_per_hour: of one worker, for an estimate of the cost.
     """
-    config, sentences = with_sample_sentences(classes, config, folder, SAMPLE_PROMPTS)
-    sample = sample_plan(classes, config, SAMPLED_IMAGES)
-    try:
-        generator, reason = load_for(classes, config), ""
-    except ModelError as error:
-        generator, reason = None, str(error)
-    counts = sample.images
-    guidance = {run.name: str(run.guidance) for run in config.runs()}
+    config, total = run.config, run.sample.total
     table = _table("strategy", "guidance", ">images", ">each class")
-    for name, count in counts.items():
-        table.add_row(name, guidance[name], f"{count:,}", f"{count // len(classes):,}")
-    table.add_row("total", "", f"{sample.total:,}", f"{sample.total // len(classes):,}")
+    for name, count in run.sample.images.items():
+        table.add_row(name, run.guidance[name], f"{count:,}", f"{count // run.num_classes:,}")
+    table.add_row("total", "", f"{total:,}", f"{total // run.num_classes:,}")
     _print(table)
     if config.refill:
-        most = config.max_draws or MAX_FACTOR * config.images_per_class
-        print(f"Then more, until the filter '{config.refill}' keeps as many; at most {most:,} of a class and strategy.")
-    if sentences:
-        seconds = round(sentences.seconds_a_class)
+        most = f"at most {run.max_draws:,} of a class and strategy"
+        print(f"Then more, until the filter '{config.refill}' keeps as many; {most}.")
+    if run.sentences:
+        seconds = round(run.sentences.seconds_a_class)
         first = f"; before anything is drawn, they take about {duration(seconds)} a class" if seconds else ""
-        print(f"The sentences are by '{sentences.writer}'{first}.")
-    print(f"\nSample prompts (of {sample.total:,}):")
+        print(f"The sentences are by '{run.sentences.writer}'{first}.")
+    print(f"\nSample prompts (of {total:,}):")
     samples = _table("  guidance", "prompt")
-    for request in _spread(sample.requests, SAMPLE_PROMPTS):
+    for request in run.sample.spread(SAMPLE_PROMPTS):
         mixed = len(request.condition_images)
-        shown = f"(a mixture of {mixed} real image{'s' * (mixed > 1)})" if mixed else request.prompt
-        samples.add_row(f"  {request.guidance_scale:.2f}", shown)
+        prompt = f"(a mixture of {mixed} real image{'s' * (mixed > 1)})" if mixed else request.prompt
+        samples.add_row(f"  {request.guidance_scale:.2f}", prompt)
     _print(samples)
-    if generator is None:
-        print(f"\nNo estimate of time, for the model is not at hand: {reason}")
+    if run.generation is None or run.estimate is None:
+        print(f"\nNo estimate of time, for the model is not at hand: {run.reason}")
         return
-    drawn = f"{generator.config.width_px} × {generator.config.height_px} px"
+    _print_drawing(config, run.generation)
+    _print_estimate(run.estimate, run.is_on_gpu, workers or 1, price_per_hour)
+    print("Nothing was written.")
+
+
+def _print_drawing(config: CreateConfig, generation: GenerationConfig) -> None:
+    """The model, the sizes, and how sampling departs."""
+    size = f"{generation.width_px} × {generation.height_px} px"
     if config.resize_px is None:
         stored = "as drawn"
     else:
         antialias = "with" if config.antialias else "without"
         stored = f"at {config.resize_px} × {config.resize_px} px, resized {antialias} anti-aliasing"
-    steps = f"{config.steps} {generator.config.scheduler} steps"
-    print(f"\nDrawn by {config.generator} at {drawn} in {steps}, stored {stored}.")
+    steps = f"{config.steps} {generation.scheduler} steps"
+    print(f"\nDrawn by {config.generator} at {size} in {steps}, stored {stored}.")
     if departures := config.sampling.phrases():
         print(f"Sampling: {'; '.join(departures)}.")
-    if config.initial_images is not None:
-        print(f"Drawing begins at real images: {_images_named(config)}.")
-    _print_estimate(estimate_run(sample, generator, config), generator, workers or 1, price_per_hour)
-    print("Nothing was written.")
+    if (images := config.initial_images) is not None:
+        name = images if isinstance(images, str) else images.name
+        shots = "" if config.shots is None else f"{config.shots} of each class of "
+        print(f"Drawing begins at real images: {shots}{name}.")
 
 
-def _spread(requests: Sequence[Request], count: int) -> list[Request]:
-    """At most `count` of them, from all over."""
-    return [requests[i * len(requests) // count] for i in range(count)] if len(requests) > count else list(requests)
-
-
-def _images_named(config: CreateConfig) -> str:
-    source = config.initial_images
-    name = source if isinstance(source, str) else getattr(source, "name", "")
-    return name if config.shots is None else f"{config.shots} of each class of {name}"
-
-
-def _print_estimate(estimate: Estimate, generator: Generator, workers: int, price_per_hour: float | None) -> None:
+def _print_estimate(estimate: Estimate, is_on_gpu: bool, workers: int, price_per_hour: float | None) -> None:
     """As measured on a few images here; of a run elsewhere it says nothing."""
-    seconds = estimate.images * estimate.seconds_per_image
-    device = getattr(generator, "device", None)
-    kind = "GPU hours" if getattr(device, "type", "") == "cuda" else "machine hours"
-    text = f"About {duration(seconds / workers)}"
+    text = f"About {duration(estimate.seconds / workers)}"
     text += f" by {workers} workers such as this machine" if workers > 1 else " on this machine"
-    if seconds >= 3600:
-        text += f", {estimate.device_hours:,.1f} {kind}"
+    if estimate.seconds >= 3600:
+        text += f", {estimate.device_hours:,.1f} {'GPU' if is_on_gpu else 'machine'} hours"
     if price_per_hour is not None:
         text += f", at {price_per_hour:g} an hour {estimate.cost(price_per_hour):,.2f}"
     files = "file" if estimate.files == 1 else "files"

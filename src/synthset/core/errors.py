@@ -25,7 +25,8 @@ _SETTING = re.compile("⟦([^⟦⟧=]+)(?:=([^⟦⟧]*))?⟧")
 def setting(name: str, value: Any = None) -> str:
     """An option in a message, by the name of its field, with a value that it should have.
 
-    Whoever shows the message words it for the reader, see `SynthsetError.worded`.
+    Where two configs of a stage have a field of that name, "SentenceConfig.revision" tells which. Whoever shows the
+    message words it for the reader, see `SynthsetError.worded`.
     """
     return f"⟦{name}⟧" if value is None else f"⟦{name}={value}⟧"
 
@@ -36,6 +37,7 @@ def as_field(name: str, value: str | None) -> str:
     >>> as_field("resize_px", "32"), as_field("overwrite", None)
     ('resize_px=32', 'overwrite')
     """
+    name = name.rpartition(".")[2]
     return name if value is None else f"{name}={value}"
 
 

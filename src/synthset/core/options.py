@@ -15,7 +15,7 @@ import math
 import textwrap
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass, replace
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields, is_dataclass, replace
 from functools import cache
 from numbers import Integral, Real
 from pathlib import Path
@@ -36,7 +36,8 @@ class Option:
         part: the field is that part of a flag that takes several values, which other fields share.
         group: heading that it stands under in the help.
         at_least, above, at_most, below: bounds of a number, or of each in a tuple.
-        choices: the valid names, or what lists them.
+        choices: the valid names, or what lists them; they stand for `{choices}` in the text.
+        listed: the names that stand for `{choices}`, where others are valid too.
         default: the default in words, where the field's value does not say it.
         negative: flag that switches it off, beside the one that switches it on.
         inverted: help of its flag, where that says the opposite of the field: `random-start` of `text_initialisation`.
@@ -52,7 +53,8 @@ class Option:
     above: float | None = None
     at_most: float | None = None
     below: float | None = None
-    choices: Callable[[], Iterable[str]] | tuple[str, ...] = ()
+    choices: Callable[[], Iterable[str]] | Iterable[str] = ()
+    listed: Callable[[], Iterable[str]] | Iterable[str] = ()
     default: str = ""
     negative: str = ""
     inverted: str = ""
@@ -88,6 +90,7 @@ class Declared:
     """An option as its config declares it.
 
     Attributes:
+        config: name of the class that declares it.
         path: names of the fields that lead to it, its own last.
         type: without None of an optional field's nested config, and without annotations.
         default: MISSING where there is none.
@@ -96,6 +99,7 @@ class Declared:
         switch: path of the option that brings its config about, if there must be one.
     """
 
+    config: str
     path: tuple[str, ...]
     type: Any
     default: Any
@@ -114,6 +118,13 @@ class Declared:
         flag = self.option.flag or self.name.replace("_", "-")
         return (flag,) if isinstance(flag, str) else flag
 
+    @property
+    def help(self) -> str:
+        """The text, with the names that it lists."""
+        listed = self.option.listed or self.option.choices
+        names = tuple(listed() if callable(listed) else listed)
+        return self.text.replace("{choices}", ", ".join(names))
+
 
 @cache
 def declared_options(config: type) -> tuple[Declared, ...]:
@@ -128,7 +139,7 @@ def _declared(config: type, path: tuple[str, ...]) -> Iterator[Declared]:
         nested = next((extra for extra in extras if isinstance(extra, Nested)), None)
         if nested is None:
             option = next((extra for extra in extras if isinstance(extra, Option)), Option())
-            yield Declared((*path, item.name), kind, _default(item), texts.get(item.name, ""), option)
+            yield Declared(config.__name__, (*path, item.name), kind, _default(item), texts.get(item.name, ""), option)
             continue
         for inner in _declared(_dataclass_in(kind), (*path, item.name)):
             if inner.name in nested.without:
@@ -202,17 +213,17 @@ def check_options(config: Any) -> None:
     """
     for item in declared_options(type(config)):
         if len(item.path) == 1:
-            _check(item, getattr(config, item.name))
+            _check(item, getattr(config, item.name), setting(f"{type(config).__name__}.{item.name}"))
 
 
-def _check(item: Declared, value: Any) -> None:
+def _check(item: Declared, value: Any, named: str) -> None:
     if not is_of_type(value, item.type):
-        raise UsageError(f"Expected {setting(item.name)} as {describe_type(item.type)}, got {value!r}.")
+        raise UsageError(f"Expected {named} as {describe_type(item.type)}, got {value!r}.")
     parts = value if isinstance(value, tuple) else (value,)
     numbers = [part for part in parts if isinstance(part, Real) and not isinstance(part, bool)]
     for number in numbers:
         if not is_within(float(number), item.option):
-            raise UsageError(f"Expected {setting(item.name)} {describe_bounds(item.option)}, got {brief(number)}.")
+            raise UsageError(f"Expected {named} {describe_bounds(item.option)}, got {brief(number)}.")
     names = item.option.names()
     for part in parts:
         if names and isinstance(part, str) and part not in names:
@@ -291,8 +302,8 @@ def brief(number: Any) -> str:
 def describe_type(kind: Any) -> str:
     """An annotation in words.
 
-    >>> describe_type(int), describe_type(tuple[float, float]), describe_type(tuple[str, ...]), describe_type(int | None)
-    ('an integer', '2 numbers', 'texts', 'an integer or nothing')
+    >>> describe_type(tuple[float, float]), describe_type(tuple[str, ...]), describe_type(int | None)
+    ('2 numbers', 'texts', 'an integer or nothing')
     """
     words = {int: "an integer", float: "a finite number", bool: "true or false", str: "a text", Path: "a path"}
     plural = {int: "integers", float: "numbers", str: "texts"}
@@ -313,12 +324,17 @@ def describe_type(kind: Any) -> str:
 
 
 def job_of(config: Any) -> dict[str, Any]:
-    """What of a config another run must share to go on in the same folder, by dotted keys; see Option.job."""
-    entries = {}
+    """What of a config another run must share to go on in the same folder, as JSON can hold it; see Option.job."""
+    job: dict[str, Any] = {}
     for item in declared_options(type(config)):
-        if item.option.job is not False:
-            value: Any = config
-            for name in item.path:
-                value = None if value is None else getattr(value, name)
-            entries[item.option.job if isinstance(item.option.job, str) else item.name] = value
-    return entries
+        if item.option.job is False:
+            continue
+        value: Any = config
+        for name in item.path:
+            value = None if value is None else getattr(value, name)
+        *sections, key = (item.option.job if isinstance(item.option.job, str) else item.name).split(".")
+        place = job
+        for section in sections:
+            place = place.setdefault(section, {})
+        place[key] = asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+    return job

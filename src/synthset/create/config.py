@@ -1,144 +1,214 @@
-"""What a dataset depends on, beside its classes and its folder: every option of `create`, checked."""
+"""What a dataset depends on, beside its classes and its folder: every option of `create`, declared once."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import Annotated
 
 from synthset import miniature
-from synthset.core.errors import UnknownNameError, UsageError
-from synthset.core.options import expect
+from synthset.core.devices import DTYPES
+from synthset.core.errors import UsageError, setting
+from synthset.core.options import Nested, Option, check_options, expect
 from synthset.create.refill import check_refill
-from synthset.filters import FilterConfig
+from synthset.filters import FILTERS, FilterConfig
 from synthset.generators.base import EAGER, steps_to_pass
+from synthset.generators.names import ENGINES
 from synthset.generators.sampling import SamplingOptions
+from synthset.images.imageset import ImageSet
 from synthset.prompts.language_enhancement import SentenceConfig, wants_sentences
-from synthset.prompts.strategies import Guidance, PromptStyle, StrategyRun, mixing_strategies, resolve_strategies
+from synthset.prompts.strategies import (
+    RANDOM_GUIDANCE,
+    STRATEGIES,
+    Guidance,
+    PromptStyle,
+    StrategyRun,
+    mixing_strategies,
+    resolve_strategies,
+)
 
-if TYPE_CHECKING:
-    from synthset.images.imageset import ImageSet
-
-SHARD_SIZE = 512
 IMAGE_FORMATS = ("auto", "png", "jpeg", "webp")
+
+WORDING = "Prompts and guidance"
+SENTENCES = "Sentences"
+SAMPLING = "Model and sampling"
+REAL_IMAGES = "Real guidance"
+SHORTCUTS = "Shortcuts and diversity, which change the images"
+STORAGE = "Stored images"
+REFILL = "Filter and refill"
 
 
 @dataclass(frozen=True)
 class CreateConfig:
-    """What a dataset depends on, beside its classes and folder.
+    """What a dataset depends on, beside its classes and folder. `create` and `--dry-run` read it."""
 
-    Attributes:
-        strategies: names of prompts.STRATEGIES; a combination draws its members once each.
-        images_per_class: images that each strategy draws of each class.
-        generator: "miniature", a hub id, or a folder of a diffusers checkpoint.
-        revision: of the hub id: a branch, tag or commit.
-        guidance_scale: for strategies that have no guidance of their own: `7.5`, or `1:5` for a draw each.
-        random_guidance: the range that random_guidance draws from.
-        steps: of the sampler; or a range such as `20:40`, from which each image draws its own number.
-        scheduler: of the sampler, by name, see generators.
-        sampling: shortcuts and diversity that the sampling loop takes on request; none by default.
-        height_px, width_px: drawn size; None for the checkpoint's own.
-        resize_px: side of the stored square images; None keeps them as drawn.
-        antialias: how they are shrunk; see images.resize.
-        image_format: png, jpeg, webp, or auto: PNG up to 64 px, JPEG above.
-        quality: of JPEG and WebP, 1..100.
-        seed: of the whole run.
-        negative_prompt: what no image shall show; of several, each image draws one.
-        style: wording of the prompts.
-        dtype, device: "auto" is bf16 on a GPU and float32 on a CPU.
-        engine: what runs the denoiser, one of generators.ENGINES.
-        batch_size: requests drawn together; None leaves it to the generator.
-        max_failures: share of requests that may fail before the run counts as failed.
-        refill: name of a filter, see filters.FILTERS: draw until it keeps images_per_class images of each
-            class and strategy.
-        filter: what that filter does.
-        max_draws: images of one class and strategy that refilling draws at most; None is refill.MAX_FACTOR
-            times images_per_class.
-        initial_images: real images to begin at instead of pure noise, or for interpolate_three and interpolate_all
-            to be conditioned on: a known set, a path, or an ImageSet of the same classes; see
-            real_guidance.choose_initial_images.
-        shots: how many of each class; None takes all.
-        shots_seed: decides which.
-        strength: share of the steps that a noised real image passes, in (0, 1]; None takes what
-            real_guidance.STRENGTHS lists for so many shots.
-        shard_size: images of a file; the unit of work, of commitment, and of what a kill can cost:
-            the one that is drawn, and the one behind it that is being written.
-        sentences: of language_enhancement; None for 200 of each class by the writer that goes with the generator.
-    """
+    strategies: Annotated[tuple[str, ...], Option(flag="strategy", listed=STRATEGIES, default="base", job=False)] = (
+        "base",
+    )
+    """Strategies to draw by: {choices}. Several may be given, and any prompts crossed with any guidance:
+    multi_domain@1:5, or base@2.5 for low guidance. Those named interpolate draw from --initial-images, not from
+    words."""
+    images_per_class: Annotated[int, Option(at_least=1, default="100, or as many as --dataset has")] = 100
+    """Images of each class that each strategy draws."""
+    seed: Annotated[int, Option(at_least=0, below=2**63)] = 64
+    """Seed of the whole run; each image has its own, derived from it."""
+    max_failures: Annotated[float, Option(at_least=0, at_most=1, job=False)] = 0.01
+    """Share of images that may fail before the exit code is 3."""
 
-    strategies: tuple[str, ...] = ("base",)
-    images_per_class: int = 100
-    generator: str = miniature.NAME
-    revision: str | None = None
-    guidance_scale: str | float | None = None
-    random_guidance: tuple[float, float] | None = None
-    steps: int | str = 40
-    scheduler: str = "auto"
-    sampling: SamplingOptions = field(default_factory=SamplingOptions)
-    height_px: int | None = None
-    width_px: int | None = None
-    resize_px: int | None = None
-    antialias: bool = True
-    image_format: str = "auto"
-    quality: int = 95
-    seed: int = 64
-    negative_prompt: str | tuple[str, ...] = ""
-    style: PromptStyle = field(default_factory=PromptStyle)
-    dtype: str = "auto"
-    device: str = "auto"
-    engine: str = EAGER
-    batch_size: int | None = None
-    max_failures: float = 0.01
-    refill: str | None = None
-    filter: FilterConfig = field(default_factory=FilterConfig)
-    max_draws: int | None = None
-    initial_images: str | ImageSet | None = None
-    shots: int | None = None
-    shots_seed: int = 0
-    strength: float | None = None
-    shard_size: int = SHARD_SIZE
-    sentences: SentenceConfig | None = None
+    guidance_scale: Annotated[
+        str | float | None, Option(group=WORDING, default="7.5; 2.5 for prompt_augmentation", job=False)
+    ] = None
+    """Classifier-free guidance: 7.5, or 1:5 for a draw for each image."""
+    random_guidance: Annotated[
+        tuple[float, float], Option(flag=("min-scale", "max-scale"), group=WORDING, job=False)
+    ] = RANDOM_GUIDANCE
+    """Range that random_guidance draws its scales from."""
+    style: Annotated[PromptStyle, Nested(group=WORDING, without=("sentences",), job="prompts")] = field(
+        default_factory=PromptStyle
+    )
+    negative_prompt: Annotated[str | tuple[str, ...], Option(group=WORDING)] = ""
+    """Text of what no image shall show; of several, each image draws one."""
+
+    sentences: Annotated[
+        SentenceConfig | None,
+        Nested(
+            group=SENTENCES,
+            flags={
+                "count": "sentences",
+                "source": "sentences-from",
+                "model": "sentence-model",
+                "revision": "sentences-revision",
+            },
+        ),
+    ] = None
+
+    generator: Annotated[str, Option(group=SAMPLING, job=False)] = miniature.NAME
+    """Generator: miniature (ten digits), the hub id of a diffusers checkpoint, or the folder of one."""
+    revision: Annotated[str | None, Option(group=SAMPLING, job=False)] = None
+    """Branch, tag or commit of the hub id."""
+    scheduler: Annotated[str, Option(group=SAMPLING, job=False)] = "auto"
+    """Scheduler: auto (ddim for Stable Diffusion and SDXL, the checkpoint's own for others), or any of diffusers:
+    ddim, euler, dpmsolver_multistep, …"""
+    steps: Annotated[int | str, Option(group=SAMPLING, job=False)] = 40
+    """Sampling steps: 40, or 20:40 for a number for each image."""
+    height_px: Annotated[
+        int | None, Option(flag="height", group=SAMPLING, at_least=1, default="the model's own", job=False)
+    ] = None
+    """Height of the drawn images in pixels."""
+    width_px: Annotated[
+        int | None, Option(flag="width", group=SAMPLING, at_least=1, default="the model's own", job=False)
+    ] = None
+    """Width of the drawn images in pixels."""
+    batch_size: Annotated[
+        int | None, Option(group=SAMPLING, at_least=1, default="chosen by the generator", job=False)
+    ] = None
+    """Images drawn together."""
+    dtype: Annotated[str, Option(group=SAMPLING, choices=DTYPES, job=False)] = "auto"
+    """Number format of the networks: float32, bfloat16, float16, or auto, which is bfloat16 on a GPU."""
+    device: Annotated[str, Option(group=SAMPLING, job=False)] = "auto"
+    """Device to draw on: cpu, cuda, or auto."""
+    engine: Annotated[str, Option(group=SAMPLING, choices=ENGINES, job=False)] = EAGER
+    """Engine of the denoiser: eager, or compiled, by torch.compile, which takes minutes to begin with."""
+
+    initial_images: Annotated[str | ImageSet | None, Option(group=REAL_IMAGES, default="begin at noise", job=False)] = (
+        None
+    )
+    """Real images of the classes to begin at instead of noise, or for the strategies interpolate_three and
+    interpolate_all to mix: a known name (its training split; of digits, the half that tune and its tests leave for
+    this), or a path, all images of it."""
+    shots: Annotated[int | None, Option(group=REAL_IMAGES, at_least=1, default="all", job=False)] = None
+    """Number of real images of each class."""
+    shots_seed: Annotated[int, Option(group=REAL_IMAGES, at_least=0, job=False)] = 0
+    """Seed of the choice of these images."""
+    strength: Annotated[
+        float | None,
+        Option(
+            group=REAL_IMAGES,
+            above=0,
+            at_most=1,
+            default="0.5, 0.4, 0.35, 0.2 and 0.15 for 1, 2, 4, 8 and 16 shots, as in He et al. 2023; the nearest for "
+            "others",
+            job=False,
+        ),
+    ] = None
+    """Share of the steps that a noised real image passes: near 0 repeats it, 1 forgets it."""
+
+    sampling: Annotated[SamplingOptions, Nested(group=SHORTCUTS)] = field(default_factory=SamplingOptions)
+
+    resize_px: Annotated[
+        int | None,
+        Option(
+            flag="resize",
+            group=STORAGE,
+            at_least=4,
+            at_most=4096,
+            default="as drawn, or as --dataset has them",
+            job="images.resize_px",
+        ),
+    ] = None
+    """Side in pixels of the stored square images."""
+    antialias: Annotated[
+        bool,
+        Option(group=STORAGE, negative="no-antialias", default="on, off for --dataset eurosat", job="images.antialias"),
+    ] = True
+    """Anti-aliasing where images are shrunk."""
+    image_format: Annotated[str, Option(group=STORAGE, choices=IMAGE_FORMATS, job="images.format")] = "auto"
+    """Format of the stored images: png, jpeg, webp, or auto, which is PNG up to 64 px and JPEG above."""
+    quality: Annotated[int, Option(group=STORAGE, at_least=1, at_most=100, job="images.quality")] = 95
+    """Quality of JPEG and WebP."""
+    shard_size: Annotated[int, Option(group=STORAGE, at_least=1, at_most=100_000)] = 512
+    """Images of a file, which is the unit of work and of commitment: a kill costs two of them at most."""
+
+    refill: Annotated[
+        str | None,
+        Option(group=REFILL, choices=FILTERS, default="keep all that is drawn", job=False),
+    ] = None
+    """Filter to refill by, {choices}: draw until it keeps --images-per-class images of each class and strategy."""
+    max_draws: Annotated[
+        int | None, Option(group=REFILL, at_least=1, default="five times --images-per-class", job=False)
+    ] = None
+    """Limit of the images of a class and strategy that refilling draws."""
+    filter: Annotated[
+        FilterConfig, Nested(group=REFILL, flags={"templates": "filter-template"}, without=("device",))
+    ] = field(default_factory=FilterConfig)
 
     def __post_init__(self) -> None:
+        if isinstance(self.steps, str) and self.steps.isdecimal():
+            object.__setattr__(self, "steps", int(self.steps))  # so that the manifest has a number as one
+        if isinstance(self.negative_prompt, tuple) and len(self.negative_prompt) == 1:
+            object.__setattr__(self, "negative_prompt", self.negative_prompt[0])
+        check_options(self)
         low, high = self.steps_range
-        expect(1 <= low <= high, f"at least 1 step, or a range such as 20:40, got {self.steps}")
-        expect(self.negative_prompt != (), "a negative prompt, or an empty one, got none")
-        expect(
-            self.resize_px is None or 4 <= self.resize_px <= 4096,
-            f"--resize in 4..4096, got {self.resize_px}",
-        )
-        expect(1 <= self.quality <= 100, f"--quality in 1..100, got {self.quality}")
-        expect(
-            self.batch_size is None or self.batch_size >= 1,
-            f"--batch-size of at least 1, got {self.batch_size}",
-        )
-        expect(0 <= self.max_failures <= 1, f"--max-failures in 0..1, got {self.max_failures}")
-        expect(0 <= self.seed < 2**63, f"--seed in 0..2^63 - 1, got {self.seed}")
-        if self.image_format not in IMAGE_FORMATS:
-            raise UnknownNameError("image format", self.image_format, IMAGE_FORMATS)
-        expect(1 <= self.shard_size <= 100_000, f"--shard-size in 1..100,000, got {self.shard_size}")
+        expect(1 <= low <= high, f"{setting('steps')} of at least 1, or a range such as 20:40, got {self.steps}")
+        expect(self.negative_prompt != (), f"{setting('negative_prompt')} with a text, or an empty one, got none")
         check_refill(self.refill, self.filter, self.max_draws, self.images_per_class)
-        guided = self.shots is not None or self.strength is not None or self.shots_seed != 0
+        self._check_initial_images(low)
         expect(
-            self.initial_images is not None or not guided,
-            "--initial-images with --shots, --shots-seed and --strength, e.g. --initial-images digits",
+            self.sentences is None or wants_sentences(self.strategies),
+            f"{setting('strategies', 'language_enhancement')} with sentences, got {', '.join(self.strategies)}. "
+            "Leave them out",
         )
-        expect(self.shots is None or self.shots >= 1, f"--shots of at least 1, got {self.shots}")
-        expect(self.shots_seed >= 0, f"--shots-seed of at least 0, got {self.shots_seed}")
+
+    def _check_initial_images(self, fewest_steps: int) -> None:
+        """Which options need real images, and which of them a strategy that mixes images can use."""
+        details = [name for name in ("shots", "strength") if getattr(self, name) is not None]
+        details += ["shots_seed"] if self.shots_seed else []
+        expect(
+            self.initial_images is not None or not details,
+            f"{setting('initial_images')} with {' and '.join(map(setting, details))}, e.g. "
+            f"{setting('initial_images', 'digits')}",
+        )
         if self.strength is not None:
-            steps_to_pass(self.strength, low)
+            steps_to_pass(self.strength, fewest_steps)
         mixing = mixing_strategies(self.strategies)
         expect(
             self.initial_images is not None or not mixing,
-            f"real images for {' and '.join(mixing)}, got none. Give --initial-images, e.g. --initial-images digits "
-            "--shots 60",
+            f"real images for {' and '.join(mixing)}, got none. Give {setting('initial_images')}, e.g. "
+            f"{setting('initial_images', 'digits')} {setting('shots', 60)}",
         )
         expect(
             self.strength is None or self.begins_at_images,
-            f"a strategy that begins at real images with --strength, got {' and '.join(mixing)}, which begin at noise",
-        )
-        expect(
-            self.sentences is None or wants_sentences(self.strategies),
-            f"the strategy language_enhancement with sentences, got {', '.join(self.strategies)}. Leave them out",
+            f"a strategy that begins at real images with {setting('strength')}, got {' and '.join(mixing)}, which "
+            "begin at noise",
         )
 
     @property
@@ -153,10 +223,11 @@ class CreateConfig:
         try:
             return int(low), int(high or low)
         except ValueError as error:
-            raise UsageError(f"Expected --steps as 40 or 20:40, got '{self.steps}'.") from error
+            raise UsageError(f"Expected {setting('steps')} as 40 or 20:40, got '{self.steps}'.") from error
 
     def runs(self) -> list[StrategyRun]:
         """The plain strategies to draw."""
         guidance = None if self.guidance_scale is None else Guidance.parse(self.guidance_scale)
-        random_range = Guidance(*self.random_guidance) if self.random_guidance else None
-        return resolve_strategies(self.strategies, self.images_per_class, self.style, guidance, random_range)
+        return resolve_strategies(
+            self.strategies, self.images_per_class, self.style, guidance, Guidance(*self.random_guidance)
+        )

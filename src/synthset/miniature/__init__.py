@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from synthset.core.errors import UsageError
+from synthset.core.errors import UsageError, setting
 
 NAME = "miniature"
 FOLDER = Path(__file__).parent
@@ -23,6 +23,6 @@ def check_drawable(class_names: Sequence[str]) -> None:
         if not any(word in DIGITS or (word.isdigit() and len(word) == 1) for word in words):
             raise UsageError(
                 f"The miniature cannot draw '{name}': it knows the digits {', '.join(DIGITS)} only. For other "
-                "classes name a Stable Diffusion model, e.g. --generator CompVis/stable-diffusion-v1-4, "
+                f"classes name a Stable Diffusion model, e.g. {setting('generator', 'CompVis/stable-diffusion-v1-4')}, "
                 "or the folder of one."
             )

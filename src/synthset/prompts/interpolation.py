@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 
-from synthset.core.errors import UsageError
+from synthset.core.errors import UsageError, setting
 from synthset.core.seeds import derive_seed
 
 Count = int | Literal["all"]
@@ -40,8 +40,8 @@ class Pools:
     ) -> None:
         if not images:
             raise UsageError(
-                f"Expected real images for {' and '.join(counts)}, got none. Give --initial-images, e.g. "
-                "--initial-images digits --shots 60."
+                f"Expected real images for {' and '.join(counts)}, got none. Give {setting('initial_images')}, "
+                f"e.g. {setting('initial_images', 'digits')} {setting('shots', 60)}."
             )
         pools = [list(dict.fromkeys(names)) for names in images]
         for strategy, count in counts.items():
@@ -87,10 +87,10 @@ def _check(strategy: str, class_name: str, available: int, count: Count) -> None
     if available < wanted:
         raise UsageError(
             f"Expected at least {wanted} different real images of each class for {strategy}, got {available} of "
-            f"'{class_name}'. Give more --initial-images, or more --shots of them."
+            f"'{class_name}'. Give more {setting('initial_images')}, or more {setting('shots')} of them."
         )
     if count == "all" and available > MAX_MIXED:
         raise UsageError(
             f"Expected at most {MAX_MIXED:,} real images of a class for {strategy}, got {available:,} of "
-            f"'{class_name}'. Give --shots, e.g. --shots 60."
+            f"'{class_name}'. Give {setting('shots')}, e.g. {setting('shots', 60)}."
         )

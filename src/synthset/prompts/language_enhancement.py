@@ -15,8 +15,9 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-from synthset.core.errors import UsageError
+from synthset.core.options import Option, check_options
 from synthset.core.progress import track
 from synthset.prompts.sentences import (
     DEFAULT_COUNT,
@@ -34,26 +35,28 @@ NAME = "language_enhancement"  # of the strategy, in prompts.STRATEGIES
 
 @dataclass(frozen=True)
 class SentenceConfig:
-    """What the sentences of language enhancement depend on, beside classes, phrases and the seed of the run.
+    """What the sentences of language enhancement depend on, beside classes, phrases and the seed of the run."""
 
-    Attributes:
-        count: sentences of each class.
-        source: who writes them, see sentences.load_writer; None for what goes with the generator: the miniature
-            has a writer of its own, other models take the one of He et al. 2023.
-        model: the server's name for the model, where `source` is a URL.
-        revision: branch, tag or commit, where `source` is a hub id.
-        require_mention: leave out sentences that do not mention the class; a file's count as they are.
-    """
-
-    count: int = DEFAULT_COUNT
-    source: str | None = None
+    count: Annotated[int, Option(at_least=1)] = DEFAULT_COUNT
+    """Sentences of each class, which are its prompts, equally often."""
+    source: Annotated[
+        str | None,
+        Option(default="miniature with the generator miniature, else mrm8488/t5-base-finetuned-common_gen"),
+    ] = None
+    """Writer of the sentences: miniature, the folder or hub id of an encoder-decoder such as T5, the URL of an
+    OpenAI-compatible server, or a YAML file with lines such as `five: [a child wrote a five]`."""
     model: str | None = None
+    """Name of the model on the server, with a URL."""
     revision: str | None = None
-    require_mention: bool = True
+    """Branch, tag or commit, with a hub id."""
+    require_mention: Annotated[
+        bool,
+        Option(flag="no-require-mention", inverted="Take sentences of a model that do not mention the class, too."),
+    ] = True
+    """Leave out a model's sentences that do not mention the class; those of a file count as they are."""
 
     def __post_init__(self) -> None:
-        if self.count < 1:
-            raise UsageError(f"Expected --sentences of at least 1, got {self.count}.")
+        check_options(self)
 
     def load_writer(self, generator: str, device: str) -> SentenceWriter:
         """Who writes, for images by `generator`. Raises UsageError and ModelError as sentences.load_writer does."""

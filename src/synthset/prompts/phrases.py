@@ -24,7 +24,7 @@ from pathlib import Path
 
 import yaml
 
-from synthset.core.errors import UsageError
+from synthset.core.errors import UsageError, setting
 from synthset.core.files import write_text
 from synthset.core.yaml_files import read_yaml
 from synthset.prompts.classes import as_words, check_classes, check_phrase, split_article
@@ -53,9 +53,10 @@ def load_phrases(source: str | Path, class_names: Sequence[str]) -> dict[str, st
         return imagenet_phrases(str(source), class_names)
     if not Path(source).exists():
         raise UsageError(
-            f"Expected a YAML file of phrases or one of {', '.join(READY)} for --phrases, found nothing at '{source}'."
+            f"Expected a YAML file of phrases or one of {', '.join(READY)} for {setting('phrases')}, "
+            f"found nothing at '{source}'."
         )
-    return match_phrases(read_yaml(source, "--phrases", "jay: a bird of type jay"), class_names, f"'{source}'")
+    return match_phrases(read_yaml(source, setting("phrases"), "jay: a bird of type jay"), class_names, f"'{source}'")
 
 
 def nouns_of(class_names: Sequence[str], phrases: Mapping[str, str]) -> list[str]:
@@ -115,7 +116,8 @@ def imagenet_phrases(name: str, class_names: Sequence[str]) -> dict[str, str]:
         index = index_of.get(_key(class_name))
         if index is None:
             raise UsageError(
-                f"{_unknown_class(class_name, labels, 'ImageNet')} '{name}' goes with --dataset imagenet, or with "
+                f"{_unknown_class(class_name, labels, 'ImageNet')} '{name}' goes with "
+                f"{setting('dataset', 'imagenet')}, or with "
                 "classes named as there."
             )
         words = info.index_to_description(index)

@@ -16,7 +16,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from synthset.core.errors import UnknownNameError, UsageError
+from synthset.core.errors import UnknownNameError, UsageError, setting
 from synthset.core.yaml_files import read_yaml
 
 DEFAULT_FILE = Path(__file__).parent / "data" / "prompt_augmentation.yaml"
@@ -94,7 +94,7 @@ def read_augmentation(path: str | Path) -> Augmentation:
     Raises:
         UsageError: the file does not read, a list is missing, unknown or no list of texts, or see Augmentation.
     """
-    content = read_yaml(path, "--augmentation-file", "looks: [beautiful, ugly]")
+    content = read_yaml(path, setting("augmentation"), "looks: [beautiful, ugly]")
     names = [item.name for item in fields(Augmentation)]
     for name in content:
         if name not in names:

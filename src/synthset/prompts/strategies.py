@@ -4,17 +4,6 @@ A strategy is a prompt source plus a guidance policy; the two are crossed freely
 The tricks of Shipard et al. 2023, section 4.3, the prompts of Marwood et al. 2023, Figure 4, and those of He et al.
 2023, section 3.1:
 
-    base               "an image of a {class}", one scale for all
-    class_prompt       "{class}"
-    multi_domain       "a {domain} of a {class}", each domain equally often
-    random_guidance    the base prompt, a scale for each image drawn from [1, 5]
-    prompt_augmentation a prompt of its own for each image, from lists of words; at scale 2.5 by default
-    language_enhancement a sentence about the class, one of many; see language_enhancement.py
-    interpolate_three  no prompt: the CLIP embeddings of three real images of the class, mixed (section 4.2.2)
-    interpolate_all    the same with those of all of them
-    all_combined       the union of the first four: as many images as they have together
-    all_combined_equal the first four in equal parts, within the budget of one
-
 Any prompt source takes any guidance: `multi_domain@1:5` is multi-domain prompts at random scales,
 `base@2.5` the base prompt at a fixed one (the low guidance of Marwood et al. 2023, Reason 2).
 """
@@ -26,11 +15,13 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Annotated
 
-from synthset.core.errors import UnknownNameError, UsageError
+from synthset.core.errors import UnknownNameError, UsageError, setting
+from synthset.core.options import Option, check_options
 from synthset.prompts.classes import as_words, check_phrase, split_article, with_article
 from synthset.prompts.interpolation import Count
-from synthset.prompts.prompt_augmentation import Augmentation, default_augmentation, shuffled
+from synthset.prompts.prompt_augmentation import Augmentation, default_augmentation, read_augmentation, shuffled
 
 PHOTO_DOMAINS = (
     "photo",
@@ -52,45 +43,57 @@ LOW_GUIDANCE = 2.5  # the lowest at which Marwood et al. 2023 found images to be
 
 @dataclass(frozen=True)
 class PromptStyle:
-    """How prompts are worded.
+    """How prompts are worded."""
 
-    Attributes:
-        domains: the styles of multi_domain; None for the list that fits `satellite`.
-        satellite: the form for satellite images, "a satellite photo of a {class} in the style of a {domain}".
-        literal_articles: keep the papers' "a {class}" even where English has "an".
-        template: replaces the sentence of the base prompt; `{class}` stands for the class.
-        phrases: what stands in prompts instead of the name of a class, by that name; see phrases.load_phrases.
-        augmentation: the words of prompt_augmentation; None for the lists that come with Synthset.
-        sentences: the prompts of language_enhancement by class name; `create` has them written, see
-            language_enhancement.SentenceConfig.
-    """
-
-    domains: tuple[str, ...] | None = None
-    satellite: bool = False
-    literal_articles: bool = False
+    domains: Annotated[tuple[str, ...] | None, Option(default="the ten of the paper")] = None
+    """Styles of multi_domain."""
     template: str | None = None
-    phrases: Mapping[str, str] = field(default_factory=dict)
-    augmentation: Augmentation | None = None
+    """Sentence of the base prompt, e.g. "a microscope image of {class}"."""
+    phrases: Annotated[Mapping[str, str] | str, Option(default="the class names")] = field(default_factory=dict)
+    """Phrases that stand for classes in all prompts: a YAML file with lines such as `jay: a bird of type jay`; for
+    ImageNet also imagenet-synsets, imagenet-lemmas or imagenet-definitions."""
+    augmentation: Annotated[
+        Augmentation | str | None, Option(flag="augmentation-file", default="those that come with Synthset")
+    ] = None
+    """Words of prompt_augmentation: a YAML file with the lists looks, extents, typical, sizes, locations and styles."""
+    satellite: Annotated[bool, Option(negative="no-satellite", default="on for --dataset eurosat")] = False
+    """Satellite prompts, as the paper has them: "a satellite photo of a {class} in the style of a {domain}"."""
+    literal_articles: bool = False
+    """Articles as in the paper, "a {class}" even where English has "an"."""
     sentences: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Prompts of language_enhancement by class name; `create` has them written, see SentenceConfig."""
 
     def __post_init__(self) -> None:
+        check_options(self)
+        if isinstance(self.augmentation, str):
+            object.__setattr__(self, "augmentation", read_augmentation(self.augmentation))
         if self.domains is not None and (not self.domains or not all(d.strip() for d in self.domains)):
-            raise UsageError("Expected at least one domain, none of them empty, e.g. --domains photo sketch.")
+            raise UsageError(
+                f"Expected at least one domain, none of them empty, e.g. {setting('domains', 'photo sketch')}."
+            )
         if self.template is not None and "{class}" not in self.template:
             raise UsageError(f"Expected {{class}} in the template, got '{self.template}'.")
-        for name, phrase in self.phrases.items():
+        for name, phrase in self.phrases_by_class().items():
             check_phrase(name, phrase)
         for name, texts in self.sentences.items():
             if not texts or isinstance(texts, str):
                 raise UsageError(f"Expected a list of sentences about '{name}', got {texts!r}.")
 
+    def phrases_by_class(self) -> Mapping[str, str]:
+        """The phrases; none as long as only their file is named, for which `create` reads them."""
+        return {} if isinstance(self.phrases, str) else self.phrases
+
     def domain_list(self) -> tuple[str, ...]:
         """The domains in use."""
         return self.domains or (SATELLITE_DOMAINS if self.satellite else PHOTO_DOMAINS)
 
+    def word_lists(self) -> Augmentation:
+        """The words of prompt_augmentation in use."""
+        return self.augmentation if isinstance(self.augmentation, Augmentation) else default_augmentation()
+
     def noun(self, class_name: str) -> str:
         """What stands for the class in prompts: its phrase, or its name, as words."""
-        return as_words(self.phrases.get(class_name, class_name))
+        return as_words(self.phrases_by_class().get(class_name, class_name))
 
     def article(self, noun: str) -> str:
         """The noun with its article, or with the papers' literal "a"; never with a second one."""
@@ -139,11 +142,11 @@ def augmented_prompt(class_name: str, index: int, style: PromptStyle) -> str:
     Raises:
         UsageError: an index beyond the number of prompts that the lists give.
     """
-    lists = style.augmentation or default_augmentation()
+    lists = style.word_lists()
     if index >= lists.num_prompts:
         raise UsageError(
             f"Expected at most {lists.num_prompts:,} images a class of prompt_augmentation, which has that many "
-            f"prompts, got {index + 1:,}. Give longer lists with --augmentation-file."
+            f"prompts, got {index + 1:,}. Give longer lists with {setting('augmentation')}."
         )
     before, after = lists.modifiers(shuffled(index, lists.num_prompts, class_name))
     article, noun = split_article(style.noun(class_name))
@@ -191,7 +194,7 @@ class Guidance:
         try:
             return cls(float(low), float(high or low))
         except ValueError as error:
-            raise UsageError(f"Expected --guidance-scale as 7.5 or 1:5, got '{text}'.") from error
+            raise UsageError(f"Expected {setting('guidance_scale')} as 7.5 or 1:5, got '{text}'.") from error
 
     def draw(self, rng: random.Random) -> float:
         """The scale of one image."""
@@ -210,17 +213,21 @@ class Strategy:
 
     Attributes:
         name: in its standard spelling.
+        summary: one line about it, for help and tables.
         prompt: the prompt source.
-        guidance: a range is what the strategy is about, and stays; one scale is a default of its own, which the
+        guidance: a range is the point of the strategy, and stays; one scale is a default of its own, which the
             scale of the run replaces; None has no other default than the run.
         mixed_images: how many real images of the class each image is conditioned on, by a mixture of their
             embeddings; they are drawn for each image. 0 for none: such a strategy draws from its prompts.
+        aliases: other names of it.
     """
 
     name: str
+    summary: str
     prompt: PromptSource
     guidance: Guidance | None = None
     mixed_images: Count = 0
+    aliases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -228,30 +235,61 @@ class Combination:
     """Several strategies as one: their union, or their equal parts within the budget of one."""
 
     name: str
+    summary: str
     members: tuple[str, ...]
     equal_budget: bool = False
+    aliases: tuple[str, ...] = ()
 
 
 TRICKS = ("base", "class_prompt", "multi_domain", "random_guidance")
 STRATEGIES: dict[str, Strategy | Combination] = {
-    "base": Strategy("base", base_prompt),
-    "class_prompt": Strategy("class_prompt", class_prompt),
-    "multi_domain": Strategy("multi_domain", domain_prompt),
-    "random_guidance": Strategy("random_guidance", base_prompt, Guidance(*RANDOM_GUIDANCE)),
-    "prompt_augmentation": Strategy("prompt_augmentation", augmented_prompt, Guidance(LOW_GUIDANCE, LOW_GUIDANCE)),
-    "language_enhancement": Strategy("language_enhancement", sentence_prompt),
-    "interpolate_three": Strategy("interpolate_three", no_prompt, mixed_images=3),
-    "interpolate_all": Strategy("interpolate_all", no_prompt, mixed_images="all"),
-    "all_combined": Combination("all_combined", TRICKS),
-    "all_combined_equal": Combination("all_combined_equal", TRICKS, equal_budget=True),
+    strategy.name: strategy
+    for strategy in (
+        Strategy("base", "“an image of a {class}”", base_prompt, aliases=("base_class",)),
+        Strategy("class_prompt", "“{class}”, the name alone", class_prompt),
+        Strategy(
+            "multi_domain",
+            "“a {domain} of a {class}”, for photo, drawing, sketch, …",
+            domain_prompt,
+            aliases=("multidomain",),
+        ),
+        Strategy(
+            "random_guidance",
+            "the base prompt, a guidance scale in 1 to 5 for each image",
+            base_prompt,
+            Guidance(*RANDOM_GUIDANCE),
+            aliases=("random_scale",),
+        ),
+        Strategy(
+            "prompt_augmentation",
+            "a prompt of its own for each image, from lists of words; low guidance",
+            augmented_prompt,
+            Guidance(LOW_GUIDANCE, LOW_GUIDANCE),
+            aliases=("promptaug",),
+        ),
+        Strategy(
+            "language_enhancement",
+            "sentences about the class, from a language model, a server or a file",
+            sentence_prompt,
+            aliases=("le",),
+        ),
+        Strategy(
+            "interpolate_three",
+            "no words: the CLIP embeddings of three real images, mixed",
+            no_prompt,
+            mixed_images=3,
+        ),
+        Strategy(
+            "interpolate_all",
+            "no words: those of all real images of the class, mixed",
+            no_prompt,
+            mixed_images="all",
+        ),
+        Combination("all_combined", "the first four together: four times the images", TRICKS),
+        Combination("all_combined_equal", "the first four in equal parts: no more images", TRICKS, equal_budget=True),
+    )
 }
-ALIASES = {
-    "base_class": "base",
-    "multidomain": "multi_domain",
-    "random_scale": "random_guidance",
-    "promptaug": "prompt_augmentation",
-    "le": "language_enhancement",
-}
+ALIASES = {alias: strategy.name for strategy in STRATEGIES.values() for alias in strategy.aliases}
 
 
 def strategy_name(name: str) -> str:

@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
-from synthset.core.errors import ModelError, UsageError
+from synthset.core.errors import ModelError, UsageError, setting
 from synthset.prompts.classes import MAX_PHRASE_LENGTH, as_words, split_article
 
 # He et al. 2023 sample N + 50 sentences a class and keep N = 200 distinct ones
@@ -92,11 +92,15 @@ def gather_sentences(
 
 def _too_few(class_name: str, count: int, found: int, tries: int, astray: int, origin: str) -> str:
     without = f" ({astray:,} of them do not mention it)" if astray else ""
-    fewer = f"Ask for fewer with --sentences {_round_down(found)}, or" if found else "Name"
+    fewer = f"Ask for fewer with {setting('SentenceConfig.count', _round_down(found))}, or" if found else "Name"
     return (
         f"Expected {count:,} distinct sentences about '{class_name}' from {origin}, got {found:,} after {tries:,} "
-        f"tries{without}. {fewer} another writer with --sentences-from"
-        f"{', or take those without the class too with --no-require-mention' if astray else ''}."
+        f"tries{without}. {fewer} another writer with {setting('SentenceConfig.source')}"
+        + (
+            f", or take those without the class too, with {setting('SentenceConfig.require_mention', False)}."
+            if astray
+            else "."
+        )
     )
 
 

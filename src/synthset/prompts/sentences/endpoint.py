@@ -21,7 +21,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, OpenerDirector, ProxyHandler, Request, build_opener
 
-from synthset.core.errors import ModelError, UsageError
+from synthset.core.errors import ModelError, UsageError, setting
 from synthset.core.redaction import without_secrets
 from synthset.prompts.classes import as_words
 from synthset.prompts.sentences.base import gather_sentences
@@ -62,7 +62,9 @@ class EndpointWriter:
     def __post_init__(self) -> None:
         _check_url(self.url)
         if not self.model.strip():
-            raise UsageError(f"Expected the name of a model at '{self.url}'. Give it with --sentence-model.")
+            raise UsageError(
+                f"Expected the name of a model at '{self.url}'. Give it with {setting('SentenceConfig.model')}."
+            )
 
     @property
     def name(self) -> str:
@@ -130,7 +132,11 @@ class EndpointWriter:
         return answer
 
     def _refusal(self, what: str, advice: str) -> str:
-        return f"Expected sentences from '{self.name}', got {what}. {advice} Or name another with --sentences-from."
+        return (
+            f"Expected sentences from '{self.name}', got {what}. {advice} Or name another with "
+            + setting("SentenceConfig.source")
+            + "."
+        )
 
 
 # ---- questions and answers --------------------------------------------------------------------------------
@@ -217,11 +223,14 @@ def _check_url(url: str) -> None:
     except ValueError:  # of brackets or ports
         parts, usable = None, False
     if not parts or not usable or not url.isascii() or re.search(r"\s", url):
-        raise UsageError("Expected a URL such as https://host/v1 for --sentences-from, got something else.")
+        raise UsageError(
+            f"Expected a URL such as https://host/v1 for {setting('SentenceConfig.source')}, got something else."
+        )
     if parts.username or parts.password or parts.query or parts.fragment:
         # it is recorded with the dataset; and not repeated here
         raise UsageError(
-            f"Expected a URL without user, password, ? or # for --sentences-from, at {parts.hostname}. "
+            f"Expected a URL without user, password, ? or # for {setting('SentenceConfig.source')}, at "
+            f"{parts.hostname}. "
             f"Put the key into {KEY_VARIABLE}."
         )
 
@@ -259,7 +268,7 @@ def _of_status(error: HTTPError) -> _FinalError:
         return _FinalError(what, f"Set {KEY_VARIABLE}; it is sent over https only.")
     if 300 <= error.code < 400:
         return _FinalError(what, "Give the URL that it redirects to.")
-    return _FinalError(what, "Are the URL, up to /v1, and --sentence-model right?")
+    return _FinalError(what, f"Are the URL, up to /v1, and {setting('SentenceConfig.model')} right?")
 
 
 def _server_message(error: HTTPError) -> str:

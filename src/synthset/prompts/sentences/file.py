@@ -21,7 +21,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from synthset.core.errors import UsageError
+from synthset.core.errors import UsageError, setting
 from synthset.core.yaml_files import read_yaml
 from synthset.prompts.classes import MAX_PHRASE_LENGTH, as_words
 from synthset.prompts.sentences.base import clean_sentence, sentence_key, words_of
@@ -48,9 +48,13 @@ class FileWriter:
     def from_file(cls, path: str | Path) -> FileWriter:
         """Read a .yaml, .yml or .jsonl file. Raises UsageError in one line for whatever is wrong with it."""
         if not Path(path).is_file():
-            raise UsageError(f"Expected a file of sentences for --sentences-from, found none at '{path}'.")
+            raise UsageError(
+                f"Expected a file of sentences for {setting('SentenceConfig.source')}, found none at '{path}'."
+            )
         by_line = Path(path).suffix.lower() == ".jsonl"
-        lists = _read_lines(Path(path)) if by_line else read_yaml(path, "--sentences-from", _EXAMPLE).items()
+        lists = (
+            _read_lines(Path(path)) if by_line else read_yaml(path, setting("SentenceConfig.source"), _EXAMPLE).items()
+        )
         sentences: dict[str, tuple[str, ...]] = {}
         for class_name, texts in lists:
             if _key(class_name) in sentences and not by_line:
@@ -77,7 +81,7 @@ class FileWriter:
         if len(there) < count:
             raise UsageError(
                 f"Expected {count:,} distinct sentences about '{class_name}' in '{self.name}', found {len(there):,}. "
-                f"Add some, or ask for fewer with --sentences {len(there)}."
+                f"Add some, or ask for fewer with {setting('SentenceConfig.count', len(there))}."
             )
         return list(there[:count])
 

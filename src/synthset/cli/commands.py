@@ -1,0 +1,108 @@
+"""The commands: each is declared by a function, whose dataclasses are its flags and whose docstring is its help."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import import_module
+from typing import Any, get_origin, get_type_hints
+
+from synthset.cli.arguments import Argument, Given, arguments_of, build_config, parameters_of
+
+PREFIX = "SYNTHSET_"
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command of the command line.
+
+    Attributes:
+        name: as it is typed.
+        function: runs it; its parameters are dataclasses, or Given ones.
+    """
+
+    name: str
+    function: Callable[..., None]
+
+    @cached_property
+    def arguments(self) -> tuple[Argument, ...]:
+        """Its flags and places."""
+        return arguments_of(self.function)
+
+    def argument_of(self, field: str) -> Argument | None:
+        """The flag or place that sets a field, named "resize_px" or "CreateConfig.resize_px"."""
+        config, _, name = field.rpartition(".")
+        return next(
+            (
+                item
+                for item in self.arguments
+                for option in item.options
+                if option.name == name and config in ("", option.config)
+            ),
+            None,
+        )
+
+    @property
+    def summary(self) -> str:
+        """One sentence about it."""
+        return (self.function.__doc__ or "").partition("\n")[0]
+
+    def run(self, *places: Any, **flags: Any) -> None:
+        """Call the function with what was given, by place and by keyword; the rest are defaults."""
+        values: dict[str, dict[tuple[str, ...], Any]] = {name: {} for name in parameters_of(self.function)}
+        positional = [item for item in self.arguments if item.is_positional]
+        if len(positional) == 1 and get_origin(positional[0].type) is list and places:
+            places = (list(places),)
+        for item, value in zip(positional, places, strict=False):
+            values[item.parameter] |= item.values(value)
+        by_keyword = {item.keyword: item for item in self.arguments}
+        for keyword, value in flags.items():
+            values[by_keyword[keyword].parameter] |= by_keyword[keyword].values(value)
+        hints = get_type_hints(self.function)
+        arguments = {}
+        for name, config in parameters_of(self.function).items():
+            is_partial = get_origin(hints[name]) is Given
+            arguments[name] = Given(config, values[name]) if is_partial else build_config(config, values[name])
+        self.function(**arguments)
+
+    def variables(self) -> dict[str, Argument]:
+        """The environment variables that set its flags."""
+        return {f"{PREFIX}{self.name}_{item.flag}".upper().replace("-", "_"): item for item in self.arguments}
+
+    def unknown_variables(self, environment: Mapping[str, str] = os.environ) -> list[str]:
+        """Variables that look as if they set a flag of it, and set none."""
+        start = f"{PREFIX}{self.name}_".upper()
+        return [name for name in environment if name.startswith(start) and name not in self.variables()]
+
+
+# command -> the module in this package that declares it, in the order of the help
+NAMES = {
+    "demo": "demo",
+    "create": "create",
+    "filter": "filter",
+    "train": "train",
+    "eval": "evaluate",
+    "tune": "tune",
+    "diagnose": "diagnose",
+    "report": "report",
+    "export": "export",
+}
+_COMMANDS: dict[str, Command] = {}
+
+
+def command(name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Declare a function as the command of that name."""
+
+    def register(function: Callable[..., None]) -> Callable[..., None]:
+        _COMMANDS[name] = Command(name, function)
+        return function
+
+    return register
+
+
+def load_command(name: str) -> Command:
+    """A command by its name in NAMES; its module is imported now."""
+    import_module(f"synthset.cli.{NAMES[name]}")
+    return _COMMANDS[name]

@@ -1,0 +1,41 @@
+"""`synthset export`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from synthset.cli.arguments import Positional
+from synthset.cli.commands import command
+from synthset.core.options import Option
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportCall:
+    """Which images, in which form, and where to."""
+
+    data: Annotated[Path, Positional()]
+    """Synthset dataset, image folder, or Parquet files."""
+    output_dir: Path
+    """New folder."""
+    format: str = "imagefolder"
+    """Form of the copy: imagefolder, one folder of image files a class, as torchvision reads them."""
+    strategy: Annotated[str | None, Option(default="all")] = None
+    """Strategy or combination whose images alone are taken."""
+    all_images: bool = False
+    """Take also images that filters rejected."""
+    overwrite: bool = False
+    """Replace an earlier export."""
+
+
+@command("export")
+def export(call: ExportCall) -> None:
+    """Write a dataset in another form, for tools that read files.
+
+    Example: `synthset export digits --format imagefolder --output-dir digits-files`
+    """
+    from synthset.dataset.export import export as run_export
+
+    options = {"format": call.format, "strategy": call.strategy, "all_images": call.all_images}
+    print(run_export(call.data, call.output_dir, overwrite=call.overwrite, **options))

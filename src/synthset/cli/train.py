@@ -1,0 +1,71 @@
+"""`synthset train`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from synthset.classifiers.config import TrainConfig
+from synthset.cli.arguments import Positional, one_path
+from synthset.cli.commands import command
+from synthset.cli.compat import SCRIPT
+from synthset.core.errors import UsageError
+from synthset.core.options import Option
+
+
+@dataclass(frozen=True)
+class TrainCall:
+    """Which images, where to, and the test at the end."""
+
+    data: Annotated[Path | None, Positional()] = None
+    """Synthset dataset, image folder, or Parquet files."""
+    output_dir: Path = Path("model")
+    """Folder of the model."""
+    strategy: Annotated[str | None, Option(default="all its images")] = None
+    """Strategy or combination of the dataset to train on."""
+    all_images: bool = False
+    """Train also on images that filters rejected."""
+    real: str | None = None
+    """Real images to test on at the end: a known name or a path."""
+    overwrite: bool = False
+    """Replace another model in the folder."""
+    processes: Annotated[int, Option(at_least=1)] = 1
+    """Processes that share every batch, one a GPU. `accelerate launch -m synthset.cli train` starts them too."""
+    syn_data_location: Annotated[Path | None, Option(group=SCRIPT)] = None
+    """Other way to name the data."""
+
+
+@command("train")
+def train(call: TrainCall, config: TrainConfig) -> None:
+    """Train a classifier from scratch on synthetic images. Run again, it goes on where it stopped.
+
+    The checkpoint is chosen on held-back synthetic images; real ones are only tested on, once, at the end.
+
+    Example: `synthset train digits --model resnet50 --small-images --epochs 20 --output-dir digits-model`
+    """
+    from synthset.classifiers.distributed import is_first
+    from synthset.classifiers.stage import train as run_train
+    from synthset.cli.tables import print_evaluation, print_train
+    from synthset.dataset.opening import open_images
+    from synthset.evaluation.stage import evaluate, open_real
+    from synthset.real import find_set
+
+    source = one_path(call.data, call.syn_data_location, "the synthetic images", "syn_data_location")
+    if source is None:
+        raise UsageError("Expected the synthetic images, e.g. 'synthset train digits'. Run 'synthset create' first.")
+    if config.dataset is not None:
+        find_set(config.dataset)
+    images = open_images(source, call.strategy, all_images=call.all_images)
+    # before the training, which may take hours: a test that cannot be is no news for its end
+    real_images = None if call.real is None else open_real(call.real, images.class_names)
+    several = call.processes > 1
+    part: dict[str, Any] = {"strategy": call.strategy, "all_images": call.all_images} if several else {}
+    data = source if several else images
+    result = run_train(data, call.output_dir, config, processes=call.processes, overwrite=call.overwrite, **part)
+    if not is_first():
+        return
+    print_train(result, call.output_dir)
+    if real_images is not None:
+        target = call.output_dir / "evaluation"
+        print_evaluation(evaluate(call.output_dir, real_images, target), target)
