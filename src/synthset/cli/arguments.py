@@ -159,7 +159,7 @@ def arguments_of(function: Callable[..., None]) -> tuple[Argument, ...]:
             for number, flag in enumerate(option.flags):
                 argument = Argument(parameter, flag, (option,), number if len(option.flags) > 1 else None)
                 before = arguments.get(argument.keyword)
-                if before is not None and option.option.part:
+                if before is not None and option.option.part and before.option.path[:-1] == option.path[:-1]:
                     argument = replace(before, options=(*before.options, option))
                 elif before is not None:
                     continue  # a command's own dataclass comes first, and may take a flag over

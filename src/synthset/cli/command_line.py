@@ -51,6 +51,7 @@ def run(tokens: list[str]) -> int:
 
 
 def _run_command(tokens: list[str], files: list[Path], wording: Wording) -> int:
+    wording.check_variables()
     app = build_app([tokens[0]], with_help=any(token in HELP for token in tokens))
     sources: list[Any] = [Env(PREFIX), *(config_source(path, NAMES) for path in files), wording]
     app.config = tuple(sources)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
 from typing import Any, get_origin, get_type_hints
 
 from synthset.cli.arguments import Argument, Given, arguments_of, build_config, parameters_of
+from synthset.cli.compat import SCRIPT_NAMES
 
 PREFIX = "SYNTHSET_"
 
@@ -68,13 +68,13 @@ class Command:
         self.function(**arguments)
 
     def variables(self) -> dict[str, Argument]:
-        """The environment variables that set its flags."""
-        return {f"{PREFIX}{self.name}_{item.flag}".upper().replace("-", "_"): item for item in self.arguments}
-
-    def unknown_variables(self, environment: Mapping[str, str] = os.environ) -> list[str]:
-        """Variables that look as if they set a flag of it, and set none."""
-        start = f"{PREFIX}{self.name}_".upper()
-        return [name for name in environment if name.startswith(start) and name not in self.variables()]
+        """The environment variables that set its flags, in every spelling of them."""
+        return {
+            f"{PREFIX}{self.name}_{name}".upper().replace("-", "_"): item
+            for item in self.arguments
+            if not item.is_positional
+            for name in (item.flag, *SCRIPT_NAMES.get(self.name, {}).get(item.flag, ()))
+        }
 
 
 # command -> the module in this package that declares it, in the order of the help

@@ -56,6 +56,7 @@ def create(call: CreateCall, given: Given[CreateConfig], machines: Machines, pri
     """
     from synthset.cli.tables import print_create, print_plan
     from synthset.core.files import to_path
+    from synthset.create.dry_run import rehearse
     from synthset.create.stage import create as run_create
 
     if not call.resume:  # from a file of flags; the command line has no switch for it
@@ -67,7 +68,8 @@ def create(call: CreateCall, given: Given[CreateConfig], machines: Machines, pri
     config = _config(call, given, short)
     executor = machines.load()
     if call.dry_run:
-        print_plan(names, config, to_path(call.output_dir), machines.workers, price.price_per_hour)
+        run = rehearse(names, config, to_path(call.output_dir))
+        print_plan(run, machines.workers, price.price_per_hour)
     else:
         print_create(run_create(names, call.output_dir, config, executor=executor, overwrite=call.overwrite))
 

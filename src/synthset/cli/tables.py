@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from synthset.create.dry_run import SAMPLE_PROMPTS
-
 if TYPE_CHECKING:
     from synthset.classifiers.scoring import EvaluationResult
     from synthset.classifiers.train import TrainResult
@@ -51,7 +49,7 @@ def print_plan(run: DryRun, workers: int | None = None, price_per_hour: float | 
         print(f"The sentences are by '{run.sentences.writer}'{first}.")
     print(f"\nSample prompts (of {total:,}):")
     samples = _table("  guidance", "prompt")
-    for request in run.sample.spread(SAMPLE_PROMPTS):
+    for request in run.shown:
         mixed = len(request.condition_images)
         prompt = f"(a mixture of {mixed} real image{'s' * (mixed > 1)})" if mixed else request.prompt
         samples.add_row(f"  {request.guidance_scale:.2f}", prompt)

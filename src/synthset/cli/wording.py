@@ -6,13 +6,18 @@ import os
 from difflib import get_close_matches
 from typing import Any
 
-from cyclopts import App, ArgumentCollection, CoercionError, CycloptsError, UnknownOptionError
+from cyclopts import App, ArgumentCollection, CoercionError, CycloptsError, Token, UnknownOptionError
 from cyclopts.exceptions import RepeatArgumentError, UnusedCliTokensError
 
 from synthset.cli.arguments import Argument
-from synthset.cli.commands import Command
+from synthset.cli.commands import PREFIX, Command
 from synthset.core.errors import UsageError
 from synthset.core.options import describe_type
+
+
+def _key(token: Token) -> str:
+    """A variable, or a key of a file, which cyclopts puts into brackets."""
+    return (token.keyword or "").strip("[]")
 
 
 class Wording:
@@ -28,27 +33,27 @@ class Wording:
         self.origins: dict[str, tuple[str, str]] = {}
 
     def __call__(self, app: App, names: tuple[str, ...], arguments: ArgumentCollection) -> None:
-        """Look where each value comes from.
-
-        Raises:
-            UsageError: a variable that looks like a flag of the command and is none, or two that are the same.
-        """
-        self._refuse_unknown_variables()
+        """Look where each value comes from."""
         flags = {f"--{item.flag}": item.flag for item in self.command.arguments}
         for argument in arguments:
             flag = next((flags[name] for name in argument.names if name in flags), None)
-            keywords = {(token.source, token.keyword or "") for token in argument.tokens if token.source != "cli"}
-            if len(keywords) > 1:
-                one, other = sorted(keyword for _, keyword in keywords)
-                raise UsageError(f"Expected one of {one} and {other}, which are the same, got both.")
-            if flag and keywords:
-                self.origins[flag] = keywords.pop()
+            for token in argument.tokens:
+                if flag and token.source != "cli":
+                    self.origins[flag] = token.source, _key(token)
 
-    def _refuse_unknown_variables(self) -> None:
-        for name in self.command.unknown_variables(os.environ):
-            close = get_close_matches(name, self.command.variables(), n=1)
-            hint = f" Did you mean {close[0]}?" if close else f" See 'synthset {self.command.name} --help'."
-            raise UsageError(f"No flag of 'synthset {self.command.name}' goes with the variable {name}.{hint}")
+    def check_variables(self) -> None:
+        """Raise UsageError for a variable that looks like a flag of the command and is none, or for two of one flag."""
+        variables, taken = self.command.variables(), dict[str, str]()
+        for name in sorted(os.environ):
+            if not name.startswith(f"{PREFIX}{self.command.name}_".upper()):
+                continue
+            if name not in variables:
+                close = get_close_matches(name, variables, n=1)
+                hint = f" Did you mean {close[0]}?" if close else f" See 'synthset {self.command.name} --help'."
+                raise UsageError(f"No flag of 'synthset {self.command.name}' goes with the variable {name}.{hint}")
+            other = taken.setdefault(variables[name].flag, name)
+            if other != name:
+                raise UsageError(f"Expected one of {other} and {name}, which are the same, got both.")
 
     def word(self, field: str, value: str | None) -> str:
         """A field, and a value for it if there is one, as the person would write it; see SynthsetError.worded."""
@@ -91,7 +96,7 @@ class Wording:
         if token.source == "env":
             return token.keyword
         if token.source != "cli":
-            return f"'{token.keyword}' in '{token.source}'"
+            return f"'{_key(token)}' in '{token.source}'"
         return token.keyword or (error.argument.name if error.argument else "")
 
     def _unknown(self, flag: str, command: str) -> str:

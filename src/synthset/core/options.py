@@ -154,6 +154,13 @@ def _declared(config: type, path: tuple[str, ...]) -> Iterator[Declared]:
             yield replace(inner, option=option, switch=switch)
 
 
+@cache
+def nested_configs(config: type) -> dict[str, Any]:
+    """The types of its fields that hold configs of their own."""
+    hints = {name: _without_annotations(hint) for name, hint in get_type_hints(config, include_extras=True).items()}
+    return {name: kind for name, (kind, extras) in hints.items() if any(isinstance(extra, Nested) for extra in extras)}
+
+
 def _nested_job(inner: Declared, nested: Nested) -> bool | str:
     if nested.job is None or inner.option.job is False:
         return False
@@ -211,9 +218,14 @@ def check_options(config: Any) -> None:
         UsageError: a value that cannot be; the message names the field.
         UnknownNameError: a name that is not among the valid ones.
     """
-    for item in declared_options(type(config)):
+    kind = type(config)
+    for item in declared_options(kind):
         if len(item.path) == 1:
-            _check(item, getattr(config, item.name), setting(f"{type(config).__name__}.{item.name}"))
+            _check(item, getattr(config, item.name), setting(f"{kind.__name__}.{item.name}"))
+    for name, inner in nested_configs(kind).items():
+        value = getattr(config, name)
+        if not is_of_type(value, inner):
+            raise UsageError(f"Expected {setting(name)} as {describe_type(inner)}, got {value!r}.")
 
 
 def _check(item: Declared, value: Any, named: str) -> None:
@@ -290,12 +302,14 @@ def describe_bounds(bounds: Option) -> str:
 def brief(number: Any) -> str:
     """A number as people write it.
 
-    >>> brief(100_000), brief(0.5), brief(1.0), brief(2**63)
-    ('100,000', '0.5', '1', '2^63')
+    >>> brief(100_000), brief(4096), brief(0.5), brief(1.0), brief(2**63)
+    ('100,000', '4096', '0.5', '1', '2^63')
     """
     if isinstance(number, Integral):
         power = int(number).bit_length() - 1
-        return f"2^{power}" if power >= 30 and number == 2**power else f"{number:,}"
+        if power >= 30 and number == 2**power:
+            return f"2^{power}"
+        return f"{number:,}" if abs(number) >= 10_000 else f"{number}"
     return f"{number:g}"
 
 
