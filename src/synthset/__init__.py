@@ -21,17 +21,19 @@ TYPE_CHECKING = False  # as in typing, which takes longer to load than this pack
 if TYPE_CHECKING:
     from typing import Any
 
+    from synthset.classifiers.config import TrainConfig
     from synthset.classifiers.models import Classifier, load_classifier
     from synthset.classifiers.scoring import EvaluationResult
     from synthset.classifiers.stage import train
-    from synthset.classifiers.train import TrainConfig, TrainResult
+    from synthset.classifiers.train import TrainResult
     from synthset.core.errors import SynthsetError
     from synthset.create.config import CreateConfig
     from synthset.create.stage import CreateResult, create
     from synthset.dataset.export import export, export_imagefolder
     from synthset.dataset.reader import Dataset, open_dataset
     from synthset.demo import DemoResult, demo
-    from synthset.diagnosis.stage import DiagnoseConfig, DiagnosisResult, diagnose
+    from synthset.diagnosis.config import DiagnoseConfig
+    from synthset.diagnosis.stage import DiagnosisResult, diagnose
     from synthset.encoders.clip import load_encoder
     from synthset.evaluation.stage import evaluate
     from synthset.filters import FilterConfig, FilterResult, filter_dataset
@@ -47,17 +49,19 @@ if TYPE_CHECKING:
     from synthset.tuning.stage import TuneResult, tune
 
 _HOMES = {
+    "synthset.classifiers.config": ("TrainConfig",),
     "synthset.classifiers.models": ("Classifier", "load_classifier"),
     "synthset.classifiers.scoring": ("EvaluationResult",),
     "synthset.classifiers.stage": ("train",),
-    "synthset.classifiers.train": ("TrainConfig", "TrainResult"),
+    "synthset.classifiers.train": ("TrainResult",),
     "synthset.core.errors": ("SynthsetError",),
     "synthset.create.config": ("CreateConfig",),
     "synthset.create.stage": ("CreateResult", "create"),
     "synthset.dataset.export": ("export", "export_imagefolder"),
     "synthset.dataset.reader": ("Dataset", "open_dataset"),
     "synthset.demo": ("DemoResult", "demo"),
-    "synthset.diagnosis.stage": ("DiagnoseConfig", "DiagnosisResult", "diagnose"),
+    "synthset.diagnosis.config": ("DiagnoseConfig",),
+    "synthset.diagnosis.stage": ("DiagnosisResult", "diagnose"),
     "synthset.encoders.clip": ("load_encoder",),
     "synthset.evaluation.stage": ("evaluate",),
     "synthset.filters": ("FilterConfig", "FilterResult", "filter_dataset"),

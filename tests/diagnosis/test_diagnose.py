@@ -1,5 +1,6 @@
 """The diagnosis as a stage: on sets of plain colours, seen by an encoder whose space is colour itself."""
 
+import csv
 import json
 from pathlib import Path
 
@@ -14,6 +15,10 @@ from synthset.core.errors import DataError, UsageError
 from synthset.diagnosis.inputs import DiagnosedSet
 from synthset.images.decoding import encode
 from synthset.images.imageset import ImageSet
+from synthset.measures import registry
+from synthset.measures.registry import Measure
+from synthset.report import build_report
+from synthset.report.reading import read_diagnosis
 from synthset.testing import FakeGenerator
 
 COLOURS = {"red": (1.0, 0.1, 0.1), "green": (0.1, 1.0, 0.1), "blue": (0.1, 0.1, 1.0)}
@@ -254,8 +259,82 @@ def test_evaluations_join(run, tmp_path):
 def test_unknown_options_list_the_valid_ones(run):
     with pytest.raises(UsageError, match="query_share"):
         run(paint("a"), query_shares=0.5)
-    with pytest.raises(UsageError, match="between 0 and 1"):
+    with pytest.raises(UsageError, match="query_share above 0 and below 1, got 1"):
         run(paint("a"), query_share=1.0)
+
+
+# ---- a measure is declared once --------------------------------------------------------------------------
+
+
+ADDED = (
+    Measure(
+        "spread",
+        "set",
+        lambda points: float(points.images.embeddings.std()),
+        "Spread <of all>",
+        "Standard deviation of all entries, at least 0.",
+    ),
+    Measure(
+        "reddest",
+        "class",
+        lambda points: [float(points.images.embeddings[points.images.labels == c, 0].max()) for c in range(points.k)],
+        "Reddest",
+        "Largest first entry, in 0..1.",
+        "share",
+    ),
+    Measure(
+        "first_right",
+        "pairing",
+        lambda pair: None if pair.query.name.endswith("-PRMT") else 0.25,
+        "First right",
+        "Share that is made up, in 0..1.",
+        "percent",
+        interval=("first_low", "first_high"),
+    ),
+)
+
+
+def test_an_added_measure_is_in_rows_tables_and_report(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(registry, "MEASURES", (*registry.MEASURES, *ADDED))
+    result = run(with_prompts(paint("drawn")), real=paint("photos", seed=1))
+    row = result.summary[1]
+    assert row.spread == pytest.approx(0.4, abs=0.1)
+    assert [row.reddest for row in result.classes] == pytest.approx([1, 0.2, 0.2], abs=0.1)
+    assert [row.first_right for row in result.matrix] == [0.25] * 6 + [None] * 3
+    assert result.matrix[0].first_low < 0.25 < result.matrix[0].first_high
+    assert result.matrix[-1].first_low is None
+    for name, column in {"summary": "spread", "classes": "reddest", "matrix": "first_high"}.items():
+        values = [getattr(row, column) for row in getattr(result, name)]
+        assert pq.read_table(tmp_path / "out" / f"{name}.parquet").column(column).to_pylist() == values
+        cells = list(csv.DictReader((tmp_path / "out" / f"{name}.csv").read_text("utf-8").splitlines()))
+        assert [cell[column] for cell in cells] == ["" if value is None else str(value) for value in values]
+    page = result.report.read_text("utf-8")
+    assert '<button type="button" class="sort" title="Standard deviation of all entries, at least 0.">' in page
+    assert "<dt>Spread &lt;of all&gt;</dt><dd>Standard deviation of all entries, at least 0.</dd>" in page
+    assert f'data-value="{row.spread}">{row.spread:.3g}</td>' in page
+    assert f'data-value="{result.classes[0].reddest}">{result.classes[0].reddest:.1%}<svg' in page
+    assert '<td class="number" data-value="0.25">25.0%</td>' in page
+    assert f"{result.matrix[0].first_low:.1%} to {result.matrix[0].first_high:.1%}" in page
+
+
+def test_a_diagnosis_of_before_shows_an_added_measure_empty_and_one_of_after_shows_what_is_known(
+    run, tmp_path, monkeypatch
+):
+    result = run(with_prompts(paint("drawn")), real=paint("photos", seed=1))
+    before = result.report.read_text("utf-8")
+    with monkeypatch.context() as patch:
+        patch.setattr(registry, "MEASURES", (*registry.MEASURES, *ADDED))
+        tables = read_diagnosis(tmp_path / "out")
+        assert tables.summary.column("spread").to_pylist() == [None, None]
+        assert tables.matrix.column("first_low").null_count == 9
+        page = build_report(tmp_path / "out").read_text("utf-8")
+        assert "Spread &lt;of all&gt;" in page
+        empty = '<td class="number" data-value="">–</td>'
+        assert page.count(empty) == before.count(empty) + 2 + 3 + 9  # spread, reddest and first_right
+        run(with_prompts(paint("drawn")), real=paint("photos", seed=1))
+    after = build_report(tmp_path / "out").read_text("utf-8")
+    assert "Spread &lt;" not in after
+    assert after.count("<td") == before.count("<td")
 
 
 def test_the_command(tmp_path, monkeypatch, capsys):

@@ -14,11 +14,12 @@ from report.make_example import HOSTILE, OPTIONAL, SETS, write_example
 from synthset.cli import main
 from synthset.core.errors import DataError
 from synthset.diagnosis.failure_modes import VERDICTS
+from synthset.measures.registry import MEASURES, measures_of
 from synthset.report import build_report
 from synthset.report.figures import build_figures
 from synthset.report.galleries import MAX_CLASSES
 from synthset.report.page import ROWS_SHOWN_FIRST
-from synthset.report.reading import read_diagnosis
+from synthset.report.reading import MEASURED, read_diagnosis
 from synthset.report.verdicts import TONES, group_verdicts, order_by_need
 
 
@@ -207,6 +208,29 @@ def test_columns_of_a_later_version_and_nan_do_no_harm(tmp_path):
     page = Page(build_report(folder))
     assert len(page.figures()["centroid-distance"]["data"][0]["x"]) == len(SETS) - 1
     assert "nan" not in page.text()
+
+
+def test_measures_that_an_older_version_did_not_take_are_empty(tmp_path):
+    folder = write_example(tmp_path)
+    for name, of in MEASURED.items():
+        columns = [column for measure in measures_of(of) for column in measure.columns]
+        table = pq.read_table(folder / f"{name}.parquet")
+        pq.write_table(table.drop_columns(columns), folder / f"{name}.parquet")
+    diagnosis = read_diagnosis(folder)
+    assert diagnosis.summary.column("vendi_score").null_count == diagnosis.summary.num_rows == 1 + len(SETS)
+    page = Page(build_report(folder))
+    assert not {"centroid-distance", "vendi", "frechet", "error-split"} & set(page.figures())
+    assert "errors" not in page.sections()
+    assert len(page.sections()) == 12
+    assert "None" not in page.text()
+
+
+def test_each_measure_is_explained_beside_its_table(page):
+    text = page.text()
+    hints = [attributes["title"] for attributes in page.all("button") if "title" in attributes]
+    for measure in MEASURES:
+        assert text.count(measure.help) >= 1
+        assert measure.help in hints
 
 
 def _replace(folder, name, **columns):

@@ -146,7 +146,7 @@ def write_phrases_draft(
     Args:
         path: of the file; it appears whole or not at all.
         ranking: the classes to clarify, see suggest_phrases.
-        phrases: what stands for a class in prompts now, by class name; the name itself where none is given.
+        phrases: present phrase of a class in prompts, by class name; the name itself for one that is left out.
     """
     phrases = phrases or {}
     comments = {

@@ -1,4 +1,4 @@
-"""Failure modes by class: from what CLIP recognises of real and of synthetic images, a verdict and a remedy.
+"""Failure modes by class: a verdict and a remedy, from the shares of real and synthetic images that CLIP recognises.
 
 Marwood et al. 2023, Table 4, tell two failures apart by testing both kinds of images against the prompts:
 
@@ -15,8 +15,9 @@ ones, and shifted otherwise. "Low" is by more than `MARGIN` below the mean over 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 MARGIN = 0.1  # of accuracy below the mean: "nail" with 12 points is the paper's mildest example
 UNIFORM = 0.5  # share of the real images' Centroid Distance below which a class counts as too uniform
@@ -25,12 +26,12 @@ WEAK_ENCODER = 0.6  # mean accuracy on real images below which the encoder is no
 
 @dataclass(frozen=True)
 class Verdict:
-    """A failure mode in words, and what to do about it.
+    """A failure mode in words, and its remedy.
 
     Attributes:
         name: short, for tables.
         explanation: one sentence that holds for any class with this verdict.
-        remedy: what to change, in one sentence.
+        remedy: the change that should help, in one sentence.
     """
 
     name: str
@@ -67,33 +68,18 @@ UNCLEAR = Verdict(
 VERDICTS = (FINE, MISREAD, SHIFTED, CANNOT_DRAW, UNIFORM_CLASS, UNCLEAR)
 
 
-@dataclass(frozen=True)
-class ClassMeasures:
-    """What is known of each class of one synthetic set; every sequence has one value a class.
-
-    Attributes:
-        synthetic_accuracy: share of the synthetic images whose nearest prompt centroid is their own (experiment 17).
-        centroid_distance: diversity of the synthetic images.
-        real_accuracy: the same share of the real images (experiment 5); None without real images.
-        transfer_accuracy: share of the real images whose nearest centroid of synthetic images is their own.
-        real_centroid_distance: diversity of the real images.
-    """
-
-    synthetic_accuracy: Sequence[float]
-    centroid_distance: Sequence[float]
-    real_accuracy: Sequence[float] | None = None
-    transfer_accuracy: Sequence[float] | None = None
-    real_centroid_distance: Sequence[float] | None = None
-
-
-def judge(measures: ClassMeasures) -> list[Verdict]:
+def judge(measures: Mapping[str, Any]) -> list[Verdict]:
     """A verdict a class, in order.
 
+    Args:
+        measures: by name of a measure of a class, see measures/registry.py, its values for each class. Read are
+            synthetic_accuracy and centroid_distance, and with real images real_accuracy, transfer_accuracy and
+            real_centroid_distance; None for these without.
     Example:
         The two classes of the paper's Table 4 among three that are as they should be.
 
         >>> names = ("hammer", "nail", "jay", "crane", "quail")
-        >>> measures = ClassMeasures(
+        >>> measures = dict(
         ...     synthetic_accuracy=(0.16, 0.84, 0.9, 0.9, 0.9),
         ...     centroid_distance=(2.0, 2.0, 2.0, 2.0, 0.5),
         ...     real_accuracy=(0.14, 0.58, 0.9, 0.9, 0.9),
@@ -108,22 +94,22 @@ def judge(measures: ClassMeasures) -> list[Verdict]:
         crane - fine
         quail - too little diversity
     """
-    drawn_low = _low(measures.synthetic_accuracy)
-    if measures.real_accuracy is None or measures.transfer_accuracy is None or measures.real_centroid_distance is None:
+    drawn_low = _low(measures["synthetic_accuracy"])
+    if measures["real_accuracy"] is None:
         return [UNCLEAR if low else FINE for low in drawn_low]
     rows = zip(
-        _low(measures.real_accuracy),
+        _low(measures["real_accuracy"]),
         drawn_low,
-        _low(measures.transfer_accuracy),
-        measures.centroid_distance,
-        measures.real_centroid_distance,
+        _low(measures["transfer_accuracy"]),
+        measures["centroid_distance"],
+        measures["real_centroid_distance"],
         strict=True,
     )
     return [_judge_one(*row) for row in rows]
 
 
 def doubts(real_accuracy: Sequence[float] | None) -> list[str]:
-    """What should make a reader cautious of the verdicts, a sentence each.
+    """Reasons for a reader to be cautious of the verdicts, a sentence each.
 
     Args:
         real_accuracy: by class, of real images against the prompts; None without real images.

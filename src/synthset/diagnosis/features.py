@@ -1,4 +1,4 @@
-"""What a trained classifier sees in images before its last layer, and whether a head learned on real images reads
+"""Features of images before a trained classifier's last layer, and whether a head learned on real ones reads
 synthetic ones.
 
 Shipard et al. 2023 (section 4.2.1) freeze a network, train its head alone on real images, and find that it still
@@ -40,7 +40,7 @@ class HeadTransfer:
 
 
 def penultimate_features(classifier: Classifier, images: ImageSet, batch_size: int = 256) -> Tensor:
-    """What the classifier's last layer gets of each image: float32 (n, d), on the CPU.
+    """Features of each image, as the classifier's last layer gets them: float32 (n, d), on the CPU.
 
     Images are resized and normalised as for an evaluation, and the model is put into evaluation mode. They are
     decoded batch by batch, so that memory does not grow with their number.
@@ -100,10 +100,24 @@ def tune_head(
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    if k < 2:
-        raise ValueError(f"Expected at least two classes, got {k}.")
     if not 0 < held_out < 1:
         raise ValueError(f"Expected a share of held-out features above 0 and below 1, got {held_out}.")
+    _check(features, labels, synthetic_features, synthetic_labels, k)
+    real, real_labels = features.double().cpu().numpy(), labels.cpu().numpy()
+    held = hold_out(real_labels, held_out, np.random.default_rng(seed))
+    head = make_pipeline(StandardScaler(), LogisticRegression(max_iter=10_000))
+    head.fit(real[~held], real_labels[~held])
+    synthetic = synthetic_features.double().cpu().numpy()
+    return HeadTransfer(
+        real_accuracy=float(head.score(real[held], real_labels[held])),
+        synthetic_accuracy=float(head.score(synthetic, synthetic_labels.cpu().numpy())),
+        chance=1 / k,
+    )
+
+
+def _check(features: Tensor, labels: Tensor, synthetic_features: Tensor, synthetic_labels: Tensor, k: int) -> None:
+    if k < 2:
+        raise ValueError(f"Expected at least two classes, got {k}.")
     check_embeddings(features, "features")
     check_embeddings(synthetic_features, "synthetic features")
     check_same_dimension(features, synthetic_features, ("features", "synthetic features"))
@@ -115,16 +129,6 @@ def tune_head(
             f"Expected at least two features of each class, one to learn from and one held out, "
             f"got one of class {int(counts.argmin())}."
         )
-    real, real_labels = features.double().cpu().numpy(), labels.cpu().numpy()
-    held = hold_out(real_labels, held_out, np.random.default_rng(seed))
-    head = make_pipeline(StandardScaler(), LogisticRegression(max_iter=10_000))
-    head.fit(real[~held], real_labels[~held])
-    synthetic = synthetic_features.double().cpu().numpy()
-    return HeadTransfer(
-        real_accuracy=float(head.score(real[held], real_labels[held])),
-        synthetic_accuracy=float(head.score(synthetic, synthetic_labels.cpu().numpy())),
-        chance=1 / k,
-    )
 
 
 def _features(model: nn.Module, pixels: Tensor) -> Tensor:

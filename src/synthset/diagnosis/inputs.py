@@ -1,4 +1,4 @@
-"""What a diagnosis compares: sets of images and the prompts they were drawn from, with one list of classes.
+"""Sets that a diagnosis compares: images and the prompts they were drawn from, with one list of classes.
 
 Opening checks all that can be checked before anything is embedded: that every set has images of every class, and
 that all speak of the same classes, in whatever order and spelling.
@@ -14,23 +14,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from synthset.classifiers.scoring import match_classes
-from synthset.core.errors import DataError, UsageError
+from synthset.core.errors import DataError, UsageError, setting
 from synthset.dataset.opening import open_images
 from synthset.dataset.reader import Dataset, is_dataset, open_dataset
 from synthset.filters import audit
 from synthset.images.imageset import ImageSet
+from synthset.measures.points import Points, SetPoints, split_points
 from synthset.real import load_real
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from synthset.encoders.clip import Encoder
     from synthset.encoders.embed import EmbeddingCache
 
 
 @dataclass(frozen=True, eq=False)
 class DiagnosedSet:
-    """Images to diagnose, and what is known of how they were made.
+    """Images to diagnose, and how they were made as far as it is known.
 
     Attributes:
         name: unique among the sets of a diagnosis.
@@ -58,8 +57,13 @@ class DiagnosedSet:
         return len(self.images)
 
     @property
+    def is_real(self) -> bool:
+        """Whether it is what the others are compared with."""
+        return self.kind == "real"
+
+    @property
     def phrases(self) -> Mapping[str, str]:
-        """What stood for classes in the prompts, by class name, where it was not the name."""
+        """Phrases that stood for classes in the prompts, by class name, where it was not the name."""
         return (self.manifest or {}).get("job", {}).get("prompts", {}).get("phrases", {})
 
 
@@ -75,20 +79,20 @@ def open_sets(
     Args:
         synthetic: dataset folders, image folders, Parquet files, or sets in memory.
         real: a name of real.known_sets(), a path, or a set in memory.
-        by_strategy: take the strategies of a dataset apart into sets of their own.
-        all_images: take in what filters reject.
+        by_strategy: whether the strategies of a dataset are sets of their own.
+        all_images: whether images that filters reject count too.
     Raises:
         UsageError: no set, two of one name, or sets with other classes.
         DataError: a set that cannot be read, or without images of one of the classes.
     """
     if not synthetic:
-        raise UsageError("Expected at least one set to diagnose, e.g. 'synthset diagnose digits --real digits'.")
+        raise UsageError("Expected at least one set to diagnose, such as the folder of a dataset.")
     sets = [part for item in synthetic for part in _open_synthetic(item, by_strategy, all_images)]
     if real is not None:
         images = real if isinstance(real, ImageSet) else load_real(str(real))
         sets.insert(0, DiagnosedSet(images.name, "real", images))
     sets = _with_unique_names(sets)
-    class_names = next(item.images.class_names for item in sets if item.kind == "synthetic")
+    class_names = next(item.images.class_names for item in sets if not item.is_real)
     sets = [_with_classes(item, class_names) for item in sets]
     for item in sets:
         _check_complete(item)
@@ -131,13 +135,13 @@ def _open_strategy(dataset: Dataset, strategy: str | None, all_images: bool) -> 
 
 
 def _reasons(dataset: Dataset, rows: np.ndarray) -> list[str]:
-    """Why filters reject each of these rows: what the first of them said."""
+    """Why each of these rows is left out: the reason of the first filter that rejects it."""
     ids = dataset.rows.column("request_id").to_numpy()[rows]
-    said: dict[int, str] = {}
+    reasons: dict[int, str] = {}
     for row in audit(dataset).to_pylist():
         if not row["keep"]:
-            said.setdefault(row["request_id"], row["reason"])
-    return [said.get(int(request_id), "") for request_id in ids]
+            reasons.setdefault(row["request_id"], row["reason"])
+    return [reasons.get(int(request_id), "") for request_id in ids]
 
 
 def _with_unique_names(sets: Sequence[DiagnosedSet]) -> list[DiagnosedSet]:
@@ -147,7 +151,7 @@ def _with_unique_names(sets: Sequence[DiagnosedSet]) -> list[DiagnosedSet]:
         others = [other for other in sets if other is not item and other.name == item.name]
         if others and item.folder is not None and any(other.folder != item.folder for other in others):
             item = replace(item, name=item.name.replace(item.folder.resolve().name, str(item.folder), 1))
-        elif others and item.kind == "real":
+        elif others and item.is_real:
             item = replace(item, name=f"{item.name} (real)")
         named.append(item)
     names = [item.name for item in named]
@@ -172,71 +176,18 @@ def _check_complete(item: DiagnosedSet) -> None:
         return
     some = ", ".join(f"{count or 'none'} of '{name}'" for name, count in short[:3])
     some += f" and {len(short) - 3} more" if len(short) > 3 else ""
-    why = " Filters left so few: see 'synthset filter', or give --all-images." if item.reasons else ""
+    why = f" Filters left so few: see 'synthset filter', or set {setting('all_images', True)}." if item.reasons else ""
     raise DataError(f"Expected at least 2 images of every class in '{item.name}', found {some}.{why}")
 
 
 # ---- embedded, and split into references and queries ------------------------------------------------------
 
 
-@dataclass(frozen=True, eq=False)
-class Points:
-    """Labelled unit vectors in CLIP space: the images (-IM) or the distinct prompts (-PRMT) of one set.
-
-    Attributes:
-        name: the set's, with its suffix.
-        embeddings: (n, d) unit rows.
-        labels: (n,) int64.
-        is_query: (n,) bool; references are the others. Where a class has one point, it is both.
-    """
-
-    name: str
-    embeddings: Tensor
-    labels: Tensor
-    is_query: Tensor
-    is_reference: Tensor
-
-    @property
-    def queries(self) -> tuple[Tensor, Tensor]:
-        """Embeddings and labels of the evaluation part."""
-        return self.embeddings[self.is_query], self.labels[self.is_query]
-
-    @property
-    def references(self) -> tuple[Tensor, Tensor]:
-        """Embeddings and labels of the part that queries are compared with."""
-        return self.embeddings[self.is_reference], self.labels[self.is_reference]
-
-    @property
-    def has_single_queries(self) -> bool:
-        """Whether a class has but one query, too few for neighbours to vote on (Marwood et al., Table 6)."""
-        return bool((self.labels[self.is_query].bincount() <= 1).any())
-
-
-def split_points(name: str, embeddings: Tensor, labels: np.ndarray, query_share: float, seed: int) -> Points:
-    """Points with `query_share` of each class for queries, drawn by `seed`, and the others as references.
-
-    Marwood et al. take references from a set's training split and queries from an independent evaluation split.
-    """
-    import torch
-
-    generator = np.random.default_rng(seed)
-    is_query = np.zeros(len(labels), bool)
-    is_reference = np.zeros(len(labels), bool)
-    for label in np.unique(labels):
-        rows = generator.permutation(np.flatnonzero(labels == label))
-        count = min(max(1, round(query_share * len(rows))), max(1, len(rows) - 1))
-        is_query[rows[:count]] = True
-        is_reference[rows[count:] if len(rows) > 1 else rows] = True
-    return Points(
-        name, embeddings, torch.from_numpy(labels), torch.from_numpy(is_query), torch.from_numpy(is_reference)
-    )
-
-
 def distinct_prompts(item: DiagnosedSet) -> tuple[list[str], np.ndarray]:
-    """The distinct prompts of each class, and the class index of each, int64 (m,); the empty text says nothing."""
+    """The distinct prompts of each class, and the class index of each, int64 (m,); the empty text is none."""
     pairs = dict.fromkeys(zip(item.prompts, item.images.labels.tolist(), strict=True)) if item.prompts else {}
-    said = [(prompt, label) for prompt, label in pairs if prompt]
-    return [prompt for prompt, _ in said], np.array([label for _, label in said], np.int64)
+    pairs = [(prompt, label) for prompt, label in pairs if prompt]
+    return [prompt for prompt, _ in pairs], np.array([label for _, label in pairs], np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -246,6 +197,11 @@ class EmbeddedSet:
     source: DiagnosedSet
     images: Points
     prompts: Points | None
+
+    def against(self, real: EmbeddedSet | None, seed: int) -> SetPoints:
+        """Its points to measure, beside those of the real set, unless it is the real set itself."""
+        others = None if real is None or real is self else real.images
+        return SetPoints(self.images, self.prompts, others, len(self.source.images.class_names), seed)
 
 
 def embed_set(

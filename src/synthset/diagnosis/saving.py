@@ -1,9 +1,9 @@
 """The folder of a diagnosis: every table as Parquet and CSV, whole or not there, `diagnosis.json` last.
 
-diagnosis.json       encoder, sets, configuration, what else has no table
+diagnosis.json       encoder, sets, configuration, and all else that has no table
 summary, classes, matrix, ambiguity (.parquet, .csv)
 prompts, galleries, tsne, filters (.parquet)
-evaluations/*.json   copies of what `eval` wrote
+evaluations/*.json   copies of evaluations by `eval`
 report.html          made from the above
 """
 
@@ -18,7 +18,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from synthset.core.errors import DataError, UsageError
+from synthset.core.errors import DataError, UsageError, setting
 from synthset.core.files import atomic_write, delete_parts, read_json, refuse_links, write_json, write_text
 
 MARKER = "diagnosis.json"
@@ -29,10 +29,13 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would run a cell tha
 def check_folder(folder: Path) -> None:
     """Raise UsageError unless `folder` is free, empty, or holds an earlier diagnosis without links."""
     if folder.exists() and not folder.is_dir():
-        raise UsageError(f"Expected a folder for the diagnosis, '{folder}' is a file. Choose another --output-dir.")
+        raise UsageError(
+            f"Expected a folder for the diagnosis, '{folder}' is a file. Choose another {setting('output_dir')}."
+        )
     if folder.is_dir() and not (folder / MARKER).exists() and any(folder.iterdir()):
         raise UsageError(
-            f"'{folder}' holds files that are no diagnosis; nothing was changed. Choose another --output-dir."
+            f"'{folder}' holds files that are no diagnosis; nothing was changed. "
+            f"Choose another {setting('output_dir')}."
         )
     refuse_links(folder, "evaluations")
 
@@ -43,7 +46,7 @@ def read_evaluations(paths: Sequence[str | Path]) -> dict[str, Any]:
     Raises:
         DataError: a folder without an evaluation, or one that does not read.
     """
-    found: dict[str, Any] = {}
+    evaluations: dict[str, Any] = {}
     for path in map(Path, paths):
         files = [path] if path.is_file() else sorted([*path.glob("evaluation/*.json"), *_own_evaluations(path)])
         if not files:
@@ -51,8 +54,9 @@ def read_evaluations(paths: Sequence[str | Path]) -> dict[str, Any]:
         for file in files:
             home = file.parent.parent if file.parent.name == "evaluation" else file.parent
             name = f"{home.resolve().name} on {file.stem}"
-            found[name if name not in found else f"{home.resolve().parent.name}/{name}"] = _read_evaluation(file)
-    return found
+            unique = name if name not in evaluations else f"{home.resolve().parent.name}/{name}"
+            evaluations[unique] = _read_evaluation(file)
+    return evaluations
 
 
 def _own_evaluations(folder: Path) -> list[Path]:

@@ -1,9 +1,9 @@
 """Diagnose: why a synthetic set falls short of real images, in CLIP space, class by class.
 
-    open       sets of images, the prompts behind them, one list of classes     diagnosis/inputs.py
-    embed      each image and prompt once, cached by content                    embed.py
-    measure    diversity, shift, verdicts; the reference × query matrix         diagnosis/summaries.py, matrix.py
-    save       tables as Parquet and CSV, galleries                             diagnosis/tables.py, saving.py
+    open       sets of images, the prompts behind them, one list of classes     inputs.py
+    embed      each image and prompt once, cached by content                    encoders/embed.py
+    measure    every entry of measures/registry.py; verdicts                    summaries.py, matrix.py
+    save       tables as Parquet and CSV, galleries                             tables.py, saving.py
     report     one HTML file from what was saved                                report/
 
 Follows Marwood et al. 2023, "Diversity and Diffusion". Everything is measured in the space of one encoder: another
@@ -14,22 +14,24 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synthset.classifiers.models import load_classifier
-from synthset.core.errors import UsageError
+from synthset.core.errors import UsageError, setting
 from synthset.core.options import with_options
 from synthset.core.versions import library_versions
-from synthset.diagnosis.ambiguity import suggest_phrases, write_phrases_draft
+from synthset.diagnosis.ambiguity import ClassAmbiguity, suggest_phrases, write_phrases_draft
+from synthset.diagnosis.config import DiagnoseConfig
 from synthset.diagnosis.failure_modes import doubts
 from synthset.diagnosis.features import penultimate_features, tune_head
-from synthset.diagnosis.inputs import DiagnosedSet, embed_set, open_sets
-from synthset.diagnosis.matrix import Pairing, pair_all
+from synthset.diagnosis.inputs import DiagnosedSet, EmbeddedSet, embed_set, open_sets
+from synthset.diagnosis.matrix import pair_all
+from synthset.diagnosis.rows import ClassRow, Pairing, SetSummary
 from synthset.diagnosis.saving import check_folder, read_evaluations, save
-from synthset.diagnosis.summaries import ClassRow, SetSummary, measure_classes, measure_separability, summarise
+from synthset.diagnosis.summaries import measure_classes, measure_separability, summarise
 from synthset.diagnosis.tables import (
     ambiguity_table,
     describe,
@@ -48,41 +50,15 @@ from synthset.images.imageset import ImageSet
 from synthset.report import build_report
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from torch import Tensor
+
+    from synthset.classifiers.models import Classifier
 
 log = logging.getLogger("synthset")
 
 FORMAT_VERSION = 1
 PHRASES_DRAFT = "phrases.yaml"
-
-
-@dataclass(frozen=True)
-class DiagnoseConfig:
-    """How to diagnose.
-
-    Attributes:
-        encoder: see clip.load_encoder.
-        by_strategy: take the strategies of each dataset apart.
-        all_images: take in what filters reject.
-        query_share: of each class, in (0, 1); the others are the references.
-        tsne_images: of all sets together; 0 for no t-SNE.
-        seed: of the split, of ties and of t-SNE.
-        device: "cpu", "cuda" or "auto".
-    """
-
-    encoder: str = "miniature"
-    by_strategy: bool = False
-    all_images: bool = False
-    query_share: float = 0.25
-    tsne_images: int = 1000
-    seed: int = 0
-    device: str = "auto"
-
-    def __post_init__(self) -> None:
-        if not 0 < self.query_share < 1:
-            raise UsageError(f"Expected --query-share between 0 and 1, got {self.query_share:g}.")
-        if self.tsne_images < 0:
-            raise UsageError(f"Expected --tsne-images of at least 0, got {self.tsne_images}.")
 
 
 @dataclass(frozen=True)
@@ -146,67 +122,122 @@ def diagnose(
     folder = Path(output_dir)
     check_folder(folder)
     copies = read_evaluations(evaluations)
-    sets = open_sets(
-        [synthetic] if isinstance(synthetic, str | Path) else synthetic,
-        real,
-        by_strategy=config.by_strategy,
-        all_images=config.all_images,
-    )
-    if classifier is not None and real is None:
-        raise UsageError("Expected real images beside a classifier, e.g. --real digits: its head is trained on them.")
-    network = None if classifier is None else load_classifier(Path(classifier))
+    inputs = [synthetic] if isinstance(synthetic, str | Path) else synthetic
+    sets = open_sets(inputs, real, by_strategy=config.by_strategy, all_images=config.all_images)
+    network = _load_network(classifier, real)
     encoder = encoder or load_encoder(config.encoder, device=config.device)
     store = EmbeddingCache(Path(cache) if cache else None)
     if executor is not None:
         for item in sets:
             fill_cache(item.images, encoder, store, executor)
     embedded = [embed_set(item, encoder, store, config.query_share, config.seed) for item in sets]
-    real_set = next((item for item in embedded if item.source.kind == "real"), None)
-    drawn = [item for item in embedded if item.source.kind == "synthetic"]
+    rankings = rank_sets([item for item in embedded if not item.source.is_real], encoder, store)
+    findings = _measure(embedded, rankings, network, config)
+    note = _describe(findings, encoder, network, config)
+    save(folder, _make_tables(findings, config), {**note, "seconds": round(time.monotonic() - began, 1)}, copies)
+    _draft_phrases(folder / PHRASES_DRAFT, findings)
+    build_report(folder)
+    for doubt in note["doubts"]:
+        log.warning("%s", doubt)
+    return DiagnosisResult(folder, findings.summary, findings.classes, findings.matrix, time.monotonic() - began)
 
-    features = [item.images.embeddings for item in embedded]
-    if network is not None:
-        features = [penultimate_features(network, item.images) for item in sets]
-    rankings = rank_sets(drawn, encoder, store)
-    summary = [summarise(item, real_set, config.seed) for item in embedded]
-    classes = [row for item in drawn for row in measure_classes(item, real_set, config.seed)]
-    matrix = pair_all(
-        [item.images for item in embedded] + [item.prompts for item in embedded if item.prompts], config.seed
+
+@dataclass(frozen=True, eq=False)
+class _Findings:
+    """The sets, the real one first, and all that was measured of them.
+
+    Attributes:
+        features: (n, d) of the images of each set, as the t-SNE shows them.
+        rankings: by synthetic set, see rank_sets.
+        summary, classes, matrix: see DiagnosisResult.
+    """
+
+    sets: tuple[EmbeddedSet, ...]
+    features: tuple[Tensor, ...]
+    rankings: Mapping[str, Sequence[ClassAmbiguity]]
+    summary: tuple[SetSummary, ...]
+    classes: tuple[ClassRow, ...]
+    matrix: tuple[Pairing, ...]
+
+    @property
+    def sources(self) -> list[DiagnosedSet]:
+        return [item.source for item in self.sets]
+
+    @property
+    def synthetic(self) -> list[EmbeddedSet]:
+        return [item for item in self.sets if not item.source.is_real]
+
+
+def _load_network(folder: str | Path | None, real: Any) -> Classifier | None:
+    if folder is not None and real is None:
+        raise UsageError(
+            f"Expected real images beside a classifier, e.g. {setting('real', 'digits')}: its head is trained on them."
+        )
+    return None if folder is None else load_classifier(Path(folder))
+
+
+def _measure(
+    sets: Sequence[EmbeddedSet],
+    rankings: Mapping[str, Sequence[ClassAmbiguity]],
+    network: Classifier | None,
+    config: DiagnoseConfig,
+) -> _Findings:
+    real = next((item for item in sets if item.source.is_real), None)
+    points = [(item, item.against(real, config.seed)) for item in sets]
+    in_space = [item.images for item in sets] + [item.prompts for item in sets if item.prompts]
+    return _Findings(
+        sets=tuple(sets),
+        features=tuple(
+            item.images.embeddings if network is None else penultimate_features(network, item.source.images)
+            for item in sets
+        ),
+        rankings=rankings,
+        summary=tuple(summarise(*pair) for pair in points),
+        classes=tuple(row for pair in points if not pair[0].source.is_real for row in measure_classes(*pair)),
+        matrix=tuple(pair_all(in_space, config.seed)),
     )
-    tables = {
-        "summary": table_of(summary),
-        "classes": table_of(classes),
-        "matrix": table_of(matrix),
-        "ambiguity": ambiguity_table(drawn, rankings),
-        "tsne": projection_table(sets, features, config.tsne_images, config.seed),
+
+
+def _make_tables(findings: _Findings, config: DiagnoseConfig) -> dict[str, pa.Table | None]:
+    sets = findings.sources
+    return {
+        "summary": table_of(findings.summary),
+        "classes": table_of(findings.classes),
+        "matrix": table_of(findings.matrix),
+        "ambiguity": ambiguity_table(findings.synthetic, findings.rankings),
+        "tsne": projection_table(sets, findings.features, config.tsne_images, config.seed),
         "prompts": prompt_table(sets),
-        "galleries": gallery_table(sets, classes),
+        "galleries": gallery_table(sets, findings.classes),
         "filters": filter_table(sets),
     }
-    note = {
+
+
+def _describe(
+    findings: _Findings, encoder: Encoder, network: Classifier | None, config: DiagnoseConfig
+) -> dict[str, Any]:
+    """All that has no table, for diagnosis.json."""
+    sets = findings.sources
+    return {
         "format_version": FORMAT_VERSION,
         "encoder": {"name": encoder.name, "fingerprint": encoder.fingerprint, "dimension": encoder.dimension},
         "class_names": list(sets[0].images.class_names),
         "config": asdict(config),
         "seed": config.seed,
         "sets": [describe(item) for item in sets],
-        "separability": measure_separability(embedded, config.seed),
+        "separability": measure_separability(findings.sets, config.seed),
         "filters": filter_notes(sets),
-        "doubts": find_doubts(classes),
+        "doubts": find_doubts(findings.classes),
         "tsne_features": encoder.name if network is None else network.config.architecture,
-        "head_transfer": None if network is None else try_heads(sets, features, config.seed),
+        "head_transfer": None if network is None else try_heads(sets, findings.features, config.seed),
         "libraries": library_versions(),
-        "seconds": round(time.monotonic() - began, 1),
     }
-    save(folder, tables, note, copies)
-    worst = min(drawn, key=lambda item: sum(found.accuracy for found in rankings[item.source.name]))
-    write_phrases_draft(
-        folder / PHRASES_DRAFT, suggest_phrases(rankings[worst.source.name]), dict(worst.source.phrases)
-    )
-    build_report(folder)
-    for doubt in note["doubts"]:
-        log.warning("%s", doubt)
-    return DiagnosisResult(folder, tuple(summary), tuple(classes), tuple(matrix), time.monotonic() - began)
+
+
+def _draft_phrases(path: Path, findings: _Findings) -> None:
+    """A file of phrases to edit, for the set whose images are recognised worst."""
+    phrases = {item.source.name: dict(item.source.phrases) for item in findings.synthetic}
+    worst = min(findings.rankings, key=lambda name: sum(row.accuracy for row in findings.rankings[name]))
+    write_phrases_draft(path, suggest_phrases(findings.rankings[worst]), phrases[worst])
 
 
 def try_heads(sets: Sequence[DiagnosedSet], features: Sequence[Tensor], seed: int = 0) -> dict[str, Any]:
@@ -223,7 +254,7 @@ def try_heads(sets: Sequence[DiagnosedSet], features: Sequence[Tensor], seed: in
 
 
 def find_doubts(classes: Sequence[ClassRow]) -> list[str]:
-    """What should make a reader cautious of the verdicts: of the set on which the encoder does best."""
+    """Reasons to be cautious of the verdicts, by the set on which the encoder does best."""
     by_set: dict[str, list[float | None]] = {}
     for row in classes:
         by_set.setdefault(row.set, []).append(row.real_accuracy)

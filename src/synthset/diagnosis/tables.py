@@ -1,4 +1,4 @@
-"""The tables that a diagnosis saves beside its measures: what the report shows, and others may read."""
+"""The tables that a diagnosis saves beside its measures, for the report and for others to read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from PIL import Image
 from synthset.dataset.reader import Dataset, open_dataset
 from synthset.diagnosis.ambiguity import ClassAmbiguity, judge_by_clip, rank_ambiguity
 from synthset.diagnosis.inputs import DiagnosedSet, EmbeddedSet
-from synthset.diagnosis.summaries import ClassRow
+from synthset.diagnosis.rows import ClassRow, Row
 from synthset.encoders.clip import Encoder
 from synthset.encoders.embed import EmbeddingCache, embed_classes
 from synthset.filters import audit
@@ -32,9 +32,9 @@ GALLERY_CLASSES = 40  # more fill a page that nobody reads to its end
 GALLERY_IMAGES = 6  # of a class and strategy
 
 
-def table_of(rows: Sequence[Any]) -> pa.Table:
-    """Dataclasses as a table, a column a field."""
-    return pa.Table.from_pylist([asdict(row) for row in rows])
+def table_of(rows: Sequence[Row]) -> pa.Table:
+    """Rows as a table, a column a field or measure."""
+    return pa.Table.from_pylist([row.columns() for row in rows])
 
 
 def rank_sets(
@@ -55,9 +55,10 @@ def ambiguity_table(sets: Sequence[EmbeddedSet], rankings: Mapping[str, Sequence
     rows = []
     for item in sets:
         prompts = _common_prompts(item.source)
-        for rank, found in enumerate(rankings[item.source.name], start=1):
-            row = {"set": item.source.name, "prompt": prompts.get(found.class_index), **asdict(found), "rank": rank}
-            rows.append(row)
+        rows += [
+            {"set": item.source.name, "prompt": prompts.get(place.class_index), **asdict(place), "rank": rank}
+            for rank, place in enumerate(rankings[item.source.name], start=1)
+        ]
     return pa.Table.from_pylist(rows)
 
 
@@ -75,7 +76,7 @@ def projection_table(
     """A t-SNE of at most `num_images` of all sets, in equal parts; None where none are asked for.
 
     Args:
-        sets: what to show.
+        sets: the sets.
         features: (n, d) of each set, in one space.
         num_images: of all sets together.
         seed: of the images and of the t-SNE.
@@ -90,10 +91,10 @@ def projection_table(
         return None
     rows, vectors = [], []
     for item, vector in zip(sets, features, strict=True):
-        chosen = np.sort(generator.permutation(len(item))[:share])
-        labels = item.images.labels[chosen]
+        drawn = np.sort(generator.permutation(len(item))[:share])
+        labels = item.images.labels[drawn]
         rows += [{"set": item.name, "kind": item.kind, "class_index": int(label)} for label in labels]
-        vectors.append(vector[chosen])
+        vectors.append(vector[drawn])
     places = project(torch.cat(vectors), seed)
     for row, (x, y) in zip(rows, places.tolist(), strict=True):
         row |= {"x": x, "y": y}
@@ -140,8 +141,8 @@ def gallery_table(sets: Sequence[DiagnosedSet], classes: Sequence[ClassRow]) -> 
         classes: their rows; where there are many classes, those with a remedy come first.
     """
     troubled = [row.class_index for row in classes if row.remedy]
-    chosen = list(dict.fromkeys([*troubled, *range(len(sets[0].images.class_names))]))[:GALLERY_CLASSES]
-    rows = [row for item in sets for row in _gallery(item, frozenset(chosen))]
+    first = list(dict.fromkeys([*troubled, *range(len(sets[0].images.class_names))]))[:GALLERY_CLASSES]
+    rows = [row for item in sets for row in _gallery(item, frozenset(first))]
     schema = pa.schema(
         [
             ("set", pa.string()),
@@ -190,7 +191,7 @@ def _thumbnail(images: ImageSet, index: int) -> bytes:
 
 
 def describe(item: DiagnosedSet) -> dict[str, Any]:
-    """What is known of how a set was made, for the report."""
+    """How a set was made, as far as it is known, for the report."""
     manifest = item.manifest or {}
     return {
         "name": item.name,
@@ -207,17 +208,17 @@ def describe(item: DiagnosedSet) -> dict[str, Any]:
 
 
 def filter_table(sets: Sequence[DiagnosedSet]) -> pa.Table | None:
-    """What filters said about every image of the datasets, by dataset; None where none was run."""
+    """The verdict of each filter on every image of the datasets, by dataset; None where none was run."""
     tables = []
     for folder, dataset in _datasets(sets).items():
-        said = audit(dataset)
-        tables.append(said.append_column("set", pa.array([folder.resolve().name] * said.num_rows)))
+        verdicts = audit(dataset)
+        tables.append(verdicts.append_column("set", pa.array([folder.resolve().name] * verdicts.num_rows)))
     table = pa.concat_tables(tables) if tables else None
     return table if table is not None and table.num_rows else None
 
 
 def filter_notes(sets: Sequence[DiagnosedSet]) -> list[dict[str, Any]]:
-    """The configuration of each filter that was run, and what it came to."""
+    """The configuration of each filter that was run, with the numbers that it kept and rejected."""
     return [
         {
             "set": folder.resolve().name,

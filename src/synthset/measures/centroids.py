@@ -52,7 +52,7 @@ class ErrorSplit:
         total: share of the images that are nearest to another class's prompts, in [0, 1] (experiment 17).
         diversity: share nearest to another class's images, though these come from the same distribution, so that
             only their spread can be the reason, in [0, 1] (experiment 15).
-        shift: the rest, in [-1, 1]: what the prompts cost by lying elsewhere than the images. Negative where
+        shift: the rest, in [-1, 1]: the cost of prompts that lie elsewhere than the images. Negative where
             prompts separate the classes better than the images' own centroids do.
     """
 

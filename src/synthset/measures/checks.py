@@ -1,4 +1,4 @@
-"""What every measure asks of its input, said in one clear line where it does not hold.
+"""Checks of the input of every measure; where one does not hold, a line says why.
 
 A measure of embeddings with a NaN in them is a number that means nothing, so each measure checks first.
 """

@@ -103,8 +103,8 @@ def _squared_radii(x: Tensor, num_neighbours: int, name: str) -> Tensor:
             if i == j:
                 distances.fill_diagonal_(torch.inf)  # its distance to itself
             few = min(num_neighbours, distances.shape[1])
-            found = torch.cat([nearest, distances.topk(few, largest=False, sorted=False).values], 1)
-            nearest = found.topk(min(num_neighbours, found.shape[1]), largest=False, sorted=False).values
+            candidates = torch.cat([nearest, distances.topk(few, largest=False, sorted=False).values], 1)
+            nearest = candidates.topk(min(num_neighbours, candidates.shape[1]), largest=False, sorted=False).values
         radii.append(nearest.amax(1))
     return torch.cat(radii)
 
@@ -114,5 +114,5 @@ def _squared_distances(x: Tensor, y: Tensor) -> Tensor:
     return (x @ y.T).mul_(-2).add_(2)
 
 
-def _share(found: Tensor) -> float:
-    return int(found.sum()) / len(found)
+def _share(hits: Tensor) -> float:
+    return int(hits.sum()) / len(hits)

@@ -1,7 +1,7 @@
 """The Fréchet distance between two sets of embeddings, with its two terms apart.
 
 Marwood et al. 2023 take CLIP embeddings for it in place of Inception's, and find that the first term, the distance
-of the means, goes with accuracy, and the second does not; so both are given.
+of the means, goes with accuracy, and the second does not; so both are reported.
 """
 
 from __future__ import annotations

@@ -111,8 +111,8 @@ def knn_accuracy(
         raise ValueError(f"Expected numbers of neighbours from 1 on, got {tuple(num_neighbours)}.")
     most = min(max(num_neighbours), len(references))
     indices, _ = nearest(queries, references, most, max_bytes=max_bytes, device=device)
-    found, right = reference_labels.cpu()[indices], query_labels.cpu()
-    return {number: float((vote(found[:, :number]) == right).double().mean()) for number in num_neighbours}
+    labels, right = reference_labels.cpu()[indices], query_labels.cpu()
+    return {number: float((vote(labels[:, :number]) == right).double().mean()) for number in num_neighbours}
 
 
 def vote(labels: Tensor) -> Tensor:
@@ -214,7 +214,7 @@ class _Search:
         return limits.float()
 
     def _score_exactly(self, rows: Tensor, raw: Tensor, columns: Tensor) -> Tensor:
-        """Cosines of pairs in float64 (c,), from the rows as they were given."""
+        """Cosines of pairs in float64 (c,), from the rows before any scaling."""
         step = 128 if self.device.type == "cpu" else 16_384  # on a CPU as many as its cache holds
         cosines = torch.empty(len(rows), dtype=torch.float64, device=self.device)
         for start in range(0, len(rows), step):
@@ -235,14 +235,14 @@ class _Search:
         order = order[all_rows[order].argsort(stable=True)]
         counts += self.num_neighbours
         firsts = counts.cumsum(0) - counts
-        chosen = order[firsts[:, None] + torch.arange(self.num_neighbours, device=self.device)]
-        self.indices[touched], self.cosines[touched] = all_indices[chosen], all_cosines[chosen]
+        best = order[firsts[:, None] + torch.arange(self.num_neighbours, device=self.device)]
+        self.indices[touched], self.cosines[touched] = all_indices[best], all_cosines[best]
 
 
 def _load(rows: Tensor | np.ndarray, device: torch.device) -> Tensor:
     """Rows on the device, in their own type."""
     if isinstance(rows, np.ndarray):
-        rows = torch.from_numpy(np.array(rows))  # a copy: what is mapped from disk may not be writable
+        rows = torch.from_numpy(np.array(rows))  # a copy: an array mapped from disk may not be writable
     return rows.to(device)
 
 

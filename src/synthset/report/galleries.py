@@ -87,8 +87,8 @@ def _build(diagnosis: Diagnosis, class_order: Sequence[int], kept: tuple[bool, .
     for index in wanted[:MAX_CLASSES]:
         rows = strips[index]
         keys = sorted(rows, key=lambda key: (order.get(key[0], (True, len(order))), key[1], not key[2]))
-        chosen = {key: rows[key][:MAX_THUMBNAILS] for key in keys}
-        data = {i: images[i].as_py() for numbers in chosen.values() for i in numbers}
+        first = {key: rows[key][:MAX_THUMBNAILS] for key in keys}
+        data = {i: images[i].as_py() for numbers in first.values() for i in numbers}
         budget -= sum(map(len, data.values()))
         if budget < 0 and galleries:
             break
@@ -97,7 +97,7 @@ def _build(diagnosis: Diagnosis, class_order: Sequence[int], kept: tuple[bool, .
                 _label(*key, audits=audits),
                 tuple(_thumbnail(data[i], plain[i]["reason"] or "", diagnosis) for i in numbers),
             )
-            for key, numbers in chosen.items()
+            for key, numbers in first.items()
         )
         galleries.append(ClassGallery(index, diagnosis.class_names[index], shown))
     return Galleries(tuple(galleries), len(wanted)) if galleries else None

@@ -11,11 +11,20 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from synthset.measures.registry import measures_of
 from synthset.report.figures import build_figures
 from synthset.report.formatting import number, page_json, percent, unbroken_flags
 from synthset.report.galleries import build_filter_galleries, build_galleries, order_classes
 from synthset.report.reading import Diagnosis
-from synthset.report.sections import ambiguous_classes, filter_settings, most_confused, prompts_by_class, set_details
+from synthset.report.sections import (
+    ambiguous_classes,
+    filter_settings,
+    most_confused,
+    prompts_by_class,
+    set_details,
+    set_measures,
+    sets_with_errors,
+)
 from synthset.report.verdicts import group_verdicts, order_by_need, tone
 from synthset.version import __version__
 
@@ -45,7 +54,10 @@ def render_page(diagnosis: Diagnosis) -> str:
             real_sets=[info for info in diagnosis.sets if info.is_real],
             verdicts=group_verdicts(diagnosis, rows),
             class_rows=rows,
+            measures_of=measures_of,
+            set_measures=set_measures,
             summary_rows=diagnosis.summary.to_pylist(),
+            error_rows=sets_with_errors(diagnosis),
             matrix_rows=diagnosis.matrix.sort_by("experiment").to_pylist(),
             ambiguous=ambiguous_classes(diagnosis),
             galleries=build_galleries(diagnosis, class_order),

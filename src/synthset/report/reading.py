@@ -1,4 +1,8 @@
-"""The files of a diagnosis folder, read and checked; what `synthset diagnose` did not write is None."""
+"""The files of a diagnosis folder, read and checked.
+
+A file that `synthset diagnose` did not write is None; a measure that it did not take, since it was another version,
+is a column of nulls.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,7 @@ import pyarrow.parquet as pq
 
 from synthset.core.errors import DataError
 from synthset.core.files import read_json
+from synthset.measures.registry import Of, measures_of
 
 FORMAT_VERSION = 1
 
@@ -55,7 +60,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """A diagnosis folder. Tables have the columns of SCHEMAS; optional ones are None where there is no file.
+    """A diagnosis folder. Tables have the columns of SCHEMAS and of measures; those without a file are None.
 
     Attributes:
         info: diagnosis.json.
@@ -80,49 +85,11 @@ class Diagnosis:
 
 _TEXT, _INT, _FLOAT, _BOOL = pa.string(), pa.int64(), pa.float64(), pa.bool_()
 _CLASS = {"set": _TEXT, "class_index": _INT, "class_name": _TEXT}
+# of the tables, but for measures
 SCHEMAS: dict[str, dict[str, pa.DataType]] = {
-    "summary": {"set": _TEXT, "kind": _TEXT, "images": _INT}
-    | dict.fromkeys(
-        (
-            "centroid_distance",
-            "average_cosine_similarity",
-            "vendi_score",
-            "precision",
-            "recall",
-            "density",
-            "coverage",
-            "frechet_distance",
-            "frechet_mean",
-            "frechet_covariance",
-            "centroid_shift",
-            "prompt_accuracy",
-            "own_accuracy",
-            "diversity_error",
-            "shift_error",
-            "transfer_accuracy",
-        ),
-        _FLOAT,
-    ),
-    "classes": _CLASS
-    | {"images": _INT}
-    | dict.fromkeys(
-        (
-            "real_accuracy",
-            "synthetic_accuracy",
-            "own_accuracy",
-            "transfer_accuracy",
-            "centroid_distance",
-            "real_centroid_distance",
-            "centroid_shift",
-        ),
-        _FLOAT,
-    )
-    | {"verdict": _TEXT, "explanation": _TEXT, "remedy": _TEXT},
-    "matrix": {"experiment": _INT, "reference": _TEXT, "query": _TEXT}
-    | dict.fromkeys(
-        ("centroid_accuracy", "low", "high", "knn1_accuracy", "knn5_accuracy", "average_cosine_similarity"), _FLOAT
-    )
-    | {"queries": _INT},
+    "summary": {"set": _TEXT, "kind": _TEXT, "images": _INT},
+    "classes": _CLASS | {"images": _INT, "verdict": _TEXT, "explanation": _TEXT, "remedy": _TEXT},
+    "matrix": {"experiment": _INT, "reference": _TEXT, "query": _TEXT, "queries": _INT},
     "ambiguity": _CLASS
     | {
         "prompt": _TEXT,
@@ -138,7 +105,7 @@ SCHEMAS: dict[str, dict[str, pa.DataType]] = {
     "galleries": _CLASS | {"strategy": _TEXT, "image": pa.binary(), "kept": _BOOL, "reason": _TEXT},
     "filters": _CLASS | {"method": _TEXT, "score": _FLOAT, "keep": _BOOL, "reason": _TEXT},
 }
-OPTIONAL_COLUMNS = {"transfer_accuracy"}  # where there is none, its values are null
+MEASURED: dict[str, Of] = {"summary": "set", "classes": "class", "matrix": "pairing"}
 REQUIRED = ("summary", "classes", "matrix")
 NEVER_NULL = ("set", "class_index", "class_name", "kind", "verdict", "reference", "query", "rank", "image")
 
@@ -209,18 +176,21 @@ def _set_info(item: dict[str, Any]) -> SetInfo:
 
 
 def _read_table(folder: Path, name: str) -> pa.Table | None:
-    path, schema = folder / f"{name}.parquet", SCHEMAS[name]
+    path = folder / f"{name}.parquet"
     if not path.exists():
         return None
+    measures = measures_of(MEASURED[name]) if name in MEASURED else ()
+    measured = [column for measure in measures for column in measure.columns]
+    schema = SCHEMAS[name] | dict.fromkeys(measured, _FLOAT)
     try:
         table = pq.read_table(path)
         if not table.num_rows:
             return pa.schema(list(schema.items())).empty_table()
-        for column in OPTIONAL_COLUMNS.intersection(schema).difference(table.column_names):
-            table = table.append_column(column, pa.nulls(table.num_rows))
-        missing = [column for column in schema if column not in table.column_names]
+        missing = [column for column in SCHEMAS[name] if column not in table.column_names]
         if missing:
             raise _damaged(path, f"no column {', '.join(missing)}")
+        for column in set(measured).difference(table.column_names):
+            table = table.append_column(column, pa.nulls(table.num_rows))
         table = table.select(list(schema)).cast(pa.schema(list(schema.items())), safe=False)
     except (pa.ArrowException, OSError) as error:
         raise _damaged(path, str(error).splitlines()[0]) from error
@@ -268,7 +238,7 @@ def _read_json(path: Path, command: str = "synthset diagnose") -> dict[str, Any]
 
 
 def _check_class_indices(diagnosis: Diagnosis) -> None:
-    """Whatever is looked up by class index later on must be there."""
+    """Every class index that is looked up later on must be there."""
     k = len(diagnosis.class_names)
     for name in ("classes", "tsne", "galleries"):
         table: pa.Table | None = getattr(diagnosis, name)

@@ -1,4 +1,4 @@
-"""What the sections show beside verdicts, galleries and charts: rows in order, and how many were left out."""
+"""Rows of the sections beside verdicts, galleries and charts: in order, and how many were left out."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from synthset.measures.registry import Measure, measures_of
+from synthset.report.formatting import is_number
 from synthset.report.reading import Diagnosis, Evaluation
 
 MAX_AMBIGUOUS = 200
@@ -59,6 +61,17 @@ def prompts_by_class(diagnosis: Diagnosis, class_order: Sequence[int]) -> Shown 
     return Shown(tuple(table.take(numbers).to_pylist()), table.num_rows)
 
 
+def set_measures(section: str) -> list[Measure]:
+    """The measures of sets that stand in the table of a section."""
+    return [measure for measure in measures_of("set") if measure.section == section]
+
+
+def sets_with_errors(diagnosis: Diagnosis) -> list[dict[str, Any]]:
+    """Rows of summary.parquet with a measure of errors."""
+    names = [measure.name for measure in set_measures("errors")]
+    return [row for row in diagnosis.summary.to_pylist() if any(is_number(row[name]) for name in names)]
+
+
 def most_confused(evaluation: Evaluation) -> list[Confusion]:
     """The pairs with the most images, the first of them."""
     names = evaluation.class_names
@@ -72,7 +85,7 @@ def most_confused(evaluation: Evaluation) -> list[Confusion]:
 
 
 def filter_settings(config: dict[str, Any]) -> str:
-    """A filter's config in words, without what was not given.
+    """A filter's config in words, without those that are None.
 
     >>> filter_settings({"threshold": 0.1, "keep_share": None, "encoder": {"name": "miniature", "fingerprint": "ab"}})
     'threshold 0.1, encoder miniature'

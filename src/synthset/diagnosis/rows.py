@@ -1,0 +1,87 @@
+"""Rows of the three tables of measures; the value of a measure reads as an attribute."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+Values = Mapping[str, float | None]
+
+
+@dataclass(frozen=True, repr=False)
+class Row:
+    """A row of a table; `row.centroid_distance` is `row.values["centroid_distance"]`."""
+
+    def columns(self) -> dict[str, Any]:
+        """All by column, in order: the fields, with the measures in the place of `values`."""
+        columns: dict[str, Any] = {}
+        for item in fields(self):
+            value = getattr(self, item.name)
+            columns |= value if item.name == "values" else {item.name: value}
+        return columns
+
+    def __getattr__(self, name: str) -> Any:
+        values = self.__dict__.get("values", {})  # not there while a copy is made
+        if name not in values:
+            raise AttributeError(f"'{type(self).__name__}' has no measure '{name}'. Valid: {', '.join(values)}.")
+        return values[name]
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *self.__dict__["values"]]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.columns().items())})"
+
+
+@dataclass(frozen=True, repr=False)
+class SetSummary(Row):
+    """One set as a whole.
+
+    Attributes:
+        set, kind, images: its name, "real" or "synthetic", and its number of images.
+        values: by measure of a set, see measures/registry.py; None where one needs a real set or prompts.
+    """
+
+    set: str
+    kind: str
+    images: int
+    values: Values = field(hash=False)
+
+
+@dataclass(frozen=True, repr=False)
+class ClassRow(Row):
+    """One class of one synthetic set, with its verdict.
+
+    Attributes:
+        set, class_index, class_name, images: the class, and its number of images.
+        values: by measure of a class, see measures/registry.py; None where one needs a real set.
+        verdict, explanation, remedy: see failure_modes.py.
+    """
+
+    set: str
+    class_index: int
+    class_name: str
+    images: int
+    values: Values = field(hash=False)
+    verdict: str
+    explanation: str
+    remedy: str
+
+
+@dataclass(frozen=True, repr=False)
+class Pairing(Row):
+    """How well the references of one set classify the queries of another (or of the same).
+
+    Attributes:
+        experiment: number in the table, from 1.
+        reference, query: names of the two, ending in -IM or -PRMT.
+        values: by measure of a pairing, see measures/registry.py; None where a class has too few queries.
+        queries: their number.
+    """
+
+    experiment: int
+    reference: str
+    query: str
+    values: Values = field(hash=False)
+    queries: int

@@ -1,0 +1,226 @@
+"""The points that measures are taken of: images and prompts as labelled vectors, and what several measures share.
+
+A measure is a function of one `SetPoints` or `Pair`. Results that several measures share are computed here, once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from synthset.measures.centroids import (
+    CentroidAccuracy,
+    ErrorSplit,
+    average_cosine_similarity,
+    centroid_accuracy,
+    centroid_distance,
+    centroid_shift,
+    centroids,
+    split_error,
+)
+from synthset.measures.coverage import Coverage, precision_recall_density_coverage
+from synthset.measures.frechet import FrechetDistance, frechet_distance
+from synthset.measures.neighbours import knn_accuracy
+from synthset.measures.vendi import vendi_score_per_class
+
+VENDI_IMAGES = 1000  # a class: the score of more differs little, and costs the cube
+NEIGHBOURS = 5  # of precision, recall, density and coverage, as their authors have it
+COMPARED_IMAGES = 10_000  # of a set, for measures that compare every image with every other
+
+
+@dataclass(frozen=True, eq=False)
+class Points:
+    """Labelled unit vectors in CLIP space: the images (-IM) or the distinct prompts (-PRMT) of one set.
+
+    Attributes:
+        name: the set's, with its suffix.
+        embeddings: (n, d) unit rows.
+        labels: (n,) int64.
+        is_query, is_reference: (n,) bool, each row one of the two; the only row of a class is both.
+    """
+
+    name: str
+    embeddings: Tensor
+    labels: Tensor
+    is_query: Tensor
+    is_reference: Tensor
+
+    @property
+    def all(self) -> tuple[Tensor, Tensor]:
+        """Embeddings and labels."""
+        return self.embeddings, self.labels
+
+    @property
+    def queries(self) -> tuple[Tensor, Tensor]:
+        """Embeddings and labels of the evaluation part."""
+        return self.embeddings[self.is_query], self.labels[self.is_query]
+
+    @property
+    def references(self) -> tuple[Tensor, Tensor]:
+        """Embeddings and labels of the part that queries are compared with."""
+        return self.embeddings[self.is_reference], self.labels[self.is_reference]
+
+    @property
+    def has_single_queries(self) -> bool:
+        """Whether a class has but one query, too few for neighbours to vote on (Marwood et al., Table 6)."""
+        return bool((self.labels[self.is_query].bincount() <= 1).any())
+
+
+def split_points(name: str, embeddings: Tensor, labels: np.ndarray, query_share: float, seed: int) -> Points:
+    """Points with `query_share` of each class for queries, drawn by `seed`, and the others as references.
+
+    Marwood et al. take references from a set's training split and queries from an independent evaluation split.
+    """
+    generator = np.random.default_rng(seed)
+    is_query = np.zeros(len(labels), bool)
+    is_reference = np.zeros(len(labels), bool)
+    for label in np.unique(labels):
+        rows = generator.permutation(np.flatnonzero(labels == label))
+        count = min(max(1, round(query_share * len(rows))), max(1, len(rows) - 1))
+        is_query[rows[:count]] = True
+        is_reference[rows[count:] if len(rows) > 1 else rows] = True
+    return Points(name, embeddings, *map(torch.from_numpy, (labels, is_query, is_reference)))
+
+
+@dataclass(frozen=True, eq=False)
+class SetPoints:
+    """One set, and the real set that it is compared with.
+
+    Attributes:
+        images: of the set.
+        prompts: of the set; None where it has none.
+        real: images of the real set; None where there is none, or this is it.
+        k: number of classes, the same in all three.
+        seed: of ties, and of the samples that stand for large sets.
+    """
+
+    images: Points
+    prompts: Points | None
+    real: Points | None
+    k: int
+    seed: int = 0
+
+    @cached_property
+    def distances(self) -> Tensor:
+        """Centroid Distance of each class: (k,)."""
+        return centroid_distance(*self.images.all, self.k)
+
+    @property
+    def similarity(self) -> float:
+        """Mean cosine of the images with the centroid of their class."""
+        return average_cosine_similarity(*self.images.all, *self.images.all)
+
+    @cached_property
+    def vendi_scores(self) -> Tensor:
+        """Vendi score of each class: (k,)."""
+        rows = sample_each_class(self.images.labels, VENDI_IMAGES, self.seed)
+        return vendi_score_per_class(self.images.embeddings[rows], self.images.labels[rows], self.k)
+
+    @cached_property
+    def error_split(self) -> ErrorSplit:
+        """The error of the images by all prompts, in two parts. Needs prompts."""
+        assert self.prompts is not None
+        return split_error(*self.images.queries, *self.prompts.all, *self.images.references, seed=self.seed)
+
+    def by_prompts(self, points: Points | None) -> CentroidAccuracy:
+        """The queries of `points`, classified by the centroids of all prompts.
+
+        The images' own references stand in for prompts that are not known: an accuracy that is then low, is low by
+        diversity alone.
+        """
+        return self._classify(points, self.images.references if self.prompts is None else self.prompts.all)
+
+    @cached_property
+    def own(self) -> CentroidAccuracy:
+        """The set's queries, classified by the centroids of its references."""
+        return self._classify(self.images, self.images.references)
+
+    @cached_property
+    def transfer(self) -> CentroidAccuracy:
+        """Real queries, classified by the centroids of the set's references. Needs a real set."""
+        return self._classify(self.real, self.images.references)
+
+    def _classify(self, points: Points | None, references: tuple[Tensor, Tensor]) -> CentroidAccuracy:
+        assert points is not None
+        return centroid_accuracy(*points.queries, *references, seed=self.seed)
+
+    @cached_property
+    def real_distances(self) -> Tensor:
+        """Centroid Distance of each class of the real set: (k,). Needs a real set."""
+        assert self.real is not None
+        return centroid_distance(*self.real.all, self.k)
+
+    @cached_property
+    def shifts(self) -> Tensor:
+        """Distance of the centroids of each class: (k,). Needs a real set."""
+        assert self.real is not None
+        return centroid_shift(centroids(*self.images.all, self.k), centroids(*self.real.all, self.k))
+
+    @cached_property
+    def frechet(self) -> FrechetDistance:
+        """Fréchet distance to the real set in two terms. Needs a real set."""
+        assert self.real is not None
+        return frechet_distance(self.real.embeddings, self.images.embeddings)
+
+    @cached_property
+    def coverage(self) -> Coverage:
+        """Precision, recall, density and coverage against the real set. Needs a real set."""
+        assert self.real is not None
+        real = sample_rows(self.real.embeddings, COMPARED_IMAGES, self.seed)
+        images = sample_rows(self.images.embeddings, COMPARED_IMAGES, self.seed)
+        return precision_recall_density_coverage(real, images, min(NEIGHBOURS, len(real) - 1, len(images) - 1))
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """A pairing of the reference × query matrix.
+
+    Attributes:
+        reference: whose references classify.
+        query: whose queries are classified.
+        seed: of ties.
+    """
+
+    reference: Points
+    query: Points
+    seed: int = 0
+
+    @cached_property
+    def sides(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Queries and their labels, references and theirs."""
+        return *self.query.queries, *self.reference.references
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the queries whose nearest centroid of references is their own."""
+        return centroid_accuracy(*self.sides, seed=self.seed).accuracy
+
+    @property
+    def similarity(self) -> float:
+        """Mean cosine of the queries with the centroid of references of their class."""
+        return average_cosine_similarity(*self.sides)
+
+    @cached_property
+    def neighbour_accuracy(self) -> dict[int, float]:
+        """Share of the queries classified right by 1 and by 5 neighbours; empty where a class has but one query."""
+        return {} if self.query.has_single_queries else knn_accuracy(*self.sides, (1, 5))
+
+
+def sample_rows(embeddings: Tensor, count: int, seed: int) -> Tensor:
+    """At most `count` rows, drawn by seed."""
+    if len(embeddings) <= count:
+        return embeddings
+    return embeddings[np.random.default_rng(seed).permutation(len(embeddings))[:count]]
+
+
+def sample_each_class(labels: Tensor, count: int, seed: int) -> np.ndarray:
+    """Rows with at most `count` of each class, drawn by seed, in order."""
+    shuffled = np.random.default_rng(seed).permutation(len(labels))
+    shuffled = shuffled[np.argsort(labels.numpy()[shuffled], kind="stable")]
+    ordered = labels.numpy()[shuffled]
+    rank = np.arange(len(ordered)) - np.searchsorted(ordered, ordered)  # number of a row within its class
+    return np.sort(shuffled[rank < count])

@@ -1,0 +1,309 @@
+"""Every measure that a diagnosis takes, each declared once, as an entry of `MEASURES`.
+
+The column of the saved table, the attribute of a result's row, the column of the report with its heading and
+explanation, and the line in the docs follow from the entry. To add a measure, write one here. Its function takes the
+points of one set, or of one pairing: see points.py. A long one gets a file of its own in this folder.
+
+Reports and docs read the declarations without torch: a function that needs it imports it when it is called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Of = Literal["set", "class", "pairing"]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A measure of a set, of each class of a synthetic set, or of a pairing of the reference × query matrix.
+
+    Attributes:
+        name: of its column, and of the attribute of a row; unique among those of the same `of`.
+        of: "set", "class" or "pairing".
+        function: of `SetPoints`, to a number for a set and to one number a class, (k,), for its classes; of `Pair`,
+            to a number for a pairing. None where there is no value.
+        label: heading of its column in the report.
+        help: one sentence: meaning, range and source.
+        format: "share" is shown in percent with a bar, "percent" without one, "number" with three digits.
+        needs_prompts, needs_real: there is no value for a set without prompts, or without a real set beside it.
+        interval: names of two further columns for the 95 % interval; for a measure that is a share of the queries.
+        section: of the report, whose table shows it; for a measure of a set.
+    """
+
+    name: str
+    of: Of
+    function: Callable[[Any], Any]
+    label: str
+    help: str
+    format: Literal["share", "percent", "number"] = "number"
+    needs_prompts: bool = False
+    needs_real: bool = False
+    interval: tuple[str, str] | None = None
+    section: Literal["diversity", "errors"] = "diversity"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that it fills in the saved table."""
+        return (self.name, *(self.interval or ()))
+
+    def take(self, points: Any) -> Any:
+        """Its value of `SetPoints` or of a `Pair`; None where something that it needs is lacking."""
+        if (self.needs_prompts and points.prompts is None) or (self.needs_real and points.real is None):
+            return None
+        return self.function(points)
+
+
+# In the order of the columns of saved tables.
+MEASURES: tuple[Measure, ...] = (
+    Measure(
+        "centroid_distance",
+        "set",
+        lambda points: float(points.distances.mean()),
+        "Centroid Distance",
+        "Diversity: mean squared cosine complement of images to the centroid of their class, averaged over "
+        "classes, in 0..4 (Marwood et al. 2023, section 3).",
+    ),
+    Measure(
+        "average_cosine_similarity",
+        "set",
+        lambda points: points.similarity,
+        "Avg cos. sim.",
+        "Mean cosine of images with the centroid of their class, in -1..1 (Marwood et al. 2023, appendix A).",
+    ),
+    Measure(
+        "vendi_score",
+        "set",
+        lambda points: float(points.vendi_scores.mean()),
+        "Vendi",
+        "Effective number of different images of a class, averaged over classes, at least 1 (Friedman & Dieng 2022).",
+    ),
+    Measure(
+        "precision",
+        "set",
+        lambda points: points.coverage.precision,
+        "Precision",
+        "Share of the synthetic images that lie among real ones, in 0..1 (Kynkäänniemi et al. 2019).",
+        needs_real=True,
+    ),
+    Measure(
+        "recall",
+        "set",
+        lambda points: points.coverage.recall,
+        "Recall",
+        "Share of the real images that lie among synthetic ones, in 0..1 (Kynkäänniemi et al. 2019).",
+        needs_real=True,
+    ),
+    Measure(
+        "density",
+        "set",
+        lambda points: points.coverage.density,
+        "Density",
+        "Number of real images that a synthetic one has near by, relative to the number expected, at least 0 "
+        "(Naeem et al. 2020).",
+        needs_real=True,
+    ),
+    Measure(
+        "coverage",
+        "set",
+        lambda points: points.coverage.coverage,
+        "Coverage",
+        "Share of the real images with a synthetic one near by, in 0..1 (Naeem et al. 2020).",
+        needs_real=True,
+    ),
+    Measure(
+        "frechet_distance",
+        "set",
+        lambda points: points.frechet.total,
+        "Fréchet",
+        "Squared Fréchet distance to the real set, at least 0 (Heusel et al. 2017).",
+        needs_real=True,
+    ),
+    Measure(
+        "frechet_mean",
+        "set",
+        lambda points: points.frechet.mean_term,
+        "Mean term",
+        "First term of the Fréchet distance: how far the means lie apart, at least 0 (Marwood et al. 2023, section 3).",
+        needs_real=True,
+    ),
+    Measure(
+        "frechet_covariance",
+        "set",
+        lambda points: points.frechet.covariance_term,
+        "Cov. term",
+        "Second term of the Fréchet distance: how much the spreads differ, at least 0 (Marwood et al. 2023, "
+        "section 3).",
+        needs_real=True,
+    ),
+    Measure(
+        "centroid_shift",
+        "set",
+        lambda points: float(points.shifts.mean()),
+        "Shift",
+        "Cosine complement of the synthetic and the real centroid of a class, averaged over classes, in 0..2 "
+        "(Marwood et al. 2023, section 3).",
+        needs_real=True,
+    ),
+    Measure(
+        "prompt_accuracy",
+        "set",
+        lambda points: 1 - points.error_split.total,
+        "Right by prompts",
+        "Share of the images whose nearest centroid of prompts is that of their class, in 0..1 (Marwood et "
+        "al. 2023, experiment 17).",
+        format="share",
+        needs_prompts=True,
+        section="errors",
+    ),
+    Measure(
+        "own_accuracy",
+        "set",
+        lambda points: 1 - points.error_split.diversity,
+        "Right by own centroids",
+        "Share of the images whose nearest centroid of the set's own images is that of their class, in 0..1 "
+        "(Marwood et al. 2023, experiment 15).",
+        format="share",
+        needs_prompts=True,
+        section="errors",
+    ),
+    Measure(
+        "diversity_error",
+        "set",
+        lambda points: points.error_split.diversity,
+        "Error by diversity",
+        "Share of the images that are misread by the set's own centroids too, in 0..1 (Marwood et al. 2023, "
+        "section 3).",
+        format="percent",
+        needs_prompts=True,
+        section="errors",
+    ),
+    Measure(
+        "shift_error",
+        "set",
+        lambda points: points.error_split.shift,
+        "Error by shift",
+        "Rest of the error by prompts: these lie elsewhere than the images, in -1..1 (Marwood et al. 2023, section 3).",
+        format="percent",
+        needs_prompts=True,
+        section="errors",
+    ),
+    Measure(
+        "transfer_accuracy",
+        "set",
+        lambda points: points.transfer.accuracy,
+        "Real images right",
+        "Share of the real images whose nearest centroid of synthetic images is that of their class, in 0..1 "
+        "(Marwood et al. 2023, appendix A).",
+        format="share",
+        needs_real=True,
+        section="errors",
+    ),
+    Measure(
+        "real_accuracy",
+        "class",
+        lambda points: points.by_prompts(points.real).per_class_accuracy,
+        "Real",
+        "Share of the real images whose nearest centroid of prompts is that of their class, in 0..1 (Marwood "
+        "et al. 2023, experiment 5).",
+        format="share",
+        needs_real=True,
+    ),
+    Measure(
+        "synthetic_accuracy",
+        "class",
+        lambda points: points.by_prompts(points.images).per_class_accuracy,
+        "Synthetic",
+        "Share of the synthetic images whose nearest centroid of prompts is that of their class, in 0..1 "
+        "(Marwood et al. 2023, experiment 17).",
+        format="share",
+    ),
+    Measure(
+        "own_accuracy",
+        "class",
+        lambda points: points.own.per_class_accuracy,
+        "Own",
+        "Share of the synthetic images whose nearest centroid of the set's own images is that of their class,"
+        " in 0..1 (Marwood et al. 2023, experiment 15).",
+        format="share",
+    ),
+    Measure(
+        "transfer_accuracy",
+        "class",
+        lambda points: points.transfer.per_class_accuracy,
+        "Transfer",
+        "Share of the real images whose nearest centroid of synthetic images, from which a classifier learns,"
+        " is that of their class, in 0..1 (Marwood et al. 2023, appendix A).",
+        format="share",
+        needs_real=True,
+    ),
+    Measure(
+        "centroid_distance",
+        "class",
+        lambda points: points.distances,
+        "Diversity",
+        "Centroid Distance of the synthetic images, in 0..4 (Marwood et al. 2023, section 3).",
+    ),
+    Measure(
+        "real_centroid_distance",
+        "class",
+        lambda points: points.real_distances,
+        "Real div.",
+        "Centroid Distance of the real images, in 0..4 (Marwood et al. 2023, section 3).",
+        needs_real=True,
+    ),
+    Measure(
+        "centroid_shift",
+        "class",
+        lambda points: points.shifts,
+        "Shift",
+        "Cosine complement of the synthetic and the real centroid, in 0..2 (Marwood et al. 2023, section 3).",
+        needs_real=True,
+    ),
+    Measure(
+        "centroid_accuracy",
+        "pairing",
+        lambda pair: pair.accuracy,
+        "Centroid",
+        "Centroid Accuracy: share of the queries whose nearest centroid of references is that of their class,"
+        " in 0..1 (Marwood et al. 2023, appendix A).",
+        format="share",
+        interval=("low", "high"),
+    ),
+    Measure(
+        "knn1_accuracy",
+        "pairing",
+        lambda pair: pair.neighbour_accuracy.get(1),
+        "1-nn",
+        "Share of the queries whose nearest reference is of their class, in 0..1 (Marwood et al. 2023, Table 6).",
+        format="percent",
+    ),
+    Measure(
+        "knn5_accuracy",
+        "pairing",
+        lambda pair: pair.neighbour_accuracy.get(5),
+        "5-nn",
+        "Share of the queries whose 5 nearest references vote for their class, in 0..1 (Marwood et al. 2023, Table 6).",
+        format="percent",
+    ),
+    Measure(
+        "average_cosine_similarity",
+        "pairing",
+        lambda pair: pair.similarity,
+        "Avg cos. sim.",
+        "Mean cosine of queries with the centroid of references of their class, in -1..1 (Marwood et al. "
+        "2023, appendix A).",
+    ),
+)
+
+
+def measures_of(of: Of) -> tuple[Measure, ...]:
+    """The measures of sets, of classes or of pairings, in the order of their columns."""
+    return tuple(measure for measure in MEASURES if measure.of == of)
+
+
+def describe_measures() -> list[dict[str, str]]:
+    """A row of texts a measure, for a table in the docs: name, label, help and of."""
+    return [{key: getattr(measure, key) for key in ("name", "label", "help", "of")} for measure in MEASURES]

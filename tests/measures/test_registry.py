@@ -1,0 +1,90 @@
+"""Each measure is declared whole, read without torch, and taken only where all that it needs is at hand."""
+
+import dataclasses
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from synthset.diagnosis.rows import ClassRow, Pairing, SetSummary
+from synthset.measures import points as shared
+from synthset.measures.points import SetPoints, split_points
+from synthset.measures.registry import MEASURES, Measure, describe_measures, measures_of
+
+ROWS = {"set": SetSummary, "class": ClassRow, "pairing": Pairing}
+
+
+def make_points(prompts=True, real=True, k=3, each=8):
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(k).repeat_interleave(each).numpy()
+
+    def scatter(name):
+        vectors = torch.eye(k, 6)[labels] + 0.4 * torch.randn(k * each, 6, generator=generator)
+        return split_points(name, torch.nn.functional.normalize(vectors, dim=1), labels, 0.25, 0)
+
+    images, texts, others = map(scatter, ("drawn-IM", "drawn-PRMT", "photos-IM"))
+    return SetPoints(images, texts if prompts else None, others if real else None, k)
+
+
+@pytest.mark.parametrize("measure", MEASURES, ids=lambda measure: f"{measure.of}-{measure.name}")
+def test_a_measure_is_declared_whole(measure):
+    fields = {item.name for item in dataclasses.fields(ROWS[measure.of])} | {"columns"}
+    for column in measure.columns:
+        assert column.isidentifier()
+        assert column not in fields, "a field of the row has that name"
+    assert measure.label
+    assert measure.help[0].isupper()
+    assert measure.help.endswith(").")  # with its source in brackets
+    assert ".." in measure.help or "at least" in measure.help  # and its range
+    assert measure.interval is None or measure.of == "pairing"
+
+
+@pytest.mark.parametrize("of", ROWS)
+def test_no_column_is_declared_twice(of):
+    columns = [column for measure in measures_of(of) for column in measure.columns]
+    assert len(columns) == len(set(columns)) > 0
+
+
+def test_the_docs_have_a_row_for_each():
+    assert [(row["name"], row["of"]) for row in describe_measures()] == [(m.name, m.of) for m in MEASURES]
+    assert describe_measures()[0]["label"] == "Centroid Distance"
+    assert "0..4" in describe_measures()[0]["help"]
+
+
+def test_reading_the_declarations_loads_no_torch():
+    line = "import sys, synthset.measures.registry, synthset.report.page; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", line], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(("prompts", "real"), [(True, True), (True, False), (False, True), (False, False)])
+def test_what_is_lacking_is_none_and_the_rest_is_not(prompts, real):
+    points = make_points(prompts, real)
+    for measure in (*measures_of("set"), *measures_of("class")):
+        value = measure.take(points)
+        is_lacking = (measure.needs_prompts and not prompts) or (measure.needs_real and not real)
+        assert (value is None) == is_lacking, measure.name
+        if measure.of == "class" and value is not None:
+            assert len(value) == points.k
+
+
+def test_measures_of_one_computation_share_it(monkeypatch):
+    calls = []
+    names = ("frechet_distance", "precision_recall_density_coverage", "split_error", "centroid_distance")
+    for name in names:
+        function = getattr(shared, name)
+        monkeypatch.setattr(
+            shared,
+            name,
+            lambda *args, _name=name, _function=function, **kw: (calls.append(_name), _function(*args, **kw))[1],
+        )
+    points = make_points()
+    for measure in (*measures_of("set"), *measures_of("class")):
+        measure.take(points)
+    assert sorted(calls) == sorted([*names, "centroid_distance"])  # once of the set, once of the real one
+
+
+def test_a_measure_of_ones_own_needs_no_more_than_a_function():
+    measure = Measure("count", "set", lambda points: len(points.images.labels), "Count", "Number of images.")
+    assert measure.take(make_points(prompts=False, real=False)) == 24
+    assert measure.columns == ("count",)
