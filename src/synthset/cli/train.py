@@ -31,7 +31,7 @@ class TrainCall:
     overwrite: bool = False
     """Replace another model in the folder."""
     processes: Annotated[int, Option(at_least=1)] = 1
-    """Processes that share every batch, one a GPU. `accelerate launch -m synthset.cli train` starts them too."""
+    """Processes that share every batch, one a GPU. `accelerate launch -m synthset train` starts them too."""
     syn_data_location: Annotated[Path | None, Option(group=SCRIPT)] = None
     """Other way to name the data."""
 

@@ -39,15 +39,15 @@ REFILL = "Filter and refill"
 
 @dataclass(frozen=True)
 class CreateConfig:
-    """What a dataset depends on, beside its classes and folder. `create` and `--dry-run` read it."""
+    """How a dataset is drawn: all that it depends on, beside its classes and its folder."""
 
     strategies: Annotated[tuple[str, ...], Option(flag="strategy", listed=STRATEGIES, default="base", job=False)] = (
         "base",
     )
     """Strategies to draw by: {choices}. Several may be given, and any prompts crossed with any guidance:
-    multi_domain@1:5, or base@2.5 for low guidance. Those named interpolate draw from --initial-images, not from
-    words."""
-    images_per_class: Annotated[int, Option(at_least=1, default="100, or as many as --dataset has")] = 100
+    multi_domain@1:5, or base@2.5 for low guidance. Those named interpolate draw from `initial_images`, not
+    from words."""
+    images_per_class: Annotated[int, Option(at_least=1, default="100, or as many as `dataset` has")] = 100
     """Images of each class that each strategy draws."""
     seed: Annotated[int, Option(at_least=0, below=2**63)] = 64
     """Seed of the whole run; each image has its own, derived from it."""
@@ -141,14 +141,14 @@ class CreateConfig:
             group=STORAGE,
             at_least=4,
             at_most=4096,
-            default="as drawn, or as --dataset has them",
+            default="as drawn, or as `dataset` has them",
             job="images.resize_px",
         ),
     ] = None
     """Side in pixels of the stored square images."""
     antialias: Annotated[
         bool,
-        Option(group=STORAGE, negative="no-antialias", default="on, off for --dataset eurosat", job="images.antialias"),
+        Option(group=STORAGE, negative="no-antialias", default="on, off for `dataset` eurosat", job="images.antialias"),
     ] = True
     """Anti-aliasing where images are shrunk."""
     image_format: Annotated[str, Option(group=STORAGE, choices=IMAGE_FORMATS, job="images.format")] = "auto"
@@ -162,9 +162,9 @@ class CreateConfig:
         str | None,
         Option(group=REFILL, choices=FILTERS, default="keep all that is drawn", job=False),
     ] = None
-    """Filter to refill by, {choices}: draw until it keeps --images-per-class images of each class and strategy."""
+    """Filter to refill by, {choices}: draw until it keeps `images_per_class` images of each class and strategy."""
     max_draws: Annotated[
-        int | None, Option(group=REFILL, at_least=1, default="five times --images-per-class", job=False)
+        int | None, Option(group=REFILL, at_least=1, default="five times `images_per_class`", job=False)
     ] = None
     """Limit of the images of a class and strategy that refilling draws."""
     filter: Annotated[

@@ -25,9 +25,7 @@ def check_classes(names: Sequence[str]) -> tuple[str, ...]:
     """
     cleaned = tuple(unicodedata.normalize("NFC", name).strip() for name in names)
     if not cleaned:
-        raise UsageError(
-            f"Expected at least one class name, e.g. {setting('classes', 'dog cat')}, got none."
-        )
+        raise UsageError(f"Expected at least one class name, e.g. {setting('classes', 'dog cat')}, got none.")
     seen: dict[str, str] = {}
     for name in cleaned:
         _check_one(name)

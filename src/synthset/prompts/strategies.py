@@ -56,7 +56,7 @@ class PromptStyle:
         Augmentation | str | None, Option(flag="augmentation-file", default="those that come with Synthset")
     ] = None
     """Words of prompt_augmentation: a YAML file with the lists looks, extents, typical, sizes, locations and styles."""
-    satellite: Annotated[bool, Option(negative="no-satellite", default="on for --dataset eurosat")] = False
+    satellite: Annotated[bool, Option(negative="no-satellite", default="on for `dataset` eurosat")] = False
     """Satellite prompts, as the paper has them: "a satellite photo of a {class} in the style of a {domain}"."""
     literal_articles: bool = False
     """Articles as in the paper, "a {class}" even where English has "an"."""

@@ -1,0 +1,7 @@
+"""`python -m synthset`: the same as `synthset`."""
+
+import sys
+
+from synthset.cli import main
+
+sys.exit(main())
