@@ -1,9 +1,10 @@
 from collections import Counter
+from dataclasses import MISSING, fields, replace
 
-import pyarrow as pa
-
-from synthset.create.plan import make_plan
-from synthset.dataset.records import SCHEMA
+from synthset.create import plan as create_plan
+from synthset.create.plan import Part, make_plan
+from synthset.dataset import plan as dataset_plan
+from synthset.dataset.records import Request
 from synthset.miniature import DIGITS
 from synthset.prompts.strategies import TRICKS, Guidance, PromptStyle, resolve_strategies
 
@@ -66,7 +67,6 @@ def test_requests_can_be_sliced():
     whole = list(plan().requests())
     assert list(plan().requests(3, 7)) == whole[3:7]
     assert [request.id for request in whole] == list(range(12))
-    assert plan().table.schema.equals(pa.schema(SCHEMA))
 
 
 def test_pinned_values_keep_old_datasets_resumable():
@@ -127,8 +127,38 @@ def test_each_image_draws_its_negative_prompt_and_its_steps_whatever_else_is_pla
 
 def test_a_plan_of_several_blocks_is_the_plan_of_one(monkeypatch):
     whole = plan(count=20)
-    monkeypatch.setattr("synthset.create.plan._BLOCK", 7)
+    for module in (create_plan, dataset_plan):
+        monkeypatch.setattr(module, "BLOCK_ROWS", 7)
     parts = plan(count=20)
     assert parts.table.column("id").num_chunks > 1
     assert parts.hash == whole.hash
     assert list(parts.requests(5, 30)) == list(whole.requests(5, 30))
+
+
+def test_a_part_of_a_plan_has_the_images_of_the_whole():
+    whole = {(r.strategy, r.class_index, r.index): r for r in plan(count=6, steps=(2, 9)).requests()}
+    indices = {("base", 1): range(2, 6, 2), ("random_guidance", 0): range(5, 6)}
+    part = plan(count=6, steps=(2, 9), part=Part(indices, first_id=7))
+    assert [request.id for request in part.requests()] == [7, 8, 9]
+    assert [replace(whole[r.strategy, r.class_index, r.index], id=r.id) for r in part.requests()] == list(
+        part.requests()
+    )
+    nothing = plan(part=Part({}))
+    assert (len(nothing), nothing.table.schema) == (0, plan().table.schema)
+
+
+def test_a_plan_has_the_columns_that_some_image_needs():
+    images = [["a", "b"], ["c", "d"]]
+    always = [field.name for field in fields(Request) if field.default is MISSING]
+    assert plan().table.column_names == always
+    assert plan(steps=(2, 9)).table.column_names == [*always, "num_inference_steps"]
+    assert plan(initial_images=images, steps=(2, 9)).table.column_names == [
+        *always,
+        "initial_image",
+        "strength",
+        "num_inference_steps",
+    ]
+    mixing = plan(names=("interpolate_all",), initial_images=images)
+    assert mixing.table.column_names == [*always, "condition_images", "condition_weights"]
+    both = plan(names=("base", "interpolate_all"), initial_images=images, steps=(2, 9))
+    assert both.table.column_names == [field.name for field in fields(Request)]

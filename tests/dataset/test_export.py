@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from torchvision.datasets import ImageFolder
 
-from synthset.core.errors import DataError, UsageError
-from synthset.dataset.export import class_slug, export_imagefolder
+from synthset.core.errors import DataError, UnknownNameError, UsageError
+from synthset.dataset.export import FORMATS, export, export_imagefolder
+from synthset.dataset.export.imagefolder import class_slug
 from synthset.images.decoding import encode
 from synthset.images.imageset import ImageSet
 from synthset.real import load_real
@@ -163,3 +164,10 @@ def test_the_marker_holds_the_names(tmp_path):
     record = json.loads((folder / "classes.json").read_text(encoding="utf-8"))
     assert [entry["name"] for entry in record["classes"]] == ["sea or lake", "数字"]
     assert [entry["folder"] for entry in record["classes"]] == ["000_sea_or_lake", "001_class"]
+
+
+def test_formats_are_declared_with_a_line_about_each(tmp_path):
+    assert all(format.summary.strip() for format in FORMATS.values())
+    with pytest.raises(UnknownNameError, match=r"Unknown export format 'image_folder'.* Valid: imagefolder"):
+        export(make_set(), tmp_path / "out", format="image_folder")
+    assert tree(export(make_set(), tmp_path / "a")) == tree(export_imagefolder(make_set(), tmp_path / "b"))

@@ -5,7 +5,8 @@ import json
 import pytest
 
 import synthset
-from synthset.core.errors import DataError
+from small_datasets import make
+from synthset.core.errors import DataError, SynthsetError
 from synthset.core.files import parse_json
 from synthset.dataset.manifest import read_manifest
 from synthset.dataset.reader import open_dataset
@@ -92,3 +93,16 @@ def test_a_damaged_shard_is_named(folder):
     shard.unlink()
     made = synthset.create(["cat", "dog"], folder, generator=FakeGenerator(), images_per_class=2)
     assert made.accounting.ok == len(open_dataset(folder).images()) == 4
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", '{"format_version": 1}', '{"format_version": 9, "status": 1}', "\x00"]
+)
+def test_a_damaged_manifest_is_an_error_in_one_line(tmp_path, content):
+    make(tmp_path / "pets")
+    (tmp_path / "pets" / "manifest.json").write_text(content)
+    with pytest.raises(DataError) as error:
+        open_dataset(tmp_path / "pets")
+    assert "\n" not in str(error.value)
+    with pytest.raises(SynthsetError):
+        make(tmp_path / "pets")

@@ -16,8 +16,10 @@ from parity_encoder import ParityEncoder
 from synthset.cli import main
 from synthset.core.errors import ConfigChangedError, UsageError
 from synthset.core.seeds import derive_seed
+from synthset.create import plan as create_plan
 from synthset.create.plan import make_plan
 from synthset.create.stage import CreateConfig, create
+from synthset.dataset import plan as dataset_plan
 from synthset.dataset.plan import Plan
 from synthset.dataset.reader import open_dataset
 from synthset.images.decoding import decode, encode
@@ -140,7 +142,8 @@ def test_a_mixture_does_not_depend_on_the_rest_of_the_plan():
 
 def test_a_plan_of_several_blocks_is_the_plan_of_one(monkeypatch):
     whole = plan(["base", *STRATEGIES], 20)
-    monkeypatch.setattr("synthset.create.plan._BLOCK", 7)
+    for module in (create_plan, dataset_plan):
+        monkeypatch.setattr(module, "BLOCK_ROWS", 7)
     parts = plan(["base", *STRATEGIES], 20)
     assert parts.table.column("id").num_chunks > 1
     assert parts.hash == whole.hash

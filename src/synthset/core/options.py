@@ -221,7 +221,11 @@ def check_options(config: Any) -> None:
     kind = type(config)
     for item in declared_options(kind):
         if len(item.path) == 1:
-            _check(item, getattr(config, item.name), setting(f"{kind.__name__}.{item.name}"))
+            value = getattr(config, item.name)
+            if isinstance(value, list):  # as good as a tuple, but for a config that is not to change
+                value = tuple(value)
+                object.__setattr__(config, item.name, value)
+            _check(item, value, setting(f"{kind.__name__}.{item.name}"))
     for name, inner in nested_configs(kind).items():
         value = getattr(config, name)
         if not is_of_type(value, inner):

@@ -1,13 +1,14 @@
-"""What a run would take, from a short measured calibration: time, disk, money. Nothing is written."""
+"""An estimate of a run from a short measured calibration: time, disk, money. Nothing is written."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from synthset.create.config import CreateConfig
 from synthset.create.shards import encode_image
-from synthset.create.stage import Sample
+from synthset.dataset.records import Request
 from synthset.generators.base import Generator
 
 PLAN_BYTES = 25  # of a request in plan.parquet and, beside the image, in its shard: seeds and hashes do not shrink
@@ -16,7 +17,7 @@ ROW_BYTES = 75
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a run of `images` takes on one device like the one that was measured.
+    """Costs of a run of `images` on one device like the one that was measured.
 
     Attributes:
         images: requests of the run.
@@ -31,9 +32,14 @@ class Estimate:
     files: int
 
     @property
-    def device_hours(self) -> float:
+    def seconds(self) -> float:
         """Of one worker; n workers take the n-th part."""
-        return self.images * self.seconds_per_image / 3600
+        return self.images * self.seconds_per_image
+
+    @property
+    def device_hours(self) -> float:
+        """Of all workers together."""
+        return self.seconds / 3600
 
     @property
     def disk_bytes(self) -> float:
@@ -45,12 +51,12 @@ class Estimate:
         return self.device_hours * price_per_hour
 
 
-def estimate_run(sample: Sample, generator: Generator, config: CreateConfig) -> Estimate:
-    """Draw and encode the sample, and reckon with the rest of the run taking as much each."""
-    generator.generate(sample.requests[:1])  # the first image pays for what is set up once
+def estimate_run(sample: Sequence[Request], total: int, generator: Generator, config: CreateConfig) -> Estimate:
+    """Draw and encode a sample, and reckon with `total` images taking as much each."""
+    generator.generate(sample[:1])  # the first image pays for what is set up once
     start = time.monotonic()
-    images = generator.generate(sample.requests)
-    seconds = (time.monotonic() - start) / len(sample.requests)
+    images = generator.generate(sample)
+    seconds = (time.monotonic() - start) / len(sample)
     sizes = [len(encode_image(image.pixels, config)[0]) for image in images if image.pixels is not None]
     size = sum(sizes) / len(sizes) if sizes else 0.0
-    return Estimate(sample.total, seconds, size + ROW_BYTES, -(-sample.total // config.shard_size))
+    return Estimate(total, seconds, size + ROW_BYTES, -(-total // config.shard_size))

@@ -1,47 +1,52 @@
-"""The job: what two runs must share to fill one folder."""
+"""The job of a dataset: all that two runs must share to fill one folder."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
+from synthset.core.options import job_of
 from synthset.create.config import CreateConfig
 from synthset.create.real_guidance import InitialImages
+from synthset.create.refill import RefillJob
 from synthset.dataset.plan import Plan
-from synthset.generators.base import GenerationConfig
+from synthset.filters import FilterConfig
+from synthset.generators.base import EAGER, GenerationConfig
+from synthset.generators.sampling import SamplingOptions
 
 
-def _job(
-    plan: Plan, config: CreateConfig, generation: GenerationConfig, initial: InitialImages | None
+def make_job(
+    plan: Plan,
+    config: CreateConfig,
+    generation: GenerationConfig,
+    initial: InitialImages | None = None,
+    sentences: dict[str, Any] | None = None,
+    refill: RefillJob | None = None,
 ) -> dict[str, Any]:
-    """What two runs must share to fill one folder; it is compared, and named where it differs."""
+    """The whole job; it is compared, and named where it differs."""
     return {
-        **_prompt_job(plan.class_names, config),
+        **job_of_config(plan.class_names, config),
         "generation": generation.describe(),
-        "images": {
-            "resize_px": config.resize_px,
-            "antialias": config.antialias,
-            "format": config.image_format,
-            "quality": config.quality,
-        },
         **({"initial_images": initial.describe(config.runs())} if initial else {}),
-        "shard_size": config.shard_size,
         "requests": len(plan),
         "plan_hash": plan.hash,
+        **({"sentences": sentences} if sentences else {}),
+        **({"refill": refill.describe()} if refill else {}),
     }
 
 
-def _prompt_job(names: Sequence[str], config: CreateConfig) -> dict[str, Any]:
-    """The part of the job that decides about the prompts, beside sentences."""
-    style = asdict(replace(config.style, sentences={}))
-    del style["sentences"]  # the job has a hash of them, see sentences.sentence_job
+def job_of_config(class_names: Sequence[str], config: CreateConfig) -> dict[str, Any]:
+    """The part of the job that is known before anything is planned or loaded."""
     return {
-        "classes": list(names),
-        "seed": config.seed,
-        "images_per_class": config.images_per_class,
+        "classes": list(class_names),
         "strategies": {run.name: str(run.guidance) for run in config.runs()},
-        "negative_prompt": config.negative_prompt,
+        **job_of(config),
         **({"steps": config.steps} if ":" in str(config.steps) else {}),
-        "prompts": style,
     }
+
+
+def default_job() -> dict[str, Any]:
+    """Entries that a job may lack, for a version before they were options wrote it."""
+    generation = {"sampling": asdict(SamplingOptions()), "engine": EAGER}
+    return {**job_of(CreateConfig()), "generation": generation, "refill": asdict(FilterConfig())}

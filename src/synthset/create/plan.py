@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any
 
@@ -19,12 +19,23 @@ import numpy as np
 import pyarrow as pa
 
 from synthset.core.seeds import derive_seed
-from synthset.dataset.plan import _BLOCK, Plan
-from synthset.dataset.records import CONDITION_FIELDS, GUIDED_FIELDS, SCHEMA, STEPS_FIELD, WORDS, Request
+from synthset.dataset.plan import BLOCK_ROWS, Plan
+from synthset.dataset.records import WORDS, plan_schema
 from synthset.prompts.interpolation import Count, Pools
 from synthset.prompts.strategies import StrategyRun
 
-assert [f.name for f in [*SCHEMA, *GUIDED_FIELDS, STEPS_FIELD, *CONDITION_FIELDS]] == [f.name for f in fields(Request)]
+
+@dataclass(frozen=True)
+class Part:
+    """Some images of a run: those of a further round, or of a sample.
+
+    Attributes:
+        indices: by strategy and class (its index), which of its images to draw; others draw none.
+        first_id: number of requests before them.
+    """
+
+    indices: Mapping[tuple[str, int], range]
+    first_id: int = 0
 
 
 def make_plan(
@@ -34,8 +45,7 @@ def make_plan(
     negative_prompt: str | Sequence[str] = "",
     *,
     steps: tuple[int, int] | None = None,
-    indices: Mapping[tuple[str, int], range] | None = None,
-    first_id: int = 0,
+    part: Part | None = None,
     initial_images: Sequence[Sequence[str]] | None = None,
     strength: float = 1.0,
 ) -> Plan:
@@ -45,15 +55,15 @@ def make_plan(
         class_names: k distinct names, see classes.check_classes.
         strategies: from prompts.resolve_strategies.
         seed: of the whole run.
-        negative_prompt: what no image shall show; of several, one is drawn for each image.
-        steps: the range that each image's number of steps is drawn from, both ends included; None where all
-            images take the same.
-        indices: of a further round of a run: which images of a strategy and class (its index) to draw; those
-            that are not named draw none. By default images 0 .. images_per_class - 1 of all.
-        first_id: of a further round: the number of requests before it.
+        negative_prompt: text of what no image shall show; of several, one is drawn for each image.
+        steps: range that each image's number of steps is drawn from, both ends included; None where all images
+            take the same.
+        part: images to plan; by default 0 .. images_per_class - 1 of each class and strategy.
         initial_images: real images of each class: what its images begin at, in turn, or for strategies that mix
             images, what they are conditioned on; see Request.
         strength: of those that begin at real images; see Request.
+    Returns:
+        A plan with the columns that some image needs: without a range of steps it has none of steps.
     Raises:
         UsageError: strategies that mix images without any, with too few of a class, or with too many.
     """
@@ -61,60 +71,53 @@ def make_plan(
     mixed: dict[str, Count] = {strategy.name: strategy.mixed_images for strategy in strategies if strategy.mixed_images}
     pools = Pools(class_names, initial_images or (), mixed) if mixed else None
     begins = bool(initial_images) and len(mixed) < len(strategies)
-    schema = pa.schema(
-        [
-            *SCHEMA,
-            *(GUIDED_FIELDS if begins else []),
-            *([STEPS_FIELD] if steps else []),
-            *(CONDITION_FIELDS if pools else []),
-        ]
-    )
-    cells = chain.from_iterable(_cells(strategy, len(class_names), indices) for strategy in strategies)
-    blocks, row_id = list[pa.RecordBatch](), first_id
-    while block := list(islice(cells, _BLOCK)):
-        columns = _columns(block, class_names, seed, negatives, steps)
+    batches, row_id = list[pa.RecordBatch](), part.first_id if part else 0
+    for block in _blocks(strategies, len(class_names), part):
+        columns = _columns(block, class_names, seed, negatives)
         columns["id"] = np.arange(row_id, row_id + len(block))
+        if steps:
+            columns["num_inference_steps"] = _steps(columns["seed"], *steps)
         if begins and initial_images:
             columns |= _beginnings(block, initial_images, strength)
         if pools:
             counts: list[Count] = [strategy.mixed_images for strategy, _, _ in block]
             images, weights = pools.draw(columns["class_index"], counts, columns["seed"])
             columns |= {"condition_images": images, "condition_weights": weights}
+        schema = plan_schema(columns)
         arrays = [_array(columns[field.name], field.type) for field in schema]
-        blocks.append(pa.record_batch(arrays, schema=schema))
+        batches.append(pa.record_batch(arrays, schema=schema))
         row_id += len(block)
-    table = pa.Table.from_batches(blocks, schema)
-    return Plan(tuple(class_names), tuple(strategy.name for strategy in strategies), table)
+    return Plan(tuple(class_names), tuple(strategy.name for strategy in strategies), pa.Table.from_batches(batches))
 
 
 Cell = tuple[StrategyRun, int, int]  # a strategy, a class by its index, and the image's number within both
 Columns = dict[str, Any]  # by their names: lists, or arrays of NumPy's or Arrow's
 
 
-def _cells(strategy: StrategyRun, num_classes: int, indices: Mapping[tuple[str, int], range] | None) -> Iterator[Cell]:
+def _blocks(strategies: Sequence[StrategyRun], num_classes: int, part: Part | None) -> Iterator[list[Cell]]:
+    """The cells of a plan, so many at a time; at least one block, which may be empty."""
+    cells = chain.from_iterable(_cells(strategy, num_classes, part) for strategy in strategies)
+    yield list(islice(cells, BLOCK_ROWS))
+    while block := list(islice(cells, BLOCK_ROWS)):
+        yield block
+
+
+def _cells(strategy: StrategyRun, num_classes: int, part: Part | None) -> Iterator[Cell]:
     everything = range(strategy.images_per_class)
-    wanted = [
-        everything if indices is None else indices.get((strategy.name, label), range(0)) for label in range(num_classes)
-    ]
-    for turn in range(max(map(len, wanted), default=0)):
-        for label, numbers in enumerate(wanted):
+    indices = [part.indices.get((strategy.name, k), range(0)) if part else everything for k in range(num_classes)]
+    for turn in range(max(map(len, indices), default=0)):
+        for label, numbers in enumerate(indices):
             if turn < len(numbers):
                 yield strategy, label, numbers[turn]
 
 
-def _columns(
-    cells: Sequence[Cell],
-    class_names: Sequence[str],
-    seed: int,
-    negatives: Sequence[str],
-    steps: tuple[int, int] | None,
-) -> Columns:
-    """The columns of some rows, all but those that follow from their place in the plan."""
+def _columns(cells: Sequence[Cell], class_names: Sequence[str], seed: int, negatives: Sequence[str]) -> Columns:
+    """The columns that every plan has, all but the id."""
     names = [class_names[label] for _, label, _ in cells]
     seeds = [
         derive_seed(seed, name, strategy.name, index) for name, (strategy, _, index) in zip(names, cells, strict=True)
     ]
-    columns: Columns = {
+    return {
         "class_name": names,
         "class_index": [label for _, label, _ in cells],
         "strategy": [strategy.name for strategy, _, _ in cells],
@@ -130,12 +133,11 @@ def _columns(
         ],
         "negative_prompt": _negative_prompts(negatives, seeds),
     }
-    if steps:
-        low, high = steps
-        columns["num_inference_steps"] = [
-            low + derive_seed(image_seed, "steps") % (high - low + 1) for image_seed in seeds
-        ]
-    return columns
+
+
+def _steps(seeds: Sequence[int], low: int, high: int) -> list[int]:
+    """How many steps each image takes, `low` to `high`."""
+    return [low + derive_seed(seed, "steps") % (high - low + 1) for seed in seeds]
 
 
 def _beginnings(cells: Sequence[Cell], images: Sequence[Sequence[str]], strength: float) -> Columns:

@@ -7,7 +7,7 @@ them. He et al. 2023, section 3.2 ("RG"), with the shares of the sampler's steps
 
 Strategies that mix images (interpolation.py) begin at pure noise, and take the same images as conditions.
 
-What a classifier is tested on must not be among the images that drawing makes use of, see `few_shot_pool`.
+Images that a classifier is tested on must not be among those that drawing makes use of, see `few_shot_pool`.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from synthset.core.errors import DataError, UnknownNameError, UsageError
+from synthset.core.errors import DataError, UnknownNameError, UsageError, setting
 from synthset.generators.base import (
+    DrawsFromImages,
     GeneratedImage,
     GenerationConfig,
     Generator,
-    GuidedGenerator,
     ImageRequest,
     image_conditions_of,
 )
@@ -62,7 +62,7 @@ class InitialImages:
     strength: float
 
     def describe(self, strategies: Sequence[StrategyRun]) -> dict[str, Any]:
-        """What two runs must share to fill one folder; it depends on what the strategies do with the images."""
+        """The entry in the job; it depends on what the strategies do with the images."""
         digest = hashlib.sha256("\n".join(" ".join(names) for names in self.hashes).encode()).hexdigest()
         mixing = {strategy.name: strategy.mixed_images for strategy in strategies if strategy.mixed_images}
         return {
@@ -73,7 +73,7 @@ class InitialImages:
         }
 
     def table(self) -> pa.Table:
-        """One row an image, see TABLE_SCHEMA: what a dataset stores of them."""
+        """One row an image, see TABLE_SCHEMA, as a dataset stores them."""
         rows = [
             {"sha256": name, "label": label, "class_name": self.class_names[label], "bytes": self.files[name]}
             for label, names in enumerate(self.hashes)
@@ -121,7 +121,8 @@ def choose_initial_images(
         real = few_shot(real, shots, seed)
     if len(real) > MAX_IMAGES:
         raise DataError(
-            f"Expected at most {MAX_IMAGES:,} initial images, got {len(real):,} of '{real.name}'. Give fewer --shots."
+            f"Expected at most {MAX_IMAGES:,} initial images, got {len(real):,} of '{real.name}'. Give fewer "
+            f"{setting('shots')}."
         )
     if strength is None:
         strength = strength_for(int(counts.min()) if shots is None else shots)
@@ -147,35 +148,35 @@ def with_initial_images(generator: Generator, images: InitialImages) -> Generato
     Raises:
         UsageError: it cannot begin at an image.
     """
-    if not isinstance(generator, GuidedGenerator):
+    if not isinstance(generator, DrawsFromImages):
         raise UsageError(
             f"Expected a generator that can begin at real images, got {type(generator).__name__}, which has no "
             "generate_from. Leave out the initial images."
         )
-    return _Guided(generator, partial(generator.generate_from, initial_images=images.files))
+    return _WithFiles(generator, partial(generator.generate_from, initial_images=images.files))
 
 
 def check_conditions(generator: Generator, strategies: Sequence[StrategyRun], negative_prompts: Sequence[str]) -> None:
-    """Raises UsageError for what a generator cannot draw by: strategies with real images or without, or any text."""
-    can = image_conditions_of(generator)
+    """Raises UsageError where a generator cannot draw so: by strategies with real images or without, or by text."""
+    conditions = image_conditions_of(generator)
     mixing = [strategy.name for strategy in strategies if strategy.mixed_images]
-    if can == "none" and mixing:
+    if conditions == "none" and mixing:
         raise UsageError(
             f"'{generator.config.model}' cannot be conditioned on images, as {' and '.join(mixing)} must. Name "
             "the miniature, an image-variation or unCLIP checkpoint, or load your own with image_conditions=True."
         )
     others = [strategy.name for strategy in strategies if not strategy.mixed_images]
-    if can == "needed" and others:
+    if conditions == "needed" and others:
         raise UsageError(
-            f"'{generator.config.model}' draws from real images alone, not by {' and '.join(others)}. Give --strategy "
-            "interpolate_three or interpolate_all, and --initial-images."
+            f"'{generator.config.model}' draws from real images alone, not by {' and '.join(others)}. Give "
+            f"{setting('strategies', 'interpolate_three')} or interpolate_all, and {setting('initial_images')}."
         )
     if any(negative_prompts) and not getattr(generator, "reads_text", True):
         raise UsageError(f"'{generator.config.model}' reads images and no text. Leave out the negative prompt.")
 
 
 @dataclass(frozen=True, eq=False)
-class _Guided:
+class _WithFiles:
     """`generator`, with the files that requests name at hand."""
 
     generator: Generator
@@ -194,7 +195,7 @@ class _Guided:
 
 
 def _open(source: str | Path) -> ImageSet:
-    """What may be chosen from: all images of a path without splits, for the user has chosen them."""
+    """The images to choose from: all images of a path without splits, for the user has chosen them."""
     try:
         find_set(str(source))
     except UnknownNameError:

@@ -4,7 +4,7 @@
 
 Further images carry on where the indices of their class and strategy ended, so each has the seed that it would
 have in a larger run. A round's plan is stored before it is drawn: a run that was killed goes on with the same
-requests. What the filter rejects stays in the dataset, with its verdict; it is never admitted to fill a class.
+requests. Images that the filter rejects stay in the dataset, with their verdict; they never fill a class.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from synthset.core.errors import DataError, UnknownNameError, UsageError
+from synthset.core.errors import DataError, UnknownNameError, UsageError, setting
+from synthset.create.plan import Part
 from synthset.dataset.manifest import read_manifest
 from synthset.dataset.plan import Plan
 from synthset.dataset.reader import Dataset
@@ -33,19 +34,19 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("synthset")
 
-MAX_FACTOR = 5  # of the images asked for: what refilling draws at most, unless told otherwise
+MAX_FACTOR = 5  # times the images asked for: the most that refilling draws, unless told otherwise
 
 Cell = tuple[str, int]  # a strategy and a class, by its index
 
 
 @dataclass(frozen=True, eq=False)
 class RefillJob:
-    """What to refill by, ready to be used.
+    """The filter to refill by and how far to go, ready to be used.
 
     Attributes:
         method: name of the filter.
-        filter: the filter, and what it is given.
-        inputs: see filters.FilterInputs.
+        filter: the filter itself.
+        inputs: its inputs, see filters.FilterInputs.
         class_names: the k classes.
         quotas: images to be kept of each class, by strategy.
         max_draws: images to be drawn of each class at most, by strategy.
@@ -59,7 +60,7 @@ class RefillJob:
     max_draws: Mapping[str, int]
 
     def describe(self) -> dict[str, Any]:
-        """What two runs must share: the filter and its settings. How far to go may differ."""
+        """The entry in the job: the filter and its settings. How far to go may differ."""
         return {"method": self.method, **self.filter.settings(self.class_names, self.inputs)}
 
 
@@ -76,7 +77,7 @@ class Shortage:
 
 @dataclass(frozen=True)
 class Refill:
-    """What refilling came to.
+    """The outcome of refilling.
 
     Attributes:
         method: name of the filter.
@@ -98,28 +99,36 @@ class Refill:
         return {key: value for key, value in asdict(self).items() if key != "drawn"}
 
     def complaint(self) -> str:
-        """What is short, and what to do."""
+        """Which classes are short, and how to fill them."""
         cells = [f"{s.class_name} ({s.strategy}): {s.kept:,} of {s.quota:,} in {s.draws:,} draws" for s in self.short]
         more = f" and {len(cells) - 5:,} more" if len(cells) > 5 else ""
         return (
-            f"the filter '{self.method}' keeps too few images of {'; '.join(cells[:5])}{more}. Clarify the phrase of "
-            "such a class (create --phrases; 'synthset diagnose' says what it is taken for), lower the threshold, "
-            "or give a higher --max-draws to go on."
+            f"the filter '{self.method}' keeps too few images of {'; '.join(cells[:5])}{more}. Clarify such a class by "
+            f"{setting('phrases')} ('synthset diagnose' says what it is taken for), lower the threshold, or give a "
+            f"higher {setting('max_draws')} to go on."
         )
 
 
 def check_refill(method: str | None, config: FilterConfig, max_draws: int | None, images_per_class: int) -> None:
-    """Raises UsageError for what cannot be refilled by."""
+    """Raises UsageError for options that refilling cannot have."""
     if method is None:
         if max_draws is not None:
-            raise UsageError("Expected --refill with --max-draws, e.g. --refill clip. Without it nothing is redrawn.")
+            raise UsageError(
+                f"Expected {setting('refill')} with {setting('max_draws')}, e.g. {setting('refill', 'clip')}. "
+                "Without it nothing is redrawn."
+            )
         return
     if method not in FILTERS:
         raise UnknownNameError("filter", method, FILTERS)
     if config.keep_share is not None:
-        raise UsageError("Expected a threshold to refill by, got --keep-share: a share is rejected of any number.")
+        raise UsageError(
+            f"Expected a threshold to refill by, got {setting('keep_share')}: a share is rejected of any number."
+        )
     if max_draws is not None and max_draws < images_per_class:
-        raise UsageError(f"Expected --max-draws of at least --images-per-class {images_per_class}, got {max_draws}.")
+        raise UsageError(
+            f"Expected {setting('max_draws')} of at least {setting('images_per_class', images_per_class)}, "
+            f"got {max_draws}."
+        )
 
 
 def prepare_refill(
@@ -131,7 +140,7 @@ def prepare_refill(
     encoder: Encoder | None = None,
     phrases: Mapping[str, str] | None = None,
 ) -> RefillJob:
-    """Load what the filter needs. Raises UsageError, DataError, ModelError for what cannot be."""
+    """Load what the filter needs. Raises UsageError, DataError, ModelError where it cannot work."""
     limits = {run.name: max_draws or MAX_FACTOR * run.images_per_class for run in runs}
     for run in runs:
         run.prompt(class_names[0], limits[run.name] - 1)  # a source that runs out of prompts says so now
@@ -145,18 +154,18 @@ def prepare_refill(
 def refill(
     job: RefillJob,
     writer: DatasetWriter,
-    plan_more: Callable[..., Plan],
+    plan_more: Callable[[Part], Plan],
     draw: Callable[[DatasetWriter], int],
 ) -> tuple[DatasetWriter, Refill]:
-    """Judge what is drawn and draw what is short, until nothing is or max_draws is reached.
+    """Judge the images and draw as many as are short, until none are or max_draws is reached.
 
     Args:
-        job: what to refill by.
+        job: from `prepare_refill`.
         writer: of the dataset, its first plan drawn.
-        plan_more: plans the images of `indices`, with ids from `first_id` on, see plan.make_plan.
-        draw: draws what is missing of a writer's plan, and gives the number of images drawn.
+        plan_more: plans a part of the run, see plan.make_plan.
+        draw: draws the missing images of a writer's plan, and gives their number.
     Returns:
-        The writer of the last round, and what refilling came to. The filter's verdicts are written.
+        The writer of the last round, and the outcome. The filter's verdicts are written.
     """
     draws, rounds, drawn = _requests(writer.plan), list[int](), 0
     while True:
@@ -168,7 +177,7 @@ def refill(
             indices = _further(job, kept, draws)
             if not indices:
                 break
-            plan = plan_more(indices=indices, first_id=writer.next_id)
+            plan = plan_more(Part(indices, writer.next_id))
             writer = writer.begin_round(len(rounds), plan)
         drawn += draw(writer)
         draws += _requests(plan)
@@ -202,14 +211,14 @@ def _judge(job: RefillJob, writer: DatasetWriter) -> tuple[Counter[Cell], int]:
 
 def _further(job: RefillJob, kept: Counter[Cell], draws: Counter[Cell]) -> dict[Cell, range]:
     """The indices to draw next: as many as are short, within what may be drawn."""
-    found = {}
+    indices = {}
     for strategy, quota in job.quotas.items():
         for label in range(len(job.class_names)):
             cell = strategy, label
             count = min(quota - kept[cell], job.max_draws[strategy] - draws[cell])
             if count > 0:
-                found[cell] = range(draws[cell], draws[cell] + count)
-    return found
+                indices[cell] = range(draws[cell], draws[cell] + count)
+    return indices
 
 
 def _shortages(job: RefillJob, kept: Counter[Cell], draws: Counter[Cell]) -> tuple[Shortage, ...]:

@@ -1,4 +1,4 @@
-"""One shard of a plan: draw its requests, retry what failed, encode, commit. Where memory runs out, in halves.
+"""One shard of a plan: draw its requests, retry those that failed, encode, commit. Where memory runs out, in halves.
 
 draw ─▶ encode ─▶ commit        the device draws, threads encode behind it; and behind the drawing of the
         draw ─▶ encode ─▶ …     next shard, where the executor does work in two parts, this one is committed
@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from synthset.core.errors import ModelError, SynthsetError
+from synthset.core.errors import ModelError, SynthsetError, setting
 from synthset.core.progress import track
 from synthset.dataset.manifest import Accounting
-from synthset.dataset.records import Request
+from synthset.dataset.records import Request, failure_row, stored_row
 from synthset.dataset.writer import DatasetWriter
 from synthset.executors import Executor
 from synthset.images.decoding import encode, resize
@@ -62,7 +62,7 @@ class _Drawn:
 
     Attributes:
         encoding: rows of the images, in parts.
-        failures: what could not be drawn, by the request's id.
+        failures: rows of requests that could not be drawn, by the request's id.
         retries: attempts beyond the first.
     """
 
@@ -98,7 +98,7 @@ class ShardWorker:
         return self.begin(shard)()
 
     def begin(self, shard: int) -> Callable[[], Accounting]:
-        """Draw and retry; what is given waits for the last images to be encoded, and commits the shard.
+        """Draw and retry; the function returned waits for the last images to be encoded, and commits the shard.
 
         Raises:
             ModelError: the generator here is not the one that the job was planned with.
@@ -112,8 +112,8 @@ class ShardWorker:
     def _draw(self, generator: Generator, shard: int, pool: ThreadPoolExecutor) -> _Drawn:
         encoding: list[Future[list[dict[str, Any]]]] = []
         failures: dict[int, dict[str, Any]] = {}
-        where = self.writer.shard_rows(shard)
-        pending = list(self.writer.plan.requests(where.start, where.stop))
+        rows = self.writer.shard_rows(shard)
+        pending = list(self.writer.plan.requests(rows.start, rows.stop))
         retries = 0
         for attempt in range(MAX_RETRIES + 1):
             retries += len(pending) if attempt else 0
@@ -127,7 +127,8 @@ class ShardWorker:
                         drawn.append((tried, image.pixels))
                         failures.pop(request.id, None)
                     else:
-                        failures[request.id] = _failure(tried, attempt + 1, image)
+                        outcome = {"attempts": attempt + 1, "status": image.status, "reason": image.reason}
+                        failures[request.id] = failure_row(tried) | outcome
                         failed.append(request)
                 together = max(1, PIXELS_AT_ONCE // max((pixels.size // 3 for _, pixels in drawn), default=1))
                 encoding += [
@@ -148,18 +149,18 @@ class ShardWorker:
         return self.writer.write_shard(shard, rows, failures, drawn.retries)
 
     def _check_same_generator(self, generator: Generator) -> None:
-        wanted, here = self.writer.job["generation"], generator.config.describe()
-        if here != wanted:
-            names = [name for name in {**wanted, **here} if here.get(name) != wanted.get(name)]
+        planned, local = self.writer.job["generation"], generator.config.describe()
+        if local != planned:
+            names = [name for name in {**planned, **local} if local.get(name) != planned.get(name)]
             raise ModelError(
                 f"Expected the same generator on every machine, it differs here in {', '.join(names)}. "
-                "Give a --dtype and a --revision, so that no machine chooses its own."
+                f"Give a {setting('dtype')} and a {setting('revision')}, so that no machine chooses its own."
             )
 
 
 @contextmanager
 def _encoding_behind(config: GenerationConfig) -> Iterator[ThreadPoolExecutor]:
-    """Threads that go on with what they were given when the block ends, unless it raises.
+    """Threads that go on with their work when the block ends, unless it raises.
 
     Of small images most of the work holds Python's lock: a second thread would cost a fifth of the time of a job.
     """
@@ -181,7 +182,9 @@ def draw_batch(generator: Generator, requests: Sequence[Request]) -> list[Genera
         if not _is_out_of_memory(error):
             raise
         if len(requests) == 1:
-            raise SynthsetError("Out of memory with a single image. Give a smaller --height and --width.") from error
+            raise SynthsetError(
+                f"Out of memory with a single image. Give a smaller {setting('height_px')} and {setting('width_px')}."
+            ) from error
     else:
         if len(images) != len(requests):
             raise SynthsetError(f"Expected {len(requests)} images from the generator, got {len(images)}.")
@@ -213,36 +216,5 @@ def _row(request: Request, attempts: int, pixels: np.ndarray, config: CreateConf
     data, image_format = encode_image(pixels, config)
     # built from numbers and known words: a class name never becomes a path
     name = f"{request.class_index:04d}-{request.strategy.replace(':', '_')}-{request.index:06d}.{image_format}"
-    return {
-        "image": {"bytes": data, "path": name},
-        "label": request.class_index,
-        "class_name": request.class_name,
-        "strategy": request.strategy,
-        "prompt": request.prompt,
-        "negative_prompt": request.negative_prompt,
-        "guidance_scale": request.guidance_scale,
-        "seed": request.seed,
-        "index": request.index,
-        "request_id": request.id,
-        "attempts": attempts,
-        "sha256": hashlib.sha256(data).hexdigest(),
-        # these are stored where the job begins at real images, or is conditioned on some
-        "initial_image": request.initial_image,
-        "strength": request.strength,
-        "condition_images": request.condition_images,
-        "condition_weights": request.condition_weights,
-    }
-
-
-def _failure(request: Request, attempts: int, image: GeneratedImage) -> dict[str, Any]:
-    return {
-        "request_id": request.id,
-        "class_name": request.class_name,
-        "strategy": request.strategy,
-        "prompt": request.prompt,
-        "guidance_scale": request.guidance_scale,
-        "seed": request.seed,
-        "attempts": attempts,
-        "status": image.status,
-        "reason": image.reason,
-    }
+    outcome = {"image": {"bytes": data, "path": name}, "attempts": attempts, "sha256": hashlib.sha256(data).hexdigest()}
+    return stored_row(request) | outcome

@@ -3,10 +3,10 @@
     plan       which images, each with its prompt, scale and seed     plan.py
     generator  draws a batch of requests                              generators/
     executor   works on shards of the plan, here or elsewhere         executors/, shards.py
-    dataset    one file a shard, whole or not there                   dataset.py
+    dataset    one file a shard, whole or not there                   dataset/
 
 Running the same job again draws only the shards that are missing; another job into the same folder is refused.
-With a filter to refill by, further rounds draw what the filter rejected, see refill.py. With initial images,
+With a filter to refill by, further rounds make up for images that it rejected, see refill.py. With initial images,
 drawing begins at real ones or is conditioned on them, see real_guidance.py. Language enhancement has sentences
 written before anything is planned, see language_enhancement.py.
 """
@@ -21,37 +21,25 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from filelock import FileLock, Timeout
 
-from synthset import miniature
-from synthset.core.errors import FailureThresholdError, UsageError
+from synthset.core.errors import FailureThresholdError, UsageError, setting
 from synthset.core.files import is_local, to_path
 from synthset.core.options import expect, with_options
 from synthset.create.config import CreateConfig
-from synthset.create.job import _job, _prompt_job
-from synthset.create.plan import make_plan
-from synthset.create.real_guidance import InitialImages, check_conditions, choose_initial_images, with_initial_images
-from synthset.create.refill import Refill, prepare_refill, refill
+from synthset.create.inputs import check_names, plan_run, read_initial_images, with_matched_phrases
+from synthset.create.job import default_job, job_of_config, make_job
+from synthset.create.real_guidance import InitialImages, check_conditions, with_initial_images
+from synthset.create.refill import Refill, RefillJob, prepare_refill, refill
 from synthset.create.shards import draw_missing
 from synthset.dataset.card import write_card
 from synthset.dataset.manifest import Accounting
 from synthset.dataset.plan import Plan
 from synthset.dataset.reader import Dataset, open_dataset
-from synthset.dataset.records import Request
 from synthset.dataset.writer import DatasetWriter, check_folder, check_part_of_job
 from synthset.executors import Executor, LocalExecutor
-from synthset.generators.base import steps_to_pass
 from synthset.generators.source import GeneratorSource
-from synthset.prompts.classes import check_classes
-from synthset.prompts.language_enhancement import (
-    SampleSentences,
-    SentenceConfig,
-    sample_sentences,
-    wants_sentences,
-    write_sentences,
-)
-from synthset.prompts.phrases import match_phrases
+from synthset.prompts.language_enhancement import SentenceConfig, wants_sentences, write_sentences
 from synthset.prompts.sentences import sentence_job
 from synthset.prompts.strategies import mixing_strategies
 
@@ -59,20 +47,19 @@ if TYPE_CHECKING:
     from synthset.encoders.clip import Encoder
     from synthset.generators.base import Generator
 
-SAMPLED_CLASSES = 10
 SHARDS_SHOWN = 64  # in the contact sheet; all of them up to 32,768 images
 
 
 @dataclass(frozen=True)
 class CreateResult:
-    """A finished dataset, and what this run did for it.
+    """A finished dataset, and the share of this run in it.
 
     Attributes:
         dataset: opened for reading.
         accounting: of the whole dataset.
         drawn: images drawn by this run; 0 where all was there already.
         seconds: that this run took.
-        refill: what the filter kept in the end; None where the job has none.
+        refill: outcome of refilling; None where the job has none.
     """
 
     dataset: Dataset
@@ -98,7 +85,7 @@ def create(
     Args:
         classes: class names, in label order.
         output_dir: folder of the dataset, or a URL that fsspec reads, such as s3://bucket/pets.
-        config: what to draw; `options` are its fields, e.g. `strategies=["base"], images_per_class=500`.
+        config: options of the run; `options` are its fields, e.g. `strategies=["base"], images_per_class=500`.
         generator: a name as in the config, or an object of your own to draw with.
         executor: where to draw; this process by default. RayExecutor draws on many GPUs or machines.
         encoder: of the filter to refill by, instead of the one that the config names.
@@ -117,40 +104,26 @@ def create(
         options["generator"], generator = generator, None
     if isinstance(options.get("strategies"), str):
         options["strategies"] = (options["strategies"],)
-    config = _with_matched_phrases(with_options(config or CreateConfig(), options), classes)
+    config = with_matched_phrases(with_options(config or CreateConfig(), options), classes)
     folder = to_path(output_dir)
-    initial = _initial_images(classes, config)
+    initial = read_initial_images(classes, config)
     config, sentences = _with_sentences(classes, config, generator, folder, overwrite)
     plan = plan_images(classes, config, generator, initial)
     check_folder(folder)
     executor = executor or LocalExecutor()
-    source = GeneratorSource(partial(_load, config, generator, initial))
+    source = GeneratorSource(partial(load_with_images, config, generator, initial))
     (described,) = executor.map(source.describe, [None])
-    wanted = config.batch_size or described.preferred_batch_size
-    job = _job(plan, config, described.config, initial)
-    if sentences:
-        job["sentences"] = sentences
-    refill_job = None
-    if config.refill:
-        refill_job = prepare_refill(
-            config.refill,
-            config.filter,
-            plan.class_names,
-            config.runs(),
-            config.max_draws,
-            encoder,
-            config.style.phrases,
-        )
-        job["refill"] = refill_job.describe()
-    writer = DatasetWriter(folder, job, plan, config.shard_size, min(config.shard_size, wanted))
+    refill_job = _prepare_refill(plan, config, encoder)
+    job = make_job(plan, config, described.config, initial, sentences, refill_job)
+    batch_size = min(config.shard_size, config.batch_size or described.preferred_batch_size)
+    writer = DatasetWriter(folder, job, plan, config.shard_size, batch_size, defaults=default_job())
     writer.check(overwrite)
     with _locked(folder):
         writer.open(overwrite, config.batch_size is None, initial.table() if initial else None)
         draw = partial(draw_missing, source=source, config=config, executor=executor)
         drawn, refilled = draw(writer), None
         if refill_job:
-            plan_more = partial(_plan, plan.class_names, config, initial)
-            writer, refilled = refill(refill_job, writer, plan_more, draw)
+            writer, refilled = refill(refill_job, writer, partial(plan_run, plan.class_names, config, initial), draw)
             drawn += refilled.drawn
         accounting = writer.finish(time.monotonic() - start, refilled and refilled.notes())
         dataset = open_dataset(folder)
@@ -178,55 +151,28 @@ def plan_images(
             is to draw them (no `generator` is given and the config names no other); or language enhancement
             without sentences in the style.
     """
-    config = _with_matched_phrases(config, classes)
-    names = _check_names(classes, config, generator)
+    config = with_matched_phrases(config, classes)
+    names = check_names(classes, config, generator)
     without = [name for name in names if name not in config.style.sentences]
     expect(
         not (without and wants_sentences(config.strategies)),
         f"sentences about every class in the style, to plan language_enhancement, got none about {without[:1]}",
     )
-    return _plan(names, config, initial_images or _initial_images(names, config))
+    return plan_run(names, config, initial_images or read_initial_images(names, config))
 
 
-def _check_names(classes: Sequence[str], config: CreateConfig, generator: Generator | None) -> tuple[str, ...]:
-    """The class names, if they can be drawn as far as can be told without a model."""
-    names = check_classes(classes)
-    if generator is None and config.generator == miniature.NAME:
-        miniature.check_drawable([config.style.noun(name) for name in names])
-    return names
-
-
-def _plan(names: Sequence[str], config: CreateConfig, initial_images: InitialImages | None, **further: Any) -> Plan:
-    """The plan of the first round, or, by `further`, of a further one; see make_plan."""
-    if initial_images:
-        further |= {"initial_images": initial_images.hashes, "strength": initial_images.strength}
-    low, high = config.steps_range
-    steps = (low, high) if low < high else None
-    return make_plan(names, config.runs(), config.seed, config.negative_prompt, steps=steps, **further)
-
-
-def _initial_images(classes: Sequence[str], config: CreateConfig) -> InitialImages | None:
-    """The real images to begin at, read and checked, if the config names any."""
-    if config.initial_images is None:
+def _prepare_refill(plan: Plan, config: CreateConfig, encoder: Encoder | None) -> RefillJob | None:
+    if not config.refill:
         return None
-    images = choose_initial_images(
-        config.initial_images, check_classes(classes), config.shots, config.shots_seed, config.strength
-    )
-    if config.begins_at_images:
-        steps_to_pass(images.strength, config.steps_range[0])  # raises where no step is left
-    return images
-
-
-def _with_matched_phrases(config: CreateConfig, class_names: Sequence[str]) -> CreateConfig:
-    """The config with its phrases under the names as the data set spells them, so that the prompts find them."""
-    phrases = match_phrases(config.style.phrases, class_names, "the phrases")
-    return replace(config, style=replace(config.style, phrases=phrases))
+    phrases = config.style.phrases_by_class()
+    runs = config.runs()
+    return prepare_refill(config.refill, config.filter, plan.class_names, runs, config.max_draws, encoder, phrases)
 
 
 def _with_sentences(
     classes: Sequence[str], config: CreateConfig, generator: Generator | None, folder: Path, overwrite: bool
 ) -> tuple[CreateConfig, dict[str, Any] | None]:
-    """The config with the sentences of language enhancement, if it is wanted, and what the job records of them.
+    """The config with the sentences of language enhancement, if it is wanted, and their entry in the job.
 
     They are written into the folder, or found there; whatever can be refused is refused before.
     """
@@ -234,40 +180,17 @@ def _with_sentences(
         return config, None
     expect(not config.style.sentences, "sentences by the option 'sentences', which may name a file, got some in style")
     expect(is_local(folder), f"a folder on this machine with language_enhancement, got '{folder}'")
-    names = _check_names(classes, config, generator)
-    job = _prompt_job(names, config)  # raises for strategies that cannot be
+    names = check_names(classes, config, generator)
+    job = job_of_config(names, config)  # raises for strategies that cannot be
     check_folder(folder)
-    asked = config.sentences or SentenceConfig()
-    writer = asked.load_writer(config.generator, config.device)
+    wanted = config.sentences or SentenceConfig()
+    writer = wanted.load_writer(config.generator, config.device)
     if not overwrite:
-        job["sentences"] = sentence_job(writer, asked.count, {})
-        check_part_of_job(folder, job, unknown=["sentences.sha256"])
+        job["sentences"] = sentence_job(writer, wanted.count, {})
+        check_part_of_job(folder, job, default_job(), unknown=["sentences.sha256"])
     with _locked(folder):
-        texts = write_sentences(names, config.style.phrases, writer, asked.count, config.seed, folder)
-    return replace(config, style=replace(config.style, sentences=texts)), sentence_job(writer, asked.count, texts)
-
-
-def with_sample_sentences(
-    classes: Sequence[str], config: CreateConfig, folder: Path, max_classes: int
-) -> tuple[CreateConfig, SampleSentences | None]:
-    """For a dry run: the config with sentences about some classes, if language enhancement is wanted.
-
-    Args:
-        classes, config: as for `create`.
-        folder: of the dataset; what it keeps is used, and nothing is written into it.
-        max_classes: to ask a model about; prompts of others are their names.
-    """
-    if not wants_sentences(config.strategies):
-        return config, None
-    config = _with_matched_phrases(config, classes)
-    names = _check_names(classes, config, None)
-    config.runs()  # raises for strategies that cannot be
-    asked = config.sentences or SentenceConfig()
-    writer = asked.load_writer(config.generator, config.device)
-    sample = sample_sentences(
-        names, config.style.phrases, writer, asked.count, config.seed, folder, max_classes=max_classes
-    )
-    return replace(config, style=replace(config.style, sentences=sample.texts)), sample
+        texts = write_sentences(names, config.style.phrases_by_class(), writer, wanted.count, config.seed, folder)
+    return replace(config, style=replace(config.style, sentences=texts)), sentence_job(writer, wanted.count, texts)
 
 
 def load(config: CreateConfig) -> Generator:
@@ -291,57 +214,12 @@ def load(config: CreateConfig) -> Generator:
     )
 
 
-def _load(config: CreateConfig, generator: Generator | None, initial: InitialImages | None) -> Generator:
-    """The generator of a run: the given one or the one that the config names, with the real images to begin at."""
+def load_with_images(config: CreateConfig, generator: Generator | None, initial: InitialImages | None) -> Generator:
+    """The generator of a run: the object, or the one that the config names, with the real images at hand."""
     generator = generator or load(config)
     negatives = (config.negative_prompt,) if isinstance(config.negative_prompt, str) else config.negative_prompt
     check_conditions(generator, config.runs(), negatives)
     return with_initial_images(generator, initial) if initial else generator
-
-
-@dataclass(frozen=True)
-class Sample:
-    """A few requests of a run that is not planned, and how many there would be.
-
-    Attributes:
-        requests: of every strategy and the first classes, so that a model is asked for sentences about few.
-        images: of each strategy, over all classes.
-    """
-
-    requests: tuple[Request, ...]
-    images: dict[str, int]
-
-    @property
-    def total(self) -> int:
-        """Requests of the whole run."""
-        return sum(self.images.values())
-
-
-def sample_plan(classes: Sequence[str], config: CreateConfig, count: int) -> Sample:
-    """About `count` requests of a run of any size, at the cost of planning these alone.
-
-    Arguments and errors as for `plan_images`.
-    """
-    config = _with_matched_phrases(config, classes)
-    names = _check_names(classes, config, None)
-    runs = config.runs()
-    cells = [(run, label) for run in runs for label in range(min(len(names), SAMPLED_CLASSES))]
-    chosen = np.linspace(0, len(cells) - 1, min(count, len(cells))).astype(int)
-    indices = {}
-    for run, label in (cells[i] for i in chosen):
-        each = min(run.images_per_class, max(1, count // len(cells)))
-        stride = run.images_per_class // each
-        indices[run.name, label] = range(0, each * stride, stride)
-    plan = _plan(names, config, _initial_images(names, config), indices=indices)
-    return Sample(tuple(plan.requests()), {run.name: run.images_per_class * len(names) for run in runs})
-
-
-def load_for(classes: Sequence[str], config: CreateConfig) -> Generator:
-    """The generator that the config names, with the real images to begin at, if it names any."""
-    return _load(config, None, _initial_images(classes, config))
-
-
-# ---- the job ----------------------------------------------------------------------------------------------
 
 
 @contextmanager
@@ -383,7 +261,8 @@ def _check_failures(result: CreateResult, config: CreateConfig) -> None:
     lost = result.accounting.requested - result.accounting.ok
     if lost > config.max_failures * result.accounting.requested:
         raise FailureThresholdError(
-            f"Finished with {result.accounting}: more failed than --max-failures {config.max_failures:g} allows. "
+            f"Finished with {result.accounting}: more failed than "
+            f"{setting('max_failures', f'{config.max_failures:g}')} allows. "
             f"See {result.dataset.folder / 'failures.parquet'}."
         )
     if result.refill is not None and result.refill.short:

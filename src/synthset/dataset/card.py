@@ -8,7 +8,7 @@ import yaml
 
 from synthset.core.files import write_text
 from synthset.dataset.reader import Dataset
-from synthset.dataset.records import features
+from synthset.dataset.records import column_texts, features
 from synthset.generators.sampling import SamplingOptions
 
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
@@ -30,6 +30,7 @@ def write_card(dataset: Dataset) -> None:
 
 def _head(dataset: Dataset) -> dict[str, Any]:
     count = dataset.accounting.ok
+    described = features(dataset.columns, dataset.class_names)
     licence = MODEL_LICENCES.get(dataset.manifest["job"]["generation"]["model"])
     return {
         **({"license": licence} if licence else {"license": "other"}),
@@ -38,7 +39,7 @@ def _head(dataset: Dataset) -> dict[str, Any]:
         "size_categories": [next((name for limit, name in _SIZES if count < limit), "n>1M")],
         # without this, preview.png and the plan would be taken for data
         "configs": [{"config_name": "default", "data_files": [{"split": "train", "path": "data/train-*.parquet"}]}],
-        "dataset_info": {"features": [_yaml_feature(*item) for item in features(dataset.manifest["job"]).items()]},
+        "dataset_info": {"features": [_yaml_feature(*item) for item in described.items()]},
     }
 
 
@@ -59,6 +60,7 @@ def _body(dataset: Dataset, job: dict[str, Any]) -> str:
     rows = "\n".join(
         f"| {_plain(name)} | {guidance} | {counts[name]:,} |" for name, guidance in job["strategies"].items()
     )
+    columns = "\n".join(f"| `{name}` | {_plain(text)} |" for name, text in column_texts(dataset.columns).items())
     classes = ", ".join(_plain(name) for name in job["classes"])
     return f"""# {_plain(dataset.folder.resolve().name)}
 
@@ -80,8 +82,14 @@ the model, and any restrictions of use that it carries, hold for these images.
 
 **Sampling:** {_sampling(job)}
 
-**Accounting:** {dataset.accounting}. Each row has the prompt, guidance scale and seed that its image was drawn
-from; `plan.parquet` has every request, `failures.parquet` those that could not be drawn.
+**Accounting:** {dataset.accounting}. `plan.parquet` has every request, `failures.parquet` those that could not be
+drawn.
+
+**Rows:** all that an image depended on beside the model, and what came of it.
+
+| column | content |
+|---|---|
+{columns}
 
 **Filters:** {_filters(dataset)}
 
@@ -96,14 +104,14 @@ def _steps(job: dict[str, Any]) -> str:
 
 
 def _sampling(job: dict[str, Any]) -> str:
-    said = SamplingOptions.from_job(job["generation"].get("sampling")).phrases()
+    phrases = SamplingOptions.from_job(job["generation"].get("sampling")).phrases()
     negatives = job["negative_prompt"]
     if isinstance(negatives, str):
         negatives = [negatives] if negatives else []
     if negatives:
         quoted = ", ".join(f'"{_plain(text)}"' for text in negatives)
-        said.append(f"each image away from one of {quoted}" if len(negatives) > 1 else f"away from {quoted}")
-    return f"{'; '.join(said)}." if said else "plain."
+        phrases.append(f"each image away from one of {quoted}" if len(negatives) > 1 else f"away from {quoted}")
+    return f"{'; '.join(phrases)}." if phrases else "plain."
 
 
 def _origin(job: dict[str, Any]) -> str:
@@ -134,7 +142,7 @@ def _filters(dataset: Dataset) -> str:
         else ""
     )
     return (
-        f"{drawn}What filters say about an image lies in `filters/`, by `request_id`, where any was run; the "
+        f"{drawn}Verdicts of filters lie in `filters/`, by `request_id`, where any was run; the "
         "images that they reject stay in `data/`."
     )
 

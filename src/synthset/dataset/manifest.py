@@ -6,7 +6,7 @@ A manifest may come from anywhere, so that it is read strictly: whoever has one 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 from synthset.core.errors import DataError, UsageError
 from synthset.core.files import read_json, write_json
 from synthset.core.versions import library_versions
+from synthset.dataset.records import REQUIRED_COLUMNS
 from synthset.prompts.classes import check_classes
 
 MANIFEST_FILE = "manifest.json"
@@ -45,22 +46,25 @@ def write_manifest(
     accounting: Accounting,
     seconds: float,
     refill: Mapping[str, Any] | None = None,
+    columns: Sequence[str] | None = None,
 ) -> None:
     """Write the manifest of a dataset folder.
 
     Args:
         folder: of the dataset.
         status: "drawing" or "complete".
-        job: what another job may not change.
+        job: entries that another run must share.
         batch_size: requests drawn together.
         accounting: of the whole dataset; zeros while it is drawn for the first time.
         seconds: of all runs so far.
-        refill: what refilling came to.
+        refill: outcome of refilling.
+        columns: of the shards; None for a dataset that was begun before manifests listed them.
     """
     manifest = {
         "format_version": FORMAT_VERSION,
         "status": status,
         "job": dict(job),
+        **({"columns": list(columns)} if columns else {}),
         "batch_size": batch_size,
         "accounting": asdict(accounting),
         **({"refill": dict(refill)} if refill else {}),
@@ -121,6 +125,10 @@ def _is_texts(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
+def _is_columns(value: Any) -> bool:
+    return _is_texts(value) and len(set(value)) == len(value) and REQUIRED_COLUMNS.issubset(value)
+
+
 def _is_mapping(value: object) -> bool:
     return isinstance(value, dict)
 
@@ -134,6 +142,7 @@ _MANIFEST: Mapping[str, Callable[[Any], bool]] = {
     "format_version": lambda version: _is_count(version) and version == FORMAT_VERSION,
     "status": lambda status: status in ("drawing", "complete"),
     "job": _is_mapping,
+    "columns": lambda columns: columns is None or _is_columns(columns),
     "batch_size": lambda size: _is_count(size) and size > 0,
     "accounting": _is_mapping,
     "seconds": _is_seconds,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from synthset.core.errors import DataError, UsageError
+from synthset.core.errors import DataError, UsageError, setting
 from synthset.dataset.reader import Dataset, is_dataset, open_dataset
 from synthset.images.folders import load_path
 from synthset.images.imageset import ImageSet
@@ -17,10 +17,11 @@ def open_images(data: str | Path | ImageSet, strategy: str | None = None, *, all
     """The images of a dataset folder, or of any image folder or Parquet file.
 
     Never those of a real set by its name: `train digits` means the folder, and must not find a test set.
+
     Args:
         data: a path, or an ImageSet, which is given back.
         strategy: of a Synthset dataset: a strategy or combination.
-        all_images: of a Synthset dataset: also what filters rejected, which is left out and said otherwise.
+        all_images: of a Synthset dataset: also the images that filters rejected; else a warning counts them.
     Raises:
         UsageError: a strategy of what is no Synthset dataset, or one that was not drawn.
         DataError: nothing to read there, or the verdicts of a filter that do not fit the images.
@@ -28,11 +29,12 @@ def open_images(data: str | Path | ImageSet, strategy: str | None = None, *, all
     if not isinstance(data, ImageSet) and is_dataset(data):
         dataset = open_dataset(data)
         if not all_images:
-            _say_what_is_left_out(dataset)
+            _warn_of_rejected(dataset)
         return dataset.images(strategy, kept=not all_images)
     if strategy is not None:
         name = data.name if isinstance(data, ImageSet) else data
-        raise UsageError(f"Expected a Synthset dataset for --strategy, '{name}' is none. Leave --strategy out.")
+        option = setting("strategy")
+        raise UsageError(f"Expected a Synthset dataset for {option}, '{name}' is none. Leave {option} out.")
     if isinstance(data, ImageSet):
         return data
     if not Path(data).exists():
@@ -40,11 +42,11 @@ def open_images(data: str | Path | ImageSet, strategy: str | None = None, *, all
     return load_path(Path(data))
 
 
-def _say_what_is_left_out(dataset: Dataset) -> None:
+def _warn_of_rejected(dataset: Dataset) -> None:
     kept = dataset.kept()
     if not kept.all():
         log.warning(
-            "%s of %s images are left out by filters: %s. --all-images takes them.",
+            "%s of %s images are left out by filters: %s. Ask for all images to take them too.",
             f"{(~kept).sum():,}",
             f"{len(kept):,}",
             ", ".join(method for method, verdicts in dataset.verdicts().items() if not verdicts.keep.all()),

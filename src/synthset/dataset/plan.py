@@ -13,12 +13,12 @@ import pyarrow as pa
 
 from synthset.dataset.records import Request
 
-_BLOCK = 2**16  # rows that are planned, or hashed, at a time
+BLOCK_ROWS = 2**16  # rows that are planned, or hashed, at a time
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Every request of a run, as an Arrow table (SCHEMA, and what else there is to say), in drawing order."""
+    """Every request of a run, as an Arrow table of the fields of `Request` that some image needs, in drawing order."""
 
     class_names: tuple[str, ...]
     strategies: tuple[str, ...]
@@ -39,8 +39,8 @@ class Plan:
                 continue
             comma = ""
             digest.update(b"[")  # as Python writes a list of its values
-            for start in range(0, len(column), _BLOCK):
-                digest.update((comma + repr(_values(column.slice(start, _BLOCK)))[1:-1]).encode())
+            for start in range(0, len(column), BLOCK_ROWS):
+                digest.update((comma + repr(_values(column.slice(start, BLOCK_ROWS)))[1:-1]).encode())
                 comma = ", "
             digest.update(b"]")
         return digest.hexdigest()
@@ -71,4 +71,4 @@ def _list_bytes(column: pa.ChunkedArray) -> Iterator[bytes]:
             continue
         words = np.array([f"{word}\n".encode() for word in values.dictionary.to_pylist()], object)
         places = values.indices.to_numpy()
-        yield from (b"".join(words[places[start : start + _BLOCK]]) for start in range(0, len(places), _BLOCK))
+        yield from (b"".join(words[places[start : start + BLOCK_ROWS]]) for start in range(0, len(places), BLOCK_ROWS))

@@ -1,4 +1,4 @@
-"""A finished dataset, opened for reading: its rows, its images, what filters keep."""
+"""A finished dataset, opened for reading: its rows, its images, and which of them filters keep."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from synthset.core.errors import DataError
 from synthset.core.files import parquet_source, refuse_links, to_path
 from synthset.dataset.layout import INITIAL_IMAGES_FILE, read_table
 from synthset.dataset.manifest import MANIFEST_FILE, Accounting, read_manifest
-from synthset.dataset.records import columns_of
+from synthset.dataset.records import Request, columns_of, request_of
 from synthset.dataset.verdicts import FOLDER as VERDICTS_FOLDER
 from synthset.dataset.verdicts import Verdicts, kept_rows, read_verdicts
 from synthset.images.imageset import ImageSet
@@ -40,13 +40,18 @@ class Dataset:
 
     @property
     def accounting(self) -> Accounting:
-        """What was requested, and what became of it."""
+        """Requests, and what became of them."""
         return Accounting(**self.manifest["accounting"])
 
     @property
     def phrases(self) -> Mapping[str, str]:
-        """What stood for classes in the prompts, by class name, where it was not the name."""
+        """Words that stood for classes in the prompts, by class name, where it was not the name."""
         return self.manifest["job"].get("prompts", {}).get("phrases", {})
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of the shards."""
+        return columns_of(self.manifest)
 
     @cached_property
     def shards(self) -> list[Path]:
@@ -56,8 +61,13 @@ class Dataset:
     @cached_property
     def rows(self) -> pa.Table:
         """All columns but the images."""
-        columns = [name for name in columns_of(self.manifest["job"]) if name != "image"]
+        columns = [name for name in self.columns if name != "image"]
         return pa.concat_tables([read_table(path, columns) for path in self.shards])
+
+    def requests(self, rows: Sequence[int] | np.ndarray | None = None) -> list[Request]:
+        """What each image was drawn from: by default all of them; else those of some `rows`, by their indices."""
+        table = self.rows if rows is None else self.rows.take(pa.array(rows, pa.int64()))
+        return [request_of(row) for row in table.to_pylist()]
 
     def strategy_counts(self) -> Counter[str]:
         """How many images each strategy has; a column of one shard is in memory at a time."""
@@ -70,19 +80,19 @@ class Dataset:
     def part(self, max_shards: int) -> Dataset:
         """At most so many of its shards, from all over the dataset: to look at what is too large to be read."""
         part = Dataset(self.folder, self.manifest)
-        chosen = np.linspace(0, len(self.shards) - 1, min(max_shards, len(self.shards))).astype(int)
-        part.__dict__["shards"] = [self.shards[i] for i in chosen]
+        places = np.linspace(0, len(self.shards) - 1, min(max_shards, len(self.shards))).astype(int)
+        part.__dict__["shards"] = [self.shards[i] for i in places]
         return part
 
     @cached_property
     def rows_hash(self) -> str:
-        """SHA-256 over the ids and the bytes of all images: what verdicts are about."""
+        """SHA-256 over the ids and the bytes of all images, which verdicts are about."""
         digest = hashlib.sha256(self.rows.column("request_id").to_numpy().tobytes())
         digest.update("".join(self.rows.column("sha256").to_pylist()).encode())
         return digest.hexdigest()
 
     def verdicts(self) -> dict[str, Verdicts]:
-        """What filters said about the images, by method; empty where none was run.
+        """Verdicts of filters on the images, by method; empty where none was run.
 
         Raises:
             DataError: a file that is damaged.
@@ -119,7 +129,7 @@ class Dataset:
 
         Args:
             strategy: name of one; None for all images.
-            kept: leave out what a filter rejected; False takes everything that was drawn.
+            kept: leave out images that a filter rejected; False takes everything that was drawn.
         Raises:
             UsageError: an unknown strategy, or one that was not drawn.
             DataError: no image, or verdicts that are damaged or not about these images.
@@ -135,16 +145,16 @@ class Dataset:
         if not self.rows.num_rows:
             raise DataError(f"Expected images in '{self.folder}', found none. Run 'synthset create' first.")
         keep = self.kept() if kept else np.ones(self.rows.num_rows, bool)
-        chosen = np.arange(len(keep))
+        rows = np.arange(len(keep))
         if strategy is not None:
             names = self.rows.column("strategy").to_pylist()
-            chosen = np.array(select_rows(names, self._turns(keep), strategy), np.int64)
-        if not keep[chosen].any():
+            rows = np.array(select_rows(names, self._turns(keep), strategy), np.int64)
+        if not keep[rows].any():
             raise DataError(
-                f"Expected images that the filters keep in '{self.folder}', all {len(chosen):,} are rejected "
+                f"Expected images that the filters keep in '{self.folder}', all {len(rows):,} are rejected "
                 f"({', '.join(self.verdicts())}). Lower the threshold of 'synthset filter', or take all images."
             )
-        return chosen[keep[chosen]]
+        return rows[keep[rows]]
 
     def _turns(self, keep: np.ndarray) -> list[int]:
         """The number of each row within its class and strategy, as a combination of equal parts counts them.

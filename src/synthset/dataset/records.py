@@ -1,139 +1,167 @@
-"""One image's record: what it depended on, and what became of it; the columns of plans and shards follow from it."""
+"""The record of an image: what it depended on, and what became of it.
+
+Each column is declared once, with its field of `Request`: plans, shards, failures, Hugging Face features and the card
+follow from that. A plan has those columns that plan.py computes for it; a shard has those of its plan.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Annotated, Any, get_args, get_type_hints
 
 import pyarrow as pa
 
+from synthset.core.options import field_texts
 from synthset.core.seeds import derive_seed
+
+WORDS = pa.dictionary(pa.int32(), pa.string())  # columns whose few values repeat
+IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+
+
+@dataclass(frozen=True)
+class Column:
+    """What files make of a field of `Request`, or of what became of a request.
+
+    Attributes:
+        type: in plans; in other files words are written out.
+        stored_as: name in shards and among failures, where that is not the field's.
+        stored_type: type there, where it does not follow from the one in plans.
+        in_shards: whether rows of images have it.
+        in_failures: whether the table of failures has it.
+        text: a sentence about it; that of a field stands below the field.
+    """
+
+    type: pa.DataType
+    stored_as: str = ""
+    stored_type: pa.DataType | None = None
+    in_shards: bool = True
+    in_failures: bool = False
+    text: str = ""
 
 
 @dataclass(frozen=True)
 class Request:
-    """All that one image depends on, beside the generation config that the whole run shares.
+    """All that one image depends on, beside the generation config that the whole run shares."""
 
-    Attributes:
-        id: row in the plan.
-        class_name, class_index: what to draw, and its label 0..k-1.
-        strategy: the plain strategy.
-        index: number of the image within its class and strategy.
-        prompt, negative_prompt: texts for the generator.
-        guidance_scale: classifier-free guidance; no guidance at 1 or less.
-        seed: of the initial noise, 0 .. 2^63 - 1.
-        initial_image: SHA-256 of the real image's file that drawing begins at, in hexadecimal; empty for none.
-        strength: share of the sampler's steps that it passes, in (0, 1]; all of them where there is no image.
-        num_inference_steps: of the sampler for this image; 0 for those that all images share.
-        condition_images: SHA-256 of the files of the real images that the image is conditioned on; empty for none.
-        condition_weights: how much of the embedding of each is in the mixture: at least 0, and 1 together.
-    """
-
-    id: int
-    class_name: str
-    class_index: int
-    strategy: str
-    index: int
-    prompt: str
-    negative_prompt: str
-    guidance_scale: float
-    seed: int
-    initial_image: str = ""
-    strength: float = 1.0
-    num_inference_steps: int = 0
-    condition_images: tuple[str, ...] = ()
-    condition_weights: tuple[float, ...] = ()
+    id: Annotated[int, Column(pa.int64(), stored_as="request_id", in_failures=True)]
+    """Number of the request within its run."""
+    class_name: Annotated[str, Column(WORDS, in_failures=True)]
+    """Name of the class."""
+    class_index: Annotated[int, Column(pa.int32(), stored_as="label", stored_type=pa.int64())]
+    """Index of the class, 0..k-1."""
+    strategy: Annotated[str, Column(WORDS, in_failures=True)]
+    """Strategy that the image belongs to; never a combination."""
+    index: Annotated[int, Column(pa.int32())]
+    """Number of the image within its class and strategy."""
+    prompt: Annotated[str, Column(WORDS, in_failures=True)]
+    """Text to draw."""
+    negative_prompt: Annotated[str, Column(WORDS)]
+    """Text to steer away from; empty for none."""
+    guidance_scale: Annotated[float, Column(pa.float64(), in_failures=True)]
+    """Scale of classifier-free guidance; at 1 or less there is none."""
+    seed: Annotated[int, Column(pa.int64(), in_failures=True)]
+    """Seed of the initial noise, 0..2^63 - 1."""
+    initial_image: Annotated[str, Column(pa.string())] = ""
+    """SHA-256 of the file of the real image that drawing begins at, in hexadecimal; empty for none."""
+    strength: Annotated[float, Column(pa.float64())] = 1.0
+    """Share of the sampler's steps that this real image passes, in (0, 1]; 1 where there is none."""
+    num_inference_steps: Annotated[int, Column(pa.int32())] = 0
+    """Steps of the sampler for this image; 0 for the number that all images share."""
+    condition_images: Annotated[tuple[str, ...], Column(pa.list_(WORDS))] = ()
+    """SHA-256 of the files of the real images that the image is conditioned on; none where there are none."""
+    condition_weights: Annotated[tuple[float, ...], Column(pa.list_(pa.float32()))] = ()
+    """Shares of their embeddings in the mixture: at least 0, and 1 together."""
 
     def retried(self, attempt: int) -> Request:
         """The request with another seed, for the `attempt`-th retry; attempt 0 is the request itself."""
         return self if attempt == 0 else replace(self, seed=derive_seed(self.seed, "retry", attempt))
 
 
-WORDS = pa.dictionary(pa.int32(), pa.string())  # columns whose few values repeat
-
-
-SCHEMA = pa.schema(
-    [
-        ("id", pa.int64()),
-        ("class_name", WORDS),
-        ("class_index", pa.int32()),
-        ("strategy", WORDS),
-        ("index", pa.int32()),
-        ("prompt", WORDS),
-        ("negative_prompt", WORDS),
-        ("guidance_scale", pa.float64()),
-        ("seed", pa.int64()),
-    ]
-)
-
-
-# only plans that need these columns have them: all others stay as they were before there were any
-GUIDED_FIELDS = [pa.field("initial_image", pa.string()), pa.field("strength", pa.float64())]
-
-
-STEPS_FIELD = pa.field("num_inference_steps", pa.int32())
-
-
-CONDITION_FIELDS = [
-    pa.field("condition_images", pa.list_(WORDS)),
-    pa.field("condition_weights", pa.list_(pa.float32())),
-]
-
-
-IMAGE_TYPE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-
-
-COLUMNS = {
-    "image": IMAGE_TYPE,
-    "label": pa.int64(),
-    "class_name": pa.string(),
-    "strategy": pa.string(),
-    "prompt": pa.string(),
-    "negative_prompt": pa.string(),
-    "guidance_scale": pa.float64(),
-    "seed": pa.int64(),
-    "index": pa.int32(),
-    "request_id": pa.int64(),
-    "attempts": pa.int32(),
-    "sha256": pa.string(),
+# what became of a request, in shards and among failures
+OUTCOMES = {
+    "image": Column(IMAGE, text="File of the image."),
+    "attempts": Column(pa.int32(), in_failures=True, text="Number of attempts; the seed is that of the last."),
+    "sha256": Column(pa.string(), text="SHA-256 of the file of the image, in hexadecimal."),
+    "status": Column(pa.string(), in_shards=False, in_failures=True, text="What was wrong: blank, flagged or failed."),
+    "reason": Column(pa.string(), in_shards=False, in_failures=True, text="Why, in a few words."),
+}
+# a shard begins with these, in this order; what came later stands behind them
+_FIRST = ("image", "label", "class_name", "strategy", "prompt", "negative_prompt")
+_FIRST += ("guidance_scale", "seed", "index", "request_id", "attempts", "sha256")
+# before manifests listed the columns of their shards, these followed, by what the job did with real images
+_FIRST_OF_REAL_IMAGES = {
+    "strength": ("initial_image", "strength"),
+    "mixed": ("condition_images", "condition_weights"),
 }
 
 
-# only of jobs with initial images: that begin at them, and that are conditioned on them
-GUIDED_COLUMNS = {item.name: item.type for item in GUIDED_FIELDS}
+def _declared_columns() -> dict[str, Column]:
+    hints = get_type_hints(Request, include_extras=True)
+    return {item.name: get_args(hints[item.name])[1] for item in fields(Request)}
 
 
-CONDITION_COLUMNS = {"condition_images": pa.list_(pa.string()), "condition_weights": pa.list_(pa.float32())}
+_OF_REQUEST = _declared_columns()  # by field, in the order of plans
+_STORED_NAMES = {name: column.stored_as or name for name, column in _OF_REQUEST.items()}
+_STORED = {_STORED_NAMES.get(name, name): column for name, column in {**_OF_REQUEST, **OUTCOMES}.items()}
+REQUIRED_COLUMNS = frozenset(_FIRST)  # of every shard
 
 
-FAILURE_SCHEMA = pa.schema(
-    [
-        ("request_id", pa.int64()),
-        ("class_name", pa.string()),
-        ("strategy", pa.string()),
-        ("prompt", pa.string()),
-        ("guidance_scale", pa.float64()),
-        ("seed", pa.int64()),
-        ("attempts", pa.int32()),
-        ("status", pa.string()),
-        ("reason", pa.string()),
-    ]
-)
+def _written(kind: pa.DataType) -> pa.DataType:
+    """The type with words written out."""
+    if pa.types.is_list(kind):
+        return pa.list_(_written(kind.value_type))
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 
-def columns_of(job: Mapping[str, Any]) -> dict[str, pa.DataType]:
-    """The columns of a job's shards."""
-    real = job.get("initial_images", {})
-    return COLUMNS | (GUIDED_COLUMNS if "strength" in real else {}) | (CONDITION_COLUMNS if "mixed" in real else {})
+def _stored_schema(names: Iterable[str]) -> pa.Schema:
+    return pa.schema([(name, _STORED[name].stored_type or _written(_STORED[name].type)) for name in names])
 
 
-def features(job: Mapping[str, Any]) -> dict[str, Any]:
-    """The columns of a job's shards as Hugging Face features, in their JSON form."""
-    described = {name: _feature(kind) for name, kind in columns_of(job).items()}
+FAILURE_SCHEMA = _stored_schema(name for name, column in _STORED.items() if column.in_failures)
+_FAILURE_FIELDS = {name: stored for name, stored in _STORED_NAMES.items() if stored in FAILURE_SCHEMA.names}
+
+
+def plan_schema(names: Collection[str]) -> pa.Schema:
+    """The schema of a plan that has these fields of `Request`."""
+    return pa.schema([(name, column.type) for name, column in _OF_REQUEST.items() if name in names])
+
+
+# ---- shards -----------------------------------------------------------------------------------------------
+
+
+def shard_columns(plan_names: Collection[str]) -> tuple[str, ...]:
+    """The columns of the shards of a plan that has these fields of `Request`."""
+    names = [_STORED_NAMES[name] for name in _OF_REQUEST if name in plan_names]
+    names += [name for name, column in OUTCOMES.items() if column.in_shards]
+    return (*_FIRST, *(name for name in names if name not in _FIRST))
+
+
+def columns_of(manifest: Mapping[str, Any]) -> tuple[str, ...]:
+    """The columns of a dataset's shards, in order."""
+    if manifest.get("columns"):
+        return tuple(manifest["columns"])
+    real = manifest["job"].get("initial_images") or {}
+    return (*_FIRST, *(name for key, names in _FIRST_OF_REAL_IMAGES.items() if key in real for name in names))
+
+
+def unknown_columns(columns: Iterable[str]) -> list[str]:
+    """Those that this version cannot write, for a later one added them."""
+    return [name for name in columns if name not in _STORED]
+
+
+def shard_schema(columns: Sequence[str], class_names: Sequence[str]) -> pa.Schema:
+    """The schema of shards with these columns, as `datasets` reads it too."""
+    note = json.dumps({"info": {"features": features(columns, class_names)}})
+    return _stored_schema(columns).with_metadata({b"huggingface": note.encode()})
+
+
+def features(columns: Sequence[str], class_names: Sequence[str]) -> dict[str, Any]:
+    """These columns as Hugging Face features, in their JSON form."""
+    described = {item.name: _feature(item.type) for item in _stored_schema(columns)}
     described["image"] = {"_type": "Image"}
-    described["label"] = {"names": list(job["classes"]), "_type": "ClassLabel"}
+    described["label"] = {"names": list(class_names), "_type": "ClassLabel"}
     return described
 
 
@@ -141,5 +169,30 @@ def _feature(kind: pa.DataType) -> Any:
     return [_feature(kind.value_type)] if pa.types.is_list(kind) else {"dtype": str(kind), "_type": "Value"}
 
 
-def _hugging_face_metadata(job: Mapping[str, Any]) -> dict[bytes, bytes]:
-    return {b"huggingface": json.dumps({"info": {"features": features(job)}}).encode()}
+def column_texts(columns: Iterable[str]) -> dict[str, str]:
+    """A sentence about each of these columns of a shard."""
+    texts = field_texts(Request)
+    stored = {_STORED_NAMES[name]: text for name, text in texts.items()}
+    return {name: stored.get(name) or _STORED[name].text for name in columns}
+
+
+# ---- rows -------------------------------------------------------------------------------------------------
+
+
+def stored_row(request: Request) -> dict[str, Any]:
+    """All that a row says of what its image depended on; a shard keeps the columns that it has."""
+    values = vars(request)
+    return {stored: values[name] for name, stored in _STORED_NAMES.items()}
+
+
+def failure_row(request: Request) -> dict[str, Any]:
+    """What the table of failures says of a request."""
+    values = vars(request)
+    return {stored: values[name] for name, stored in _FAILURE_FIELDS.items()}
+
+
+def request_of(row: Mapping[str, Any]) -> Request:
+    """The request that a row's image was drawn from; columns that the row lacks have their defaults."""
+    values: dict[str, Any] = {name: row[stored] for name, stored in _STORED_NAMES.items() if stored in row}
+    values |= {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
+    return Request(**values)

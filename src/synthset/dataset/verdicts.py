@@ -1,4 +1,4 @@
-"""Verdicts: what a filter said about each image of a dataset, in a file beside the images it is about.
+"""Verdicts: the judgements of a filter on each image of a dataset, in a file beside the images.
 
     filters/<method>.parquet     request_id, keep, reason, score; the filter's config in the schema's metadata
 
@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from synthset.core.errors import DataError
+from synthset.core.errors import DataError, first_line, setting
 from synthset.core.files import atomic_write, parquet_source, parse_json
 
 FOLDER = "filters"
@@ -28,7 +28,7 @@ _KEY = b"synthset"
 
 @dataclass(frozen=True, eq=False)
 class Verdicts:
-    """What one filter said.
+    """The judgements of one filter.
 
     Attributes:
         method: name of the filter, and of its file.
@@ -73,8 +73,7 @@ def read_verdicts(folder: Path) -> dict[str, Verdicts]:
     Raises:
         DataError: a file that is damaged or lacks a column.
     """
-    paths = sorted(path for path in (folder / FOLDER).glob("*.parquet") if not path.name.startswith("."))
-    return {path.stem: _read(path) for path in paths}
+    return {method: _read(verdicts_path(folder, method)) for method in _methods(folder)}
 
 
 def read_one(folder: Path, method: str) -> Verdicts | None:
@@ -85,13 +84,12 @@ def read_one(folder: Path, method: str) -> Verdicts | None:
 
 def delete_verdicts(folder: Path, methods: list[str] | None = None) -> list[str]:
     """Delete the verdicts of these filters, or of all, damaged or not; returns the methods that were there."""
-    there = [path.stem for path in sorted((folder / FOLDER).glob("*.parquet")) if not path.name.startswith(".")]
-    chosen = [method for method in there if methods is None or method in methods]
-    for method in chosen:
+    deleted = [method for method in _methods(folder) if methods is None or method in methods]
+    for method in deleted:
         verdicts_path(folder, method).unlink()
     if (folder / FOLDER).is_dir() and not any((folder / FOLDER).iterdir()):
         (folder / FOLDER).rmdir()
-    return chosen
+    return deleted
 
 
 def kept_rows(verdicts: Mapping[str, Verdicts], request_ids: np.ndarray, rows_hash: str, name: str) -> np.ndarray:
@@ -110,29 +108,36 @@ def kept_rows(verdicts: Mapping[str, Verdicts], request_ids: np.ndarray, rows_ha
         judged = verdict.table.column("request_id").to_numpy()
         order = np.argsort(judged, kind="stable")
         place = np.minimum(np.searchsorted(judged, request_ids, sorter=order), max(len(judged) - 1, 0))
-        found = judged[order[place]] == request_ids if len(judged) else np.zeros(len(request_ids), bool)
-        without = int((~found).sum())
-        extra = len(judged) - int(found.sum())
+        covered = judged[order[place]] == request_ids if len(judged) else np.zeros(len(request_ids), bool)
+        without = int((~covered).sum())
+        extra = len(judged) - int(covered.sum())
         if without or extra or (verdict.rows_hash and verdict.rows_hash != rows_hash):
             raise DataError(
                 f"Expected verdicts of the filter '{method}' on the {len(request_ids):,} images of '{name}', "
                 f"got verdicts on others: {without:,} images have none, {extra:,} have no image. "
-                f"Run the filter again: 'synthset filter {name} --method {method}'."
+                f"Run the filter again: 'synthset filter {name}' with {setting('method', method)}."
             )
         kept &= verdict.keep[order[place]]
     return kept
 
 
+def _methods(folder: Path) -> list[str]:
+    """The filters that have verdicts in the dataset `folder`, by name."""
+    return sorted(path.stem for path in (folder / FOLDER).glob("*.parquet") if not path.name.startswith("."))
+
+
 def _read(path: Path) -> Verdicts:
-    remedy = f"Run the filter again, or delete the file: 'synthset filter {path.parent.parent} --method none'."
+    command = f"'synthset filter {path.parent.parent}' with {setting('method', 'none')}"
+    remedy = f"Run the filter again, or delete the file: {command}."
     try:
         table = pq.read_table(parquet_source(path))
         notes = parse_json((table.schema.metadata or {}).get(_KEY, b"{}"))
         config, rows_hash = dict(notes.get("config", {})), str(notes.get("rows_hash", ""))
         table = table.select(SCHEMA.names).cast(SCHEMA).combine_chunks()
     except (OSError, ValueError, KeyError, TypeError, AttributeError, pa.ArrowException) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise DataError(f"Expected a filter's verdicts in '{path}', it does not read ({reason}). {remedy}") from error
+        raise DataError(
+            f"Expected a filter's verdicts in '{path}', it does not read ({first_line(error)}). {remedy}"
+        ) from error
     if table.column("keep").null_count or table.column("request_id").null_count:
         raise DataError(f"Expected a verdict in every row of '{path}', some are empty. {remedy}")
     return Verdicts(path.stem, config, table, rows_hash)

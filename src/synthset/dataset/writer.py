@@ -1,4 +1,4 @@
-"""A dataset folder that is being filled: atomic shards, and what another job may not change."""
+"""A dataset folder that is being filled: atomic shards, and the job that every run into it must share."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from synthset.core.errors import ConfigChangedError, DataError, UsageError
+from synthset.core.errors import DataError, UsageError, first_line, setting
 from synthset.core.files import atomic_write, delete_parts, parquet_source, parse_json, refuse_links
+from synthset.core.jobs import differences, flatten, refuse
 from synthset.dataset.layout import INITIAL_IMAGES_FILE, read_table
 from synthset.dataset.manifest import MANIFEST_FILE, Accounting, read_manifest, write_manifest
 from synthset.dataset.plan import Plan
-from synthset.dataset.records import FAILURE_SCHEMA, _hugging_face_metadata, columns_of
+from synthset.dataset.records import FAILURE_SCHEMA, columns_of, shard_columns, shard_schema, unknown_columns
 from synthset.dataset.verdicts import FOLDER as VERDICTS_FOLDER
 from synthset.dataset.verdicts import delete_verdicts
 from synthset.prompts.sentences import SENTENCES_FILE
@@ -29,9 +30,12 @@ class DatasetWriter:
     """A dataset folder that is being filled, or filled further, for exactly one job.
 
     Attributes:
-        plan: the requests of this round; further rounds of a job have writers of their own, see `round`.
+        plan: the requests of this round; further rounds of a job have writers of their own, see `begin_round`.
         first_shard: number of the shard that the plan begins with.
         batch_size: requests drawn together.
+        listed_columns: columns of the shards, as the manifest lists them; None where an earlier version began the
+            dataset, which listed none.
+        defaults: entries of a job that an older manifest may lack, by dotted keys or nested.
     """
 
     def __init__(
@@ -42,20 +46,29 @@ class DatasetWriter:
         shard_size: int,
         batch_size: int,
         first_shard: int = 0,
+        defaults: Mapping[str, Any] | None = None,
     ) -> None:
         self.folder, self.job, self.plan, self.shard_size = folder, dict(job), plan, shard_size
-        self.batch_size, self.first_shard = batch_size, first_shard
+        self.batch_size, self.first_shard, self.defaults = batch_size, first_shard, defaults or {}
+        self.listed_columns: tuple[str, ...] | None = shard_columns(plan.table.column_names)
 
     def check(self, overwrite: bool = False) -> str:
-        """What stands at the folder, "nothing" or "dataset"; touches nothing.
+        """The state of the folder, "nothing" or "dataset"; touches nothing.
 
         Raises:
             UsageError: the folder holds something that Synthset did not write, or is a file.
             ConfigChangedError: it holds another job; the difference is named.
+            DataError: it holds this job, begun by a later version.
         """
         state = check_folder(self.folder)
         if state == "dataset" and not overwrite:
-            _refuse_other_job(self.folder, read_manifest(self.folder)["job"], self.job)
+            manifest = read_manifest(self.folder)
+            _refuse_other_job(self.folder, manifest["job"], self.job, self.defaults)
+            if unknown := unknown_columns(columns_of(manifest)):
+                raise DataError(
+                    f"'{self.folder}' was begun by a later version, whose rows have columns that this one does not "
+                    f"know: {', '.join(unknown)}. Update synthset."
+                )
         return state
 
     def open(
@@ -74,12 +87,15 @@ class DatasetWriter:
         if state == "dataset" and overwrite:
             _delete_own_files(self.folder)
         elif state == "dataset":
+            manifest = read_manifest(self.folder)
+            # all shards of a dataset have the same columns, whoever wrote the first
+            self.listed_columns = columns_of(manifest) if "columns" in manifest else None
             if keep_batch_size:
-                self.batch_size = read_manifest(self.folder)["batch_size"]
+                self.batch_size = manifest["batch_size"]
             if (self.folder / "plan.parquet").exists():
                 return
         # the manifest first: from here on the folder is known as ours; the plan last: with it, all is there
-        write_manifest(self.folder, "drawing", self.job, self.batch_size, Accounting(), 0.0)
+        self._write_manifest("drawing", Accounting(), 0.0)
         if initial_images is not None:
             _write_table(self.folder / INITIAL_IMAGES_FILE, initial_images)
         _write_table(self.folder / "plan.parquet", self.plan.table)
@@ -91,28 +107,31 @@ class DatasetWriter:
             if self.shard_path(self.first_shard + self.num_shards).exists():
                 raise DataError(
                     f"Expected the plan of a further round in '{path}', for there are images of it, found none. "
-                    "Give --overwrite to begin anew."
+                    f"Give {setting('overwrite')} to begin anew."
                 )
             return None
         plan = Plan(self.plan.class_names, self.plan.strategies, read_table(path, self.plan.table.column_names))
         ids = plan.table.column("id").to_pylist()
         if not ids or ids != list(range(self.next_id, self.next_id + len(ids))):
-            raise DataError(f"Expected the plan of a further round in '{path}', got other requests. Give --overwrite.")
+            raise DataError(
+                f"Expected the plan of a further round in '{path}', got other requests. Give {setting('overwrite')}."
+            )
         return plan
 
     def begin_round(self, number: int, plan: Plan) -> DatasetWriter:
         """Record the plan of a further round, and give its writer: its shards follow those of this one."""
         # first of all the folder is no longer complete: nobody shall read it in the middle of a round
         manifest = read_manifest(self.folder)
-        there = Accounting(**manifest["accounting"]), manifest["seconds"]
-        write_manifest(self.folder, "drawing", self.job, self.batch_size, *there)
+        self._write_manifest("drawing", Accounting(**manifest["accounting"]), manifest["seconds"])
         _write_table(self.round_path(number), plan.table)
         return self.continued(plan)
 
     def continued(self, plan: Plan) -> DatasetWriter:
         """The writer of a further round, whose shards follow those of this one."""
         following = self.first_shard + self.num_shards
-        return DatasetWriter(self.folder, self.job, plan, self.shard_size, self.batch_size, following)
+        writer = DatasetWriter(self.folder, self.job, plan, self.shard_size, self.batch_size, following)
+        writer.listed_columns = self.listed_columns
+        return writer
 
     def round_path(self, number: int) -> Path:
         """File of the plan of a further round, 0, 1, …"""
@@ -129,9 +148,9 @@ class DatasetWriter:
 
     def missing_shards(self) -> list[int]:
         """Shards of this round that are not on disk yet, in order."""
-        there = {path.name for path in (self.folder / "data").glob("train-*.parquet")}  # one listing, not a look each
+        names = {path.name for path in (self.folder / "data").glob("train-*.parquet")}  # one listing, not a look each
         shards = range(self.first_shard, self.first_shard + self.num_shards)
-        return [shard for shard in shards if self.shard_path(shard).name not in there]
+        return [shard for shard in shards if self.shard_path(shard).name not in names]
 
     def shard_rows(self, shard: int) -> range:
         """Rows of the plan that one shard holds."""
@@ -150,10 +169,9 @@ class DatasetWriter:
         flagged = sum(failure["status"] == "flagged" for failure in failures)
         accounting = Accounting(len(rows) + len(failures), len(rows), flagged, len(failures) - flagged, retries)
         notes = {"accounting": asdict(accounting), "failures": list(failures)}
-        schema = pa.schema(
-            list(columns_of(self.job).items()),
-            metadata={**_hugging_face_metadata(self.job), _SHARD_KEY: json.dumps(notes)},
-        )
+        columns = self.listed_columns or columns_of({"job": self.job})
+        schema = shard_schema(columns, self.job["classes"])
+        schema = schema.with_metadata({**schema.metadata, _SHARD_KEY: json.dumps(notes)})
         with atomic_write(self.shard_path(shard)) as file:
             pq.write_table(pa.Table.from_pylist(list(rows), schema=schema), file, row_group_size=128)
         return accounting
@@ -163,7 +181,7 @@ class DatasetWriter:
 
         Args:
             seconds: that this run took; earlier runs of the same job are added.
-            refill: what refilling came to, for the manifest.
+            refill: outcome of refilling, for the manifest.
         """
         shards = [self.shard_path(shard) for shard in range(self.first_shard + self.num_shards)]
         with ThreadPoolExecutor(max_workers=16) as pool:  # each waits for its file, which may be far away
@@ -173,37 +191,48 @@ class DatasetWriter:
         with atomic_write(self.folder / "failures.parquet") as file:
             pq.write_table(pa.Table.from_pylist(failures, schema=FAILURE_SCHEMA), file)
         seconds += read_manifest(self.folder)["seconds"]
-        write_manifest(self.folder, "complete", self.job, self.batch_size, total, seconds, refill)
+        self._write_manifest("complete", total, seconds, refill)
         return total
+
+    def _write_manifest(
+        self, status: str, accounting: Accounting, seconds: float, refill: Mapping[str, Any] | None = None
+    ) -> None:
+        write_manifest(self.folder, status, self.job, self.batch_size, accounting, seconds, refill, self.listed_columns)
 
 
 def check_folder(folder: Path) -> str:
-    """What stands at `folder`: "nothing" or "dataset". Raises UsageError for anything else.
+    """The state of `folder`: "nothing" or "dataset". Raises UsageError for anything else.
 
     Sentences alone are nothing yet: they are what a run leaves that was stopped while they were written.
     """
     if not folder.exists():
         return "nothing"
     if not folder.is_dir():
-        raise UsageError(f"Expected a folder for the dataset, '{folder}' is a file. Choose another --output-dir.")
+        raise UsageError(
+            f"Expected a folder for the dataset, '{folder}' is a file. Choose another {setting('output_dir')}."
+        )
     refuse_links(folder, "data", VERDICTS_FOLDER)
     if (folder / MANIFEST_FILE).exists():
         read_manifest(folder)
         return "dataset"
     if any(entry.name != SENTENCES_FILE and not entry.name.startswith(".") for entry in folder.iterdir()):
         raise UsageError(
-            f"'{folder}' holds files that are no Synthset dataset; nothing was changed. Choose another --output-dir."
+            f"'{folder}' holds files that are no Synthset dataset; nothing was changed. Choose another "
+            f"{setting('output_dir')}."
         )
     return "nothing"
 
 
-def check_part_of_job(folder: Path, part: Mapping[str, Any], unknown: Collection[str] = ()) -> None:
-    """Refuse another job early, by what is known of it so far.
+def check_part_of_job(
+    folder: Path, part: Mapping[str, Any], defaults: Mapping[str, Any], unknown: Collection[str] = ()
+) -> None:
+    """Refuse another job early, by the entries that are known so far.
 
     Args:
         folder: of the dataset, if there is one.
         part: some of the entries that the job will have.
-        unknown: what is not known yet within them, as "sentences.sha256".
+        defaults: entries that an older manifest may lack.
+        unknown: keys within them that are not known yet, such as "sentences.sha256".
     Raises:
         UsageError: the folder holds something else than a dataset.
         ConfigChangedError: it holds another job; the difference is named.
@@ -211,43 +240,18 @@ def check_part_of_job(folder: Path, part: Mapping[str, Any], unknown: Collection
     if check_folder(folder) == "dataset":
         job = read_manifest(folder)["job"]
         sides = ({key: job[key] for key in part if key in job}, part)
-        there, here = ({key: value for key, value in _flatten(side).items() if key not in unknown} for side in sides)
-        _refuse_other_job(folder, there, here)
+        recorded, wanted = ({k: v for k, v in flatten(side).items() if k not in unknown} for side in sides)
+        _refuse_other_job(folder, recorded, wanted, defaults)
 
 
-def _refuse_other_job(folder: Path, there: Mapping[str, Any], here: Mapping[str, Any]) -> None:
-    there, here = _flatten(there), _flatten(here)
-    differences = [
-        f"{key}: {_brief(there.get(key))} there, {_brief(here.get(key))} here"
-        for key in [*here, *(key for key in there if key not in here)]
-        if there.get(key) != here.get(key)
-    ]
-    if differences:
-        # the hash differs with everything else: it is worth a word only alone
-        differences = [text for text in differences if not text.startswith("plan_hash")] or differences
-        raise ConfigChangedError(
-            f"'{folder}' holds another job ({'; '.join(differences[:4])}); nothing was changed. "
-            "Choose another --output-dir, or give --overwrite to replace it."
-        )
-
-
-def _flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, item in value.items():
-        if isinstance(item, Mapping):
-            flat.update(_flatten(item, f"{prefix}{key}."))
-        else:
-            flat[prefix + key] = list(item) if isinstance(item, tuple) else item
-    return flat
-
-
-def _brief(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= 80 else f"{text[:77]}…"
+def _refuse_other_job(
+    folder: Path, recorded: Mapping[str, Any], wanted: Mapping[str, Any], defaults: Mapping[str, Any]
+) -> None:
+    refuse(folder, "job", differences(recorded, wanted, defaults, derived=["plan_hash"]))
 
 
 def _delete_own_files(folder: Path) -> None:
-    """Delete what a dataset consists of, and nothing else that someone may have put there.
+    """Delete the files of a dataset, and nothing else that someone may have put there.
 
     Sentences stay: they are found by all that they depend on, and can have cost hours.
     """
@@ -270,8 +274,7 @@ def _read_notes(path: Path) -> dict[str, Any]:
     try:
         return parse_json((pq.read_schema(parquet_source(path)).metadata or {})[_SHARD_KEY])
     except (OSError, KeyError, ValueError) as error:  # pyarrow's own are among them
-        reason = str(error).splitlines()[0]
         raise DataError(
-            f"Expected a shard of a Synthset dataset, '{path}' does not read ({reason}). "
+            f"Expected a shard of a Synthset dataset, '{path}' does not read ({first_line(error)}). "
             "Delete it, and run the same command again to have it drawn anew."
         ) from error

@@ -1,4 +1,4 @@
-"""Datasets in other tools' layouts: a folder of images for `torchvision.datasets.ImageFolder`.
+"""A folder of image files for each class, as `torchvision.datasets.ImageFolder` reads them.
 
 A raw class name never becomes a path: folders are called by class index and a slug (`003_sea_or_lake`),
 so that they sort in label order, and `classes.json` beside them keeps the names as they were.
@@ -11,45 +11,14 @@ import re
 import secrets
 import shutil
 import unicodedata
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from synthset.core.errors import DataError, UnknownNameError, UsageError
+from synthset.core.errors import DataError, UsageError, setting
 from synthset.core.progress import track
-from synthset.dataset.opening import open_images
 from synthset.images.folders import EXPORT_LAYOUT, EXPORT_MARKER, exported_classes
 from synthset.images.imageset import ImageSet
-
-
-def export(
-    data: str | Path | ImageSet,
-    output_dir: str | Path,
-    *,
-    format: str = "imagefolder",
-    strategy: str | None = None,
-    all_images: bool = False,
-    overwrite: bool = False,
-) -> Path:
-    """Write a dataset in another tool's layout.
-
-    Args:
-        data: a Synthset dataset, an image folder, Parquet files, or an ImageSet.
-        output_dir: a new or empty folder.
-        format: a key of FORMATS.
-        strategy: of a Synthset dataset, the strategy or combination to export; all images by default.
-        all_images: of a Synthset dataset, also what filters rejected.
-        overwrite: replace an earlier export.
-    Returns:
-        The folder written.
-    Raises:
-        UnknownNameError: a format that is not in FORMATS.
-        UsageError, DataError: as the layout's own function.
-    """
-    if format not in FORMATS:
-        raise UnknownNameError("export format", format, FORMATS)
-    return FORMATS[format](open_images(data, strategy, all_images=all_images), output_dir, overwrite=overwrite)
 
 
 def export_imagefolder(images: ImageSet, output_dir: str | Path, *, overwrite: bool = False) -> Path:
@@ -59,9 +28,9 @@ def export_imagefolder(images: ImageSet, output_dir: str | Path, *, overwrite: b
     labels as `images`.
 
     Args:
-        images: what to write; every class needs an image, since ImageFolder knows classes by folders.
+        images: every class needs one, since ImageFolder knows classes by folders.
         output_dir: a new or empty folder; its parents are made.
-        overwrite: replace what is there, if an earlier export wrote it and nothing else lies in it.
+        overwrite: replace an earlier export, if nothing else lies in its folder.
     Returns:
         The folder written.
     Raises:
@@ -92,9 +61,6 @@ def export_imagefolder(images: ImageSet, output_dir: str | Path, *, overwrite: b
     return Path(output_dir)
 
 
-FORMATS: dict[str, Callable[..., Path]] = {"imagefolder": export_imagefolder}
-
-
 def class_slug(index: int, name: str, k: int) -> str:
     """A folder name for class `index` of `k`: ASCII letters, digits and `_` only, sorting by index.
 
@@ -121,7 +87,7 @@ def _check_target(output: Path, overwrite: bool) -> None:
             f"Expected a new or empty folder, got '{output}', which holds other things. Give another folder."
         )
     if not overwrite:
-        raise UsageError(f"'{output}' already holds an export. Give another folder, or allow to overwrite.")
+        raise UsageError(f"'{output}' already holds an export. Give another folder, or {setting('overwrite')}.")
     foreign = sorted({entry.name for entry in output.iterdir()} - {EXPORT_MARKER, *classes})
     if foreign:
         raise UsageError(f"'{output}' holds an export and also '{foreign[0]}', which would be lost. Move that first.")
@@ -157,7 +123,7 @@ def _extension(data: bytes) -> str | None:
 
 
 def _replace_folder(new: Path, target: Path) -> None:
-    """Put `new` at `target`; what stood there stays until the new one is in place."""
+    """Put `new` at `target`; an older folder stays there until the new one is in place."""
     if not target.exists():
         new.rename(target)
         return

@@ -1,0 +1,141 @@
+"""A dry run: what `create` would do, with a few prompts and an estimate. Nothing is written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from synthset.core.errors import ModelError
+from synthset.create.config import CreateConfig
+from synthset.create.estimate import Estimate, estimate_run
+from synthset.create.inputs import check_names, plan_run, read_initial_images, with_matched_phrases
+from synthset.create.plan import Part
+from synthset.create.refill import MAX_FACTOR
+from synthset.create.stage import load_with_images
+from synthset.dataset.records import Request
+from synthset.generators.base import GenerationConfig
+from synthset.prompts.language_enhancement import SampleSentences, SentenceConfig, sample_sentences, wants_sentences
+
+SAMPLE_PROMPTS = 10
+SAMPLED_IMAGES = 32  # that the estimate draws
+SAMPLED_CLASSES = 10  # at most
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A few requests of a run that is not planned, and how many there would be.
+
+    Attributes:
+        requests: of every strategy and the first classes, so that a model is asked for sentences about few.
+        images: of each strategy, over all classes.
+    """
+
+    requests: tuple[Request, ...]
+    images: dict[str, int]
+
+    @property
+    def total(self) -> int:
+        """Requests of the whole run."""
+        return sum(self.images.values())
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """A run as it would be.
+
+    Attributes:
+        config: of the run.
+        num_classes: k.
+        sample: some requests, and the number of all by strategy.
+        guidance: scale, or range of scales, by strategy.
+        sentences: by whom, and how fast; None without language enhancement.
+        generation: what draws; None where the model is not at hand.
+        is_on_gpu: whether it draws on a GPU here.
+        reason: why the model is not at hand.
+        estimate: of the whole run; None without the model.
+    """
+
+    config: CreateConfig
+    num_classes: int
+    sample: Sample
+    guidance: dict[str, str]
+    sentences: SampleSentences | None = None
+    generation: GenerationConfig | None = None
+    is_on_gpu: bool = False
+    reason: str = ""
+    estimate: Estimate | None = None
+
+    @property
+    def shown(self) -> list[Request]:
+        """A few requests from all over the sample."""
+        requests = self.sample.requests
+        count = min(SAMPLE_PROMPTS, len(requests))
+        return [requests[i * len(requests) // count] for i in range(count)]
+
+    @property
+    def max_draws(self) -> int:
+        """Images of one class and strategy that refilling draws at most."""
+        return self.config.max_draws or MAX_FACTOR * self.config.images_per_class
+
+
+def rehearse(classes: Sequence[str], config: CreateConfig, folder: Path) -> DryRun:
+    """A dry run of `create`: a few prompts of a run of any size, and an estimate from drawing some images.
+
+    Args:
+        classes, config: as for `create`.
+        folder: of the dataset; sentences that it keeps are used, and nothing is written into it.
+    Raises:
+        UsageError, DataError: as for `create`.
+    """
+    config, sentences = _with_sample_sentences(classes, config, folder)
+    sample = sample_plan(classes, config, SAMPLED_IMAGES)
+    run = DryRun(config, len(classes), sample, {run.name: str(run.guidance) for run in config.runs()}, sentences)
+    try:
+        generator = load_with_images(config, None, read_initial_images(classes, config))
+    except ModelError as error:
+        return replace(run, reason=str(error))
+    device = getattr(generator, "device", None)
+    return replace(
+        run,
+        generation=generator.config,
+        is_on_gpu=getattr(device, "type", "") == "cuda",
+        estimate=estimate_run(sample.requests, sample.total, generator, config),
+    )
+
+
+def sample_plan(classes: Sequence[str], config: CreateConfig, count: int) -> Sample:
+    """About `count` requests of a run of any size, at the cost of planning these alone.
+
+    Arguments and errors as for `plan_images`.
+    """
+    config = with_matched_phrases(config, classes)
+    names = check_names(classes, config)
+    runs = config.runs()
+    cells = [(run, label) for run in runs for label in range(min(len(names), SAMPLED_CLASSES))]
+    places = np.linspace(0, len(cells) - 1, min(count, len(cells))).astype(int)
+    indices = {}
+    for run, label in (cells[place] for place in places):
+        each = min(run.images_per_class, max(1, count // len(cells)))
+        stride = run.images_per_class // each
+        indices[run.name, label] = range(0, each * stride, stride)
+    plan = plan_run(names, config, read_initial_images(names, config), Part(indices))
+    return Sample(tuple(plan.requests()), {run.name: run.images_per_class * len(names) for run in runs})
+
+
+def _with_sample_sentences(
+    classes: Sequence[str], config: CreateConfig, folder: Path
+) -> tuple[CreateConfig, SampleSentences | None]:
+    """The config with sentences about some classes, if language enhancement is wanted; others are called by name."""
+    if not wants_sentences(config.strategies):
+        return config, None
+    config = with_matched_phrases(config, classes)
+    names = check_names(classes, config)
+    config.runs()  # raises for strategies that cannot be
+    wanted = config.sentences or SentenceConfig()
+    writer = wanted.load_writer(config.generator, config.device)
+    phrases = config.style.phrases_by_class()
+    sample = sample_sentences(names, phrases, writer, wanted.count, config.seed, folder, max_classes=SAMPLE_PROMPTS)
+    return replace(config, style=replace(config.style, sentences=sample.texts)), sample

@@ -1,0 +1,67 @@
+"""From what `create` is asked for to its plan: class names, phrases and real images, read and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from synthset import miniature
+from synthset.create.config import CreateConfig
+from synthset.create.plan import Part, make_plan
+from synthset.create.real_guidance import InitialImages, choose_initial_images
+from synthset.dataset.plan import Plan
+from synthset.generators.base import Generator, steps_to_pass
+from synthset.prompts.classes import check_classes
+from synthset.prompts.phrases import load_phrases, match_phrases
+
+
+def check_names(classes: Sequence[str], config: CreateConfig, generator: Generator | None = None) -> tuple[str, ...]:
+    """The class names, if they can be drawn as far as can be told without a model.
+
+    Args:
+        classes, config: as for `create`.
+        generator: an object of the user's own to draw with.
+    """
+    names = check_classes(classes)
+    if generator is None and config.generator == miniature.NAME:
+        miniature.check_drawable([config.style.noun(name) for name in names])
+    return names
+
+
+def with_matched_phrases(config: CreateConfig, class_names: Sequence[str]) -> CreateConfig:
+    """The config with its phrases under the names as the data set spells them, so that the prompts find them."""
+    source = config.style.phrases
+    if isinstance(source, str):
+        phrases = load_phrases(source, class_names)
+    else:
+        phrases = match_phrases(source, class_names, "the phrases")
+    return replace(config, style=replace(config.style, phrases=phrases))
+
+
+def read_initial_images(classes: Sequence[str], config: CreateConfig) -> InitialImages | None:
+    """The real images that drawing makes use of, if the config names any. Raises as `choose_initial_images`."""
+    if config.initial_images is None:
+        return None
+    images = choose_initial_images(
+        config.initial_images, check_classes(classes), config.shots, config.shots_seed, config.strength
+    )
+    if config.begins_at_images:
+        steps_to_pass(images.strength, config.steps_range[0])  # raises where no step is left
+    return images
+
+
+def plan_run(
+    names: Sequence[str], config: CreateConfig, initial_images: InitialImages | None, part: Part | None = None
+) -> Plan:
+    """The plan of the first round of a run, or of a part of it. Raises as `make_plan`."""
+    low, high = config.steps_range
+    return make_plan(
+        names,
+        config.runs(),
+        config.seed,
+        config.negative_prompt,
+        steps=(low, high) if low < high else None,
+        part=part,
+        initial_images=initial_images.hashes if initial_images else None,
+        strength=initial_images.strength if initial_images else 1.0,
+    )

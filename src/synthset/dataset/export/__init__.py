@@ -1,0 +1,69 @@
+"""Datasets in other tools' layouts. A format is declared in FORMATS, and has a file of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from synthset.core.errors import UnknownNameError
+from synthset.dataset.export.imagefolder import export_imagefolder
+from synthset.dataset.opening import open_images
+from synthset.images.imageset import ImageSet
+
+__all__ = ["FORMATS", "Format", "Write", "export", "export_imagefolder"]
+
+
+class Write(Protocol):
+    """Writes images in a layout into a new or empty folder, or over an earlier export, and returns the folder."""
+
+    def __call__(self, images: ImageSet, output_dir: str | Path, *, overwrite: bool = False) -> Path:
+        """Raises UsageError for a folder that is not free, DataError for images that do not fit the layout."""
+        ...
+
+
+@dataclass(frozen=True)
+class Format:
+    """A layout that datasets are exported to.
+
+    Attributes:
+        summary: a line about it.
+        write: the function that writes it.
+    """
+
+    summary: str
+    write: Write
+
+
+FORMATS = {
+    "imagefolder": Format("one folder of image files a class, as torchvision reads them", export_imagefolder),
+}
+
+
+def export(
+    data: str | Path | ImageSet,
+    output_dir: str | Path,
+    *,
+    format: str = "imagefolder",
+    strategy: str | None = None,
+    all_images: bool = False,
+    overwrite: bool = False,
+) -> Path:
+    """Write a dataset in another tool's layout.
+
+    Args:
+        data: a Synthset dataset, an image folder, Parquet files, or an ImageSet.
+        output_dir: a new or empty folder.
+        format: a key of FORMATS.
+        strategy: of a Synthset dataset, the strategy or combination to export; all images by default.
+        all_images: of a Synthset dataset, also the images that filters rejected.
+        overwrite: replace an earlier export.
+    Returns:
+        The folder written.
+    Raises:
+        UnknownNameError: a format that is not in FORMATS.
+        UsageError, DataError: as the layout's own function.
+    """
+    if format not in FORMATS:
+        raise UnknownNameError("export format", format, FORMATS)
+    return FORMATS[format].write(open_images(data, strategy, all_images=all_images), output_dir, overwrite=overwrite)

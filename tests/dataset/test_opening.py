@@ -1,0 +1,28 @@
+"""Images to learn from are named by a path; names of real sets are none."""
+
+import pytest
+
+from small_datasets import make
+from synthset.core.errors import DataError, UsageError
+from synthset.dataset.opening import open_images
+
+
+def test_a_dataset_a_folder_and_images_in_memory(tmp_path):
+    make(tmp_path / "pets")
+    images = open_images(tmp_path / "pets", "base")
+    assert (len(images), set(images.groups)) == (10, {"base"})
+    assert open_images(images) is images
+    folder = tmp_path / "photos" / "cat"
+    folder.mkdir(parents=True)
+    (folder / "a.png").write_bytes(images.read(0))
+    assert open_images(tmp_path / "photos").read(0) == images.read(0)
+    for data in (tmp_path / "photos", images):
+        with pytest.raises(
+            UsageError, match="Expected a Synthset dataset for strategy, .* is none. Leave strategy out"
+        ):
+            open_images(data, "base")
+
+
+def test_the_name_of_a_real_set_is_a_path_here():
+    with pytest.raises(DataError, match="Expected images in 'digits', found nothing there"):
+        open_images("digits")

@@ -1,0 +1,38 @@
+"""Small datasets to test with, of noise."""
+
+from dataclasses import dataclass
+
+import synthset
+from synthset.dataset.reader import open_dataset
+from synthset.testing import FakeGenerator
+
+CLASSES = ("cat", "sea_lake")
+
+
+def make(folder, classes=CLASSES, generator=None, **options):
+    """Twenty images of two strategies, in three shards."""
+    options = {"strategies": ("base", "random_guidance"), "images_per_class": 5, "shard_size": 8} | options
+    return synthset.create(classes, folder, generator=generator or FakeGenerator(), **options)
+
+
+def hashes(folder):
+    """The SHA-256 of each image of a dataset, by its request."""
+    rows = open_dataset(folder).rows
+    return dict(zip(rows.column("request_id").to_pylist(), rows.column("sha256").to_pylist(), strict=True))
+
+
+class Crash(Exception):
+    pass
+
+
+@dataclass
+class FailingGenerator(FakeGenerator):
+    """Stops after some batches, as a crash would."""
+
+    batches_left: int = 1
+
+    def generate(self, requests):
+        if self.batches_left == 0:
+            raise Crash
+        self.batches_left -= 1
+        return super().generate(requests)
