@@ -395,6 +395,7 @@ def test_a_diagnosis_with_the_cache_embeds_nothing_and_says_the_same(run):
     assert read("again", "evaluations", "000.json") == read("diagnosis", "evaluations", "000.json")
     for name in ("summary", "classes", "matrix", "ambiguity", "filters", "prompts"):
         tables = [pq.read_table(f"{folder}/{name}.parquet") for folder in ("diagnosis", "again")]
+        tables[1] = tables[1].select(tables[0].column_names)  # measures may be added
         assert tables[0].schema.equals(tables[1].schema), name
         assert close(*(table.to_pylist() for table in tables)), name
 
