@@ -1,6 +1,7 @@
 # make demo   the main job on the embedded miniature
 # make test   lint, types, tests
 # make faults every promise of reliability against injected faults, at full length
+# make docs   the documentation, docs/_build/index.html
 # make help-pages  the stored pages of --help, after a change of a flag or its words
 # Both set up .venv on a fresh machine; nothing else is needed but Python ≥ 3.11.
 
@@ -8,7 +9,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.ready
 
-.PHONY: setup demo test check format help-pages bench faults miniature build clean
+.PHONY: setup demo test check format help-pages docs bench faults miniature build clean
 
 setup: $(STAMP)
 
@@ -37,6 +38,10 @@ format: $(STAMP)
 help-pages: $(STAMP)
 	$(BIN)/python -m tools.help_pages
 
+docs: $(STAMP)
+	$(BIN)/sphinx-build -W --keep-going --quiet -b html docs docs/_build
+	@echo "docs/_build/index.html"
+
 bench: $(STAMP)
 	$(BIN)/python benchmarks --output benchmarks.json
 
@@ -50,4 +55,4 @@ build: $(STAMP)
 	$(BIN)/python -m build
 
 clean:
-	rm -rf .venv build dist demo
+	rm -rf .venv build dist demo docs/_build docs/project docs/reference

@@ -8,12 +8,17 @@ Sphinx calls `write_pages` before each build, see docs/conf.py; neither folder i
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
+import synthset
+from synthset.cli.arguments import FIRST_GROUP, Argument, flags_by_field, parameters_of, words_with_flags
+from synthset.cli.commands import NAMES, Command, load_command
+from synthset.cli.compat import SCRIPT_NAMES
 from synthset.core.options import Declared, declared_options, describe_bounds, describe_type
 
 ROOT = Path(__file__).parent.parent
@@ -23,6 +28,7 @@ DOCUMENTS = {
     "architecture": "ARCHITECTURE.md",
     "changelog": "CHANGELOG.md",
 }
+CONFIGURATION = "[Config files and variables](../guide/configuration.md)"
 LISTED = ("contributing", "architecture", "changelog")  # below the page "Project"; experiments have a place on top
 
 
@@ -88,8 +94,8 @@ class Page:
 
 def reference_pages() -> dict[str, str]:
     """Every page of the reference by the name of its file, and the index of them all."""
-    tables = dict(table_pages())
-    pages = {"configs": config_page()} | tables
+    commands = {name: command_page(load_command(name)) for name in NAMES}
+    pages = commands | {"configs": config_page()} | dict(table_pages())
     index = Page("Reference", "", reference_index(pages))
     return {name: str(page) for name, page in ({"index": index} | pages).items()}
 
@@ -167,6 +173,79 @@ def table_pages() -> Iterator[tuple[str, Page]]:
     yield "real-sets", real_sets_page()
 
 
+# ---- commands ---------------------------------------------------------------------------------------------
+
+
+def command_page(command: Command) -> Page:
+    """A command with all that it takes."""
+    about, *rest = flags_as_code(inspect.cleandoc(command.function.__doc__ or "")).split("\n\n")
+    groups: dict[str, list[Argument]] = {}
+    for item in command.arguments:
+        title = "Arguments" if item.is_positional else item.option.option.group or FIRST_GROUP
+        groups.setdefault(title, []).append(item)
+    flags = flags_by_field(command.arguments)
+    parts = [about, *rest, f"```{{program}} synthset {command.name}\n```"]
+    for title in sorted(groups, key=lambda title: title != "Arguments"):
+        parts += [f"## {title}", *(option_entry(command, item, flags) for item in groups[title])]
+    parts.append(
+        f"Every command also takes `--config FILE.yaml`, `--quiet`, `--verbose` and `--help`: {CONFIGURATION}."
+    )
+    return Page(f"synthset {command.name}", about, "\n\n".join(parts))
+
+
+def option_entry(command: Command, item: Argument, flags: Mapping[str, str]) -> str:
+    """A flag, its meaning, and its names elsewhere."""
+    option = item.option.option
+    if item.is_positional:
+        names = [item.flag.upper()]
+    else:
+        names = [f"--{name}" for name in (item.flag, *SCRIPT_NAMES.get(command.name, {}).get(item.flag, ()))]
+        names += [f"--{option.negative}"] if option.negative else []
+    names[0] = f"{names[0]} {placeholder(item)}".strip()
+    default = flags_as_code(words_with_flags(item.default_words, flags))
+    facts = {
+        "Required": [""] if item.default is MISSING else [],
+        "Default": [default if option.default else code(default)] if default else [],
+        "Range": [range_of(item.option)] if range_of(item.option) else [],
+        "YAML": [code(item.flag.replace("-", "_"))],
+        "Variable": [code(name) for name, other in command.variables().items() if other is item],
+        "Python": [code(name) for name in python_names(command, item)],
+    }
+    line = ". ".join(f"{name}: {', '.join(values)}".rstrip(": ") for name, values in facts.items() if values)
+    return f":::{{option}} {', '.join(names)}\n\n{flags_as_code(words_with_flags(item.help, flags))}\n\n{line}.\n:::"
+
+
+def placeholder(item: Argument) -> str:
+    """What stands behind a flag: the valid names where they are few, or the type.
+
+    >>> from synthset.cli.commands import load_command
+    >>> arguments = {item.flag: item for item in load_command("create").arguments}
+    >>> [placeholder(arguments[flag]) for flag in ("seed", "image-format", "domains", "guidance-interval", "overwrite")]
+    ['INTEGER', 'auto|png|jpeg|webp', 'TEXT …', 'NUMBER NUMBER', '']
+    """
+    names = item.option.option.names()
+    if 0 < len(names) <= 6:
+        return "|".join(names)
+    words = {int: "INTEGER", float: "NUMBER", bool: "", Path: "PATH"}
+    kind = next((part for part in get_args(item.type) if part is not type(None)), item.type)
+    kind = item.type if get_origin(item.type) in (list, tuple) else kind
+    parts = get_args(kind)
+    if get_origin(kind) is list:
+        return "" if item.is_positional else f"{words.get(parts[0], 'TEXT')} …"
+    if get_origin(kind) is tuple:
+        return " ".join(words.get(part, "TEXT") for part in parts)
+    return "" if item.is_positional else words.get(kind, "TEXT")
+
+
+def python_names(command: Command, item: Argument) -> list[str]:
+    """The fields of public configs that a flag sets."""
+    config = parameters_of(command.function)[item.parameter].__name__
+    return [f"{config}.{'.'.join(option.path)}" for option in item.options] if config in synthset.__all__ else []
+
+
+# ---- registries -------------------------------------------------------------------------------------------
+
+
 def strategies_page() -> Page:
     """Strategies with the prompts that they give."""
     from synthset.prompts.strategies import STRATEGIES, Combination, PromptStyle
@@ -184,10 +263,10 @@ def strategies_page() -> Page:
     return Page(
         "Strategies",
         "how a class becomes prompts, and how strongly images follow them",
-        "Names of `create --strategy`; see [Choosing strategies](../guide/strategies.md). The prompt is that of the second "
-        "image of the class `owl`. The guidance is the default where `--guidance-scale` is not given. (The sentences of "
-        "`language_enhancement` are written for each dataset; without them the class is called by its name.)\n\n"
-        + table(("name", "in words", "example prompt", "guidance", "also called"), rows),
+        "Names of `create --strategy`; see [Choosing strategies](../guide/strategies.md). The prompt is that of the "
+        "second image of the class `owl`. The guidance is the default where `--guidance-scale` is not given. (The "
+        "sentences of `language_enhancement` are written for each dataset; before that it calls a class by its name.)"
+        "\n\n" + table(("name", "in words", "example prompt", "guidance", "also called"), rows),
     )
 
 
@@ -219,32 +298,17 @@ def measures_page() -> Page:
 
 def pipelines_page() -> Page:
     """Pipelines of diffusers, and the names of schedulers and engines."""
-    from synthset.generators.families import FAMILIES
-    from synthset.generators.names import ENGINES, OWN_LOOP, SCHEDULERS
+    from synthset.generators.families import FAMILY_COLUMNS, family_rows
+    from synthset.generators.names import ENGINES, SCHEDULERS
 
-    guidance = {
-        "classifier_free": "two predictions, from scale 1 on",
-        "embedded": "the network reads the scale",
-        "none": "none",
-    }
-    rows = [(code(name), "Synthset's own", guidance["classifier_free"], "`ddim`") for name in OWN_LOOP]
-    rows += [
-        (
-            code(name),
-            "diffusers'",
-            guidance[family.guidance],
-            code(family.scheduler) if family.scheduler else "the checkpoint's own",
-        )
-        for name, family in FAMILIES.items()
-    ]
     return Page(
         "Pipelines, schedulers, engines",
         "checkpoints that can draw, and how",
-        "Classes of diffusers that `create --generator` runs, as a checkpoint names them in `model_index.json`. Any other "
-        "is refused. Synthset's own loop mixes guidance scales in a batch; diffusers' code is called once for each scale.\n\n"
-        + table(("pipeline", "sampling loop", "guidance", "`--scheduler auto`"), rows)
-        + "\n\n## Schedulers\n\n"
-        + table(("`--scheduler`", "in diffusers"), [(code(name), code(kind)) for name, kind in SCHEDULERS.items()])
+        "Classes of diffusers that `create --generator` runs, as a checkpoint names them in `model_index.json`. Any "
+        "other is refused. See [Stable Diffusion and other checkpoints](../guide/checkpoints.md).\n\n"
+        + table(FAMILY_COLUMNS, [(title, code(name), *others) for title, name, *others in family_rows()])
+        + "\n\n## Schedulers\n\nOf `create --scheduler`; the names of the classes are understood too.\n\n"
+        + table(("name", "in diffusers"), [(code(name), code(kind)) for name, kind in SCHEDULERS.items()])
         + f"\n\n## Engines\n\nOf `create --engine`: {', '.join(map(code, ENGINES))}.",
     )
 
@@ -272,45 +336,45 @@ def real_sets_page() -> Page:
         size = f"{real.size_px} px" if real.size_px else "differs"
         metric = {"accuracy": "accuracy", "mean_per_class": "mean over classes"}[real.metric]
         images = f"{preset_for(name).images_per_class:,}"
-        rows.append((code(name), f"{real.num_classes:,}", size, where, metric, images, real.licence))
+        rows.append((code(name), f"{real.num_classes:,}", size, metric, images, f"{where}; terms: {real.licence}"))
     return Page(
         "Real sets",
         "sets to test on, to draw shots from, and to stand in for",
-        "Names that `--real`, `--dataset` and `--initial-images` know. They come from the Hugging Face hub or its cache. "
-        "Check the terms of a set before you use it.\n\n"
-        + table(
-            ("name", "classes", "image side", "repository", "metric", "`create --dataset` draws a class", "terms"), rows
-        ),
+        "Names that `--real`, `--dataset` and `--initial-images` know. They come from the Hugging Face hub or its "
+        "cache. Check the terms of a set before you use it. The number of images is that of `create --dataset`, for a "
+        "class and strategy.\n\n"
+        + table(("name", "classes", "side", "metric", "images", "repository and terms"), rows),
     )
 
 
 def config_page() -> Page:
     """The fields of every public config."""
-    import synthset
-
     names = sorted(name for name in synthset.__all__ if name.endswith("Config"))
-    parts = ["Fields of the configs that stages take in Python. A dotted name is a field of a config within the config."]
+    parts = [
+        "Fields of the configs that stages take in Python. A dotted name is a field of a config within the config."
+    ]
     for name in names:
-        config = getattr(synthset, name)
-        rows = [
-            (code(".".join(item.path)), describe_type(item.type), default_of(item), option_text(item))
-            for item in declared_options(config)
-        ]
-        parts += [f"## {name}", table(("field", "type", "default", "meaning"), rows)]
+        options = declared_options(getattr(synthset, name))
+        parts += [f"## {name}", *(field_entry(item) for item in options)]
     return Page("Configs", "every field of every config in Python", "\n\n".join(parts))
 
 
-def option_text(item: Declared) -> str:
-    """The sentences about an option, with its bounds."""
-    bounds = describe_bounds(item.option)
-    return f"{item.help} Must be {bounds}." if bounds else item.help
+def field_entry(item: Declared) -> str:
+    """A field of a config, as an item of a list of definitions."""
+    facts = [f"Default: {default_of(item)}." if item.default is not MISSING else "It must be given."]
+    facts += [f"Range: {range_of(item)}."] if range_of(item) else []
+    text = flags_as_code(item.help)
+    return f"{code('.'.join(item.path))}, {describe_type(item.type)}\n: {text}\n\n  {' '.join(facts)}"
+
+
+def range_of(item: Declared) -> str:
+    """The bounds of an option; empty without any."""
+    return describe_bounds(item.option).removeprefix("of ")
 
 
 def default_of(item: Declared) -> str:
     """The default of a field, as Python has it, or in words."""
-    if item.option.default:
-        return item.option.default
-    return "must be given" if item.default is MISSING else code(repr(item.default))
+    return flags_as_code(item.option.default) or code(repr(item.default))
 
 
 # ---- Markdown ---------------------------------------------------------------------------------------------
@@ -330,6 +394,18 @@ def cell(value: str) -> str:
 def code(text: str) -> str:
     """As code."""
     return f"`{text}`" if "`" not in text else f"`` {text} ``"
+
+
+def flags_as_code(text: str) -> str:
+    """A text with the flags that it names as code.
+
+    >>> flags_as_code("See --real, or `--shots 4`.")
+    'See `--real`, or `--shots 4`.'
+    """
+    parts = re.split(r"(`[^`]*`)", text)
+    return "".join(
+        part if part.startswith("`") else re.sub(r"--[a-z][a-z-]*", lambda flag: code(flag[0]), part) for part in parts
+    )
 
 
 def shown(sentences: Sequence[str], most: int = 3) -> str:
