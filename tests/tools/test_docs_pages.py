@@ -111,3 +111,16 @@ def test_no_flag_became_a_dash(site):
     for path in site.rglob("*.html"):
         text = re.sub(r"<[^>]+>", "", path.read_text(encoding="utf-8"))
         assert not re.search(r"(?<![\w–])–[a-z]", text), path
+
+
+def test_figures_of_the_summary_stand_in_the_sections():
+    text = (DOCS.parent / "EXPERIMENTS.md").read_text(encoding="utf-8")
+    _, mark, rest = text.partition("## In one table")
+    table, _, sections = rest.partition("\n## ")
+    assert mark
+    figures = {
+        figure for row in table.split("\n|")[3:] for figure in re.findall(r"\d[\d,]*(?:\.\d+)?", row.split("|")[1])
+    }
+    assert len(figures) > 50
+    for figure in figures:
+        assert re.search(rf"(?<![\d.]){re.escape(figure)}(?![\d.]*\d)", sections), figure
