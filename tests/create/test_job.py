@@ -39,7 +39,7 @@ def test_options_that_do_not_change_the_images_are_no_part_of_it():
 def test_every_option_of_the_job_has_a_default_that_an_older_manifest_may_lack():
     sampling = SamplingOptions(cache_interval=2, annealing=ConditionAnnealing())
     plain, shortcut = job(), job(sampling=sampling)
-    optional = {"seed", "negative_prompt", "shard_size", "images.antialias", "images.quality", "prompts.template"}
+    optional = {"seed", "negative_prompt", "shard_size", "images.antialias", "images.quality", "prompts.satellite"}
     assert optional <= flatten(default_job()).keys()
     for key in optional:
         *sections, name = key.split(".")

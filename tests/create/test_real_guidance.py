@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from parity_encoder import ParityEncoder
+from small_datasets import Crash, hashes
 from synthset.cli import main
 from synthset.core.errors import ConfigChangedError, DataError, UnknownNameError, UsageError
-from synthset.create import real_guidance
 from synthset.create.plan import make_plan
 from synthset.create.real_guidance import MAX_IMAGES, choose_initial_images, strength_for
 from synthset.create.stage import CreateConfig, create
@@ -20,7 +20,7 @@ from synthset.dataset.reader import open_dataset
 from synthset.images.decoding import decode, encode
 from synthset.images.imageset import ImageSet
 from synthset.prompts.strategies import resolve_strategies
-from synthset.real import load_real, split
+from synthset.real import learning, load_real, split
 from synthset.real.learning import few_shot_pool
 from synthset.testing import FakeGenerator, ShuffledExecutor
 
@@ -96,7 +96,7 @@ def test_the_pool_of_digits_leaves_the_half_that_is_tested_on():
 
 def test_the_training_split_is_the_pool_where_there_is_one(tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr(real_guidance, "load_real", lambda *words: asked.append(words) or real_set())
+    monkeypatch.setattr(learning, "load_real", lambda *words: asked.append(words) or real_set())
     few_shot_pool("CIFAR-10")
     few_shot_pool("aircraft")
     assert asked == [("CIFAR-10", "train"), ("aircraft", "train+validation")]
@@ -147,14 +147,14 @@ def damaged():
         ({"shots": 6}, UsageError, "Expected at least 6 images of every class of 'photos', got 5 of 'cat'"),
         ({"initial_images": real_set((5, 0)), "shots": None}, DataError, "found none of: cat"),
         ({"initial_images": damaged(), "shots": 1}, DataError, r"Image 1 of 'photos' \(file-1.png\): .*do not decode"),
-        ({"shots": 0}, UsageError, "--shots of at least 1, got 0"),
-        ({"shots_seed": -1}, UsageError, "--shots-seed of at least 0"),
+        ({"shots": 0}, UsageError, "Expected shots of at least 1, got 0"),
+        ({"shots_seed": -1}, UsageError, "Expected shots_seed of at least 0"),
         ({"strength": 0.0}, UsageError, "above 0 and at most 1, got 0"),
         ({"strength": 1.01}, UsageError, "above 0 and at most 1, got 1.01"),
         ({"strength": 0.02}, UsageError, "leaves a step to draw, got 0.02 of 40 steps"),
         ({"steps": 2}, UsageError, "leaves a step to draw, got 0.4 of 2 steps"),
-        ({"initial_images": None}, UsageError, "--initial-images with --shots"),
-        ({"initial_images": None, "shots": None, "strength": 0.5}, UsageError, "--initial-images with --shots"),
+        ({"initial_images": None}, UsageError, "Expected initial_images with shots"),
+        ({"initial_images": None, "shots": None, "strength": 0.5}, UsageError, "Expected initial_images with strength"),
         ({"generator": FakeGenerator()}, UsageError, "can begin at real images, got FakeGenerator"),
     ],
 )
@@ -167,7 +167,7 @@ def test_what_cannot_be_is_one_clear_line_and_nothing_is_written(tmp_path, optio
 
 def test_more_images_than_memory_holds_are_refused_before_they_are_read():
     many = ImageSet("all", ("cat",), np.zeros(MAX_IMAGES + 1, np.int64), lambda index: b"")
-    with pytest.raises(DataError, match="Give fewer --shots"):
+    with pytest.raises(DataError, match="Give fewer shots"):
         choose_initial_images(many, ["cat"])
 
 
@@ -211,7 +211,7 @@ def test_each_image_is_recorded_with_its_real_one_and_drawn_again_from_that(tmp_
     assert {row["strength"] for row in rows} == {0.4}
     assert all(row["initial_image"] == of_class[row["label"]][row["index"] % 2] for row in rows)
     row = rows[7]
-    (image,) = GuidedFake().generate_from([type("Request", (), row)], real)
+    (image,) = GuidedFake().generate_from(dataset.requests([7]), real)
     np.testing.assert_array_equal(np.asarray(dataset.images().image(7)), image.pixels)
     np.testing.assert_array_equal(image.pixels[4:], np.asarray(decode(real[row["initial_image"]]))[4:])
 
@@ -240,15 +240,6 @@ def test_a_dataset_without_real_images_has_no_trace_of_them(tmp_path):
     assert not (tmp_path / "pets" / "real-images.parquet").exists()
     assert dataset.initial_images() == {}
     assert "from class names alone" in (tmp_path / "pets" / "README.md").read_text()
-
-
-def hashes(folder):
-    rows = open_dataset(folder).rows
-    return dict(zip(rows.column("request_id").to_pylist(), rows.column("sha256").to_pylist(), strict=True))
-
-
-class Crash(Exception):
-    pass
 
 
 @dataclass
@@ -319,19 +310,18 @@ def test_the_miniature_begins_at_real_digits_and_draws_any_image_again(tmp_path,
     assert main([*words, "--output-dir", "d"]) == 0
     dataset = open_dataset("d")
     assert dataset.class_names == class_names_of("digits")
-    row = dataset.rows.to_pylist()[3]
     generator = load_generator("miniature", num_inference_steps=4, dtype="float32")
-    (image,) = generator.generate_from([type("Request", (), row)], dataset.initial_images())
+    (image,) = generator.generate_from(dataset.requests([3]), dataset.initial_images())
     stored = np.asarray(dataset.images().image(3), np.int16)
     assert np.abs(stored - image.pixels).max() <= 1
     assert json.loads(Path("d/manifest.json").read_text())["job"]["initial_images"]["images"] == 40
 
     capsys.readouterr()
     assert main(["create", "--classes", "one", "--strength", "0.5", "--output-dir", "e"]) == 2
-    assert "Expected --initial-images with --shots" in capsys.readouterr().err
+    assert "Expected --initial-images with --strength" in capsys.readouterr().err
     assert not Path("e").exists()
 
 
 def test_the_shots_of_a_config_are_checked_before_anything_is_read():
-    with pytest.raises(UsageError, match="--shots of at least 1"):
+    with pytest.raises(UsageError, match="shots of at least 1"):
         CreateConfig(initial_images="no such set", shots=-1)

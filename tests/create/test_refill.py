@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from parity_encoder import ParityEncoder
+from small_datasets import hashes
 from synthset.core.errors import ConfigChangedError, DataError, FailureThresholdError, UnknownNameError, UsageError
 from synthset.core.seeds import derive_seed
 from synthset.create.stage import create
@@ -35,11 +36,6 @@ def make(folder, generator=None, encoder=None, classes=CLASSES, **options):
 def cells(rows):
     """Images of each strategy and class."""
     return Counter(zip(rows.column("strategy").to_pylist(), rows.column("class_name").to_pylist(), strict=True))
-
-
-def hashes(folder):
-    rows = open_dataset(folder).rows
-    return dict(zip(rows.column("request_id").to_pylist(), rows.column("sha256").to_pylist(), strict=True))
 
 
 def tables(folder):
@@ -246,7 +242,7 @@ def test_a_lost_plan_of_a_round_is_an_error_and_not_another_round(tmp_path):
     folder = make(tmp_path / "pets").dataset.folder
     before = hashes(folder)
     (folder / "plan-refill-00.parquet").unlink()
-    with pytest.raises(DataError, match="--overwrite"):
+    with pytest.raises(DataError, match="Give overwrite"):
         make(folder)
     assert hashes(folder) == before
     make(folder, overwrite=True)
@@ -271,7 +267,9 @@ def test_verdicts_of_other_filters_are_stale_after_another_round(tmp_path):
 
 def test_a_class_that_cannot_be_filled_ends_at_the_cap_and_is_named(tmp_path):
     folder = tmp_path / "pets"
-    with pytest.raises(FailureThresholdError, match=r"dog \(base\): 0 of 6 in 30 draws; .*--phrases.*--max-draws"):
+    with pytest.raises(
+        FailureThresholdError, match=r"dog \(base\): 0 of 6 in 30 draws; .* phrases.* max_draws"
+    ):
         make(folder, encoder=only_cats())
     dataset = open_dataset(folder)
     assert cells(dataset.rows) == {(s, name): 6 if name == "cat" else 30 for s in STRATEGIES for name in CLASSES}
@@ -305,10 +303,10 @@ def test_one_class_is_refused_before_anything_is_written(tmp_path):
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        ({"filter": FilterConfig(keep_share=0.5)}, "keep-share"),
-        ({"max_draws": 5}, "at least --images-per-class 6"),
-        ({"refill": None, "max_draws": 50}, "--refill"),
-        ({"refill": "real"}, "--real"),
+        ({"filter": FilterConfig(keep_share=0.5)}, "keep_share"),
+        ({"max_draws": 5}, "at least images_per_class=6"),
+        ({"refill": None, "max_draws": 50}, "refill with max_draws, e.g. refill=clip"),
+        ({"refill": "real"}, "real=digits"),
         ({"refill": "clip", "strategies": ("prompt_augmentation",), "max_draws": 10**9}, "prompts"),
     ],
 )

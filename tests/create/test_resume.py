@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from synthset.dataset.reader import open_dataset
+from small_datasets import hashes
 
 JOB = """
 import sys, time
@@ -40,12 +40,8 @@ def command(folder: Path, seconds_a_batch: float) -> list[str]:
     return [sys.executable, "-c", JOB, str(folder), str(seconds_a_batch)]
 
 
-def hashes(folder: Path) -> list[str]:
-    return open_dataset(folder).rows.column("sha256").to_pylist()
-
-
 @pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory) -> list[str]:
+def uninterrupted(tmp_path_factory) -> dict[int, str]:
     folder = tmp_path_factory.mktemp("whole") / "pets"
     assert finish(folder) == ""
     return hashes(folder)

@@ -167,7 +167,7 @@ def test_the_marker_holds_the_names(tmp_path):
 
 
 def test_formats_are_declared_with_a_line_about_each(tmp_path):
-    assert all(format.summary.strip() for format in FORMATS.values())
+    assert all(layout.summary.strip() for layout in FORMATS.values())
     with pytest.raises(UnknownNameError, match=r"Unknown export format 'image_folder'.* Valid: imagefolder"):
         export(make_set(), tmp_path / "out", format="image_folder")
     assert tree(export(make_set(), tmp_path / "a")) == tree(export_imagefolder(make_set(), tmp_path / "b"))

@@ -18,7 +18,7 @@ def test_a_dataset_a_folder_and_images_in_memory(tmp_path):
     assert open_images(tmp_path / "photos").read(0) == images.read(0)
     for data in (tmp_path / "photos", images):
         with pytest.raises(
-            UsageError, match="Expected a Synthset dataset for strategy, .* is none. Leave strategy out"
+            UsageError, match=r"Expected a Synthset dataset for strategy, .* is none. Leave strategy out"
         ):
             open_images(data, "base")
 

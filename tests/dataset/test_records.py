@@ -37,8 +37,11 @@ FIRST = (
 )
 REQUEST = Request(
     *(3, "cat", 1, "base@1:5", 2, "a cat", "blur", 1.5, 2**62),
-    initial_image="ab", strength=0.5, num_inference_steps=7,
-    condition_images=("cd", "ef"), condition_weights=(0.25, 0.75),
+    initial_image="ab",
+    strength=0.5,
+    num_inference_steps=7,
+    condition_images=("cd", "ef"),
+    condition_weights=(0.25, 0.75),
 )
 
 
@@ -141,7 +144,8 @@ def test_hugging_face_features():
 A_NEW_COLUMN = {
     "dataset/records.py": (
         "    def retried(",
-        '    mood: Annotated[str, Column(WORDS, in_failures=True)] = "calm"\n    """Mood of the image."""\n\n    def retried(',
+        '    mood: Annotated[str, Column(WORDS, in_failures=True)] = "calm"\n    """Mood of the image."""\n\n'
+        "    def retried(",
     ),
     "create/plan.py": (
         '        "class_name": names,\n',

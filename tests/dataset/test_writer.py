@@ -132,6 +132,6 @@ def test_a_dataset_of_a_later_version_with_other_columns_is_read_and_not_written
         pq.write_table(table.append_column("mood", moods).replace_schema_metadata(table.schema.metadata), path)
     assert open_dataset(folder).rows.column("mood").to_pylist() == ["calm"] * 20
     assert len(open_dataset(folder).requests()) == 20
-    with pytest.raises(DataError, match="begun by a later version, whose rows have columns .*: mood. Update synthset"):
+    with pytest.raises(DataError, match=r"begun by a later version, whose rows have columns .*: mood. Update synthset"):
         make(folder)
     assert make(folder, overwrite=True).drawn == 20

@@ -13,6 +13,7 @@ import pytest
 from scipy import stats
 
 from parity_encoder import ParityEncoder
+from small_datasets import Crash, hashes
 from synthset.cli import main
 from synthset.core.errors import ConfigChangedError, UsageError
 from synthset.core.seeds import derive_seed
@@ -203,7 +204,7 @@ def test_a_plan_stays_columns():
             "at least 3 different real images .* for interpolate_three, got 2 of 'sea_lake'",
         ),
         ((9, 0), ["interpolate_all"], "at least 1 different real images of each class for interpolate_all, got 0"),
-        ((9, MAX_MIXED + 1), ["interpolate_all"], "at most 1,000 real images .* Give --shots"),
+        ((9, MAX_MIXED + 1), ["interpolate_all"], "at most 1,000 real images .* Give shots"),
     ],
 )
 def test_too_few_and_too_many_images_are_one_clear_line(pools, strategies, words):
@@ -234,10 +235,11 @@ def test_each_image_is_stored_with_its_mixture_and_drawn_again_from_that(tmp_pat
     for row in pq.read_table(tmp_path / "pets" / "real-images.parquet").to_pylist():
         assert hashlib.sha256(row["bytes"]).hexdigest() == row["sha256"]
         of_class[row["label"]].add(row["sha256"])
+    requests = dataset.requests()
     for number, row in enumerate(dataset.rows.to_pylist()):
         assert set(row["condition_images"]) <= of_class[row["label"]]
         assert len(row["condition_images"]) == (3 if row["strategy"] == "interpolate_three" else 5)
-        (image,) = ConditionedFake().generate_from([type("Request", (), row)], real)
+        (image,) = ConditionedFake().generate_from([requests[number]], real)
         np.testing.assert_array_equal(np.asarray(dataset.images().image(number)), image.pixels)
     assert "strength" not in dataset.rows.column_names
 
@@ -291,10 +293,6 @@ def test_hugging_face_datasets_opens_the_folder(tmp_path, monkeypatch):
     assert loaded.features["condition_weights"].feature.dtype == "float32"
 
 
-class Crash(Exception):
-    pass
-
-
 @dataclass
 class Crashing(ConditionedFake):
     batches_left: int = 3
@@ -304,11 +302,6 @@ class Crashing(ConditionedFake):
             raise Crash
         self.batches_left -= 1
         return super().generate_from(requests, initial_images)
-
-
-def hashes(folder):
-    rows = open_dataset(folder).rows
-    return dict(zip(rows.column("request_id").to_pylist(), rows.column("sha256").to_pylist(), strict=True))
 
 
 def test_an_interrupted_run_is_finished_to_the_same_images(tmp_path):
@@ -362,11 +355,11 @@ def plan_of_real_set(count):
     [
         (
             {"initial_images": None},
-            "real images for interpolate_three and interpolate_all@1:5, got none. Give --initial-im",
+            "real images for interpolate_three and interpolate_all@1:5, got none. Give initial_im",
         ),
         ({"initial_images": real_set((5, 2))}, "at least 3 different real images .* got 2 of 'cat'"),
         ({"shots": 2}, "at least 3 different real images .* got 2 of 'cat'"),
-        ({"strength": 0.5}, "begins at real images with --strength, got .* which begin at noise"),
+        ({"strength": 0.5}, "begins at real images with strength, got .* which begin at noise"),
         ({"generator": FakeGenerator()}, "'fake' cannot be conditioned on images, as interpolate_three and"),
         ({"generator": ConditionedFake(image_conditions="none")}, "'fake' cannot be conditioned on images"),
         (
@@ -375,7 +368,7 @@ def plan_of_real_set(count):
         ),
         (
             {"generator": ConditionedFake(image_conditions="needed"), "strategies": "base", "initial_images": None},
-            "draws from real images alone, not by base. Give --strategy interpolate_three",
+            "draws from real images alone, not by base. Give strategies=interpolate_three",
         ),
         (
             {
@@ -422,11 +415,10 @@ def test_a_model_draws_mixtures_is_killed_finishes_and_draws_any_image_again(tmp
 
     dataset = open_dataset("whole")
     generator = load_generator(str(model), num_inference_steps=5, dtype="float32", image_conditions=True)
-    rows = dataset.rows.to_pylist()
-    chosen = [rows[number] for number in (3, 14, 25)]
-    drawn = generator.generate_from([type("Request", (), row) for row in chosen], dataset.initial_images())
-    for row, image in zip(chosen, drawn, strict=True):
-        stored = np.asarray(dataset.images().image(rows.index(row)), np.int16)
+    rows = (3, 14, 25)
+    drawn = generator.generate_from(dataset.requests(rows), dataset.initial_images())
+    for row, image in zip(rows, drawn, strict=True):
+        stored = np.asarray(dataset.images().image(row), np.int16)
         assert np.abs(stored - image.pixels.astype(np.int16)).max() <= 1
     assert main([*words, "--output-dir", "whole", "--shots-seed", "1"]) != 0
     assert "holds another job" in capsys.readouterr().err

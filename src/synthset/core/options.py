@@ -197,12 +197,17 @@ def field_texts(config: type) -> dict[str, str]:
 
 
 def with_options(config: Config, options: Mapping[str, Any]) -> Config:
-    """The config, a dataclass, with `options` in place of its fields. Raises UnknownNameError for no field of it."""
+    """The config, a dataclass, with `options` in place of its fields; a list is as good as a tuple.
+
+    Raises:
+        UnknownNameError: an option that is no field of it.
+    """
     names = [item.name for item in fields(config)]  # pyright: ignore[reportArgumentType]
     for name in options:
         if name not in names:
             raise UnknownNameError("option", name, names)
-    return replace(config, **options)  # pyright: ignore[reportArgumentType]
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
+    return replace(config, **values)  # pyright: ignore[reportArgumentType]
 
 
 def expect(condition: bool, what: str) -> None:
@@ -221,11 +226,7 @@ def check_options(config: Any) -> None:
     kind = type(config)
     for item in declared_options(kind):
         if len(item.path) == 1:
-            value = getattr(config, item.name)
-            if isinstance(value, list):  # as good as a tuple, but for a config that is not to change
-                value = tuple(value)
-                object.__setattr__(config, item.name, value)
-            _check(item, value, setting(f"{kind.__name__}.{item.name}"))
+            _check(item, getattr(config, item.name), setting(f"{kind.__name__}.{item.name}"))
     for name, inner in nested_configs(kind).items():
         value = getattr(config, name)
         if not is_of_type(value, inner):
