@@ -314,7 +314,7 @@ def brief(number: Any) -> str:
         power = int(number).bit_length() - 1
         if power >= 30 and number == 2**power:
             return f"2^{power}"
-        return f"{number:,}" if abs(number) >= 10_000 else f"{number}"
+        return f"{number:,}" if abs(int(number)) >= 10_000 else f"{number}"
     return f"{number:g}"
 
 
