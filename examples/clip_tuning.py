@@ -19,7 +19,7 @@ from pathlib import Path
 import synthset
 from synthset.classifiers.scoring import seed_interval
 from synthset.miniature import DIGITS
-from synthset.tuning.stage import evaluate_on
+from synthset.tuning.evaluate import evaluate_on
 
 REAL = "digits"
 SHOTS = (1, 2, 4, 8, 16)
@@ -90,13 +90,14 @@ def few_shot(home: Path, enhanced: Path, shots: int, seed: int, args: argparse.N
         shots_seed=seed,
     )
     soft = {"loss": "sce"}
+    by_shots = soft | {"use_of_shots": "real_guidance"}
     settings: dict[str, tuple[Path | None, dict[str, str]]] = {
         "real alone": (None, {}),
         "basic (LE+CF), mix": (enhanced, soft),
-        "real filtering, mix": (enhanced, soft | {"strategy": "real_filtering"}),
-        "real guidance, mix": (guided, soft | {"strategy": "real_guidance"}),
-        "real guidance, synthetic then real": (guided, soft | {"strategy": "real_guidance", "order": "syn_then_real"}),
-        "real guidance, real then synthetic": (guided, soft | {"strategy": "real_guidance", "order": "real_then_syn"}),
+        "real filtering, mix": (enhanced, soft | {"use_of_shots": "real_filtering"}),
+        "real guidance, mix": (guided, by_shots),
+        "real guidance, synthetic then real": (guided, by_shots | {"order": "syn_then_real"}),
+        "real guidance, real then synthetic": (guided, by_shots | {"order": "real_then_syn"}),
     }
     return {
         f"{shots:2} shots: {name}": tune(home / name, folder, seed, args, shots=shots, **options)[1]

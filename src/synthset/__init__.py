@@ -46,7 +46,8 @@ if TYPE_CHECKING:
     from synthset.tuning.config import TuneConfig
     from synthset.tuning.curve import tune_curve
     from synthset.tuning.curve_results import CurveResult
-    from synthset.tuning.stage import TuneResult, tune
+    from synthset.tuning.results import TuneResult
+    from synthset.tuning.stage import tune
 
 _HOMES = {
     "synthset.classifiers.config": ("TrainConfig",),
@@ -74,7 +75,8 @@ _HOMES = {
     "synthset.tuning.config": ("TuneConfig",),
     "synthset.tuning.curve": ("tune_curve",),
     "synthset.tuning.curve_results": ("CurveResult",),
-    "synthset.tuning.stage": ("TuneResult", "tune"),
+    "synthset.tuning.results": ("TuneResult",),
+    "synthset.tuning.stage": ("tune",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

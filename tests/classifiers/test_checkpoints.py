@@ -1,6 +1,8 @@
 """Interrupted and resumed without a trace; a folder that holds something else is refused and left alone."""
 
 import dataclasses
+import json
+import shutil
 
 import pytest
 
@@ -57,7 +59,7 @@ def test_a_finished_training_returns_at_once(monkeypatch, finished):
     [
         ({"seed": 7}, "seed: 0 there, 7 here"),
         ({"epochs": 5}, "epochs: 4 there, 5 here"),
-        ({"architecture": "resnet10t"}, "architecture: small_cnn there, resnet10t here"),
+        ({"architecture": "resnet10t"}, 'architecture: "small_cnn" there, "resnet10t" here'),
     ],
 )
 def test_another_config_is_refused_by_name_and_changes_nothing(finished, changes, difference):
@@ -65,6 +67,16 @@ def test_another_config_is_refused_by_name_and_changes_nothing(finished, changes
     with pytest.raises(ConfigChangedError, match=difference):
         train_classifier(make_set(), dataclasses.replace(CONFIG, **changes), finished.folder)
     assert files(finished.folder) == before
+
+
+def test_a_setting_that_an_older_folder_lacks_had_its_default(tmp_path, finished):
+    shutil.copytree(finished.folder, tmp_path, dirs_exist_ok=True)
+    note = json.loads((tmp_path / "training.json").read_text())
+    del note["job"]["config"]["antialias"]
+    (tmp_path / "training.json").write_text(json.dumps(note))
+    assert train_classifier(make_set(), CONFIG, tmp_path).was_finished
+    with pytest.raises(ConfigChangedError, match="antialias: true there, false here"):
+        train_classifier(make_set(), dataclasses.replace(CONFIG, antialias=False), tmp_path)
 
 
 def test_other_images_are_refused(finished):

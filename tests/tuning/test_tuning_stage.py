@@ -14,8 +14,9 @@ from synthset.real import split
 from synthset.tuning import loop
 from synthset.tuning.curve import tune_curve
 from synthset.tuning.curve_results import summarise
-from synthset.tuning.saving import evaluate_tuned, kind_of, load_tuned, zero_shot_of
-from synthset.tuning.stage import evaluate_on, tune
+from synthset.tuning.evaluate import evaluate_on, evaluate_tuned, zero_shot_of
+from synthset.tuning.saving import kind_of, load_tuned
+from synthset.tuning.stage import tune
 
 FAST = {"epochs": 6, "batch_size": 16, "learning_rate": 0.3}
 
@@ -49,7 +50,7 @@ def test_the_same_call_again_returns_what_is_there(tmp_path, cache):
     assert again.was_finished
     assert replace(again, was_finished=False) == first
     assert files(first.folder) == there
-    with pytest.raises(ConfigChangedError, match="loss: ce there, sce here"):
+    with pytest.raises(ConfigChangedError, match='loss: "ce" there, "sce" here'):
         tune(synthetic(), tmp_path / "model", encoder=encoder(), cache=cache, loss="sce", **FAST)
     with pytest.raises(ConfigChangedError, match="other images"):
         tune(synthetic(seed=5), tmp_path / "model", encoder=encoder(), cache=cache, **FAST)
@@ -98,7 +99,7 @@ def test_untuned_it_predicts_what_zero_shot_clip_does(tmp_path, cache):
     torch.testing.assert_close(classifier.logits(vectors), before.logits(vectors), atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("options", [{}, {"shots": 4}, {"shots": 4, "strategy": "real_filtering", "loss": "sce"}])
+@pytest.mark.parametrize("options", [{}, {"shots": 4}, {"shots": 4, "use_of_shots": "real_filtering", "loss": "sce"}])
 def test_permuted_test_labels_change_no_checkpoint(tmp_path, cache, monkeypatch, options):
     whole = real()
     part = split(whole, 0.5, 0)[0]
@@ -107,7 +108,7 @@ def test_permuted_test_labels_change_no_checkpoint(tmp_path, cache, monkeypatch,
     labels = whole.labels.copy()
     labels[~pool] = np.roll(labels[~pool], 6)
     # both parts stay what they are, as a set's own splits would
-    monkeypatch.setattr("synthset.real.learning.few_shot_pool", lambda images, seed=0: images.select(pool))
+    monkeypatch.setattr("synthset.tuning.few_shot.few_shot_pool", lambda images, seed=0: images.select(pool))
     weights, accuracies = [], []
     for number, images in enumerate((whole, replace(whole, labels=labels))):
         result = tune(
@@ -151,7 +152,11 @@ def test_real_images_alone_with_and_without_the_texts(tmp_path, cache):
         ({"shots": 2}, UsageError, "real set to draw shots from"),
         ({"real": "eurosat"}, UsageError, "missing: left, right, top"),
         ({"real": "digits", "shots": 1}, UsageError, "missing: left, right, top"),
-        ({"real": real(), "shots": 2, "strategy": "real_guidance"}, UsageError, "--initial-images real-bars --shots 2"),
+        (
+            {"real": real(), "shots": 2, "use_of_shots": "real_guidance"},
+            UsageError,
+            "initial_images=real-bars shots=2 sh",
+        ),
         ({"templates": ("nope",)}, UsageError, "Unknown template 'nope'"),
         ({"encoder": None, "clip": "RN5000"}, UsageError, "Unknown encoder 'RN5000'"),
         ({"augmentation": "more"}, UsageError, "Unknown augmentation 'more'"),
@@ -260,10 +265,15 @@ def test_intervals_are_over_seeds():
 
 @pytest.mark.parametrize(
     ("change", "words"),
-    [({"shots": ()}, "numbers of shots"), ({"seeds": 0}, "at least 1 seed"), ({"compare": ("knn",)}, "Unknown method")],
+    [
+        ({"shots": ()}, "numbers of shots"),
+        ({"data": None, "shots": (0, 1)}, "numbers of shots of at least 1"),
+        ({"seeds": 0}, "at least 1 seed"),
+        ({"compare": ("knn",)}, "Unknown method"),
+    ],
 )
 def test_a_curve_that_cannot_be(tmp_path, change, words):
-    options = {"shots": (1,), "seeds": 1, "compare": (), **change}
+    options = {"data": synthetic(), "shots": (1,), "seeds": 1, "compare": (), **change}
     with pytest.raises(UsageError, match=words):
-        tune_curve(synthetic(), tmp_path / "curve", real=real(), encoder=encoder(), **options)
+        tune_curve(output_dir=tmp_path / "curve", real=real(), encoder=encoder(), **options)
     assert not (tmp_path / "curve").exists()

@@ -11,7 +11,8 @@ from bars import make_set
 from synthset.core.errors import DataError, UnknownNameError, UsageError
 from synthset.tuning.config import TuneConfig, resolve_config
 from synthset.tuning.features import Features, compute_features
-from synthset.tuning.few_shot import Source, arrange, draw_shots, filter_by_shots, load_test_part
+from synthset.tuning.few_shot import draw_shots, filter_by_shots, load_test_part
+from synthset.tuning.phases import Source, arrange
 from synthset.tuning.stage import tune
 
 
@@ -158,12 +159,12 @@ def test_another_backbone_or_another_set_has_other_vectors(tmp_path):
     [
         ({"loss": "mse"}, UnknownNameError, "Unknown loss 'mse'"),
         ({"order": "mixed"}, UnknownNameError, "Unknown order"),
-        ({"strategy": "rg", "shots": 1}, UnknownNameError, "Unknown strategy"),
-        ({"strategy": "real_filtering"}, UsageError, "--shots"),
-        ({"order": "syn-then-real"}, UsageError, "--shots"),
-        ({"epochs": 0}, UsageError, "epochs at least 1"),
+        ({"use_of_shots": "rg", "shots": 1}, UnknownNameError, "Unknown use of shots"),
+        ({"use_of_shots": "real_filtering"}, UsageError, "use_of_shots=real_filtering, got none. Give real and shots"),
+        ({"order": "syn-then-real"}, UsageError, "order=syn_then_real, got none. Give real and shots"),
+        ({"epochs": 0}, UsageError, "epochs of at least 1"),
         ({"encoder_share": 1.5}, UsageError, r"encoder_share in 0\.\.1"),
-        ({"learning_rate": float("nan")}, UsageError, "learning_rate above 0"),
+        ({"learning_rate": 0.0}, UsageError, "learning_rate above 0"),
     ],
 )
 def test_settings_that_cannot_be_right(options, error, words):

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_clip import save_clip
 
 from synthset.cli import main
 from synthset.core import progress
@@ -20,6 +19,7 @@ from synthset.images.imageset import ImageSet
 from synthset.real import REAL_SETS, load_real
 from synthset.testing import FakeEncoder
 from synthset.tuning.zero_shot import zero_shot, zero_shot_logits
+from tiny_clip import save_clip
 
 NAMES = ("cat", "tree_frog", "dog")
 SENTENCES = ("a photo of a {class}.", "{} texture.")

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from test_clip import save_clip
 
 from bars import NAMES, make_set
 from synthset.images.imageset import ImageSet
 from synthset.testing import FakeEncoder
+from tiny_clip import save_clip
 
 PROMPTS = {f"a photo of a {name}.": label for label, name in enumerate(NAMES)}
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,9 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from synthset.classifiers.models import CONFIG_FILE, FORMAT, WEIGHTS_FILE, ModelConfig, plain_state, save_classifier
-from synthset.core.errors import ConfigChangedError, UsageError, setting
+from synthset.core.errors import UsageError, setting
 from synthset.core.files import atomic_write, parse_json, read_json, write_json
+from synthset.core.jobs import differences, refuse
 from synthset.core.versions import library_versions
 
 TRAINING_FILE = "training.json"
@@ -28,6 +30,31 @@ RESUME_FILE = "resume.safetensors"
 TRAINING_FORMAT = "synthset-training-1"
 CHECKPOINT_SECONDS = 10.0  # at least, between two checkpoints, so that fast epochs do not wait for the disk
 CHECKPOINT_SHARE = 0.05  # of the time at most goes into checkpoints
+
+
+@dataclass(frozen=True)
+class Job:
+    """What two trainings must share to go on in one folder.
+
+    Attributes:
+        config: settings by name, as JSON can hold them.
+        fingerprint: of the images.
+        defaults: what a setting was before there was such a setting.
+    """
+
+    config: Mapping[str, Any]
+    fingerprint: str
+    defaults: Mapping[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """As it stands in a folder."""
+        return {"config": dict(self.config), "fingerprint": self.fingerprint}
+
+    def differences(self, recorded: Mapping[str, Any]) -> list[str]:
+        """How the job of a folder differs from this one."""
+        texts = differences(recorded.get("config", {}), self.config, self.defaults)
+        is_same_set = recorded.get("fingerprint") == self.fingerprint
+        return texts if is_same_set else [*texts, "images: other images or labels"]
 
 
 @dataclass(frozen=True)
@@ -50,7 +77,7 @@ class Session:
     """
 
     folder: Path
-    job: dict[str, Any]
+    job: Job
     model: nn.Module
     optimizer: torch.optim.Optimizer
     num_held_back: int
@@ -87,7 +114,7 @@ class Session:
                 tensors[f"optimizer.{index}.{key}"] = copy.clone()
         note = {
             "format": TRAINING_FORMAT,
-            "job": self.job,
+            "job": self.job.to_json(),
             "history": [asdict(epoch) for epoch in self.history],
             "best": asdict(self.best) if self.best else None,
         }
@@ -115,7 +142,7 @@ class Session:
         self.best_state = _under(tensors, "best.")
 
 
-def check_folder(folder: Path, job: dict[str, Any], resume: bool, overwrite: bool) -> None:
+def check_folder(folder: Path, job: Job, *, resume: bool = True, overwrite: bool = False) -> None:
     """Refuse a folder that is not ours or holds another training; nothing is changed."""
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"Expected a folder for the classifier, '{folder}' is a file. Choose another.")
@@ -134,11 +161,7 @@ def check_folder(folder: Path, job: dict[str, Any], resume: bool, overwrite: boo
             f"'{folder}' already holds a classifier; nothing was changed. "
             f"Choose another {setting('output_dir')}, or give {setting('overwrite')} to replace it."
         )
-    if differences := _differences(note.get("job", {}), job):
-        raise ConfigChangedError(
-            f"'{folder}' holds another training ({'; '.join(differences[:4])}); nothing was changed. "
-            f"Choose another {setting('output_dir')}, or give {setting('overwrite')} to replace it."
-        )
+    refuse(folder, "training", job.differences(note.get("job", {})))
 
 
 def read_finished(folder: Path) -> dict[str, Any] | None:
@@ -165,7 +188,7 @@ def finish(
     seconds = sum(epoch.seconds for epoch in session.history)
     note = {
         "format": TRAINING_FORMAT,
-        "job": session.job,
+        "job": session.job.to_json(),
         "images": images,
         "num_training": num_training,
         "num_held_back": num_held_back,
@@ -184,18 +207,6 @@ def delete_own_files(folder: Path) -> None:
     """Delete a classifier and nothing else; training.json goes last, so the folder stays known as ours."""
     for name in (WEIGHTS_FILE, CONFIG_FILE, RESUME_FILE, TRAINING_FILE):
         (folder / name).unlink(missing_ok=True)
-
-
-def _differences(there: dict[str, Any], here: dict[str, Any]) -> list[str]:
-    config_there, config_here = there.get("config", {}), here["config"]
-    differences = [
-        f"{name}: {config_there.get(name)} there, {config_here.get(name)} here"
-        for name in dict.fromkeys([*config_here, *config_there])
-        if config_there.get(name) != config_here.get(name)
-    ]
-    if there.get("fingerprint") != here["fingerprint"]:
-        differences.append("images: other images or labels")
-    return differences
 
 
 def _read_json(file: Path, expected_format: str) -> dict[str, Any] | None:

@@ -24,7 +24,15 @@ import torch.nn.functional as F
 from torch import nn
 
 from synthset.classifiers.augment import augment
-from synthset.classifiers.checkpoints import EpochRecord, Session, check_folder, delete_own_files, finish, read_finished
+from synthset.classifiers.checkpoints import (
+    EpochRecord,
+    Job,
+    Session,
+    check_folder,
+    delete_own_files,
+    finish,
+    read_finished,
+)
 from synthset.classifiers.config import TrainConfig
 from synthset.classifiers.distributed import World, join
 from synthset.classifiers.models import (
@@ -107,8 +115,8 @@ def train_classifier(
         tune_for_cpu()
     _check_compile(config, world)
     folder = Path(output_dir)
-    job = {"config": job_of(config), "fingerprint": world.from_first(lambda: fingerprint(images))}
-    check_folder(folder, job, resume, overwrite)
+    job = Job(job_of(config), world.from_first(lambda: fingerprint(images)), job_of(TrainConfig()))
+    check_folder(folder, job, resume=resume, overwrite=overwrite)
     if not overwrite and read_finished(folder):
         return read_result(folder, was_finished=True)
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from synthset.filters import FilterResult
     from synthset.generators.base import GenerationConfig
     from synthset.tuning.curve_results import CurveResult
-    from synthset.tuning.stage import TuneResult
+    from synthset.tuning.results import TuneResult
 
 MAX_ROWS = 30
 

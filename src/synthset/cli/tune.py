@@ -99,7 +99,7 @@ def _tune_curve(call: TuneCall, config: TuneConfig, source: dict[str, Any]) -> N
 def _tune_once(call: TuneCall, config: TuneConfig, source: dict[str, Any]) -> None:
     from synthset.classifiers.evaluate import write_evaluation
     from synthset.cli.tables import print_evaluation, print_tune
-    from synthset.tuning.stage import evaluate_on
+    from synthset.tuning.evaluate import evaluate_on
     from synthset.tuning.stage import tune as run_tune
 
     result = run_tune(call.data, call.output_dir, config, **source)

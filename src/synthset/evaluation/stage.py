@@ -52,7 +52,7 @@ def evaluate(
     from synthset.classifiers.models import load_classifier, resolve_architecture
     from synthset.real import load_real
     from synthset.tuning.saving import KIND, kind_of
-    from synthset.tuning.stage import evaluate_folder
+    from synthset.tuning.evaluate import evaluate_folder
 
     if kind_of(model) == KIND:
         if architecture is not None:

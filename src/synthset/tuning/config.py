@@ -1,86 +1,149 @@
-"""What is tuned and how: the settings of He et al. 2023, as their released code has them."""
+"""How a CLIP's classifier is tuned: every option of `tune`, declared once, as the code of He et al. 2023 has them."""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from typing import Annotated, Any
 
+from synthset.classifiers.config import augmentations
 from synthset.core.devices import DTYPES
-from synthset.core.errors import UnknownNameError, UsageError
+from synthset.core.errors import UsageError, setting
+from synthset.core.options import Option, check_options
+from synthset.encoders.clip import ENCODERS
 
-LOSSES = ("ce", "sce")  # see losses.LOSSES
-STRATEGIES = ("basic", "real_filtering", "real_guidance")
-ORDERS = ("mix", "syn_then_real", "real_then_syn")
 ZERO_SHOT_LEARNING_RATE, FEW_SHOT_LEARNING_RATE = 2e-3, 1e-3
 HELD_BACK = 0.1  # of the synthetic images, in zero-shot tuning
+
+SHOTS = "Real images"
+MODEL = "Model and training"
+FINER = "Finer points of tuning"
+
+
+@dataclass(frozen=True)
+class UseOfShots:
+    """What the shots do for the synthetic images, beside being learned from.
+
+    Attributes:
+        summary: that, in a line.
+        filters: synthetic images that are nearest to another class's shots are left out.
+        guides: the synthetic images must have been drawn from these shots.
+    """
+
+    summary: str
+    filters: bool = False
+    guides: bool = False
+
+
+USES_OF_SHOTS = {
+    "basic": UseOfShots("nothing"),
+    "real_filtering": UseOfShots("images nearest to another class's shots are left out", filters=True),
+    "real_guidance": UseOfShots("the images were drawn from these shots", guides=True),
+}
+
+
+@dataclass(frozen=True)
+class Order:
+    """Which of the sources, synthetic before real, are learned from together, phase by phase; and a line about it."""
+
+    phases: Callable[[tuple[Any, ...]], tuple[tuple[Any, ...], ...]]
+    summary: str
+
+
+ORDERS = {
+    "mix": Order(lambda sources: (sources,), "each step has images of both"),
+    "syn_then_real": Order(lambda sources: tuple((one,) for one in sources), "synthetic images, then real ones"),
+    "real_then_syn": Order(lambda sources: tuple((one,) for one in sources[::-1]), "real images, then synthetic ones"),
+}
+
+
+def _losses() -> Iterable[str]:
+    from synthset.tuning.losses import LOSSES
+
+    return LOSSES
 
 
 @dataclass(frozen=True)
 class TuneConfig:
-    """How to tune a CLIP's classifier. With `shots` it is few-shot tuning, without it is zero-shot tuning.
+    """How to tune a CLIP's classifier. With `shots` it is few-shot tuning, without it is zero-shot tuning."""
 
-    Attributes:
-        clip: whose encoders are taken, by a name that `load_encoder` knows.
-        templates: sentences with `{class}` or `{}`, or names in templates.TEMPLATES; empty for those of the real
-            set, where it is known by name.
-        loss: on synthetic images: "ce", cross-entropy; "sce", half of it against the zero-shot classifier's
-            probabilities. Real images always have "ce".
-        soft_share, temperature: of "sce", see losses.soft_cross_entropy.
-        text_initialisation: begin as zero-shot CLIP; else with a random layer, which few real images must fill.
-        shots: real images of each class; 0 for none.
-        strategy: what the shots do for the synthetic images: "basic", nothing; "real_filtering", an image that is
-            nearest to another class's shots is left out; "real_guidance", they were drawn from these shots.
-        order: "mix", each step has synthetic and real images; "syn_then_real" or "real_then_syn", one phase each.
-        epochs: passes over the larger of the two sources; in phases, over each.
-        steps_per_epoch: instead of a pass, so many steps.
-        batch_size, real_batch_size: synthetic and real images a step.
-        learning_rate: of the classifier at the start; None is 2e-3 in zero-shot and 1e-3 in few-shot tuning.
-        encoder_learning_rate: of what is tuned of the encoder; the paper has no figure.
-        weight_decay: of AdamW.
-        synthetic_weight, real_weight: factors of the two losses.
-        max_grad_norm: gradients are scaled down to this norm.
-        encoder_share: share of the image encoder's parameters that is tuned, from the top (Table 3); 0 for none.
-        freeze_batch_norm: BatchNorm keeps its statistics (Table 6).
-        augmentation: a key of classifiers.augment.AUGMENTATIONS; with any but "none" images are encoded anew in
-            every epoch.
-        validation_fraction: share of each class's synthetic images that is held back to choose the epoch by; None
-            is 0.1 in zero-shot tuning and 0 in few-shot tuning. With 0 the last epoch is kept.
-        seed: of the shots, the held-back images, the order and the augmentation.
-        device: "auto" is a GPU where there is one.
-        dtype: that the encoder computes in, see `load_encoder`; a model is tested in the one it was tuned in.
-    """
+    clip: Annotated[str, Option(listed=ENCODERS)] = "miniature"
+    """CLIP whose classifier is tuned: {choices}, any other ARCH/TAG of open_clip, a hub id, or local-dir:PATH."""
+    templates: Annotated[tuple[str, ...], Option(flag="template", default="those of the real set")] = ()
+    """Sentences with {class} in them, or names of known ones: default, eurosat, …"""
+    loss: Annotated[str, Option(group=MODEL, choices=_losses)] = "ce"
+    """Loss of synthetic images: ce, cross-entropy; sce, half of it against the probabilities of zero-shot CLIP. Real
+    images always have ce."""
+    soft_share: Annotated[float, Option(group=FINER, at_least=0, at_most=1)] = 0.5
+    """Share of the loss sce that is against the probabilities of zero-shot CLIP."""
+    temperature: Annotated[float, Option(group=FINER, above=0)] = 2.0
+    """Temperature that softens these probabilities."""
+    text_initialisation: Annotated[
+        bool, Option(flag="random-start", group=MODEL, inverted="Begin with a random classifier, not with the texts.")
+    ] = True
+    """Begin as zero-shot CLIP, with the texts of the classes; else with a random layer, which few images must fill."""
+    shots: Annotated[int, Option(group=SHOTS, at_least=0)] = 0
+    """Real images of each class to learn from; 0 for none."""
+    use_of_shots: Annotated[str, Option(flag="strategy", group=SHOTS, choices=tuple(USES_OF_SHOTS), job="strategy")] = (
+        "basic"
+    )
+    """Use of the shots for the synthetic images: basic, none; real_filtering, images nearest to another class's shots
+    are left out; real_guidance, the dataset was drawn from these shots."""
+    order: Annotated[str, Option(group=SHOTS, choices=tuple(ORDERS))] = "mix"
+    """Order of synthetic and real images: mix, both in each step; syn_then_real or real_then_syn, a phase each."""
+    epochs: Annotated[int, Option(group=MODEL, at_least=1)] = 30
+    """Passes over the larger of the two sources; in phases, over each."""
+    steps_per_epoch: Annotated[int | None, Option(group=FINER, at_least=1, default="a pass")] = None
+    """Steps of an epoch."""
+    batch_size: Annotated[int, Option(group=MODEL, at_least=1)] = 512
+    """Synthetic images a step."""
+    real_batch_size: Annotated[int, Option(group=SHOTS, at_least=1)] = 32
+    """Real images a step."""
+    learning_rate: Annotated[float | None, Option(group=MODEL, above=0, default="2e-3; 1e-3 with shots")] = None
+    """Learning rate of AdamW at the start; it falls to zero along one cosine."""
+    encoder_learning_rate: Annotated[float, Option(group=MODEL, above=0)] = 1e-5
+    """Learning rate of what is tuned of the image encoder."""
+    weight_decay: Annotated[float, Option(group=MODEL, at_least=0)] = 0.1
+    """Weight decay of AdamW."""
+    synthetic_weight: Annotated[float, Option(group=SHOTS, at_least=0)] = 1.0
+    """Factor of the loss of synthetic images."""
+    real_weight: Annotated[float, Option(group=SHOTS, at_least=0)] = 1.0
+    """Factor of the loss of real images."""
+    max_grad_norm: Annotated[float, Option(group=FINER, above=0)] = 1.0
+    """Norm that gradients are scaled down to."""
+    encoder_share: Annotated[float, Option(group=MODEL, at_least=0, at_most=1)] = 0.0
+    """Share of the image encoder's parameters that is tuned along, from the top."""
+    freeze_batch_norm: Annotated[
+        bool, Option(flag="unfreeze-batch-norm", group=MODEL, inverted="Let BatchNorm follow the batches.")
+    ] = True
+    """BatchNorm keeps its statistics."""
+    augmentation: Annotated[str, Option(group=MODEL, choices=augmentations)] = "none"
+    """Augmentation of the images: {choices}; with any but none they are encoded anew in every epoch."""
+    validation_fraction: Annotated[
+        float | None, Option(group=FINER, at_least=0, below=1, default="0.1; 0 with shots")
+    ] = None
+    """Share of each class's synthetic images that is held back to choose the epoch by; with 0 the last one is kept."""
+    seed: Annotated[int, Option(at_least=0)] = 0
+    """Seed of the shots, the held-back images and the order."""
+    device: Annotated[str, Option(job=False)] = "auto"
+    """Device to tune on: cpu, cuda, or auto, which is a GPU where there is one."""
+    dtype: Annotated[str, Option(group=FINER, choices=DTYPES)] = "float32"
+    """Number format of the encoder: {choices}; a model is tested in the one it was tuned in."""
 
-    clip: str = "miniature"
-    templates: tuple[str, ...] = ()
-    loss: str = "ce"
-    soft_share: float = 0.5
-    temperature: float = 2.0
-    text_initialisation: bool = True
-    shots: int = 0
-    strategy: str = "basic"
-    order: str = "mix"
-    epochs: int = 30
-    steps_per_epoch: int | None = None
-    batch_size: int = 512
-    real_batch_size: int = 32
-    learning_rate: float | None = None
-    encoder_learning_rate: float = 1e-5
-    weight_decay: float = 0.1
-    synthetic_weight: float = 1.0
-    real_weight: float = 1.0
-    max_grad_norm: float = 1.0
-    encoder_share: float = 0.0
-    freeze_batch_norm: bool = True
-    augmentation: str = "none"
-    validation_fraction: float | None = None
-    seed: int = 0
-    device: str = "auto"
-    dtype: str = "float32"
+    def __post_init__(self) -> None:
+        for name, value in (
+            ("use_of_shots", self.use_of_shots.replace("-", "_")),
+            ("order", self.order.replace("-", "_")),
+            ("loss", self.loss.lower()),
+            ("templates", tuple(self.templates) if isinstance(self.templates, list) else self.templates),
+        ):
+            object.__setattr__(self, name, value)
+        check_options(self)
 
     @property
     def encodes_each_epoch(self) -> bool:
         """Whether vectors of images change while tuning, so that computing them once is not enough."""
-        return self.encoder_share > 0 or not self.freeze_batch_norm or self.augmentation != "none"
+        return self.changes_encoder or self.augmentation != "none"
 
     @property
     def changes_encoder(self) -> bool:
@@ -89,25 +152,11 @@ class TuneConfig:
 
 
 def resolve_config(config: TuneConfig, *, has_synthetic: bool = True) -> TuneConfig:
-    """Names in their one spelling, defaults filled in, every value checked.
+    """The config with its defaults filled in.
 
     Raises:
-        UsageError, UnknownNameError: a setting that cannot be right.
+        UsageError: settings that do not go together, or with the images.
     """
-    config = replace(
-        config,
-        strategy=config.strategy.replace("-", "_"),
-        order=config.order.replace("-", "_"),
-        loss=config.loss.lower(),
-    )
-    for kind, name, valid in (
-        ("loss", config.loss, LOSSES),
-        ("strategy", config.strategy, STRATEGIES),
-        ("order", config.order, ORDERS),
-        ("dtype", config.dtype, DTYPES),
-    ):
-        if name not in valid:
-            raise UnknownNameError(kind, name, valid)
     few_shot = config.shots > 0
     if config.validation_fraction is None:
         # He et al. hold nothing back in few-shot tuning; real images are too few, and the epoch that is best on
@@ -115,50 +164,29 @@ def resolve_config(config: TuneConfig, *, has_synthetic: bool = True) -> TuneCon
         config = replace(config, validation_fraction=0.0 if few_shot else HELD_BACK)
     if config.learning_rate is None:
         config = replace(config, learning_rate=FEW_SHOT_LEARNING_RATE if few_shot else ZERO_SHOT_LEARNING_RATE)
-    _check_values(config)
     if not has_synthetic:
         _check_without_synthetic(config)
-    if not few_shot and (config.strategy != "basic" or config.order != "mix"):
-        what = f"strategy {config.strategy}" if config.strategy != "basic" else f"order {config.order}"
-        raise UsageError(f"Expected real images for the {what}, got none. Give --real and --shots, e.g. --shots 16.")
+    if not few_shot and (config.use_of_shots != "basic" or config.order != "mix"):
+        name = "use_of_shots" if config.use_of_shots != "basic" else "order"
+        raise UsageError(
+            f"Expected real images for {setting(name, getattr(config, name))}, got none. Give {setting('real')} and "
+            f"{setting('shots')}, e.g. {setting('shots', 16)}."
+        )
     return config
 
 
-def _check_values(config: TuneConfig) -> None:
-    fraction, rate, steps = config.validation_fraction or 0.0, config.learning_rate or 0.0, config.steps_per_epoch
-    for name, value, is_valid, expected in (
-        ("shots", config.shots, config.shots >= 0, "at least 0"),
-        ("epochs", config.epochs, config.epochs >= 1, "at least 1"),
-        ("steps_per_epoch", steps, steps is None or steps >= 1, "at least 1"),
-        ("batch_size", config.batch_size, config.batch_size >= 1, "at least 1"),
-        ("real_batch_size", config.real_batch_size, config.real_batch_size >= 1, "at least 1"),
-        ("learning_rate", rate, 0 < rate < math.inf, "above 0"),
-        ("encoder_learning_rate", config.encoder_learning_rate, 0 < config.encoder_learning_rate < math.inf, "above 0"),
-        ("weight_decay", config.weight_decay, 0 <= config.weight_decay < math.inf, "at least 0"),
-        ("synthetic_weight", config.synthetic_weight, 0 <= config.synthetic_weight < math.inf, "at least 0"),
-        ("real_weight", config.real_weight, 0 <= config.real_weight < math.inf, "at least 0"),
-        ("max_grad_norm", config.max_grad_norm, config.max_grad_norm > 0, "above 0"),
-        ("soft_share", config.soft_share, 0 <= config.soft_share <= 1, "in 0..1"),
-        ("temperature", config.temperature, 0 < config.temperature < math.inf, "above 0"),
-        ("encoder_share", config.encoder_share, 0 <= config.encoder_share <= 1, "in 0..1"),
-        ("validation_fraction", fraction, 0 <= fraction < 1, "at least 0 and below 1"),
-    ):
-        if not is_valid:
-            raise UsageError(f"Expected {name} {expected}, got {value}.")
-
-
 def _check_without_synthetic(config: TuneConfig) -> None:
-    """What only synthetic images can be asked for."""
+    """Refuse what only synthetic images can be asked for."""
     if not config.shots:
         raise UsageError(
             "Expected synthetic images, real ones, or both, got neither. Name a dataset, e.g. 'synthset tune digits', "
-            "or give --real and --shots."
+            f"or give {setting('real')} and {setting('shots')}."
         )
-    for name, asked in (
-        ("strategy", config.strategy != "basic"),
+    for name, is_asked in (
+        ("use_of_shots", config.use_of_shots != "basic"),
         ("order", config.order != "mix"),
         ("loss", config.loss != "ce"),
         ("validation_fraction", bool(config.validation_fraction)),
     ):
-        if asked:
-            raise UsageError(f"Expected a dataset with {name} '{getattr(config, name)}', got real images only.")
+        if is_asked:
+            raise UsageError(f"Expected a dataset with {setting(name, getattr(config, name))}, got real images only.")

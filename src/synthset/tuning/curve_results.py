@@ -1,12 +1,22 @@
-"""What a curve over shots came to: every tuning, and means with intervals over seeds."""
+"""What a curve over shots came to: every tuning, and means with intervals over seeds; and its files."""
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+from synthset.classifiers.scoring import seed_interval
+from synthset.core.files import write_json, write_text
+from synthset.core.options import job_of
+from synthset.core.versions import library_versions
+from synthset.encoders.clip import Encoder
+from synthset.tuning.config import TuneConfig
+
 FORMAT = "synthset-curve-1"
+JSON_FILE, CSV_FILE = "curve.json", "curve.csv"
 
 
 @dataclass(frozen=True)
@@ -59,8 +69,6 @@ class CurveResult:
 
 def summarise(points: Sequence[CurvePoint]) -> tuple[CurveMean, ...]:
     """The mean over seeds of each method and number of shots, with its interval (t distribution)."""
-    from synthset.classifiers.scoring import seed_interval
-
     groups: dict[tuple[str, int], list[float]] = {}
     for point in points:
         groups.setdefault((point.method, point.shots), []).append(point.score)
@@ -69,3 +77,30 @@ def summarise(points: Sequence[CurvePoint]) -> tuple[CurveMean, ...]:
         low, high = seed_interval(scores) if len(scores) > 1 else (None, None)
         means.append(CurveMean(method, shots, len(scores), sum(scores) / len(scores), low, high))
     return tuple(means)
+
+
+def write_curve(curve: CurveResult, config: TuneConfig, encoder: Encoder) -> None:
+    """Write curve.csv, then curve.json, into the curve's folder.
+
+    Args:
+        config: of all tunings, but for shots and seed.
+        encoder: the CLIP that was tuned.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    names = [field.name for field in fields(CurvePoint)]
+    writer.writerow(names)
+    writer.writerows([getattr(point, name) for name in names] for point in curve.points)
+    write_text(curve.folder / CSV_FILE, text.getvalue())
+    note = {
+        "format": FORMAT,
+        "real": curve.real,
+        "metric": curve.metric,
+        "clip": {"name": encoder.name, "fingerprint": encoder.fingerprint},
+        "config": {name: value for name, value in job_of(config).items() if name not in ("shots", "seed")},
+        "zero_shot": curve.zero_shot,
+        "means": [asdict(mean) for mean in curve.means],
+        "points": [asdict(point) for point in curve.points],
+        "libraries": library_versions(),
+    }
+    write_json(curve.folder / JSON_FILE, note)

@@ -5,6 +5,7 @@ He et al. 2023, Tables 3 and 6, find that neither helps with synthetic images; t
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import torch
@@ -13,7 +14,11 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from synthset.core.errors import UsageError
+from synthset.core.seeds import derive_seed
+from synthset.encoders.clip import Encoder, OpenClipEncoder
+from synthset.tuning.config import TuneConfig
 from synthset.tuning.features import normalisation
+from synthset.tuning.head import random_head
 
 SHARE_TOLERANCE = 1e-9  # 0.3 of 10 is 3
 
@@ -58,6 +63,33 @@ class TunedModel(nn.Module):
         return self
 
 
+def make_model(config: TuneConfig, encoder: Encoder, head: nn.Linear) -> TunedModel:
+    """The model to tune: with its encoder where images are encoded in each epoch.
+
+    Args:
+        head: the classifier to begin with, unless the config asks for a random one; it stays as it is.
+    Raises:
+        UsageError: an encoder that cannot be tuned so.
+    """
+    tower = None
+    if config.encodes_each_epoch:
+        tower = PixelEncoder(copy.deepcopy(open_clip_encoder(encoder).model))
+        if not config.freeze_batch_norm:
+            check_batch_norm(tower, config.clip)
+        unfreeze_top(tower.visual, config.encoder_share)
+    own = copy.deepcopy(head)
+    if not config.text_initialisation:
+        own = random_head(head.out_features, head.in_features, derive_seed(config.seed, "head"))
+    return TunedModel(own.requires_grad_(True), tower, freeze_batch_norm=config.freeze_batch_norm)
+
+
+def open_clip_encoder(encoder: Encoder) -> OpenClipEncoder:
+    """The encoder, whose model can be reached. Raises UsageError for another kind."""
+    if not isinstance(encoder, OpenClipEncoder):
+        raise UsageError(f"Expected an encoder that open_clip built, to encode in each epoch, got '{encoder.name}'.")
+    return encoder
+
+
 def batch_norms(module: nn.Module) -> list[nn.Module]:
     """All BatchNorm layers within."""
     return [layer for layer in module.modules() if isinstance(layer, _BatchNorm)]
@@ -96,10 +128,17 @@ def unfreeze_top(visual: nn.Module, share: float) -> list[str]:
     return chosen
 
 
-def tuned_share(module: nn.Module) -> float:
-    """Share of the parameters that gradients reach, in 0..1."""
-    counts = [(parameter.numel(), parameter.requires_grad) for parameter in module.parameters()]
-    return sum(count for count, tuned in counts if tuned) / max(1, sum(count for count, _ in counts))
+def tuned_share(model: TunedModel, encoder: Encoder) -> float:
+    """Share of the parameters of image encoder and classifier that are tuned, in 0..1, as Table 3 counts.
+
+    Args:
+        encoder: the CLIP; of one that open_clip did not build, the parameters are not known.
+    """
+    parameters = list(model.parameters())
+    tuned = sum(parameter.numel() for parameter in parameters if parameter.requires_grad)
+    if model.encoder is None and isinstance(encoder, OpenClipEncoder):
+        parameters += encoder.model.visual.parameters()
+    return tuned / sum(parameter.numel() for parameter in parameters)
 
 
 def changed_state(encoder: PixelEncoder, *, freeze_batch_norm: bool) -> dict[str, Tensor]:
@@ -112,11 +151,6 @@ def changed_state(encoder: PixelEncoder, *, freeze_batch_norm: bool) -> dict[str
             f"{name}.{kind}" for name in layers for kind in ("running_mean", "running_var", "num_batches_tracked")
         ]
     return {name: state[name] for name in names}
-
-
-def count_parameters(module: nn.Module) -> int:
-    """All of its parameters."""
-    return sum(parameter.numel() for parameter in module.parameters())
 
 
 def _from_the_top(visual: nn.Module) -> list[tuple[str, torch.nn.Parameter]]:

@@ -9,24 +9,20 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from synthset.core.errors import DataError, UsageError
+from synthset.core.errors import DataError
 from synthset.core.progress import track
-from synthset.encoders.embed import embed_images
+from synthset.encoders.clip import Encoder, OpenClipEncoder
+from synthset.encoders.embed import EmbeddingCache, embed_images
 from synthset.images.imageset import ImageSet
-
-if TYPE_CHECKING:
-    from synthset.encoders.clip import Encoder
-    from synthset.encoders.embed import EmbeddingCache
 
 IN_MEMORY_BYTES = 1 << 30  # more than this goes to disk
 BLOCK = 65_536  # vectors computed, hashed or compared at once: 256 MB at 1,024 dimensions
@@ -115,12 +111,11 @@ class Pixels:
 
 
 def compute_pixels(
-    images: ImageSet, encoder: Any, *, in_memory_bytes: int = IN_MEMORY_BYTES, folder: Path | None = None
+    images: ImageSet, encoder: OpenClipEncoder, *, in_memory_bytes: int = IN_MEMORY_BYTES, folder: Path | None = None
 ) -> Pixels:
     """Decode and resize all images once.
 
     Args:
-        encoder: an OpenClipEncoder.
         in_memory_bytes, folder: as for `compute_features`.
     Raises:
         DataError: an image that cannot be read, which is named; no image.
@@ -152,15 +147,6 @@ def normalisation(model: Any) -> tuple[Tensor, Tensor]:
     described = get_model_preprocess_cfg(model)
     mean, std = (torch.tensor(described[name], dtype=torch.float32).view(3, 1, 1) for name in ("mean", "std"))
     return mean, std
-
-
-def check_two_classes(class_names: Sequence[str], name: str) -> None:
-    """Raise UsageError for a single class, between which and nothing else there is nothing to tell apart."""
-    if len(class_names) < 2:
-        raise UsageError(
-            f"Expected at least two classes in '{name}', got {len(class_names)}: a classifier of one class is always "
-            "right. Create images of a second class."
-        )
 
 
 def _scratch(shape: tuple[int, ...], dtype: type, folder: Path | None) -> np.memmap:

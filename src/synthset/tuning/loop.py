@@ -25,8 +25,8 @@ from synthset.core.progress import track
 from synthset.core.seeds import derive_seed
 from synthset.tuning.config import TuneConfig
 from synthset.tuning.encoder_tuning import TunedModel
-from synthset.tuning.few_shot import Phase, Source
-from synthset.tuning.losses import soft_cross_entropy
+from synthset.tuning.losses import LOSSES
+from synthset.tuning.phases import Phase, Source
 
 SCORE_BATCH = {True: 128, False: 8192}  # images at once that are scored, of pixels and of vectors
 
@@ -148,16 +148,15 @@ def _loss(
     """The loss of one batch of one source."""
     device = draws.device
     labels = torch.from_numpy(source.features.labels[rows]).to(device)
-    vectors = source.features.read(rows).to(device) if source.pixels is None or source.loss == "sce" else None
+    loss = LOSSES[source.loss]
+    vectors = source.features.read(rows).to(device) if source.pixels is None or loss.has_teacher else None
     if source.pixels is None:
         logits = model(vectors)
     else:
         logits = model(augment(source.pixels.read(rows).to(device), config.augmentation, draws))
-    if source.loss == "ce":
-        return F.cross_entropy(logits, labels)
     with torch.no_grad():
-        teacher_logits = teacher(vectors)
-    return soft_cross_entropy(logits, labels, teacher_logits, config.soft_share, config.temperature)
+        teacher_logits = teacher(vectors) if loss.has_teacher else None
+    return loss.apply(logits, labels, teacher_logits, config.soft_share, config.temperature)
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""A tuned classifier as a folder, and how it is read and tested again.
+"""A tuned classifier as a folder, and how it is read again.
 
     model.safetensors   the linear layer, and what was tuned of the encoder
     config.json         kind "tuned_clip", the CLIP with its fingerprint, the classes, the templates
@@ -13,7 +13,6 @@ import copy
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
@@ -21,14 +20,9 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from synthset.classifiers.models import CONFIG_FILE, FORMAT, WEIGHTS_FILE
-from synthset.classifiers.scoring import EvaluationResult, count, match_classes
-from synthset.core.errors import DataError, ModelError
+from synthset.core.errors import ModelError
 from synthset.core.files import atomic_write, read_json, write_json
-from synthset.images.imageset import ImageSet
-
-if TYPE_CHECKING:
-    from synthset.encoders.clip import Encoder
-    from synthset.encoders.embed import EmbeddingCache
+from synthset.encoders.clip import Encoder, OpenClipEncoder, load_encoder
 
 KIND = "tuned_clip"
 _HEAD, _ENCODER = "head.", "encoder."
@@ -133,8 +127,6 @@ def load_tuned(folder: str | Path, *, device: str = "auto", encoder: Encoder | N
     Raises:
         ModelError: no such model, weights that do not fit, or another CLIP than the one that was tuned.
     """
-    from synthset.encoders.clip import load_encoder
-
     folder = Path(folder)
     config = read_tuned_config(folder)
     encoder = encoder or load_encoder(config.clip, device=device, dtype=config.dtype)
@@ -149,14 +141,18 @@ def load_tuned(folder: str | Path, *, device: str = "auto", encoder: Encoder | N
         if weight.shape != (len(config.class_names), encoder.dimension) or bias.shape != weight.shape[:1]:
             raise ValueError(f"a layer of shape {tuple(weight.shape)}")
         tuned = {name.removeprefix(_ENCODER): value for name, value in tensors.items()}
-        return TunedClassifier(config, with_weights(encoder, tuned) if tuned else encoder, weight, bias)
+        return TunedClassifier(config, with_weights(encoder, tuned), weight, bias)
     except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ModelError(f"The weights and config in '{folder}' do not fit together: {reason}.") from error
 
 
-def with_weights(encoder: Any, tuned: dict[str, Tensor]) -> Any:
-    """A copy of an OpenClipEncoder with other tensors in its image tower, and so another fingerprint."""
+def with_weights(encoder: Encoder, tuned: dict[str, Tensor]) -> Encoder:
+    """The encoder, or where there are other tensors for its image tower a copy with these and another fingerprint."""
+    if not tuned:
+        return encoder
+    if not isinstance(encoder, OpenClipEncoder):
+        raise ValueError(f"'{encoder.name}' is no encoder that open_clip built")
     changed = copy.deepcopy(encoder)
     visual = changed.model.visual
     unknown = set(tuned).difference(visual.state_dict())
@@ -170,36 +166,3 @@ def with_weights(encoder: Any, tuned: dict[str, Tensor]) -> Any:
     changed.fingerprint = digest.hexdigest()
     changed.name = f"{encoder.name} (tuned)"
     return changed
-
-
-def evaluate_tuned(
-    classifier: TunedClassifier, real: ImageSet, cache: EmbeddingCache | None = None
-) -> EvaluationResult:
-    """Classify every image of `real` and count, as classifiers.evaluate does.
-
-    Raises:
-        UsageError: the real set has other classes.
-        DataError: no images, or unreadable ones.
-    """
-    from synthset.encoders.embed import embed_images
-
-    if len(real) == 0:
-        raise DataError(f"Expected images in '{real.name}', found none.")
-    names = classifier.config.class_names
-    true = match_classes(names, real)[real.labels]
-    predicted = classifier.logits(embed_images(real, classifier.encoder, cache)).argmax(1).numpy()
-    return count(true, predicted, names, real.name, real.metric)
-
-
-def zero_shot_of(classifier: TunedClassifier, encoder: Encoder, cache: EmbeddingCache | None = None) -> TunedClassifier:
-    """What a classifier was before it was tuned: zero-shot CLIP with the same templates.
-
-    Args:
-        encoder: the CLIP that it was tuned from.
-    """
-    from synthset.encoders.embed import embed_classes
-    from synthset.tuning.head import zero_shot_head
-
-    config = classifier.config
-    head = zero_shot_head(embed_classes(config.class_names, encoder, config.templates, cache), encoder.logit_scale)
-    return TunedClassifier(config, encoder, head.weight.detach(), head.bias.detach())

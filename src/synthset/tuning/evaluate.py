@@ -1,0 +1,90 @@
+"""Test a tuned classifier on real images, and zero-shot CLIP beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from synthset.classifiers.scoring import EvaluationResult, count, match_classes
+from synthset.core.errors import DataError
+from synthset.encoders.clip import Encoder, load_encoder
+from synthset.encoders.embed import EmbeddingCache, embed_classes, embed_images
+from synthset.images.imageset import ImageSet
+from synthset.real import load_real, match_set
+from synthset.tuning.few_shot import load_test_part
+from synthset.tuning.head import zero_shot_head
+from synthset.tuning.saving import TunedClassifier, load_tuned, read_tuned_config
+
+
+def evaluate_on(
+    folder: str | Path,
+    real: str | Path | ImageSet,
+    *,
+    encoder: Encoder | None = None,
+    cache: EmbeddingCache | None = None,
+) -> tuple[EvaluationResult, EvaluationResult]:
+    """Test a tuned classifier, and zero-shot CLIP beside it, on the part of a real set that tuning never reads.
+
+    Returns:
+        Of zero-shot CLIP with the same templates, and of the tuned classifier, on the same images.
+    Raises:
+        UsageError, DataError, ModelError: one of the two cannot be read, or they do not go together.
+    """
+    config = read_tuned_config(folder)
+    encoder = encoder or load_encoder(config.clip, dtype=config.dtype)
+    cache = EmbeddingCache() if cache is None else cache
+    classifier = load_tuned(folder, encoder=encoder)
+    images = load_test_part(real)
+    before = evaluate_tuned(zero_shot_of(classifier, encoder, cache), images, cache)
+    return before, evaluate_tuned(classifier, images, cache)
+
+
+def evaluate_folder(folder: str | Path, real: str | Path | ImageSet) -> EvaluationResult:
+    """Test a tuned classifier on a real set: of the one that its shots are from, only on the test part.
+
+    Raises:
+        UsageError, DataError, ModelError: as `evaluate_on`.
+    """
+    tuned_for = read_tuned_config(folder).real
+    classifier = load_tuned(folder)
+    if isinstance(real, ImageSet):
+        images = real
+    elif tuned_for is not None and _is_same_set(tuned_for, str(real)):
+        images = load_test_part(real)
+    else:
+        images = load_real(real)
+    return evaluate_tuned(classifier, images, EmbeddingCache())
+
+
+def evaluate_tuned(
+    classifier: TunedClassifier, real: ImageSet, cache: EmbeddingCache | None = None
+) -> EvaluationResult:
+    """Classify every image of `real` and count, as classifiers.evaluate does.
+
+    Raises:
+        UsageError: the real set has other classes.
+        DataError: no images, or unreadable ones.
+    """
+    if len(real) == 0:
+        raise DataError(f"Expected images in '{real.name}', found none.")
+    names = classifier.config.class_names
+    true = match_classes(names, real)[real.labels]
+    predicted = classifier.logits(embed_images(real, classifier.encoder, cache)).argmax(1).numpy()
+    return count(true, predicted, names, real.name, real.metric)
+
+
+def zero_shot_of(classifier: TunedClassifier, encoder: Encoder, cache: EmbeddingCache | None = None) -> TunedClassifier:
+    """The classifier as it was before it was tuned: zero-shot CLIP with the same templates.
+
+    Args:
+        encoder: the CLIP that it was tuned from.
+    """
+    config = classifier.config
+    head = zero_shot_head(embed_classes(config.class_names, encoder, config.templates, cache), encoder.logit_scale)
+    return TunedClassifier(config, encoder, head.weight.detach(), head.bias.detach())
+
+
+def _is_same_set(name: str, other: str) -> bool:
+    known, other_known = match_set(name), match_set(other)
+    if known is not None or other_known is not None:
+        return known is other_known
+    return Path(name).resolve() == Path(other).resolve()

@@ -1,0 +1,109 @@
+"""The images of a tuning, opened and checked before a model is loaded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from synthset.classifiers.scoring import match_classes
+from synthset.core.errors import DataError, UsageError, setting
+from synthset.dataset.opening import open_images
+from synthset.dataset.reader import is_dataset, open_dataset
+from synthset.images.imageset import ImageSet
+from synthset.real import class_names_of, match_set
+from synthset.real.learning import few_shot_pool
+from synthset.tuning.config import TuneConfig
+from synthset.tuning.few_shot import check_initial_images, draw_shots, hash_images
+
+Images = str | Path | ImageSet
+
+
+@dataclass(frozen=True)
+class Synthetic:
+    """Which synthetic images are meant.
+
+    Attributes:
+        data: as `open_images` takes them; None for none.
+        prompt_strategy, all_images: which of a Synthset dataset.
+    """
+
+    data: Images | None
+    prompt_strategy: str | None = None
+    all_images: bool = False
+
+    @property
+    def key(self) -> str:
+        """What tells these images from others in one process."""
+        named = self.data if isinstance(self.data, str | Path) else id(self.data)
+        return f"{named} {self.prompt_strategy} {self.all_images}"
+
+    def open(self) -> ImageSet | None:
+        """The images. Raises UsageError, DataError as `open_images`."""
+        if self.data is None:
+            return None
+        images = open_images(self.data, self.prompt_strategy, all_images=self.all_images)
+        if not len(images):
+            raise DataError(f"Expected images in '{images.name}', found none. Run 'synthset create' first.")
+        return images
+
+
+@dataclass(frozen=True, eq=False)
+class TuneInputs:
+    """Images with one list of classes.
+
+    Attributes:
+        class_names: the k classes, in label order.
+        synthetic: None for none.
+        shots: the real images to learn from; None for none.
+        real: name of the real set; None for none.
+    """
+
+    class_names: tuple[str, ...]
+    synthetic: ImageSet | None
+    shots: ImageSet | None
+    real: str | None
+
+
+def open_inputs(source: Synthetic, real: Images | None, config: TuneConfig) -> TuneInputs:
+    """Open all images.
+
+    Args:
+        config: a resolved one, so that there are synthetic images or shots.
+    Raises:
+        UsageError: classes that differ or are too few, too few real images, or synthetic ones that were drawn from
+            other real images than the shots.
+        DataError: images that cannot be read.
+    """
+    if config.shots and real is None:
+        raise UsageError(f"Expected a real set to draw shots from, e.g. {setting('real', 'digits')}, got none.")
+    synthetic = source.open()
+    name = real.name if isinstance(real, ImageSet) else None if real is None else str(real)
+    shots = None
+    if config.shots and real is not None:
+        class_names = None if synthetic is None else synthetic.class_names
+        shots = draw_shots(real, class_names, config.shots, config.seed)
+    elif real is not None and synthetic is not None:
+        _check_classes_of(real, synthetic)
+    if synthetic is not None:
+        dataset = open_dataset(source.data) if isinstance(source.data, str | Path) and is_dataset(source.data) else None
+        check_initial_images(dataset, () if shots is None else hash_images(shots), config, name or "REAL")
+    images = shots if synthetic is None else synthetic
+    assert images is not None
+    if len(images.class_names) < 2:
+        raise UsageError(
+            f"Expected at least two classes in '{images.name}', got {len(images.class_names)}: a classifier of one "
+            "class is always right. Create images of a second class."
+        )
+    return TuneInputs(tuple(images.class_names), synthetic, shots, name)
+
+
+def _check_classes_of(real: Images, synthetic: ImageSet) -> None:
+    """Refuse other classes than those of the real set; a known one need not be at hand for that."""
+    known = None if isinstance(real, ImageSet) else match_set(str(real))
+    if known is None:
+        match_classes(synthetic.class_names, few_shot_pool(real))
+    else:
+        names = class_names_of(known.name)
+        match_classes(synthetic.class_names, ImageSet(known.name, names, np.zeros(0, np.int64), lambda _: b""))
