@@ -16,11 +16,12 @@ from synthset.core import progress
 DOCS = Path(__file__).parent.parent.parent / "docs"
 GUIDE = re.findall(r"^([a-z-]+)$", (DOCS / "guide" / "index.md").read_text().partition("{toctree}")[2], re.MULTILINE)
 PAGES = [f"guide/{name}" for name in GUIDE] + ["python"]
-BLOCK = re.compile(r"^```(sh|python|yaml)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```(\S*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 COMMON = {"--config", "--quiet", "--verbose", "--help", "--version"}
 
 
 def blocks(page, *kinds):
+    """The fenced blocks of a page that are marked as one of the kinds."""
     return [(kind, text) for kind, text in BLOCK.findall((DOCS / f"{page}.md").read_text()) if kind in kinds]
 
 
@@ -87,9 +88,8 @@ def test_the_folder_is_as_the_pages_say(reader):
 
 @pytest.mark.parametrize("page", ["index", "papers", "scale", "security", *PAGES])
 def test_what_is_not_run_is_a_command_all_the_same(page):
-    text = (DOCS / f"{page}.md").read_text()
-    for block in re.findall(r"^```(?:sh)?\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
-        for command, _ in lines_of(block):
+    for _, text in blocks(page, "sh", ""):
+        for command, _ in lines_of(text):
             words = shlex.split(command)
             if words[0] == "synthset" and words[1] in NAMES and "…" not in words:
                 read(words[1:])
