@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import sys
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
 import torch
+from drawn_images import make_request
 from torch._dynamo.testing import CompileCounter
 
 from synthset.core.errors import ModelError, UnknownNameError, UsageError
@@ -22,23 +22,18 @@ from tiny_models import build_stable_diffusion
 ROWS_PER_CALL = 4
 
 
-@dataclass(frozen=True)
-class Request:
-    prompt: str
-    negative_prompt: str = ""
-    guidance_scale: float = 7.5
-    seed: int = 1
-    initial_image: str = ""
-    strength: float = 0.0
-    num_inference_steps: int = 0
-
-
 # 2n rows, n + guided rows, fewer than a call takes, exactly what it takes, and a text that is not the last one's
 BATCHES = [
-    [Request("an image of a cat", guidance_scale=scale, seed=seed) for seed, scale in enumerate((1.5, 3, 7.5, 2, 4))],
-    [Request("an image of a dog", guidance_scale=scale, seed=seed) for seed, scale in enumerate((1, 3, 1, 5, 1, 2))],
-    [Request("an image of a five", guidance_scale=1, seed=9)],
-    [Request("a drawing of a five", "a dog", guidance_scale=6, seed=seed) for seed in range(2)],
+    [
+        make_request("an image of a cat", guidance_scale=scale, seed=seed)
+        for seed, scale in enumerate((1.5, 3, 7.5, 2, 4))
+    ],
+    [
+        make_request("an image of a dog", guidance_scale=scale, seed=seed)
+        for seed, scale in enumerate((1, 3, 1, 5, 1, 2))
+    ],
+    [make_request("an image of a five", guidance_scale=1, seed=9)],
+    [make_request("a drawing of a five", "a dog", guidance_scale=6, seed=seed) for seed in range(2)],
 ]
 
 
@@ -47,12 +42,12 @@ PICTURE_NAME = hashlib.sha256(PICTURE).hexdigest()
 
 # scales, numbers of steps, and images to begin at, in no order
 MIXED = [
-    Request("a cat", guidance_scale=5, seed=1),
-    Request("a cat", guidance_scale=1, seed=2, num_inference_steps=5),
-    Request("a dog", guidance_scale=3, seed=3, initial_image=PICTURE_NAME, strength=0.7),
-    Request("a dog", "a cat", guidance_scale=4, seed=4, num_inference_steps=5),
-    Request("a dog", guidance_scale=1, seed=5),
-    Request("a five", guidance_scale=2, seed=6),
+    make_request("a cat", guidance_scale=5, seed=1),
+    make_request("a cat", guidance_scale=1, seed=2, num_inference_steps=5),
+    make_request("a dog", guidance_scale=3, seed=3, initial_image=PICTURE_NAME, strength=0.7),
+    make_request("a dog", "a cat", guidance_scale=4, seed=4, num_inference_steps=5),
+    make_request("a dog", guidance_scale=1, seed=5),
+    make_request("a five", guidance_scale=2, seed=6),
 ]
 
 
@@ -138,7 +133,7 @@ def test_a_unet_that_reads_its_scale_is_compiled_once(tmp_path, compilations):
     for requests in (MIXED, MIXED[1:3]):
         assert np.abs(draw(compiled, requests) - draw(eager, requests)).max() <= 1
     assert compilations.frame_count - before == 1
-    scales = draw(compiled, [Request("a cat", guidance_scale=scale) for scale in (1, 8)])
+    scales = draw(compiled, [make_request("a cat", guidance_scale=scale) for scale in (1, 8)])
     assert np.abs(scales[0] - scales[1]).max() > 3
 
 
@@ -183,7 +178,7 @@ def test_the_default_compiler_computes_what_eager_does(checkpoint, dtype):
 
 @pytest.mark.slow  # a compiler is looked for once a process, so a process of its own
 def test_a_machine_without_a_compiler_says_so_before_anything_is_drawn(checkpoint, tmp_path):
-    code = f"from synthset.generators import load_generator; load_generator({str(checkpoint)!r}, engine='compiled')"
+    code = f"import synthset; synthset.load_generator({str(checkpoint)!r}, engine='compiled')"
     found = subprocess.run(
         [sys.executable, "-c", code],
         env={"CXX": "/nowhere/g++", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path), "PYTHONPATH": ":".join(sys.path)},
@@ -194,7 +189,7 @@ def test_a_machine_without_a_compiler_says_so_before_anything_is_drawn(checkpoin
     assert found.returncode == 1
     assert "cannot be compiled here" in last
     assert "C++ compiler" in last
-    assert "--engine eager" in last
+    assert "engine=eager" in last
 
 
 def test_a_compiler_that_is_there_is_not_complained_of(compilations):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import SimpleNamespace
 
 import diffusers
 import numpy as np
 import pytest
 import torch
+from drawn_images import difference, make_request, picture, pixels_of
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
@@ -33,44 +34,18 @@ STEPS = 6
 KINDS = {"variation": build_image_variation, "unclip": build_unclip, "adapter": build_with_adapter}
 
 
-@dataclass(frozen=True)
-class Request:
-    prompt: str = ""
-    negative_prompt: str = ""
-    guidance_scale: float = 7.5
-    seed: int = 1
-    condition_images: tuple[str, ...] = ()
-    condition_weights: tuple[float, ...] = ()
-    initial_image: str = ""
-    strength: float = 1.0
-
-
-def picture(seed: int) -> bytes:
-    patches = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), np.uint8)
-    return encode(np.asarray(Image.fromarray(patches).resize((40, 32), Image.Resampling.NEAREST)))
-
-
-FILES = {hashlib.sha256(data).hexdigest(): data for data in map(picture, range(3))}
+FILES = {hashlib.sha256(data).hexdigest(): data for data in (picture(seed, 40) for seed in range(3))}
 A, B, C = FILES
 
 # one-hot and mixed, with and without guidance, in no order
 MIXED = [
-    Request(guidance_scale=1.0, seed=1, condition_images=(A,), condition_weights=(1.0,)),
-    Request(guidance_scale=7.5, seed=1, condition_images=(A,), condition_weights=(1.0,)),
-    Request(guidance_scale=3.0, seed=2, condition_images=(A, B, C), condition_weights=(0.5, 0.25, 0.25)),
-    Request(guidance_scale=1.0, seed=5, condition_images=(C, B), condition_weights=(0.75, 0.25)),
-    Request(guidance_scale=7.5, seed=1, condition_images=(B, A), condition_weights=(1.0, 0.0)),
+    make_request(guidance_scale=1.0, seed=1, condition_images=(A,), condition_weights=(1.0,)),
+    make_request(guidance_scale=7.5, seed=1, condition_images=(A,), condition_weights=(1.0,)),
+    make_request(guidance_scale=3.0, seed=2, condition_images=(A, B, C), condition_weights=(0.5, 0.25, 0.25)),
+    make_request(guidance_scale=1.0, seed=5, condition_images=(C, B), condition_weights=(0.75, 0.25)),
+    make_request(guidance_scale=7.5, seed=1, condition_images=(B, A), condition_weights=(1.0, 0.0)),
 ]
 TEXTS = ("a five", "a cat", "", "a dog", "a cat")  # for those that read them
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Networks this small only wait for a second thread, for seconds where the machine is busy."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
@@ -149,16 +124,6 @@ class Answering(torch.nn.Module):
         return SimpleNamespace(image_embeds=self.embeds)
 
 
-def pixels_of(images):
-    assert [image.status for image in images] == ["ok"] * len(images)
-    return [image.pixels for image in images]
-
-
-def difference(one, other):
-    """The largest, in grey levels."""
-    return np.abs(np.asarray(one, np.int16) - np.asarray(other, np.int16)).max()
-
-
 # ---- against diffusers ------------------------------------------------------------------------------------
 
 
@@ -192,7 +157,7 @@ def test_the_miniature_equals_diffusers_and_shows_what_it_is_given():
     digits = load_real("digits")
     one_of_each = [digits.read(int(np.flatnonzero(digits.labels == label)[0])) for label in range(10)]
     files = {hashlib.sha256(data).hexdigest(): data for data in one_of_each}
-    requests = [Request(guidance_scale=5.0, condition_images=(name,), condition_weights=(1.0,)) for name in files]
+    requests = [make_request(guidance_scale=5.0, condition_images=(name,), condition_weights=(1.0,)) for name in files]
     images = pixels_of(load("miniature", num_inference_steps=12).generate_from(requests, files))
     read = encoder.images([Image.fromarray(pixels) for pixels in images]) @ means.T
     assert (read.argmax(1).numpy() == np.arange(10)).sum() >= 7
@@ -235,7 +200,7 @@ def test_beginning_at_an_image_and_conditioned_on_others_equals_diffusers(folder
 
 
 def test_an_adapter_changes_no_byte_of_what_is_not_conditioned(folders):
-    plain = [Request(text, guidance_scale=scale, seed=9) for text in ("a five", "a cat") for scale in (1.0, 7.5)]
+    plain = [make_request(text, guidance_scale=scale, seed=9) for text in ("a five", "a cat") for scale in (1.0, 7.5)]
     without = pixels_of(load(folders["adapter"], image_conditions=False).generate(plain))
     generator = load(folders["adapter"])
     assert difference(pixels_of(generator.generate(plain)), without) == 0
@@ -250,7 +215,7 @@ def test_an_adapter_changes_no_byte_of_what_is_not_conditioned(folders):
 @pytest.mark.parametrize("options", [{"cache_interval": 2}, {"guidance_interval": (0.2, 0.7)}])
 def test_shortcuts_keep_a_conditioned_image_apart_from_its_batch(folders, options):
     generator = load(folders["adapter"], sampling=SamplingOptions(**options))
-    requests = [Request("a five", seed=4), *requests_for("adapter")]
+    requests = [make_request("a five", seed=4), *requests_for("adapter")]
     drawn = pixels_of(generator.generate_from(requests, FILES))
     alone = [pixels_of(generator.generate_from([request], FILES))[0] for request in requests]
     assert difference(drawn, alone) <= 1
@@ -381,7 +346,7 @@ def test_another_pipeline_is_refused(tmp_path):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_compiled_engine_is_of_prompts(folders, kind, monkeypatch):
-    monkeypatch.setattr("synthset.generators.latent_diffusion.check_compiler", lambda device: None)
+    monkeypatch.setattr("synthset.generators.compiled_unet.check_compiler", lambda device: None)
     with pytest.raises(UsageError, match=r"^Expected the engine 'eager' to draw from images [^\n]*$"):
         load(folders[kind], engine="compiled")
 

@@ -7,7 +7,7 @@ import logging
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import diffusers
@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 import torch
 from diffusers import StableDiffusionPipeline
+from drawn_images import difference, make_request, pixels_of
 
-from synthset import generators
 from synthset.core.errors import ModelError, UnknownNameError, UsageError
+from synthset.generators import checkpoint as checkpoints
 from synthset.generators.loading import load_generator
 from synthset.generators.names import SCHEDULERS
 from tiny_models import build_stable_diffusion
@@ -25,34 +26,17 @@ from tiny_models import build_stable_diffusion
 STEPS = 4
 
 
-@dataclass(frozen=True)
-class Request:
-    prompt: str
-    negative_prompt: str = ""
-    guidance_scale: float = 7.5
-    seed: int = 1
-
-
 # every kind of row side by side, in no order; seeds over the whole range that a generator takes
 MIXED = [
-    Request("an image of a five", guidance_scale=1.0, seed=1),
-    Request("an image of a five", guidance_scale=7.5, seed=1),
-    Request("a drawing of a cat", guidance_scale=1.5, seed=2**63),
-    Request("an image of a five", guidance_scale=1.5, seed=1),
-    Request("a drawing of a cat", "a dog", guidance_scale=7.5, seed=2**63),
-    Request("a drawing of a cat", guidance_scale=7.5, seed=2**63),
-    Request("a drawing of a cat", "ignored without guidance", guidance_scale=0.0, seed=2**63),
-    Request("five", guidance_scale=3.25, seed=4),
+    make_request("an image of a five", guidance_scale=1.0, seed=1),
+    make_request("an image of a five", guidance_scale=7.5, seed=1),
+    make_request("a drawing of a cat", guidance_scale=1.5, seed=2**63),
+    make_request("an image of a five", guidance_scale=1.5, seed=1),
+    make_request("a drawing of a cat", "a dog", guidance_scale=7.5, seed=2**63),
+    make_request("a drawing of a cat", guidance_scale=7.5, seed=2**63),
+    make_request("a drawing of a cat", "ignored without guidance", guidance_scale=0.0, seed=2**63),
+    make_request("five", guidance_scale=3.25, seed=4),
 ]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Networks this small only wait for a second thread, for seconds where the machine is busy."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
@@ -94,16 +78,6 @@ def draw_one_by_one(pipeline, requests, steps=STEPS, **options):
         )
         for request in requests
     ]
-
-
-def pixels_of(images):
-    assert [image.status for image in images] == ["ok"] * len(images)
-    return [image.pixels for image in images]
-
-
-def difference(one, other):
-    """The largest, in grey levels."""
-    return np.abs(np.asarray(one, np.int16) - np.asarray(other, np.int16)).max()
 
 
 @pytest.fixture(scope="module")
@@ -176,11 +150,7 @@ def test_an_image_does_not_depend_on_its_batch(generator, checkpoint):
 
 
 def test_each_image_may_take_steps_of_its_own(generator, checkpoint):
-    @dataclass(frozen=True)
-    class Stepped(Request):
-        num_inference_steps: int = 0
-
-    requests = [replace(Stepped(**vars(r)), num_inference_steps=steps) for r in MIXED[:3] for steps in (2, 0, 6)]
+    requests = [replace(r, num_inference_steps=steps) for r in MIXED[:3] for steps in (2, 0, 6)]
     drawn = [image.pixels for image in generator.generate(requests)]
     for request, pixels in zip(requests, drawn, strict=True):
         steps = request.num_inference_steps or STEPS
@@ -211,7 +181,7 @@ def test_each_distinct_prompt_is_encoded_once(checkpoint):
     assert rows == [5]  # three prompts, "a dog" and ""; an ignored negative prompt is not encoded
     generator.generate(MIXED[::-1])
     assert rows == [5]
-    generator.generate([Request("another")])
+    generator.generate([make_request("another")])
     assert rows == [5, 1]
 
 
@@ -228,7 +198,7 @@ def test_the_cache_of_prompts_is_bounded(checkpoint, monkeypatch):
 
 def test_a_long_prompt_is_cut_as_diffusers_cuts_it_with_one_warning(checkpoint, caplog):
     generator = load_generator(str(checkpoint), num_inference_steps=STEPS)
-    long = Request("a very long sentence about a five that has no end " * 3)
+    long = make_request("a very long sentence about a five that has no end " * 3)
     with caplog.at_level(logging.WARNING, logger="synthset"):
         ours = pixels_of(generator.generate([long, MIXED[0]]))
         generator.generate([replace(long, prompt=long.prompt + "x")])
@@ -302,15 +272,15 @@ def test_the_config_says_what_all_images_share(generator, checkpoint, copied):
 
 
 def test_the_hash_of_a_hub_blob_is_its_name(copied):
-    before = generators._hash_weights(copied)
+    before = checkpoints.hash_weights(copied)
     weights = copied / "vae" / "diffusion_pytorch_model.safetensors"
-    blob = copied / "blobs" / generators._file_sha256(weights)
+    blob = copied / "blobs" / checkpoints._file_sha256(weights)
     blob.parent.mkdir()
     weights.rename(blob)
     weights.symlink_to(blob)
-    assert generators._hash_weights(copied) == before
+    assert checkpoints.hash_weights(copied) == before
     blob.write_bytes(b"not read")
-    assert generators._hash_weights(copied) == before
+    assert checkpoints.hash_weights(copied) == before
 
 
 def test_bfloat16_draws_nearly_the_same(generator, checkpoint):
@@ -406,7 +376,7 @@ def test_the_hub_out_of_reach_is_one_clear_line(monkeypatch, tmp_path):
 
 
 def test_the_miniature_without_weights_says_what_to_do(monkeypatch, tmp_path):
-    monkeypatch.setattr(generators, "MINIATURE_FOLDER", tmp_path)
+    monkeypatch.setattr(checkpoints, "MINIATURE_FOLDER", tmp_path)
     with pytest.raises(ModelError, match="Reinstall"):
         load_generator("miniature")
 

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 
 import diffusers
 import numpy as np
 import pytest
 import torch
 from diffusers import StableDiffusionPipeline, UNet2DConditionModel
+from drawn_images import difference, make_request
 from PIL import Image
 
 from synthset.core.errors import UsageError
 from synthset.encoders.clip import load_encoder
+from synthset.generators.checkpoint import Checkpoint
 from synthset.generators.condition_annealing import ConditionNoise, anneal
 from synthset.generators.deep_cache import DeepCache
+from synthset.generators.drawing import Drawing
 from synthset.generators.latent_diffusion import LatentDiffusionGenerator
 from synthset.generators.sampling import ConditionAnnealing, SamplingOptions
 from synthset.measures.centroids import centroid_distance
@@ -28,30 +31,12 @@ INTERVAL = (0.25, 0.75)
 GUIDED_STEPS = {2, 3, 4, 5}
 
 
-@dataclass(frozen=True)
-class Request:
-    prompt: str
-    negative_prompt: str = ""
-    guidance_scale: float = 7.5
-    seed: int = 1
-    num_inference_steps: int = 0
-
-
 MIXED = [
-    Request("an image of a five", guidance_scale=1.0),
-    Request("an image of a five"),
-    Request("a drawing of a cat", guidance_scale=2.0, seed=2**63),
-    Request("a drawing of a cat", "a dog", seed=7),
+    make_request("an image of a five", guidance_scale=1.0),
+    make_request("an image of a five"),
+    make_request("a drawing of a cat", guidance_scale=2.0, seed=2**63),
+    make_request("a drawing of a cat", "a dog", seed=7),
 ]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Networks this small only wait for a second thread, for seconds where the machine is busy."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
@@ -65,19 +50,9 @@ def plain(checkpoint):
 
 
 def load(folder, sampling=None, scheduler="ddim", steps=STEPS):
-    return LatentDiffusionGenerator.from_folder(
-        folder,
-        name=folder.name,
-        revision=None,
-        weights_hash="0" * 64,
-        scheduler=scheduler,
-        num_inference_steps=steps,
-        height_px=None,
-        width_px=None,
-        dtype="float32",
-        device="cpu",
-        sampling=sampling,
-    )
+    drawing = Drawing(scheduler, steps, dtype="float32", device="cpu", sampling=sampling)
+    checkpoint = Checkpoint(folder.name, folder, "StableDiffusionPipeline", weights_hash="0" * 64)
+    return LatentDiffusionGenerator.from_checkpoint(checkpoint, drawing)
 
 
 def draw(generator, requests):
@@ -122,11 +97,6 @@ def draw_naively(pipeline, request, guided_steps=range(STEPS), fresh_steps=range
     hook.remove()
     pixels = pipeline.vae.decode(latents / pipeline.vae.config.scaling_factor).sample[0].permute(1, 2, 0)
     return ((pixels / 2 + 0.5).clamp(0, 1) * 255).round().numpy().astype(np.uint8)
-
-
-def difference(one, other):
-    """The largest, in grey levels."""
-    return np.abs(np.asarray(one, np.int16) - np.asarray(other, np.int16)).max()
 
 
 def count_calls(module):
@@ -200,7 +170,7 @@ def test_a_cache_computes_the_deep_blocks_in_every_third_step_of_each_batch():
     generator = load(MINIATURE_FOLDER, SamplingOptions(cache_interval=3), steps=12)
     deep = count_calls(generator.unet.mid_block.resnets[0])
     outer = count_calls(generator.unet.up_blocks[-1].resnets[0])
-    requests = [Request("an image of a five", guidance_scale=2.0, seed=seed) for seed in range(6)]
+    requests = [make_request("an image of a five", guidance_scale=2.0, seed=seed) for seed in range(6)]
     cached = draw(generator, requests)
     assert (len(deep), len(outer)) == (4, 12)
     assert np.array_equal(draw(generator, requests), cached)  # the second batch sees nothing of the first
@@ -251,7 +221,7 @@ def test_step_counts_of_their_own_equal_separate_runs(checkpoint):
 @pytest.mark.parametrize(("steps", "message"), [(1001, "'ddim' cannot do 1001 steps"), (-2, "at least 1")])
 def test_a_step_count_that_cannot_be_is_refused(checkpoint, steps, message):
     with pytest.raises(UsageError, match=message):
-        load(checkpoint).generate([Request("a cat", num_inference_steps=steps)])
+        load(checkpoint).generate([make_request("a cat", num_inference_steps=steps)])
 
 
 def test_annealing_is_the_papers_formula():
@@ -282,7 +252,9 @@ def test_annealing_ends_in_the_clean_prompt_and_never_touches_unconditional_rows
 def test_strong_annealing_makes_images_of_a_prompt_more_diverse():
     """Of the miniature, as its CLIP sees them. Some show another digit then, and make up much of the diversity."""
     words = ("zero", "three", "four", "six")
-    requests = [Request(f"a handwritten digit {word}", guidance_scale=2.0, seed=i) for word in words for i in range(8)]
+    requests = [
+        make_request(f"a handwritten digit {word}", guidance_scale=2.0, seed=i) for word in words for i in range(8)
+    ]
     labels = torch.arange(len(words)).repeat_interleave(8)
     encoder = load_encoder("miniature", device="cpu", dtype="float32")
 
@@ -328,7 +300,7 @@ def test_a_latent_consistency_model_equals_diffusers_without_a_second_row(distil
 
 @pytest.mark.parametrize(
     ("sampling", "scheduler", "message"),
-    [(None, "ddim", "--scheduler lcm"), (SamplingOptions((0.2, 0.8)), "lcm", "Leave out the guidance interval")],
+    [(None, "ddim", "scheduler=lcm"), (SamplingOptions((0.2, 0.8)), "lcm", "Leave out the guidance interval")],
 )
 def test_what_a_latent_consistency_model_cannot_do_is_refused(distilled, sampling, scheduler, message):
     with pytest.raises(UsageError, match=message):
@@ -358,15 +330,17 @@ def test_a_turbo_checkpoint_draws_in_one_step_as_in_diffusers(checkpoint, tmp_pa
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: SamplingOptions(guidance_interval=(0.5, 0.5)), "0 ≤ first < last ≤ 1"),
-        (lambda: SamplingOptions(guidance_interval=(0.2, float("nan"))), "0 ≤ first < last ≤ 1"),
-        (lambda: SamplingOptions(guidance_interval=(0.1,)), "0 ≤ first < last ≤ 1"),  # type: ignore[arg-type]
-        (lambda: SamplingOptions(cache_interval=0), "at least 1"),
-        (lambda: SamplingOptions(cache_interval=2.5), "whole"),  # type: ignore[arg-type]
+        (lambda: SamplingOptions(guidance_interval=(0.5, 0.5)), "guidance_interval with 0 ≤ first < last ≤ 1"),
+        (lambda: SamplingOptions(guidance_interval=(0.2, 1.5)), "guidance_interval in 0..1, got 1.5"),
+        (lambda: SamplingOptions(guidance_interval=(0.2, float("nan"))), "guidance_interval as 2 numbers"),
+        (lambda: SamplingOptions(guidance_interval=(0.1,)), "guidance_interval as 2 numbers"),  # type: ignore[arg-type]
+        (lambda: SamplingOptions(cache_interval=0), "cache_interval of at least 1, got 0"),
+        (lambda: SamplingOptions(cache_interval=2.5), "cache_interval as an integer"),  # type: ignore[arg-type]
         (lambda: ConditionAnnealing(tau1=0.9, tau2=0.6), "tau1 ≤ tau2"),
-        (lambda: ConditionAnnealing(noise_scale=-1), "noise scale"),
-        (lambda: ConditionAnnealing(noise_scale=float("inf")), "noise scale"),
-        (lambda: ConditionAnnealing(mixing_factor=1.5), "from 0 to 1"),
+        (lambda: ConditionAnnealing(tau2=1.1), "tau2 in 0..1"),
+        (lambda: ConditionAnnealing(noise_scale=-1), "noise_scale of at least 0, got -1"),
+        (lambda: ConditionAnnealing(noise_scale=float("inf")), "noise_scale as a finite number"),
+        (lambda: ConditionAnnealing(mixing_factor=1.5), "mixing_factor in 0..1, got 1.5"),
     ],
 )
 def test_options_that_cannot_be_are_refused(build, message):

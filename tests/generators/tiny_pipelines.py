@@ -18,6 +18,8 @@ from diffusers import (
     AutoencoderKLQwenImage,
     ChromaPipeline,
     ChromaTransformer2DModel,
+    CogView4Pipeline,
+    CogView4Transformer2DModel,
     DPMSolverMultistepScheduler,
     EulerAncestralDiscreteScheduler,
     EulerDiscreteScheduler,
@@ -53,6 +55,8 @@ from transformers import (
     Gemma2Config,
     Gemma2Model,
     GemmaTokenizer,
+    GlmConfig,
+    GlmModel,
     Qwen2_5_VLConfig,
     Qwen2_5_VLForConditionalGeneration,
     Qwen2Tokenizer,
@@ -293,6 +297,45 @@ def build_chroma(folder: Path) -> Path:
                     approximator_layers=1,
                 )
             ),
+        )
+    return _save(pipeline, folder)
+
+
+def build_cogview4(folder: Path) -> Path:
+    with _seeded():
+        pipeline = CogView4Pipeline(
+            tokenizer=_t5_tokenizer(),  # as GLM's, it makes a token of the empty text
+            text_encoder=GlmModel(
+                GlmConfig(
+                    vocab_size=len(_t5_tokenizer()),
+                    hidden_size=WIDTH,
+                    intermediate_size=2 * WIDTH,
+                    num_hidden_layers=2,
+                    num_attention_heads=2,
+                    num_key_value_heads=1,
+                    head_dim=16,
+                    initializer_range=0.3,
+                    pad_token_id=0,
+                    eos_token_id=1,
+                )
+            ).eval(),
+            vae=_autoencoder(),
+            transformer=_strong(
+                CogView4Transformer2DModel(
+                    sample_size=SIZE_PX // 4,
+                    in_channels=4,
+                    out_channels=4,
+                    num_layers=1,
+                    attention_head_dim=8,
+                    num_attention_heads=4,
+                    text_embed_dim=WIDTH,
+                    time_embed_dim=32,
+                    condition_dim=8,
+                    pos_embed_max_size=16,
+                    rope_axes_dim=(16, 16),
+                )
+            ),
+            scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
         )
     return _save(pipeline, folder)
 

@@ -1,7 +1,7 @@
 """The seam between planning and drawing: what a generator is asked, and what it answers.
 
 Anything with the attributes and the method of `Generator` is one; pass your own object wherever a
-generator's name is accepted. One that can begin at real images is a `GuidedGenerator`.
+generator's name is accepted. One that can begin at real images also has that of `DrawsFromImages`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
-from synthset.core.errors import UsageError
+from synthset.core.errors import UsageError, setting
 from synthset.generators.sampling import SamplingOptions
 
 EAGER = "eager"
@@ -23,21 +23,16 @@ Status = Literal["ok", "blank", "flagged", "failed"]
 
 
 class ImageRequest(Protocol):
-    """What one image depends on, as far as the generator is concerned (`plan.Request` has it all).
-
-    A request may also have an `initial_image` and a `strength`, see `GuidedRequest`; one that has neither
-    begins at noise. And `condition_images` with their `condition_weights`, see `ConditionedRequest`. And
-    `num_inference_steps` of its own, where they are not 0.
-    """
+    """What one image depends on, as far as the generator is concerned; `dataset.records.Request` is one."""
 
     @property
     def prompt(self) -> str:
-        """What to draw."""
+        """Text to draw."""
         ...
 
     @property
     def negative_prompt(self) -> str:
-        """What to steer away from; the empty text stands for the unconditional model."""
+        """Text to steer away from; the empty text stands for the unconditional model."""
         ...
 
     @property
@@ -47,17 +42,20 @@ class ImageRequest(Protocol):
 
     @property
     def seed(self) -> int:
-        """Decides the image's noise, -2**63 ≤ seed < 2**64."""
+        """Seed of the image's noise, -2**63 ≤ seed < 2**64."""
         ...
 
-
-@runtime_checkable
-class GuidedRequest(ImageRequest, Protocol):
-    """A request that may begin at a real image (real guidance, He et al. 2023, section 3.2)."""
+    @property
+    def num_inference_steps(self) -> int:
+        """Denoising steps; 0 stands for those that all images share."""
+        ...
 
     @property
     def initial_image(self) -> str:
-        """SHA-256 of the real image's file in hexadecimal; the empty text stands for none."""
+        """SHA-256 of the real image's file that drawing begins at, in hexadecimal; empty for none.
+
+        Real guidance: He et al. 2023, section 3.2.
+        """
         ...
 
     @property
@@ -65,22 +63,18 @@ class GuidedRequest(ImageRequest, Protocol):
         """Share of the sampler's steps that the noised real image passes, in (0, 1]; at 1 nothing of it is left."""
         ...
 
-
-@runtime_checkable
-class ConditionedRequest(ImageRequest, Protocol):
-    """A request that may be conditioned on real images, beside its prompt or in its place.
-
-    It is drawn from a mixture of the images' embeddings (Shipard et al. 2023, section 4.2.2).
-    """
-
     @property
     def condition_images(self) -> Sequence[str]:
-        """SHA-256 of the real images' files in hexadecimal; empty for none."""
+        """SHA-256 of the files of the real images to be conditioned on, in hexadecimal; empty for none.
+
+        The image is drawn from a mixture of their embeddings, beside its prompt or in its place (Shipard et al.
+        2023, section 4.2.2).
+        """
         ...
 
     @property
     def condition_weights(self) -> Sequence[float]:
-        """How much of the embedding of each is in the mixture: at least 0, and 1 together."""
+        """Share of the embedding of each in the mixture: at least 0, and 1 together."""
         ...
 
 
@@ -173,7 +167,7 @@ class Generator(Protocol):
 
 
 @runtime_checkable
-class GuidedGenerator(Protocol):
+class DrawsFromImages(Protocol):
     """What a `Generator` has beside, if it can begin at real images, or be conditioned on them.
 
     One that can be conditioned says so by an attribute `image_conditions`, see `image_conditions_of`.
@@ -211,6 +205,7 @@ def steps_to_pass(strength: float, num_inference_steps: int) -> int:
     if count == 0:
         raise UsageError(
             f"Expected a strength that leaves a step to draw, got {strength:g} of {num_inference_steps} steps. "
-            f"Give more --steps, or a --strength of at least {math.ceil(100 / num_inference_steps) / 100:g}."
+            f"Give more {setting('steps')}, or a {setting('strength')} of at least "
+            f"{math.ceil(100 / num_inference_steps) / 100:g}."
         )
     return count

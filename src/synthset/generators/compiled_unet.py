@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from synthset.core.errors import ModelError
+from synthset.core.errors import ModelError, setting
 from synthset.generators.fast_unet import Remembering
 
 # positions in a call, rows × height × width of the latents: below, a GPU waits for the launches of its kernels
@@ -139,7 +139,7 @@ def compiler_errors() -> Iterator[None]:
         reason = " ".join(str(error).strip().splitlines()[:2]).rstrip(".")
         raise ModelError(
             f"The denoiser cannot be compiled here ({reason}). Compiling takes a C++ compiler such as g++, on a GPU "
-            "Triton too. Or draw with --engine eager."
+            f"Triton too. Or draw with {setting('engine', 'eager')}."
         ) from error
 
 

@@ -11,20 +11,26 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Guidance = Literal["classifier_free", "embedded", "none"]
+ImageReading = Literal["none", "adapter", "token", "label"]
 
+DDIM = "ddim"  # the sampler of the paper
 # the size that is recorded is the size that is drawn; and no text is cleaned, which would depend on what is installed
 _AS_ASKED = {"use_resolution_binning": False, "clean_caption": False}
+_TRANSFORMER_SIZE = "transformer.config.sample_size"
 
 
 @dataclass(frozen=True)
 class Family:
-    """One pipeline class of diffusers.
+    """One pipeline class of diffusers: all that its checkpoints may do otherwise than those of others.
 
     Attributes:
+        title: as people name it.
         module: of diffusers.pipelines; components may come from it, from diffusers and from transformers.
-        guidance: classifier_free: two predictions, of which only scales above 1 make use; embedded: the network
-            reads the scale; none: there is no scale. A checkpoint may depart from its class, see
-            `pipeline.guidance_of`.
+        guidance: classifier_free: two predictions, of which only scales above 1 make use, and of which the second
+            reads the negative prompt; embedded: the network reads the scale; none: there is no scale. A checkpoint
+            may depart from its class, see `pipeline.guidance_of`.
+        one_prompt_a_call: its prompts are padded to the longest of a call, and the padding is seen: all images of a
+            call then have one prompt and one negative prompt, so that no image depends on its batch.
         sample_size: side of the latents that it was trained for: where the pipeline has it, or a number.
         patch: latents of a side that the denoiser reads as one token.
         scale_argument: what the pipeline calls the scale.
@@ -33,51 +39,126 @@ class Family:
         unconditional: what is passed for the empty negative prompt. SDXL was trained with zeros there, which its
             pipeline takes for None; Qwen-Image's takes None for no guidance at all.
         scheduler: what 'auto' stands for; None for the checkpoint's own.
+        distilled_for: scheduler class whose trailing timesteps tell a checkpoint that was distilled, which draws
+            without guidance, and by that scheduler.
+        own_loop: drawn by our own loop, see latent_diffusion, not by the pipeline.
+        reads_text: whether it has a tokenizer; only own loops do without.
+        images: how own loops are conditioned on images, see image_conditioning: by an adapter beside the checkpoint's
+            parts, or always, by a token in place of the text or by a label beside it.
         call: further arguments of each call.
         unless_two_steps: further arguments of a call that takes another number of steps than two.
         init: further arguments of loading.
     """
 
+    title: str
     module: str
     guidance: Guidance = "classifier_free"
+    one_prompt_a_call: bool = False
     sample_size: str | int = "default_sample_size"
     patch: int = 2
     scale_argument: str = "guidance_scale"
     no_guidance: float = 1.0
     unconditional: str | None = ""
     scheduler: str | None = None
+    distilled_for: str | None = None
+    own_loop: bool = False
+    reads_text: bool = True
+    images: ImageReading = "none"
     call: Mapping[str, Any] = field(default_factory=dict)
     unless_two_steps: Mapping[str, Any] = field(default_factory=dict)
     init: Mapping[str, Any] = field(default_factory=dict)
 
 
+def _stable_diffusion(title: str, images: ImageReading, reads_text: bool = True) -> Family:
+    return Family(title, "stable_diffusion", scheduler=DDIM, own_loop=True, images=images, reads_text=reads_text)
+
+
 FAMILIES: dict[str, Family] = {
-    "AuraFlowPipeline": Family("aura_flow", sample_size="transformer.config.sample_size"),
-    "ChromaPipeline": Family("chroma"),
-    "FluxPipeline": Family("flux", guidance="embedded"),
-    "LatentConsistencyModelPipeline": Family(
-        "latent_consistency_models", guidance="embedded", sample_size="unet.config.sample_size", patch=1
+    "StableDiffusionPipeline": _stable_diffusion("Stable Diffusion 1.x and 2.x", "adapter"),
+    "StableDiffusionImageVariationPipeline": _stable_diffusion(
+        "Stable Diffusion image variations", "token", reads_text=False
     ),
-    "Lumina2Pipeline": Family("lumina2"),
-    "PixArtAlphaPipeline": Family("pixart_alpha", sample_size="transformer.config.sample_size", call=_AS_ASKED),
-    "PixArtSigmaPipeline": Family("pixart_alpha", sample_size="transformer.config.sample_size", call=_AS_ASKED),
-    "QwenImagePipeline": Family("qwenimage", scale_argument="true_cfg_scale"),
-    "SanaPipeline": Family("sana", sample_size="transformer.config.sample_size", patch=1, call=_AS_ASKED),
+    "StableUnCLIPImg2ImgPipeline": _stable_diffusion("Stable unCLIP", "label"),
+    "AuraFlowPipeline": Family("AuraFlow", "aura_flow", sample_size=_TRANSFORMER_SIZE),
+    "ChromaPipeline": Family("Chroma", "chroma"),
+    "CogView4Pipeline": Family("CogView4", "cogview4", one_prompt_a_call=True, sample_size=_TRANSFORMER_SIZE),
+    "FluxPipeline": Family("Flux", "flux", guidance="embedded"),
+    "LatentConsistencyModelPipeline": Family(
+        "latent consistency models",
+        "latent_consistency_models",
+        guidance="embedded",
+        sample_size="unet.config.sample_size",
+        patch=1,
+    ),
+    "Lumina2Pipeline": Family("Lumina 2", "lumina2"),
+    "PixArtAlphaPipeline": Family("PixArt-α", "pixart_alpha", sample_size=_TRANSFORMER_SIZE, call=_AS_ASKED),
+    "PixArtSigmaPipeline": Family("PixArt-Σ", "pixart_alpha", sample_size=_TRANSFORMER_SIZE, call=_AS_ASKED),
+    "QwenImagePipeline": Family("Qwen-Image", "qwenimage", scale_argument="true_cfg_scale"),
+    "SanaPipeline": Family("Sana", "sana", sample_size=_TRANSFORMER_SIZE, patch=1, call=_AS_ASKED),
     "SanaSprintPipeline": Family(
+        "Sana-Sprint",
         "sana",
         guidance="embedded",
-        sample_size="transformer.config.sample_size",
+        sample_size=_TRANSFORMER_SIZE,
         patch=1,
         call=_AS_ASKED,
         unless_two_steps={"intermediate_timesteps": None},  # the one between the two
     ),
-    "StableDiffusion3Pipeline": Family("stable_diffusion_3"),
+    "StableDiffusion3Pipeline": Family("Stable Diffusion 3", "stable_diffusion_3"),
     "StableDiffusionXLPipeline": Family(
+        "SDXL",
         "stable_diffusion_xl",
         patch=1,
         unconditional=None,
-        scheduler="ddim",  # as for Stable Diffusion and in the paper
+        scheduler=DDIM,
+        # SDXL-Turbo is laid out as SDXL is (Sauer et al. 2023)
+        distilled_for="EulerAncestralDiscreteScheduler",
         init={"add_watermarker": False},  # drawn into the pixels, where a library is installed
     ),
-    "ZImagePipeline": Family("z_image", sample_size=128, no_guidance=0.0),
+    "ZImagePipeline": Family("Z-Image", "z_image", sample_size=128, no_guidance=0.0),
 }
+
+
+def family_titles() -> tuple[str, ...]:
+    """The families as people name them, for the help of --generator.
+
+    >>> family_titles()[:3]
+    ('Stable Diffusion 1.x and 2.x', 'Stable Diffusion image variations', 'Stable unCLIP')
+    """
+    return tuple(family.title for family in FAMILIES.values())
+
+
+def describe_auto_scheduler() -> str:
+    """The scheduler that 'auto' stands for, for the help of --scheduler.
+
+    >>> describe_auto_scheduler().partition(",")[0], describe_auto_scheduler().partition("; ")[2]
+    ('ddim for Stable Diffusion 1.x and 2.x', "the checkpoint's own for others")
+    """
+    titles: dict[str, list[str]] = {}
+    for family in FAMILIES.values():
+        if family.scheduler:
+            titles.setdefault(family.scheduler, []).append(family.title)
+    parts = [f"{scheduler} for {', '.join(those)}" for scheduler, those in titles.items()]
+    return "; ".join([*parts, "the checkpoint's own for others"])
+
+
+FAMILY_COLUMNS = ("model", "pipeline of diffusers", "guidance", "negative prompt", "scheduler auto")
+
+
+def family_rows() -> list[tuple[str, ...]]:
+    """A row of FAMILY_COLUMNS for each family, for docs.
+
+    >>> family_rows()[6]
+    ('Flux', 'FluxPipeline', 'read by the network', 'no', "the checkpoint's own")
+    """
+    guidance = {"classifier_free": "classifier-free", "embedded": "read by the network", "none": "none"}
+    return [
+        (
+            family.title,
+            class_name,
+            guidance[family.guidance],
+            "yes" if family.guidance == "classifier_free" and family.reads_text else "no",
+            family.scheduler or "the checkpoint's own",
+        )
+        for class_name, family in FAMILIES.items()
+    ]

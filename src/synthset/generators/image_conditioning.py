@@ -27,7 +27,8 @@ from torch import Tensor, nn
 
 from synthset.core.errors import ModelError, UsageError, first_line
 from synthset.encoders.clip import load_encoder
-from synthset.generators.base import ConditionedRequest, ImageRequest
+from synthset.generators.base import ImageRequest
+from synthset.generators.families import FAMILIES, ImageReading
 from synthset.generators.fast_unet import Remembering
 from synthset.generators.names import IMAGE_ADAPTER_FILE, IMAGE_ENCODER_FOLDER
 from synthset.generators.real_images import RealImages
@@ -68,10 +69,10 @@ class ImageConditioning(Protocol):
 
 def is_conditioned(request: ImageRequest) -> bool:
     """Whether the request names images to be conditioned on."""
-    return isinstance(request, ConditionedRequest) and len(request.condition_images) > 0
+    return len(request.condition_images) > 0
 
 
-def mix(requests: Sequence[ConditionedRequest], embeddings: RealImages, files: Mapping[str, bytes]) -> Tensor:
+def mix(requests: Sequence[ImageRequest], embeddings: RealImages, files: Mapping[str, bytes]) -> Tensor:
     """The mixture of embeddings that each request asks for, float32 (n, d), on the CPU.
 
     Raises:
@@ -92,11 +93,8 @@ def mix(requests: Sequence[ConditionedRequest], embeddings: RealImages, files: M
 
 def conditioning_of(pipeline: Any, name: str, device: torch.device) -> ImageConditioning | None:
     """How a pipeline that draws from images alone is conditioned on them; None for one that does not."""
-    kinds = {
-        "StableDiffusionImageVariationPipeline": ImageToken,
-        "StableUnCLIPImg2ImgPipeline": NoisedImageLabel,
-    }
-    kind = kinds.get(type(pipeline).__name__)
+    kinds: dict[ImageReading, type[ImageToken | NoisedImageLabel]] = {"token": ImageToken, "label": NoisedImageLabel}
+    kind = kinds.get(FAMILIES[type(pipeline).__name__].images)
     return kind(pipeline, name, device) if kind else None
 
 

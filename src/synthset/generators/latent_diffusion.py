@@ -22,11 +22,11 @@ have guidance, compute the deep blocks or see the prompt through noise depends o
 
 from __future__ import annotations
 
-import inspect
 import logging
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -38,24 +38,24 @@ from PIL import Image
 from torch import Tensor
 
 from synthset.core.cpu import tune_for_cpu
-from synthset.core.devices import choose_device
-from synthset.core.errors import ModelError, UsageError
+from synthset.core.errors import ModelError, UsageError, setting
 from synthset.generators.base import (
     COMPILED,
     EAGER,
-    ConditionedRequest,
     GeneratedImage,
     GenerationConfig,
-    GuidedRequest,
     ImageConditions,
     ImageRequest,
     StoredSize,
     steps_to_pass,
 )
-from synthset.generators.checkpoint import load_pipeline
-from synthset.generators.compiled_unet import CompiledUNet, check_compiler, choose_rows_per_call
+from synthset.generators.checkpoint import Checkpoint, load_pipeline
+from synthset.generators.compiled_unet import CompiledUNet, choose_rows_per_call
 from synthset.generators.condition_annealing import ConditionNoise
 from synthset.generators.deep_cache import DeepCache
+from synthset.generators.denoising import Conditions, denoise
+from synthset.generators.drawing import Drawing
+from synthset.generators.families import DDIM
 from synthset.generators.fast_unet import Remembering, remember_text_projections, use_convolutions_for_attention
 from synthset.generators.finishing import finish, size_to_shrink_to
 from synthset.generators.image_conditioning import (
@@ -65,16 +65,31 @@ from synthset.generators.image_conditioning import (
     is_conditioned,
     mix,
 )
-from synthset.generators.names import STABLE_DIFFUSION
+from synthset.generators.names import AUTO_SCHEDULER
 from synthset.generators.real_images import RealImages
 from synthset.generators.sampling import SamplingOptions
-from synthset.generators.schedulers import make_scheduler, set_timesteps
+from synthset.generators.schedulers import make_scheduler, start
 from synthset.images.decoding import resize
 
 logger = logging.getLogger("synthset")
 
 MAX_CACHED_PROMPTS = 1024  # 120 MB for Stable Diffusion in bfloat16
 MAX_CACHED_IMAGES = 1024  # 64 MB of latents for Stable Diffusion
+
+
+@dataclass(frozen=True, order=True)
+class _Path:
+    """The way of an image from noise, or from a real image on; images of one path are denoised together.
+
+    Attributes:
+        num_steps: that the sampler divides it into.
+        first_step: that the image begins at: 0, unless it begins at a real image.
+        is_conditioned: on real images.
+    """
+
+    num_steps: int
+    first_step: int
+    is_conditioned: bool
 
 
 class LatentDiffusionGenerator:
@@ -94,7 +109,7 @@ class LatentDiffusionGenerator:
         """Take over the parts of `pipeline`, whose networks already have the dtype of `config`.
 
         Args:
-            pipeline: of one of the classes generators.OWN_LOOP.
+            pipeline: of a family with `own_loop`.
             config: what it draws with.
             device: to draw on.
             stored: the size that images are shrunk to, if one is given.
@@ -117,7 +132,6 @@ class LatentDiffusionGenerator:
         self.safety_checker = safety_checker and safety_checker.to(device)
         self.feature_extractor = pipeline.feature_extractor
         self.scheduler = make_scheduler(pipeline.scheduler, config)
-        self._step_arguments = inspect.signature(self.scheduler.step).parameters
         self._memories: list[Remembering | DeepCache | CompiledUNet] = [*remember_text_projections(self.unet)]
         if self.sampling.cache_interval > 1:
             self._memories.append(DeepCache(self.unet, self.sampling.cache_interval))
@@ -128,65 +142,38 @@ class LatentDiffusionGenerator:
         if adapter_folder is not None:
             self.conditioning = ImageAdapter(self.unet, adapter_folder, config.model, device)
         if self.conditioning is not None:
-            if self.sampling.anneals:
-                raise UsageError(
-                    f"Annealing is of prompts, and '{config.model}' is conditioned on images. Leave it out."
-                )
+            self._check_options_for_images()
             self._memories += self.conditioning.memories
             self._image_embeddings = RealImages(self.conditioning.embed, MAX_CACHED_EMBEDDINGS)
         if config.engine == COMPILED:
-            if self.conditioning is not None:
-                raise UsageError(
-                    f"Expected the engine '{EAGER}' to draw from images with '{config.model}', got '{COMPILED}'. "
-                    "Leave it out."
-                )
             self.compile_unet()
         self._embeddings: OrderedDict[str, Tensor] = OrderedDict()
         self._image_latents = RealImages(self._encode_image, MAX_CACHED_IMAGES)
         self._warned_of_truncation = False
 
+    def _check_options_for_images(self) -> None:
+        if self.sampling.anneals:
+            raise UsageError(
+                f"Annealing is of prompts, and '{self.config.model}' is conditioned on images. Leave it out."
+            )
+        if self.config.engine == COMPILED:
+            raise UsageError(
+                f"Expected the engine '{EAGER}' to draw from images with '{self.config.model}', got '{COMPILED}'. "
+                "Leave it out."
+            )
+
     @classmethod
-    def from_folder(
-        cls,
-        folder: Path,
-        *,
-        class_name: str = STABLE_DIFFUSION,
-        name: str,
-        revision: str | None,
-        weights_hash: str,
-        scheduler: str,
-        num_inference_steps: int,
-        height_px: int | None,
-        width_px: int | None,
-        dtype: str,
-        device: str,
-        sampling: SamplingOptions | None = None,
-        stored: StoredSize | None = None,
-        image_conditions: bool = False,
-        engine: str = EAGER,
-    ) -> LatentDiffusionGenerator:
-        """Load a checkpoint; `generators.load_generator` explains the arguments and the errors."""
-        target = choose_device(device)
-        if engine == COMPILED:
-            check_compiler(target)
-        if dtype == "auto":
-            dtype = "bfloat16" if target.type == "cuda" else "float32"
-        pipeline = load_pipeline(folder, class_name, name, getattr(torch, dtype))
-        default_height_px, default_width_px = _trained_size_px(pipeline)
-        config = GenerationConfig(
-            model=name,
-            revision=revision,
-            weights_hash=weights_hash,
-            scheduler=scheduler,
-            num_inference_steps=num_inference_steps,
-            height_px=default_height_px if height_px is None else height_px,
-            width_px=default_width_px if width_px is None else width_px,
-            dtype=dtype,
-            sampling=None if sampling is None or sampling.is_plain else sampling,
-            engine=engine,
-        )
-        adapter_folder = folder if image_conditions and class_name == STABLE_DIFFUSION else None
-        return cls(pipeline, config, target, size_to_shrink_to(stored, config, target), adapter_folder)
+    def from_checkpoint(cls, checkpoint: Checkpoint, drawing: Drawing) -> LatentDiffusionGenerator:
+        """Load a checkpoint of a family with a loop of our own; `loading.load_generator` has the errors."""
+        device, dtype = drawing.choose_machine()
+        pipeline = load_pipeline(checkpoint, dtype)
+        scheduler = drawing.scheduler
+        if scheduler == AUTO_SCHEDULER:
+            scheduler = checkpoint.family.scheduler or DDIM
+        config = drawing.config_for(checkpoint, scheduler, _trained_size_px(pipeline), dtype)
+        by_adapter = drawing.image_conditions and checkpoint.family.images == "adapter"
+        shrunk_to = size_to_shrink_to(drawing.stored, config, device)
+        return cls(pipeline, config, device, shrunk_to, checkpoint.folder if by_adapter else None)
 
     @property
     def image_conditions(self) -> ImageConditions:
@@ -249,13 +236,13 @@ class LatentDiffusionGenerator:
         if not requests:
             return []
         self._check_conditions(requests)
-        paths = [(*self._path(request), is_conditioned(request)) for request in requests]
+        paths = [self._path(request) for request in requests]
         # in groups that take the same steps; in each the guided rows first, so that the rows with an
         # unconditional pass are a slice
         order = sorted(range(len(requests)), key=lambda i: (paths[i], requests[i].guidance_scale <= 1))
         groups = [(path, list(rows)) for path, rows in groupby(order, key=paths.__getitem__)]
         latents = torch.cat(
-            [self._denoise([requests[i] for i in rows], *path, initial_images) for path, rows in groups]
+            [self._draw_latents([requests[i] for i in rows], path, initial_images) for path, rows in groups]
         )
         pixels, finite = self._decode(latents)
         flagged = self._flag(pixels)
@@ -280,120 +267,76 @@ class LatentDiffusionGenerator:
         if texts and not self.reads_text:
             raise UsageError(
                 f"Expected requests without a prompt: '{name}' reads images and no text, got '{texts[0]}'. Draw with "
-                "the strategies interpolate_three and interpolate_all, and no --negative-prompt."
+                f"the strategies interpolate_three and interpolate_all, and no {setting('negative_prompt')}."
             )
 
-    def _path(self, request: ImageRequest) -> tuple[int, int]:
-        """How many steps the sampler divides its way into, and the one that an image begins at.
-
-        The first, unless it begins at a real image.
-        """
-        steps = getattr(request, "num_inference_steps", 0) or self.config.num_inference_steps
+    def _path(self, request: ImageRequest) -> _Path:
+        steps = request.num_inference_steps or self.config.num_inference_steps
         if steps < 1:
             raise UsageError(f"Expected at least 1 inference step for an image, got {steps}.")
-        if not isinstance(request, GuidedRequest) or not request.initial_image:
-            return steps, 0
-        return steps, steps - steps_to_pass(request.strength, steps)
+        first = steps - steps_to_pass(request.strength, steps) if request.initial_image else 0
+        return _Path(steps, first, is_conditioned(request))
 
-    def _denoise(
-        self,
-        requests: Sequence[ImageRequest],
-        num_steps: int,
-        first_step: int,
-        conditioned: bool,
-        initial_images: Mapping[str, bytes],
-    ) -> Tensor:
-        """From noise, or noised real images, to latents, float32 (n, c, h, w). Guided requests come first."""
-        n = len(requests)
-        # a distilled UNet is given its scale, and needs no second row
-        guided = 0 if self._embeds_scale else sum(request.guidance_scale > 1 for request in requests)
-        scales = torch.tensor([r.guidance_scale for r in requests], dtype=torch.float32)
-        embedded_scales = self._embed_scales(scales) if self._embeds_scale else None
-        scales = scales[:guided].to(self.device).view(-1, 1, 1, 1)
-        # a negative prompt a guided row: the rows past n are the unconditional ones
-        texts = [r.prompt for r in requests] + [r.negative_prompt for r in requests[:guided]]
-        embeddings = self._encode(texts) if self.reads_text else None
+    def _draw_latents(self, requests: Sequence[ImageRequest], path: _Path, files: Mapping[str, bytes]) -> Tensor:
+        """Latents of requests of one path, float32 (n, c, h, w). Guided requests come first."""
         generators = [torch.Generator().manual_seed(request.seed) for request in requests]
-        images = self._condition(requests, guided, generators, initial_images) if conditioned else None
-        annealing = self.sampling.annealing if self.sampling.anneals else None
-        prompt_noise = annealing and ConditionNoise(annealing, [request.seed for request in requests])
-
-        latents, skipped = self._begin(requests, generators, num_steps, first_step, initial_images)
-        timesteps = self.scheduler.timesteps
-        # as diffusers' pipeline does: schedulers that draw noise draw it from each image's own generator
-        options = {"generator": generators, "eta": 0.0}
-        options = {name: value for name, value in options.items() if name in self._step_arguments}
-
-        def is_guided(step: int) -> bool:
-            return self.sampling.guides(step, len(timesteps))
-
+        # a distilled UNet is given its scale, and needs no second row
+        guided = [] if self._embeds_scale else [request for request in requests if request.guidance_scale > 1]
+        scales = torch.tensor([request.guidance_scale for request in guided], dtype=torch.float32)
+        conditions = self._conditions(requests, guided, generators, files if path.is_conditioned else None)
+        schedule = start(
+            self.scheduler, self.config.scheduler, path.num_steps, path.first_step, generators, self.device
+        )
+        noise = torch.cat([torch.randn(self._latent_shape, generator=generator) for generator in generators])
+        names = [request.initial_image for request in requests] if path.first_step else []
+        known = torch.cat(self._image_latents.of(names, files)) if names else None
+        latents = schedule.begin(noise.to(self.device), known)
         try:
-            for guide, steps in groupby(range(skipped, len(timesteps)), key=is_guided):
-                num_unconditional = guided if guide else 0
-                clean, shown = (
-                    None if given is None else given[: n + num_unconditional] for given in (embeddings, images)
-                )
-                self._forget()  # even if no row here is guided: an image does not depend on its batch
-                for t in timesteps[list(steps)]:
-                    text = prompt_noise.add(clean, self._time(t)) if prompt_noise and clean is not None else clean
-                    scaled = self.scheduler.scale_model_input(latents, t).to(self.dtype)
-                    rows = torch.cat([scaled, scaled[:num_unconditional]]) if num_unconditional else scaled
-                    conditions = self._unet_arguments(text, shown)
-                    predicted = self.unet(rows, t, **conditions, timestep_cond=embedded_scales, return_dict=False)[
-                        0
-                    ].float()
-                    prediction = predicted[:n]
-                    if num_unconditional:
-                        unconditional = predicted[n:]
-                        # in place: rows at scale 1 keep the conditional prediction
-                        prediction[:guided].sub_(unconditional).mul_(scales).add_(unconditional)
-                    latents = self.scheduler.step(prediction, t, latents, **options, return_dict=False)[0]
+            return denoise(
+                self._predict,
+                latents,
+                schedule,
+                conditions,
+                scales.to(self.device),
+                self.sampling.guides,
+                self._forget,
+            )
         finally:
             self._forget()
-        return latents
 
-    def _condition(
+    def _conditions(
         self,
         requests: Sequence[ImageRequest],
-        num_unconditional: int,
+        guided: Sequence[ImageRequest],
         generators: Sequence[torch.Generator],
-        files: Mapping[str, bytes],
-    ) -> Tensor:
-        """What the UNet is given of the images that the requests are conditioned on, (n + num_unconditional, ...)."""
-        assert self.conditioning is not None  # checked before
-        named = [request for request in requests if isinstance(request, ConditionedRequest)]
-        return self.conditioning.prepare(mix(named, self._image_embeddings, files), num_unconditional, generators)
+        files: Mapping[str, bytes] | None,
+    ) -> Conditions:
+        """What the UNet sees of the requests, and once more of the guided ones, which come first, without prompt.
 
-    def _unet_arguments(self, text: Tensor | None, images: Tensor | None) -> dict[str, Any]:
-        if self.conditioning is None or images is None:
-            return {"encoder_hidden_states": text}
-        return self.conditioning.arguments(text, images)
+        `files` are of the images that all of them are conditioned on; None where none is on any.
+        """
+        # a negative prompt a guided row: the rows past n are the unconditional ones
+        texts = [request.prompt for request in requests] + [request.negative_prompt for request in guided]
+        images = None
+        if files is not None and self.conditioning is not None:
+            mixtures = mix(requests, self._image_embeddings, files)
+            images = self.conditioning.prepare(mixtures, len(guided), generators)
+        annealing = self.sampling.annealing if self.sampling.anneals else None
+        return Conditions(
+            text=self._encode(texts) if self.reads_text else None,
+            images=images,
+            scales=self._embed_scales([request.guidance_scale for request in requests]) if self._embeds_scale else None,
+            text_noise=annealing and ConditionNoise(annealing, [request.seed for request in requests]),
+        )
 
-    def _begin(
-        self,
-        requests: Sequence[ImageRequest],
-        generators: list[torch.Generator],
-        num_steps: int,
-        first_step: int,
-        initial_images: Mapping[str, bytes],
-    ) -> tuple[Tensor, int]:
-        """Set the scheduler's timesteps; the latents to begin with, float32, and how many timesteps they skip."""
-        set_timesteps(self.scheduler, self.config.scheduler, num_steps, self.device)
-        noise = torch.cat([torch.randn(self._latent_shape, generator=generator) for generator in generators])
-        noise = noise.to(self.device)
-        if first_step == 0:
-            return noise * self.scheduler.init_noise_sigma, 0
-        skipped = first_step * self.scheduler.order  # some have two timesteps a step
-        if hasattr(self.scheduler, "set_begin_index"):
-            self.scheduler.set_begin_index(skipped)
-        names = [request.initial_image for request in requests if isinstance(request, GuidedRequest)]
-        known = torch.cat(self._image_latents.of(names, initial_images))
-        timesteps = self.scheduler.timesteps[skipped : skipped + 1].repeat(len(requests))
-        return self.scheduler.add_noise(known, noise, timesteps), skipped
-
-    def _time(self, timestep: Tensor) -> float:
-        """From 1, where an image is pure noise, to 0."""
-        return float(timestep) / self.scheduler.config.num_train_timesteps
+    def _predict(self, latents: Tensor, timestep: Tensor, conditions: Conditions) -> Tensor:
+        """The UNet as a `denoising.Model`."""
+        if self.conditioning is None or conditions.images is None:
+            arguments = {"encoder_hidden_states": conditions.text}
+        else:
+            arguments = self.conditioning.arguments(conditions.text, conditions.images)
+        latents = latents.to(self.dtype)
+        return self.unet(latents, timestep, **arguments, timestep_cond=conditions.scales, return_dict=False)[0].float()
 
     def _forget(self) -> None:
         for memory in self._memories:
@@ -404,9 +347,10 @@ class LatentDiffusionGenerator:
         """Whether the UNet was distilled to take its guidance scale as an input, as latent consistency models are."""
         return self.unet.config.time_cond_proj_dim is not None
 
-    def _embed_scales(self, scales: Tensor) -> Tensor:
-        """Scales (n,) as a distilled UNet reads them, (n, d): Luo et al. 2023 count the scale from 0, not from 1."""
-        embedded = get_timestep_embedding((scales - 1) * 1000, self.unet.config.time_cond_proj_dim)
+    def _embed_scales(self, scales: Sequence[float]) -> Tensor:
+        """Scales as a distilled UNet reads them, (n, d): Luo et al. 2023 count the scale from 0, not from 1."""
+        counted = (torch.tensor(scales, dtype=torch.float32) - 1) * 1000
+        embedded = get_timestep_embedding(counted, self.unet.config.time_cond_proj_dim)
         return embedded.to(self.device, self.dtype)
 
     def _encode(self, texts: Sequence[str]) -> Tensor:
@@ -508,7 +452,7 @@ class LatentDiffusionGenerator:
         if config.scheduler != "lcm":
             raise UsageError(
                 f"'{config.model}' is a latent consistency model, expected the scheduler 'lcm' for it, got "
-                f"'{config.scheduler}'. Give --scheduler lcm and few --steps, e.g. 4."
+                f"'{config.scheduler}'. Give {setting('scheduler', 'lcm')} and few {setting('steps')}, e.g. 4."
             )
         if config.sampling and config.sampling.limits_guidance:
             raise UsageError(

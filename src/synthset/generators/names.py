@@ -1,9 +1,8 @@
-"""Names that the generators share: schedulers, engines, pipelines, files of a checkpoint."""
+"""Names that the generators share: schedulers, engines, files of a checkpoint."""
 
 from __future__ import annotations
 
 from synthset.generators.base import COMPILED, EAGER
-from synthset.generators.families import FAMILIES
 
 # name -> class in diffusers; the class names are accepted too
 SCHEDULERS: dict[str, str] = {
@@ -24,25 +23,10 @@ SCHEDULERS: dict[str, str] = {
     "unipc": "UniPCMultistepScheduler",
 }
 
-
 AUTO_SCHEDULER = "auto"
-
 
 ENGINES = (EAGER, COMPILED)
 
-
-STABLE_DIFFUSION = "StableDiffusionPipeline"
-
-
-# drawn by our own loop; the last two from images, see image_conditioning
-OWN_LOOP = (STABLE_DIFFUSION, "StableDiffusionImageVariationPipeline", "StableUnCLIPImg2ImgPipeline")
-
-
-SUPPORTED_PIPELINES = (*OWN_LOOP, *FAMILIES)
-
-
 # of Stable Diffusion: what conditions it on images, and the CLIP whose vectors that reads
 IMAGE_ADAPTER_FILE = "image_adapter/ip-adapter.safetensors"
-
-
 IMAGE_ENCODER_FOLDER = "clip"

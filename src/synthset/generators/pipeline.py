@@ -4,6 +4,8 @@ A pipeline takes one guidance scale a call, so requests are drawn in groups of o
 
     requests ─▶ groups of one scale and number of steps ─▶ a call each ─▶ inspect ─▶ images in the requests' order
 
+and of one prompt, where prompts are padded to the longest of a call.
+
 Each image draws its noise from its own random generator on the CPU, so it does not depend on the batch that it is
 in. A random guidance makes a call for each image; for Stable Diffusion 1.x and 2.x, `latent_diffusion` does not.
 """
@@ -16,27 +18,17 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from operator import attrgetter
-from pathlib import Path
 from typing import Any
 
-import diffusers
 import torch
 from diffusers import DiffusionPipeline
 
 from synthset.core.cpu import tune_for_cpu
-from synthset.core.devices import choose_device
-from synthset.core.errors import ModelError, UsageError, first_line
-from synthset.generators.base import (
-    COMPILED,
-    EAGER,
-    GeneratedImage,
-    GenerationConfig,
-    GuidedRequest,
-    ImageRequest,
-    StoredSize,
-)
-from synthset.generators.checkpoint import quiet
-from synthset.generators.compiled_unet import check_compiler, compiler_errors
+from synthset.core.errors import ModelError, UsageError, first_line, setting
+from synthset.generators.base import COMPILED, GeneratedImage, GenerationConfig, ImageRequest, StoredSize
+from synthset.generators.checkpoint import Checkpoint, load_pipeline
+from synthset.generators.compiled_unet import compiler_errors
+from synthset.generators.drawing import Drawing
 from synthset.generators.families import FAMILIES, Family, Guidance
 from synthset.generators.finishing import finish, size_to_shrink_to
 from synthset.generators.image_conditioning import is_conditioned
@@ -48,11 +40,18 @@ logger = logging.getLogger("synthset")
 
 @dataclass(frozen=True)
 class _Call:
-    """What all images of one call of the pipeline share."""
+    """What all images of one call of the pipeline share.
+
+    Attributes:
+        num_inference_steps, guidance_scale: of each.
+        has_negative_prompt: whether any is passed.
+        texts: the prompt and the negative prompt, of a family that takes one of each a call.
+    """
 
     num_inference_steps: int
     guidance_scale: float
     has_negative_prompt: bool
+    texts: tuple[str, str] | None
 
 
 class PipelineGenerator:
@@ -88,45 +87,19 @@ class PipelineGenerator:
         self._warned: set[str] = set()
 
     @classmethod
-    def from_folder(
-        cls,
-        folder: Path,
-        *,
-        class_name: str,
-        name: str,
-        revision: str | None,
-        weights_hash: str,
-        scheduler: str,
-        num_inference_steps: int,
-        height_px: int | None,
-        width_px: int | None,
-        dtype: str,
-        device: str,
-        stored: StoredSize | None = None,
-        engine: str = EAGER,
-    ) -> PipelineGenerator:
-        """Load a checkpoint of one of FAMILIES; `generators.load_generator` explains the arguments and the errors."""
-        target = choose_device(device)
-        if engine == COMPILED:
-            check_compiler(target)
-        if dtype == "auto":
-            dtype = "bfloat16" if target.type == "cuda" else "float32"
-        pipeline = _load(folder, class_name, name, getattr(torch, dtype))
-        family = FAMILIES[class_name]
-        scheduler = _choose_scheduler(pipeline, scheduler, name)
-        default_height_px, default_width_px = _trained_size_px(pipeline, family)
-        config = GenerationConfig(
-            model=name,
-            revision=revision,
-            weights_hash=weights_hash,
-            scheduler=scheduler,
-            num_inference_steps=num_inference_steps,
-            height_px=default_height_px if height_px is None else height_px,
-            width_px=default_width_px if width_px is None else width_px,
-            dtype=dtype,
-            engine=engine,
-        )
-        generator = cls(pipeline, config, target, size_to_shrink_to(stored, config, target))
+    def from_checkpoint(cls, checkpoint: Checkpoint, drawing: Drawing) -> PipelineGenerator:
+        """Load a checkpoint of a family without a loop of our own; `loading.load_generator` has the errors."""
+        name, family, sampling = checkpoint.name, checkpoint.family, drawing.sampling
+        if sampling is not None and not sampling.is_plain:
+            raise UsageError(
+                f"Expected a Stable Diffusion 1.x or 2.x checkpoint for {' and '.join(sampling.phrases())}, got "
+                f"'{name}', a {checkpoint.class_name}. Leave it out, or use another checkpoint."
+            )
+        device, dtype = drawing.choose_machine()
+        pipeline = load_pipeline(checkpoint, dtype)
+        scheduler = _choose_scheduler(pipeline, family, drawing.scheduler, name)
+        config = drawing.config_for(checkpoint, scheduler, _trained_size_px(pipeline, family), dtype)
+        generator = cls(pipeline, config, device, size_to_shrink_to(drawing.stored, config, device))
         if scheduler in SCHEDULERS and SCHEDULERS[scheduler] != type(generator.pipeline.scheduler).__name__:
             generator.pipeline.scheduler = make_scheduler(generator.pipeline.scheduler, config)
         return generator
@@ -161,13 +134,18 @@ class PipelineGenerator:
         return [images[i] for i in range(len(requests))]
 
     def _call_of(self, request: ImageRequest) -> _Call:
-        steps = getattr(request, "num_inference_steps", 0) or self.config.num_inference_steps
-        if self.guidance == "embedded":
-            return _Call(steps, request.guidance_scale, False)
+        scale, negative = request.guidance_scale, request.negative_prompt
         # at 1 and below there is no second prediction, whatever the scale and the negative prompt
-        if self.guidance == "none" or request.guidance_scale <= 1:
-            return _Call(steps, 1.0, False)
-        return _Call(steps, request.guidance_scale, bool(request.negative_prompt))
+        if self.guidance == "none" or (self.guidance == "classifier_free" and scale <= 1):
+            scale = 1.0
+        if self.guidance != "classifier_free" or scale == 1:
+            negative = ""
+        return _Call(
+            num_inference_steps=request.num_inference_steps or self.config.num_inference_steps,
+            guidance_scale=scale,
+            has_negative_prompt=bool(negative),
+            texts=(request.prompt, negative) if self.family.one_prompt_a_call else None,
+        )
 
     def _draw(self, call: _Call, requests: Sequence[ImageRequest]) -> list[GeneratedImage]:
         """One call of the pipeline."""
@@ -200,7 +178,7 @@ class PipelineGenerator:
 
     def _check(self, requests: Sequence[ImageRequest]) -> None:
         """Refuse what cannot be drawn, and say once what has no effect."""
-        if any(isinstance(request, GuidedRequest) and request.initial_image for request in requests):
+        if any(request.initial_image for request in requests):
             raise UsageError(
                 f"Expected requests that begin at noise, got one that begins at a real image: '{self.config.model}' "
                 "cannot. Leave out the initial images, or use a Stable Diffusion 1.x or 2.x checkpoint."
@@ -228,20 +206,14 @@ class PipelineGenerator:
                 raise UsageError(f"Expected a {side} divisible by {multiple} for '{self.config.model}', got {size_px}.")
 
 
-def download_pipeline(class_name: str, repository: str, revision: str | None) -> Path:
-    """Fetch what a pipeline of FAMILIES needs from the hub, safetensors only; the cached folder."""
-    pipeline_class = getattr(diffusers, class_name)
-    return Path(pipeline_class.download(repository, revision=revision, use_safetensors=True))
-
-
 def guidance_of(pipeline: Any, family: Family) -> Guidance:
     """What a guidance scale does in this checkpoint, which may be distilled where its class is not."""
-    denoiser = _denoiser(pipeline)
+    denoiser, scheduler = _denoiser(pipeline), pipeline.scheduler
     if denoiser.config.get("time_cond_proj_dim") is not None:
         return "embedded"  # latent consistency models
     if family.guidance == "embedded" and denoiser.config.get("guidance_embeds") is False:
         return "none"  # Flux schnell
-    if _is_turbo(pipeline):
+    if type(scheduler).__name__ == family.distilled_for and scheduler.config.timestep_spacing == "trailing":
         return "none"
     return family.guidance
 
@@ -250,21 +222,10 @@ def _denoiser(pipeline: Any) -> Any:
     return getattr(pipeline, "unet", None) or pipeline.transformer
 
 
-def _is_turbo(pipeline: Any) -> bool:
-    """SDXL-Turbo is laid out as SDXL is; what tells it is the sampler that it was distilled for (Sauer et al. 2023)."""
-    scheduler = pipeline.scheduler
-    return (
-        type(pipeline).__name__ == "StableDiffusionXLPipeline"
-        and type(scheduler).__name__ == "EulerAncestralDiscreteScheduler"
-        and scheduler.config.timestep_spacing == "trailing"
-    )
-
-
-def _choose_scheduler(pipeline: Any, wanted: str, name: str) -> str:
+def _choose_scheduler(pipeline: Any, family: Family, wanted: str, name: str) -> str:
     """The scheduler's name: one of SCHEDULERS, or the class of the checkpoint's own, if that is none of them."""
     own = type(pipeline.scheduler).__name__
     own = next((key for key, class_name in SCHEDULERS.items() if class_name == own), own)
-    family = FAMILIES[type(pipeline).__name__]
     if wanted == AUTO_SCHEDULER:
         distilled = guidance_of(pipeline, family) != "classifier_free"
         wanted = own if distilled or family.scheduler is None else family.scheduler
@@ -274,7 +235,7 @@ def _choose_scheduler(pipeline: Any, wanted: str, name: str) -> str:
     if own not in SCHEDULERS or settings.get("prediction_type") == "flow_prediction":
         raise UsageError(
             f"The scheduler '{wanted}' does not fit '{name}', which takes no other than its own. "
-            f"Give --scheduler {AUTO_SCHEDULER}, which is {own}."
+            f"Give {setting('scheduler', AUTO_SCHEDULER)}, which is {own}."
         )
     return wanted
 
@@ -285,22 +246,3 @@ def _trained_size_px(pipeline: Any, family: Family) -> tuple[int, int]:
         size = attrgetter(size)(pipeline)
     height, width = (size, size) if isinstance(size, int) else size
     return height * pipeline.vae_scale_factor, width * pipeline.vae_scale_factor
-
-
-def _load(folder: Path, class_name: str, name: str, dtype: torch.dtype) -> DiffusionPipeline:
-    """Raises ModelError, in one line, for whatever is wrong with a checkpoint."""
-    try:
-        with quiet():
-            return getattr(diffusers, class_name).from_pretrained(
-                str(folder),
-                dtype=dtype,
-                use_safetensors=True,
-                local_files_only=True,
-                trust_remote_code=False,
-                **FAMILIES[class_name].init,
-            )
-    except Exception as error:  # a checkpoint can be broken in any way
-        raise ModelError(
-            f"The checkpoint '{name}' cannot be loaded as a {class_name} ({first_line(error)}). Expected all parts of "
-            "its model_index.json with safetensors files; pickled weights are not read."
-        ) from error

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from synthset.core.errors import UsageError
+from synthset.core.errors import setting
+from synthset.core.options import Nested, Option, check_options, expect
 
 
 @dataclass(frozen=True)
@@ -16,29 +17,24 @@ class ConditionAnnealing:
     Time runs from 1, where an image is pure noise, to 0, where it is done. The defaults are the paper's for
     Stable Diffusion.
 
-    Attributes:
-        tau1: the time from which on the prompt is seen as it is.
-        tau2: the time down to which noise alone is seen, 0 ≤ tau1 ≤ tau2 ≤ 1.
-        noise_scale: standard deviation of the noise, s in the paper, at least 0; at 0 annealing is off.
-        mixing_factor: how far the noisy embedding is brought back to the mean and the standard deviation of
-            the clean one, psi in the paper: 1 fully, 0 not at all.
     Raises:
         UsageError: a value that cannot be.
     Reference: Sadat et al. 2024, CADS, section 4 and algorithm 1.
     """
 
-    tau1: float = 0.6
-    tau2: float = 0.9
-    noise_scale: float = 0.25
-    mixing_factor: float = 1.0
+    tau1: Annotated[float, Option(flag="cads-times", part=0, at_least=0, at_most=1)] = 0.6
+    """Time of CADS from which on the prompt is seen as it is; time runs from 1, pure noise, to 0, the image."""
+    tau2: Annotated[float, Option(flag="cads-times", part=1, at_least=0, at_most=1)] = 0.9
+    """Time down to which noise alone is seen, at least the other."""
+    noise_scale: Annotated[float, Option(flag="cads-noise", at_least=0, default="off")] = 0.25
+    """Noise of CADS: early steps see the prompt through noise of this deviation, for more diverse images; 0.25 in its
+    paper, and 0 for none."""
+    mixing_factor: Annotated[float, Option(flag="cads-mixing", at_least=0, at_most=1)] = 1.0
+    """Share of noisy prompts that is brought back to the mean and deviation of clean ones."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.tau1 <= self.tau2 <= 1:
-            raise UsageError(f"Expected 0 ≤ tau1 ≤ tau2 ≤ 1 for annealing, got {self.tau1:g} and {self.tau2:g}.")
-        if not 0 <= self.noise_scale < float("inf"):
-            raise UsageError(f"Expected a noise scale of at least 0 for annealing, got {self.noise_scale:g}.")
-        if not 0 <= self.mixing_factor <= 1:
-            raise UsageError(f"Expected a mixing factor from 0 to 1 for annealing, got {self.mixing_factor:g}.")
+        check_options(self)
+        expect(self.tau1 <= self.tau2, f"0 ≤ tau1 ≤ tau2 ≤ 1 for annealing, got {self.tau1:g} and {self.tau2:g}")
 
     def signal(self, time: float) -> float:
         """Share of the prompt's variance at `time`, gamma in the paper's equation 3.
@@ -55,37 +51,38 @@ class ConditionAnnealing:
 
 @dataclass(frozen=True)
 class SamplingOptions:
-    """What departs from plain sampling, the same for all images of a dataset.
+    """Shortcuts and diversity: what departs from plain sampling, the same for all images of a dataset.
 
-    Attributes:
-        guidance_interval: the first share of the steps at which guidance is applied and the first at which it
-            is no more, 0 ≤ first < last ≤ 1. Outside, a step costs one row of the UNet an image, not two
-            (Kynkäänniemi et al. 2024, who name noise levels where these are shares of the steps).
-        cache_interval: the UNet's deep blocks are computed in every so many-th step only, at least 1, and
-            remembered in between (DeepCache, Ma et al. 2023).
-        annealing: of the prompt; None for none.
     Raises:
         UsageError: a value that cannot be.
+    Reference: Kynkäänniemi et al. 2024 for guidance_interval, who name noise levels where these are shares of the
+    steps; Ma et al. 2023 for cache_interval.
     """
 
-    guidance_interval: tuple[float, float] = (0.0, 1.0)
-    cache_interval: int = 1
-    annealing: ConditionAnnealing | None = None
+    guidance_interval: Annotated[tuple[float, float], Option(at_least=0, at_most=1, default="all")] = (0.0, 1.0)
+    """Steps with guidance, as shares of all: the first that has it and the first that has it no more, e.g. 0.2 0.8.
+    Outside, a step costs half."""
+    cache_interval: Annotated[int, Option(at_least=1)] = 1
+    """Interval of DeepCache: the UNet's deep blocks are computed in every so many-th step only, e.g. 3 for twice the
+    speed."""
+    annealing: Annotated[ConditionAnnealing | None, Nested(switch="noise_scale", job="annealing")] = None
 
     def __post_init__(self) -> None:
-        interval = tuple(self.guidance_interval)
-        if len(interval) != 2 or not 0 <= interval[0] < interval[1] <= 1:
-            raise UsageError(f"Expected a guidance interval with 0 ≤ first < last ≤ 1, e.g. 0.2 0.8, got {interval}.")
-        object.__setattr__(self, "guidance_interval", interval)  # a list, from YAML or JSON, is as good
-        if self.cache_interval < 1 or self.cache_interval % 1:
-            raise UsageError(f"Expected a whole cache interval of at least 1 step, got {self.cache_interval}.")
+        if isinstance(self.guidance_interval, list):  # from YAML or JSON
+            object.__setattr__(self, "guidance_interval", tuple(self.guidance_interval))
+        check_options(self)
+        first, last = self.guidance_interval
+        expect(
+            first < last,
+            f"{setting('guidance_interval')} with 0 ≤ first < last ≤ 1, e.g. 0.2 0.8, got {first:g} {last:g}",
+        )
 
     @classmethod
     def from_job(cls, described: Mapping[str, Any] | None) -> SamplingOptions:
         """As they were recorded in a job's generation config; plain ones for None."""
         if described is None:
             return cls()
-        annealing = described["annealing"]
+        annealing = described.get("annealing")
         return cls(**{**described, "annealing": annealing and ConditionAnnealing(**annealing)})
 
     def phrases(self) -> list[str]:
@@ -94,17 +91,17 @@ class SamplingOptions:
         >>> SamplingOptions(guidance_interval=(0.2, 0.8), cache_interval=3).phrases()
         ['guidance from 20% to 80% of the steps', 'deep blocks in every 3rd step (DeepCache)']
         """
-        said = []
+        departures = []
         if self.limits_guidance:
-            said.append("guidance from {:.0%} to {:.0%} of the steps".format(*self.guidance_interval))
+            departures.append("guidance from {:.0%} to {:.0%} of the steps".format(*self.guidance_interval))
         if self.cache_interval > 1:
-            said.append(f"deep blocks in every {_ordinal(self.cache_interval)} step (DeepCache)")
+            departures.append(f"deep blocks in every {_ordinal(self.cache_interval)} step (DeepCache)")
         if self.annealing and self.anneals:
-            said.append(
+            departures.append(
                 f"prompts through noise of {self.annealing.noise_scale:g}, alone down to time "
                 f"{self.annealing.tau2:g}, gone at {self.annealing.tau1:g} (CADS)"
             )
-        return said
+        return departures
 
     @property
     def is_plain(self) -> bool:

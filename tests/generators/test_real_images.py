@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import diffusers
 import numpy as np
@@ -12,6 +12,7 @@ import pytest
 import torch
 from diffusers import StableDiffusionImg2ImgPipeline, StableDiffusionPipeline
 from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
+from drawn_images import difference, make_request, picture, pixels_of
 from PIL import Image
 
 from synthset.core.errors import DataError, UsageError
@@ -26,43 +27,18 @@ from tiny_models import build_stable_diffusion
 STEPS = 8
 
 
-@dataclass(frozen=True)
-class Request:
-    prompt: str
-    negative_prompt: str = ""
-    guidance_scale: float = 7.5
-    seed: int = 1
-    initial_image: str = ""
-    strength: float = 1.0
-
-
-def picture(seed: int, size_px: int = 32) -> bytes:
-    """A file of coloured patches, as large as the checkpoint draws."""
-    patches = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), np.uint8)
-    return encode(np.asarray(Image.fromarray(patches).resize((size_px, size_px), Image.Resampling.NEAREST)))
-
-
 FILES = {hashlib.sha256(data).hexdigest(): data for data in map(picture, range(3))}
 A, B, C = FILES
 
 # all kinds of rows side by side: four first steps, with and without guidance, in no order
 MIXED = [
-    Request("a five", guidance_scale=7.5, seed=1, initial_image=A, strength=0.5),
-    Request("a five", guidance_scale=1.0, seed=1, initial_image=A, strength=0.5),
-    Request("a cat", guidance_scale=1.5, seed=2**63),
-    Request("a cat", "a dog", guidance_scale=1.5, seed=5, initial_image=B, strength=0.25),
-    Request("a cat", guidance_scale=3.0, seed=5, initial_image=C, strength=0.5),
-    Request("a cat", guidance_scale=1.0, seed=5, initial_image=B, strength=0.9),
+    make_request("a five", guidance_scale=7.5, seed=1, initial_image=A, strength=0.5),
+    make_request("a five", guidance_scale=1.0, seed=1, initial_image=A, strength=0.5),
+    make_request("a cat", guidance_scale=1.5, seed=2**63),
+    make_request("a cat", "a dog", guidance_scale=1.5, seed=5, initial_image=B, strength=0.25),
+    make_request("a cat", guidance_scale=3.0, seed=5, initial_image=C, strength=0.5),
+    make_request("a cat", guidance_scale=1.0, seed=5, initial_image=B, strength=0.9),
 ]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Networks this small only wait for a second thread, for seconds where the machine is busy."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
@@ -109,16 +85,6 @@ def draw_one_by_one(pipeline, requests, steps=STEPS, files=FILES):
     ]
 
 
-def pixels_of(images):
-    assert [image.status for image in images] == ["ok"] * len(images)
-    return [image.pixels for image in images]
-
-
-def difference(one, other):
-    """The largest, in grey levels."""
-    return np.abs(np.asarray(one, np.int16) - np.asarray(other, np.int16)).max()
-
-
 def test_a_mixed_batch_equals_diffusers_and_its_rows_alone(checkpoint, generator, mode_latents):
     drawn = pixels_of(generator.generate_from(MIXED, FILES))
     guided = [i for i, request in enumerate(MIXED) if request.initial_image]
@@ -147,7 +113,7 @@ def test_the_miniature_equals_diffusers(mode_latents):
     digits = load_real("digits")
     files = {hashlib.sha256(digits.read(i)).hexdigest(): digits.read(i) for i in (2, 7)}  # 8 × 8 pixels
     requests = [
-        Request(f"an image of a {word}", guidance_scale=2.0, seed=i, initial_image=name, strength=0.5)
+        make_request(f"an image of a {word}", guidance_scale=2.0, seed=i, initial_image=name, strength=0.5)
         for i, (word, name) in enumerate(zip(("two", "seven"), files, strict=True))
     ]
     generator = load_generator("miniature", num_inference_steps=6, dtype="float32")
@@ -178,7 +144,7 @@ def first_input(generator, request):
 def test_noising_follows_its_formula_at_the_step_of_he_et_al(checkpoint, strength, count):
     """x_t = √ᾱ_t x_0 + √(1 - ᾱ_t) ε, at step t - 1 of 100 for t steps to denoise, recomputed from the betas."""
     generator = load_generator(str(checkpoint), num_inference_steps=100)
-    request = Request("a five", guidance_scale=1.0, seed=3, initial_image=A, strength=strength)
+    request = make_request("a five", guidance_scale=1.0, seed=3, initial_image=A, strength=strength)
     latents, timestep, calls = first_input(generator, request)
     assert calls == count
 
@@ -197,7 +163,7 @@ def test_noising_follows_its_formula_at_the_step_of_he_et_al(checkpoint, strengt
 
 
 def test_at_strength_one_nothing_is_left(generator):
-    guided = Request("a five", initial_image=A, strength=1.0)
+    guided = make_request("a five", initial_image=A, strength=1.0)
     drawn = pixels_of(generator.generate_from([guided], FILES))
     assert difference(drawn, pixels_of(generator.generate([replace(guided, initial_image="")]))) == 0
 
@@ -208,7 +174,7 @@ def test_a_large_image_is_shrunk_with_anti_aliasing(generator):
     files = {
         hashlib.sha256(data).hexdigest(): data for data in (encode(np.asarray(i)) for i in (large, shrunk, sampled))
     }
-    requests = [Request("a five", seed=1, initial_image=name, strength=0.25) for name in files]
+    requests = [make_request("a five", seed=1, initial_image=name, strength=0.25) for name in files]
     one, same, other = pixels_of(generator.generate_from(requests, files))
     assert difference(one, same) <= 1
     assert difference(one, other) > 20
@@ -219,11 +185,11 @@ def test_an_image_is_encoded_once_and_the_memory_is_bounded(checkpoint, monkeypa
     generator = load_generator(str(checkpoint), num_inference_steps=4)
     rows = []
     generator.vae.encoder.register_forward_pre_hook(lambda module, inputs: rows.append(len(inputs[0])))
-    requests = [Request("a five", seed=i, initial_image=(A, B)[i % 2], strength=0.5) for i in range(6)]
+    requests = [make_request("a five", seed=i, initial_image=(A, B)[i % 2], strength=0.5) for i in range(6)]
     generator.generate_from(requests, FILES)
     generator.generate_from(requests, FILES)
     assert rows == [1, 1]
-    generator.generate_from([Request("a five", initial_image=name, strength=0.5) for name in FILES], FILES)
+    generator.generate_from([make_request("a five", initial_image=name, strength=0.5) for name in FILES], FILES)
     assert len(generator._image_latents) == 2
 
 
@@ -244,7 +210,7 @@ def test_requests_of_one_strength_share_their_batches(generator):
         (0.0, FILES, UsageError, "above 0 and at most 1, got 0"),
         (1.5, FILES, UsageError, "above 0 and at most 1, got 1.5"),
         (float("nan"), FILES, UsageError, "above 0 and at most 1"),
-        (0.1, FILES, UsageError, "a step to draw, got 0.1 of 8 steps. Give more --steps, or .* at least 0.13"),
+        (0.1, FILES, UsageError, "a step to draw, got 0.1 of 8 steps. Give more steps, or a strength of at least 0.13"),
         (0.5, {}, UsageError, "got none. Give generate_from the files"),
         (0.5, {A: FILES[B]}, UsageError, "got another file"),
     ],
@@ -252,14 +218,14 @@ def test_requests_of_one_strength_share_their_batches(generator):
 def test_what_cannot_be_begun_at_is_one_clear_line(checkpoint, strength, files, error, words):
     generator = load_generator(str(checkpoint), num_inference_steps=STEPS)
     with pytest.raises(error, match=words) as caught:
-        generator.generate_from([Request("a five", initial_image=A, strength=strength)], files)
+        generator.generate_from([make_request("a five", initial_image=A, strength=strength)], files)
     assert "\n" not in str(caught.value)
 
 
 def test_an_image_that_does_not_decode_is_named(generator):
     name = hashlib.sha256(b"no image").hexdigest()
     with pytest.raises(DataError, match=f"real image {name[:12]}.*do not decode"):
-        generator.generate_from([Request("a five", initial_image=name, strength=0.5)], {name: b"no image"})
+        generator.generate_from([make_request("a five", initial_image=name, strength=0.5)], {name: b"no image"})
 
 
 def test_a_request_that_begins_at_an_image_is_not_drawn_without_it(generator):
