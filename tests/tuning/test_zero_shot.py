@@ -16,7 +16,7 @@ from synthset.encoders.templates import TEMPLATES
 from synthset.evaluation.stage import evaluate
 from synthset.images.decoding import encode
 from synthset.images.imageset import ImageSet
-from synthset.real import REAL_SETS, load_real
+from synthset.real import known_sets, load_real
 from synthset.testing import FakeEncoder
 from synthset.tuning.zero_shot import zero_shot, zero_shot_logits
 from tiny_clip import save_clip
@@ -155,7 +155,7 @@ def test_templates_of_imagenet_are_those_of_open_clip():
     assert len(set(TEMPLATES["imagenet80"])) == 80
     assert len(set(TEMPLATES["imagenet7"])) == 7
     assert set(TEMPLATES["imagenet7"]) < set(TEMPLATES["imagenet80"])
-    assert TEMPLATES[REAL_SETS["imagenet-r"].templates] == TEMPLATES["imagenet80"]
+    assert TEMPLATES[known_sets()["imagenet-r"].templates] == TEMPLATES["imagenet80"]
 
 
 def test_templates_are_a_mapping():
@@ -204,7 +204,7 @@ def test_the_metric_is_that_of_the_named_set():
     few = load_real("digits").select(range(20))
     assert evaluate("clip:miniature", dataclasses.replace(few, metric="mean_per_class")).metric == "mean_per_class"
     other = dataclasses.replace(few, metric="mean_per_class")
-    assert evaluate("clip:miniature", other, dataset="digits").metric == REAL_SETS["digits"].metric == "accuracy"
+    assert evaluate("clip:miniature", other, dataset="digits").metric == known_sets()["digits"].metric == "accuracy"
 
 
 def test_a_resnet_with_batch_norm_goes_the_same_way(run, digits):

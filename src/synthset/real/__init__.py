@@ -25,11 +25,6 @@ from synthset.images.imageset import ImageSet
 from synthset.real.few_shot import few_shot, split
 from synthset.real.hub import load_hub
 from synthset.real.sets import (
-    CIFAR10,
-    CIFAR100,
-    DIGITS,
-    EUROSAT,
-    REAL_SETS,
     RealSet,
     class_names_of,
     find_set,
@@ -39,11 +34,6 @@ from synthset.real.sets import (
 )
 
 __all__ = [
-    "CIFAR10",
-    "CIFAR100",
-    "DIGITS",
-    "EUROSAT",
-    "REAL_SETS",
     "RealSet",
     "class_names_of",
     "few_shot",
@@ -79,7 +69,7 @@ def load_real(name_or_path: str | Path, split: str | None = None) -> ImageSet:
     if re.search(r"[/\\]|^[.~]|\.parquet$", name):
         raise DataError(
             f"Expected a folder or a Parquet file at '{name}', found nothing. "
-            f"Sets known by name: {', '.join(REAL_SETS)}."
+            f"Sets known by name: {', '.join(known_sets())}."
         )
     raise unknown_set(name)
 
@@ -98,7 +88,7 @@ def _digits() -> ImageSet:
     ink, labels = load_digits(return_X_y=True)  # (1797, 64) in 0..16
     pixels = np.rint(255 - ink * (255 / 16)).astype(np.uint8).reshape(-1, 8, 8)
     files = [encode(image) for image in pixels]
-    return ImageSet("digits", DIGITS, np.asarray(labels, np.int64), files.__getitem__)
+    return ImageSet("digits", class_names_of("digits"), np.asarray(labels, np.int64), files.__getitem__)
 
 
 def _existing_path(name: str) -> Path | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -63,7 +64,9 @@ class RealSet:
     aliases: tuple[str, ...] = ()
 
 
-def _read_sets() -> dict[str, RealSet]:
+@cache
+def known_sets() -> dict[str, RealSet]:
+    """The real sets that have a name, by name."""
     sets = {}
     for name, entry in read_yaml(Path(__file__).with_suffix(".yaml"), "sets", "").items():
         lists = {key: tuple(value) for key, value in entry.items() if isinstance(value, list)}
@@ -71,11 +74,6 @@ def _read_sets() -> dict[str, RealSet]:
         sets[name] = RealSet(**{"name": name, "class_names": read_names(names) if names else (), **entry, **lists})
     return sets
 
-
-REAL_SETS = _read_sets()
-DIGITS, CIFAR10, CIFAR100, EUROSAT = (
-    REAL_SETS[name].class_names for name in ("digits", "cifar10", "cifar100", "eurosat")
-)
 
 _NAMES_OF_TIMM: dict[str, Callable[[], tuple[str, ...]]] = {
     "imagenet": imagenet_names,
@@ -89,11 +87,6 @@ _IDS_OF_WORDNET: dict[str, Callable[[], tuple[str, ...]]] = {
 }
 
 
-def known_sets() -> dict[str, RealSet]:
-    """The real sets that have a name, by name."""
-    return dict(REAL_SETS)
-
-
 def find_set(name: str) -> RealSet:
     """The known set of that name, however it is spelled. Raises UnknownNameError."""
     real = match_set(name)
@@ -104,7 +97,8 @@ def find_set(name: str) -> RealSet:
 
 def match_set(name: str) -> RealSet | None:
     """The known set of that name, however it is spelled; None if it is none."""
-    return _BY_KEY.get(_key(name))
+    key = _key(name)
+    return next((real for real in known_sets().values() if key in (_key(real.name), *real.aliases)), None)
 
 
 def unknown_set(name: str) -> UnknownNameError:
@@ -112,7 +106,7 @@ def unknown_set(name: str) -> UnknownNameError:
     return UnknownNameError(
         "real set",
         name,
-        REAL_SETS,
+        known_sets(),
         hint="Or give the path of a folder with one folder a class, or of a Parquet file.",
     )
 
@@ -135,6 +129,3 @@ def wordnet_ids_of(name: str) -> tuple[str, ...]:
 
 def _key(name: str) -> str:
     return re.sub(r"[-_ ]", "", name.lower())
-
-
-_BY_KEY = {_key(name): real for real in REAL_SETS.values() for name in (real.name, *real.aliases)}
