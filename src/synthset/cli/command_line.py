@@ -34,7 +34,7 @@ def run(tokens: list[str]) -> int:
         tokens = [_dashed(token) for token in tokens]
         tokens, files = _take_common(tokens)
         if not tokens or tokens[0] in HELP:
-            build_app()(tokens, exit_on_error=False, print_error=False)
+            build_app(with_help=False)(tokens, exit_on_error=False, print_error=False)
             return 0
         if tokens[0] not in NAMES:
             raise UnknownNameError("command", tokens[0], NAMES, "See 'synthset --help'.")
