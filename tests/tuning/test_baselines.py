@@ -15,6 +15,7 @@ from synthset.tuning.baselines import (
     BETA,
     CS,
     C,
+    FineTuning,
     Predictor,
     cache_logits,
     fit,
@@ -88,7 +89,7 @@ def test_fine_tuning_is_adamw_along_a_cosine(m):
     """Four steps of full batches, with gradients by hand and AdamW as its paper has it."""
     shots, labels, texts, queries, _ = clusters(shots=m, k=4)
     alpha, beta, rate, steps = 1.5, 2.0, 0.01, 4
-    options = {"alpha": alpha, "beta": beta, "epochs": steps, "learning_rate": rate}
+    options = {"alpha": alpha, "beta": beta, "tuning": FineTuning(epochs=steps, learning_rate=rate)}
     got = tip_adapter_f(shots, labels, texts, SCALE, **options).logits(queries)
     keys, q, t = (x.double().numpy().copy() for x in (shots, shots, texts))
     values, first, second = np.eye(4)[labels.numpy()], np.zeros_like(keys), np.zeros_like(keys)
@@ -212,7 +213,7 @@ def test_the_penalty_is_chosen_on_shots_that_are_held_back(monkeypatch):
 @pytest.mark.parametrize("name", BASELINES)
 def test_nothing_of_the_test_set_has_a_part_in_it(name):
     """A method never sees queries or their labels: it is fitted before there are any, and queries do not change it."""
-    assert not {"queries", "truth"} & set(inspect.signature(BASELINES[name]).parameters)
+    assert not {"queries", "truth"} & set(inspect.signature(BASELINES[name].fit).parameters)
     shots, labels, texts, queries, truth = clusters()
     predictor = fit(name, shots, labels, texts, SCALE)
     settings, logits = dict(predictor.settings), predictor.logits(queries)
@@ -235,9 +236,9 @@ def test_one_seed_has_one_result(name):
 
 def test_the_seed_orders_the_batches():
     shots, labels, texts, queries, _ = clusters()
+    tuning = FineTuning(batch_size=3, learning_rate=0.05)
     one, other = (
-        tip_adapter_f(shots, labels, texts, SCALE, seed, alpha=2.0, beta=2.0, batch_size=3, learning_rate=0.05)
-        for seed in (0, 1)
+        tip_adapter_f(shots, labels, texts, SCALE, seed, alpha=2.0, beta=2.0, tuning=tuning) for seed in (0, 1)
     )
     assert not torch.equal(one.logits(queries), other.logits(queries))
 

@@ -1,4 +1,4 @@
-"""What classifier tuning is compared with at equal shots: zero-shot CLIP, Tip-Adapter with and without fine-tuning,
+"""Methods to compare classifier tuning with at equal shots: zero-shot CLIP, Tip-Adapter with and without fine-tuning,
 and a linear probe.
 
 Each method takes the vectors of the shots and gives a `Predictor`. No test image is there when it chooses anything:
@@ -11,7 +11,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,7 +26,6 @@ ALPHA, BETA = 1.0, 5.5  # the paper's, on ImageNet; for a single shot, which can
 # the paper's search ends at 3 and 7; encoders of a smaller logit scale or weaker texts ask for more
 ALPHAS = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 BETAS = (1.0, 2.0, 3.5, 5.5, 8.0, 12.0, 20.0, 40.0)
-EPOCHS, LEARNING_RATE, BATCH_SIZE, ADAM_EPSILON = 20, 1e-3, 256, 1e-4  # of Tip-Adapter-F, as released
 
 C = 10**1.5  # CLIP's 0.316 is for vectors of about length 10; these have length 1
 CS = (0.1, 1.0, 10.0, 100.0, 1000.0, 10_000.0)
@@ -55,12 +54,27 @@ class Predictor:
         return self.logits(vectors).argmax(1)
 
 
-class Baseline(Protocol):
-    """A method: shots (n, d) with labels int64 (n,), class texts (k, d) and the encoder's logit scale in."""
+@dataclass(frozen=True)
+class Baseline:
+    """A method: shots (n, d), labels int64 (n,), class texts (k, d), a logit scale and a seed to a predictor.
 
-    def __call__(self, shots: Tensor, labels: Tensor, classes: Tensor, logit_scale: float, seed: int = 0) -> Predictor:
-        """A predictor, for which nothing but the shots was looked at."""
-        ...
+    Attributes:
+        fit: makes it, and looks at nothing but the shots.
+        label: its name for people.
+    """
+
+    fit: Callable[[Tensor, Tensor, Tensor, float, int], Predictor]
+    label: str
+
+
+@dataclass(frozen=True)
+class FineTuning:
+    """How Tip-Adapter-F moves its keys; as released."""
+
+    epochs: int = 20
+    learning_rate: float = 1e-3
+    batch_size: int = 256
+    adam_epsilon: float = 1e-4
 
 
 def fit(name: str, shots: Tensor, labels: Tensor, classes: Tensor, logit_scale: float, seed: int = 0) -> Predictor:
@@ -68,7 +82,7 @@ def fit(name: str, shots: Tensor, labels: Tensor, classes: Tensor, logit_scale: 
     key = name.lower().replace("-", "_")
     if key not in BASELINES:
         raise UnknownNameError("comparison method", name, BASELINES)
-    return BASELINES[key](shots, labels, classes, logit_scale, seed)
+    return BASELINES[key].fit(shots, labels, classes, logit_scale, seed)
 
 
 def zero_shot(shots: Tensor, labels: Tensor, classes: Tensor, logit_scale: float, seed: int = 0) -> Predictor:
@@ -118,9 +132,7 @@ def tip_adapter_f(
     *,
     alpha: float | None = None,
     beta: float | None = None,
-    epochs: int = EPOCHS,
-    learning_rate: float = LEARNING_RATE,
-    batch_size: int = BATCH_SIZE,
+    tuning: FineTuning = FineTuning(),
 ) -> Predictor:
     """Tip-Adapter whose keys begin as the shots and are fine-tuned on them: AdamW, one cosine to zero.
 
@@ -129,8 +141,7 @@ def tip_adapter_f(
     class has one shot only.
     Args:
         seed: of the order of the shots.
-        alpha, beta: as in tip_adapter, chosen before the keys move and kept.
-        epochs, learning_rate, batch_size: of the released code; the others are as in tip_adapter.
+        alpha, beta: as in tip_adapter, chosen before the keys move and kept; the other arguments are as there too.
     Raises:
         ValueError: as tip_adapter.
     Reference: Zhang et al. 2022, section 3.2.
@@ -138,13 +149,13 @@ def tip_adapter_f(
     data = _check(shots, labels, classes, logit_scale)
     alpha, beta = _choose_alpha_and_beta(data, alpha, beta)
     keys = data.shots.clone().requires_grad_()
-    optimizer = torch.optim.AdamW([keys], lr=learning_rate, eps=ADAM_EPSILON)
-    steps = epochs * -(-len(shots) // batch_size)
+    optimizer = torch.optim.AdamW([keys], lr=tuning.learning_rate, eps=tuning.adam_epsilon)
+    steps = tuning.epochs * -(-len(shots) // tuning.batch_size)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(steps, 1))
     generator = torch.Generator().manual_seed(seed)
-    for _ in range(epochs):
+    for _ in range(tuning.epochs):
         order = torch.randperm(len(shots), generator=generator).to(data.labels.device)
-        for rows in order.split(batch_size):
+        for rows in order.split(tuning.batch_size):
             logits = _training_logits(data, keys, rows, alpha, beta)
             loss = F.cross_entropy(logits, data.labels[rows])
             optimizer.zero_grad()
@@ -178,11 +189,11 @@ def linear_probe(
     return Predictor("linear_probe", _in_blocks(lambda rows: rows @ weights.T + bias, data.shots), {"c": c})
 
 
-BASELINES: dict[str, Baseline] = {
-    "zero_shot": zero_shot,
-    "linear_probe": linear_probe,
-    "tip_adapter": tip_adapter,
-    "tip_adapter_f": tip_adapter_f,
+BASELINES = {
+    "zero_shot": Baseline(zero_shot, "zero-shot CLIP"),
+    "linear_probe": Baseline(linear_probe, "linear probe"),
+    "tip_adapter": Baseline(tip_adapter, "Tip-Adapter"),
+    "tip_adapter_f": Baseline(tip_adapter_f, "Tip-Adapter-F"),
 }
 
 

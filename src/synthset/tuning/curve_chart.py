@@ -5,14 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw
 
 from synthset.images.drawing import clean, load_font, save_png, shorten
-
-if TYPE_CHECKING:
-    from synthset.tuning.curve_results import CurveMean, CurveResult
+from synthset.tuning.baselines import BASELINES
+from synthset.tuning.curve_results import CurveMean, CurveResult
 
 SCALE = 2  # all is drawn at twice its size, for sharp screens; lengths below are in unscaled pixels
 WIDTH, HEIGHT = 720, 440
@@ -27,10 +25,7 @@ NAMES = {
     "real + synthetic": "real + synthetic",
     "real": "real images only",
     "random_head": "real images only, random start",
-    "tip_adapter": "Tip-Adapter",
-    "tip_adapter_f": "Tip-Adapter-F",
-    "linear_probe": "linear probe",
-}
+} | {name: method.label for name, method in BASELINES.items()}
 ORDER = ("real + synthetic", "real")  # these come first
 
 
