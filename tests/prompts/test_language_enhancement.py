@@ -367,19 +367,20 @@ def test_a_dry_run_shows_the_sentences_and_writes_nothing(run, file, tmp_path):
 
 
 def test_a_dry_run_asks_about_a_few_classes_and_takes_what_is_kept(tmp_path, use, capsys):
-    from synthset.cli.tables import SAMPLE_PROMPTS, print_plan
+    from synthset.cli.tables import print_plan
+    from synthset.create.dry_run import SAMPLE_PROMPTS, rehearse
 
     names = [f"class {i} of digit 1" for i in range(30)]
     config = CreateConfig(strategies=("base", "le"), images_per_class=40, steps=1)
     writer = use(Writer())
-    print_plan(names, config, tmp_path / "d")
+    print_plan(rehearse(names, config, tmp_path / "d"))
     assert writer.asked == names[:SAMPLE_PROMPTS]
     assert "class 8 of digit 1 no. " in capsys.readouterr().out
     assert list(tmp_path.iterdir()) == []
 
     create(names[:8], tmp_path / "d", generator=FakeGenerator(), strategies="le", images_per_class=1)
     writer.asked.clear()
-    print_plan(names, config, tmp_path / "d")
+    print_plan(rehearse(names, config, tmp_path / "d"))
     assert writer.asked == names[8:SAMPLE_PROMPTS]
 
 

@@ -125,11 +125,8 @@ def create(
         if refill_job:
             writer, refilled = refill(refill_job, writer, partial(plan_run, plan.class_names, config, initial), draw)
             drawn += refilled.drawn
-        accounting = writer.finish(time.monotonic() - start, refilled and refilled.notes())
-        dataset = open_dataset(folder)
-        if drawn or not (folder / "README.md").exists():
-            _describe(dataset)
-    result = CreateResult(dataset, accounting, drawn, time.monotonic() - start, refilled)
+        dataset = _finish(writer, time.monotonic() - start, refilled, drawn)
+    result = CreateResult(dataset, dataset.accounting, drawn, time.monotonic() - start, refilled)
     _check_failures(result, config)
     return result
 
@@ -249,12 +246,17 @@ def _locked(folder: Path) -> Iterator[None]:
                 folder.rmdir()  # if nothing came to be in it
 
 
-def _describe(dataset: Dataset) -> None:
+def _finish(writer: DatasetWriter, seconds: float, refilled: Refill | None, drawn: int) -> Dataset:
+    """Close the accounting and open the dataset, with a picture and a card of what is new."""
     from synthset.images.pictures import draw_contact_sheet
 
-    if dataset.accounting.ok:
-        draw_contact_sheet(dataset.part(SHARDS_SHOWN).images(kept=False), dataset.folder / "preview.png")
-    write_card(dataset)
+    writer.finish(seconds, refilled and refilled.notes())
+    dataset = open_dataset(writer.folder)
+    if drawn or not (writer.folder / "README.md").exists():
+        if dataset.accounting.ok:
+            draw_contact_sheet(dataset.part(SHARDS_SHOWN).images(kept=False), writer.folder / "preview.png")
+        write_card(dataset)
+    return dataset
 
 
 def _check_failures(result: CreateResult, config: CreateConfig) -> None:
