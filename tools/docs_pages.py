@@ -29,7 +29,7 @@ DOCUMENTS = {
     "changelog": "CHANGELOG.md",
 }
 CONFIGURATION = "[Config files and variables](../guide/configuration.md)"
-LISTED = ("contributing", "architecture", "changelog")  # below the page "Project"; experiments have a place on top
+LISTED = ("contributing", "architecture", "../decisions", "changelog")  # below "Project"; experiments stand on top
 
 
 def write_pages(docs: Path = ROOT / "docs") -> None:

@@ -124,3 +124,17 @@ def test_figures_of_the_summary_stand_in_the_sections():
     assert len(figures) > 50
     for figure in figures:
         assert re.search(rf"(?<![\d.]){re.escape(figure)}(?![\d.]*\d)", sections), figure
+
+
+@pytest.mark.parametrize("page", ["security", "scale", "decisions", "papers"])
+def test_files_that_a_page_names_are_there(page):
+    root = DOCS.parent
+    for line in (DOCS / f"{page}.md").read_text(encoding="utf-8").splitlines():
+        spans = re.findall(r"`([^`]+)`", line)
+        paths = [span for span in spans if re.fullmatch(r"[\w/]+/\w+\.py", span)]
+        places = [folder / path for path in paths for folder in (root, root / "src/synthset", root / "tests")]
+        files = [place for place in places if place.is_file()]
+        assert len(files) == len(paths), line
+        written = "".join(path.read_text(encoding="utf-8") for path in files)
+        for name in spans:
+            assert not re.fullmatch(r"test_\w+", name) or f"def {name}(" in written, name
