@@ -95,6 +95,15 @@ def test_what_is_not_run_is_a_command_all_the_same(page):
                 read(words[1:])
 
 
+def test_commands_of_the_readme_are_commands():
+    lines = re.findall(r"^    (synthset .+)$", (DOCS.parent / "README.md").read_text(), re.MULTILINE)
+    commands = [command.split("  #")[0].strip() for line in lines for command in line.split(" && ")]
+    assert len(commands) >= 3
+    for command in commands:
+        if "…" not in command:
+            read(shlex.split(command)[1:])
+
+
 def read(words):
     """Raises where a flag is not there, or its value is of another type."""
     while "--config" in words:
