@@ -106,13 +106,19 @@ def test_an_unknown_clip(run, tmp_path):
 
 
 def test_images_drawn_from_other_real_images_are_refused(workplace, run, tmp_path):
-    class Guided(FakeGenerator):
+    class FakeFromImages(FakeGenerator):
         def generate_from(self, requests, initial_images):
             return self.generate(requests)
 
     names = class_names_of("digits")
     create(
-        names, tmp_path / "rg", generator=Guided(), images_per_class=2, initial_images="digits", shots=2, shots_seed=1
+        names,
+        tmp_path / "rg",
+        generator=FakeFromImages(),
+        images_per_class=2,
+        initial_images="digits",
+        shots=2,
+        shots_seed=1,
     )
     guided = ["--real", "digits", "--shots", "2", "--strategy", "real_guidance"]
     code, _, err = run(str(tmp_path / "rg"), *guided)  # the shots of seed 0

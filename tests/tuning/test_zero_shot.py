@@ -1,25 +1,16 @@
-"""Zero-shot CLIP: against numpy, by the command line, and with what cannot be meant."""
-
-import dataclasses
-import json
-import logging
-from pathlib import Path
+"""Zero-shot CLIP: against numpy, and the sentences that it reads."""
 
 import numpy as np
 import pytest
 import torch
 
-from synthset.cli import main
-from synthset.core import progress
 from synthset.core.errors import DataError, UsageError
 from synthset.encoders.templates import TEMPLATES
-from synthset.evaluation.stage import evaluate
 from synthset.images.decoding import encode
 from synthset.images.imageset import ImageSet
-from synthset.real import known_sets, load_real
+from synthset.real import known_sets
 from synthset.testing import FakeEncoder
 from synthset.tuning.zero_shot import zero_shot, zero_shot_logits
-from tiny_clip import save_clip
 
 NAMES = ("cat", "tree_frog", "dog")
 SENTENCES = ("a photo of a {class}.", "{} texture.")
@@ -32,53 +23,6 @@ def images():
     files = [encode(rng.integers(0, 256, (4, 4, 3), np.uint8)) for _ in range(30)]
     names = ("Tree Frog", "dog", "cat")
     return ImageSet("noise", names, rng.integers(0, 3, 30), files.__getitem__, metric="mean_per_class")
-
-
-@pytest.fixture(autouse=True)
-def _own_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("SYNTHSET_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(progress, "_enabled", False)
-    level = logging.getLogger("synthset").level
-    yield
-    logging.getLogger("synthset").setLevel(level)
-
-
-@pytest.fixture(scope="module")
-def digits(tmp_path_factory):
-    """Four images of each digit, as an image folder."""
-    folder, real = tmp_path_factory.mktemp("digits"), load_real("digits")
-    for label, name in enumerate(real.class_names):
-        (folder / name).mkdir()
-        for i in np.flatnonzero(real.labels == label)[:4]:
-            real.image(int(i)).save(folder / name / f"{i}.png")
-    return folder
-
-
-@pytest.fixture
-def run(capsys):
-    def run_line(*words):
-        capsys.readouterr()
-        code = main([str(word) for word in words])
-        return code, *capsys.readouterr()
-
-    return run_line
-
-
-@pytest.fixture
-def refuse(run):
-    """Run a line that must fail: one line on stderr, nothing written."""
-
-    def refuse_line(*words, code=2):
-        before = sorted(Path().rglob("*"))
-        got, out, err = run(*words)
-        assert (got, out) == (code, ""), err
-        assert sorted(Path().rglob("*")) == before
-        assert err.startswith("error: ")
-        assert err.count("\n") == 1
-        return err
-
-    return refuse_line
 
 
 # ---- the result -------------------------------------------------------------------------------------------
@@ -163,78 +107,3 @@ def test_templates_are_a_mapping():
     assert len(dict(TEMPLATES)) == len(TEMPLATES)
     assert "nothing" not in TEMPLATES
     assert TEMPLATES.get("nothing") is None
-
-
-# ---- by the command line ----------------------------------------------------------------------------------
-
-
-def test_eval_of_the_miniature(run, digits):
-    line = ("eval", "clip:miniature", "--dataset", "digits", "--real", digits)
-    code, out, err = run(*line)
-    assert (code, err) == (0, "")
-    assert "on 40 real images" in out
-    assert "details  clip-miniature-evaluation" in out
-    (saved,) = Path("clip-miniature-evaluation").glob("*.json")
-    (picture,) = Path("clip-miniature-evaluation").glob("*-confusion.png")
-    assert picture.read_bytes().startswith(b"\x89PNG")
-    result = json.loads(saved.read_text())
-    assert result["templates"] == list(TEMPLATES["digits"])
-    assert result["encoder"]["name"] == "miniature"
-    assert result["n"] == 40
-    assert result["accuracy"] > 0.2  # chance is 0.1
-    assert run(*line) == (code, out, err)  # from the cache, and over the first result
-
-    code, _, _ = run(*line, "--template", "a photo of a {class}.", "imagenet7", "--output-dir", "e")
-    (saved,) = Path("e").glob("*.json")
-    assert code == 0
-    assert json.loads(saved.read_text())["templates"] == ["a photo of a {class}.", *TEMPLATES["imagenet7"]]
-
-
-def test_a_folder_of_unknown_classes_is_read_with_the_default(run, images):
-    for i, label in enumerate(images.labels):
-        place = Path("set") / images.class_names[label]
-        place.mkdir(parents=True, exist_ok=True)
-        images.image(i).save(place / f"{i}.png")
-    assert run("eval", "clip:miniature", "--real", "set", "--output-dir", "e")[0] == 0
-    (saved,) = Path("e").glob("*.json")
-    assert json.loads(saved.read_text())["templates"] == ["a photo of a {class}."]
-
-
-def test_the_metric_is_that_of_the_named_set():
-    few = load_real("digits").select(range(20))
-    assert evaluate("clip:miniature", dataclasses.replace(few, metric="mean_per_class")).metric == "mean_per_class"
-    other = dataclasses.replace(few, metric="mean_per_class")
-    assert evaluate("clip:miniature", other, dataset="digits").metric == known_sets()["digits"].metric == "accuracy"
-
-
-def test_a_resnet_with_batch_norm_goes_the_same_way(run, digits):
-    save_clip(Path("resnet"))
-    assert run("eval", "clip:./resnet", "--real", digits)[0] == 0
-    (saved,) = Path("clip-resnet-evaluation").glob("*.json")
-    assert json.loads(saved.read_text())["n"] == 40
-
-
-def test_evaluate_in_python(images):
-    result = evaluate("clip:miniature", images, templates=["{class}."])
-    assert result.n == 30
-    assert not Path("clip-miniature-evaluation").exists()
-    with pytest.raises(UsageError, match="missing: airplane"):
-        evaluate("clip:miniature", images, dataset="cifar10")
-
-
-def test_lines_that_cannot_be_meant(refuse, digits):
-    line = ("eval", "clip:miniature", "--real", digits)
-    assert "Unknown encoder 'RN51'" in refuse("eval", "clip:RN51", "--real", digits)
-    assert "after 'clip:'" in refuse("eval", "clip:", "--real", digits)
-    assert "Did you mean 'eurosat'" in refuse(*line, "--templates", "eurosatt")
-    assert "a sentence with {class}" in refuse(*line, "--template", "a photo of a thing.")
-    assert "Unknown real set 'cifar11'" in refuse("eval", "clip:miniature", "--real", "cifar11")
-    assert "found nothing" in refuse("eval", "clip:miniature", "--real", "./nothing", code=1)
-    assert "missing: airplane" in refuse(*line, "--dataset", "cifar10")
-    assert "Expected no architecture" in refuse(*line, "--model", "resnet50")
-    assert "Expected 'clip:'" in refuse("eval", "m", "--real", digits, "--templates", "eurosat")
-    assert "Expected real images" in refuse("eval", "clip:miniature")
-
-
-def test_weights_that_are_not_at_hand(refuse, digits):
-    assert "HF_HUB_OFFLINE" in refuse("eval", "clip:RN50", "--real", digits, code=1)

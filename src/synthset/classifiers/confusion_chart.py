@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw, ImageFont
 
+from synthset.classifiers.scoring import EvaluationResult
 from synthset.images.drawing import clean, load_font, save_png, shorten
-
-if TYPE_CHECKING:
-    from synthset.classifiers.scoring import EvaluationResult
 
 SCALE = 2  # all is drawn at twice its size, for sharp screens; lengths below are in unscaled pixels
 INK, FAINT, PAPER = (31, 35, 40), (101, 109, 118), (255, 255, 255)

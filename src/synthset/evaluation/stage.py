@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from synthset.core.errors import UsageError
 from synthset.images.imageset import ImageSet
@@ -40,32 +41,14 @@ def evaluate(
             is neither a sentence with a place for the class nor a name.
         DataError, ModelError: one of the two cannot be read.
     """
-    if is_clip(model):
-        if architecture is not None:
-            raise UsageError(f"Expected no architecture with '{model}', got '{architecture}'. Leave it out.")
-        return _evaluate_clip(str(model).removeprefix(CLIP), real, output_dir, dataset, templates)
-    if templates:
+    test = _Test(str(model), real, architecture, dataset, tuple(templates))
+    if templates and not is_clip(model):
         raise UsageError(f"Expected 'clip:' and a name with templates, got '{model}', which takes none. Drop them.")
-
-    from synthset.classifiers.evaluate import evaluate as evaluate_classifier
-    from synthset.classifiers.evaluate import write_evaluation
-    from synthset.classifiers.models import load_classifier, resolve_architecture
-    from synthset.real import load_real
-    from synthset.tuning.saving import KIND, kind_of
-    from synthset.tuning.evaluate import evaluate_folder
-
-    if kind_of(model) == KIND:
-        if architecture is not None:
-            raise UsageError(f"Expected a {resolve_architecture(architecture)} in '{model}', found a tuned CLIP.")
-        result = evaluate_folder(model, real)
-    else:
-        classifier = load_classifier(Path(model))
-        found = classifier.config.architecture
-        if architecture is not None and resolve_architecture(architecture) != found:
-            raise UsageError(f"Expected a {resolve_architecture(architecture)} in '{model}', found a {found}.")
-        result = evaluate_classifier(classifier, real if isinstance(real, ImageSet) else load_real(str(real)))
+    result, about = _tester_of(model)(test)
     if output_dir is not None:
-        write_evaluation(result, Path(output_dir))
+        from synthset.classifiers.evaluate import write_evaluation
+
+        write_evaluation(result, Path(output_dir), about)
     return result
 
 
@@ -74,37 +57,82 @@ def is_clip(model: str | Path) -> bool:
     return str(model).startswith(CLIP)
 
 
-def _evaluate_clip(
-    name: str,
-    real: str | Path | ImageSet,
-    output_dir: str | Path | None,
-    dataset: str | None,
-    templates: Sequence[str],
-) -> EvaluationResult:
-    """Zero-shot classification; what can be refused without a model or an image is refused first."""
-    from dataclasses import replace
+def _tester_of(model: str | Path) -> Callable[[_Test], Tested]:
+    """How to test the model."""
+    from synthset.tuning.saving import KIND, kind_of
 
-    from synthset.classifiers.evaluate import write_evaluation
+    if is_clip(model):
+        return _test_clip
+    return _test_tuned_clip if kind_of(model) == KIND else _test_classifier
+
+
+@dataclass(frozen=True)
+class _Test:
+    """The arguments of `evaluate`."""
+
+    model: str
+    real: str | Path | ImageSet
+    architecture: str | None
+    dataset: str | None
+    templates: tuple[str, ...]
+
+    def images(self) -> ImageSet:
+        """The real images."""
+        from synthset.real import load_real
+
+        return self.real if isinstance(self.real, ImageSet) else load_real(self.real)
+
+    def check_architecture(self, found: str) -> None:
+        """Raise UsageError where the model is expected to have another one."""
+        from synthset.classifiers.models import resolve_architecture
+
+        if self.architecture is not None and resolve_architecture(self.architecture) != found:
+            expected = resolve_architecture(self.architecture)
+            raise UsageError(f"Expected a {expected} in '{self.model}', found a {found}.")
+
+
+Tested = tuple["EvaluationResult", Mapping[str, Any]]  # and what else the result depends on
+
+
+def _test_classifier(test: _Test) -> Tested:
+    from synthset.classifiers.evaluate import evaluate as evaluate_classifier
+    from synthset.classifiers.models import load_classifier
+
+    classifier = load_classifier(test.model)
+    test.check_architecture(classifier.config.architecture)
+    return evaluate_classifier(classifier, test.images()), {}
+
+
+def _test_tuned_clip(test: _Test) -> Tested:
+    from synthset.tuning.evaluate import evaluate_folder
+
+    test.check_architecture("tuned CLIP")
+    return evaluate_folder(test.model, test.real), {}
+
+
+def _test_clip(test: _Test) -> Tested:
+    """Zero-shot classification; what can be refused without a model or an image is refused first."""
     from synthset.encoders.clip import load_encoder
     from synthset.encoders.embed import EmbeddingCache
-    from synthset.real import class_names_of, find_set, load_real
+    from synthset.real import class_names_of, find_set
     from synthset.tuning.head import resolve_templates
     from synthset.tuning.zero_shot import zero_shot
 
+    if test.architecture is not None:
+        raise UsageError(f"Expected no architecture with '{test.model}', got '{test.architecture}'. Leave it out.")
+    name = test.model.removeprefix(CLIP)
     if not name:
         raise UsageError("Expected the name of a CLIP after 'clip:', got none. Name one, e.g. clip:RN50.")
-    known = find_set(dataset) if dataset else None
-    given = real.name if isinstance(real, ImageSet) else str(real)
-    sentences = resolve_templates(templates, known.name if known else given)
+    known = find_set(test.dataset) if test.dataset else None
+    real_name = test.real.name if isinstance(test.real, ImageSet) else str(test.real)
+    sentences = resolve_templates(test.templates, known.name if known else real_name)
     encoder = load_encoder(name, dtype="float32")  # as a CLIP is tuned, so that the two are compared
-    images = real if isinstance(real, ImageSet) else load_real(given)
+    images = test.images()
     class_names = class_names_of(known.name) if known else images.class_names
     images = replace(images, metric=known.metric) if known else images
     result = zero_shot(encoder, class_names, sentences, images, EmbeddingCache())
-    if output_dir is not None:
-        about = {"encoder": {"name": encoder.name, "fingerprint": encoder.fingerprint}, "templates": list(sentences)}
-        write_evaluation(result, Path(output_dir), about)
-    return result
+    about = {"encoder": {"name": encoder.name, "fingerprint": encoder.fingerprint}, "templates": list(sentences)}
+    return result, about
 
 
 def open_real(real: str | Path, class_names: Sequence[str]) -> ImageSet:
