@@ -28,7 +28,7 @@ CLASSES = ("cat", "sea_lake")
 
 
 @dataclass
-class GuidedFake(FakeGenerator):
+class FakeFromImages(FakeGenerator):
     """Draws the real image, with noise where the strength says so."""
 
     files: list[dict[str, bytes]] = field(default_factory=list)
@@ -66,7 +66,7 @@ def make(folder, generator=None, **options):
         "shots": 2,
         "shard_size": 8,
     } | options
-    return create(CLASSES, folder, generator=generator or GuidedFake(preferred_batch_size=4), **options)
+    return create(CLASSES, folder, generator=generator or FakeFromImages(preferred_batch_size=4), **options)
 
 
 # ---- which images -----------------------------------------------------------------------------------------
@@ -196,7 +196,7 @@ def test_requests_take_their_images_in_turn_and_change_in_nothing_else():
 
 
 def test_each_image_is_recorded_with_its_real_one_and_drawn_again_from_that(tmp_path):
-    generator = GuidedFake(preferred_batch_size=4)
+    generator = FakeFromImages(preferred_batch_size=4)
     dataset = make(tmp_path / "pets", generator).dataset
     real = dataset.initial_images()
     assert all(files == real for files in generator.files)
@@ -211,7 +211,7 @@ def test_each_image_is_recorded_with_its_real_one_and_drawn_again_from_that(tmp_
     assert {row["strength"] for row in rows} == {0.4}
     assert all(row["initial_image"] == of_class[row["label"]][row["index"] % 2] for row in rows)
     row = rows[7]
-    (image,) = GuidedFake().generate_from(dataset.requests([7]), real)
+    (image,) = FakeFromImages().generate_from(dataset.requests([7]), real)
     np.testing.assert_array_equal(np.asarray(dataset.images().image(7)), image.pixels)
     np.testing.assert_array_equal(image.pixels[4:], np.asarray(decode(real[row["initial_image"]]))[4:])
 
@@ -243,7 +243,7 @@ def test_a_dataset_without_real_images_has_no_trace_of_them(tmp_path):
 
 
 @dataclass
-class Crashing(GuidedFake):
+class Crashing(FakeFromImages):
     batches_left: int = 3
 
     def generate_from(self, requests, initial_images):
@@ -254,7 +254,7 @@ class Crashing(GuidedFake):
 
 
 def test_an_interrupted_run_is_finished_and_a_whole_one_left_alone(tmp_path):
-    make(tmp_path / "whole", GuidedFake(preferred_batch_size=3), executor=ShuffledExecutor(1))
+    make(tmp_path / "whole", FakeFromImages(preferred_batch_size=3), executor=ShuffledExecutor(1))
     with pytest.raises(Crash):
         make(tmp_path / "cut", Crashing(preferred_batch_size=4))
     make(tmp_path / "cut")
