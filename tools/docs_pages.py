@@ -207,12 +207,13 @@ def option_entry(command: Command, item: Argument, flags: Mapping[str, str]) -> 
         "Required": [""] if item.default is MISSING else [],
         "Default": [default if option.default else code(default)] if default else [],
         "Range": [range_of(item.option)] if range_of(item.option) else [],
-        "YAML": [code(item.flag.replace("-", "_"))],
+        "YAML": [] if item.is_positional else [code(item.flag.replace("-", "_"))],
         "Variable": [code(name) for name, other in command.variables().items() if other is item],
         "Python": [code(name) for name in python_names(command, item)],
     }
     line = ". ".join(f"{name}: {', '.join(values)}".rstrip(": ") for name, values in facts.items() if values)
-    return f":::{{option}} {', '.join(names)}\n\n{flags_as_code(words_with_flags(item.help, flags))}\n\n{line}.\n:::"
+    text = flags_as_code(words_with_flags(item.help, flags)) + (f"\n\n{line}." if line else "")
+    return f":::{{option}} {', '.join(names)}\n\n{text}\n:::"
 
 
 def placeholder(item: Argument) -> str:
