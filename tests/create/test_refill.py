@@ -267,9 +267,7 @@ def test_verdicts_of_other_filters_are_stale_after_another_round(tmp_path):
 
 def test_a_class_that_cannot_be_filled_ends_at_the_cap_and_is_named(tmp_path):
     folder = tmp_path / "pets"
-    with pytest.raises(
-        FailureThresholdError, match=r"dog \(base\): 0 of 6 in 30 draws; .* phrases.* max_draws"
-    ):
+    with pytest.raises(FailureThresholdError, match=r"dog \(base\): 0 of 6 in 30 draws; .* phrases.* max_draws"):
         make(folder, encoder=only_cats())
     dataset = open_dataset(folder)
     assert cells(dataset.rows) == {(s, name): 6 if name == "cat" else 30 for s in STRATEGIES for name in CLASSES}

@@ -1,4 +1,4 @@
-"""Jobs compared: what two runs must share to go on in one folder, by dotted keys.
+"""Comparison of jobs, which two runs must share to go on in one folder, by dotted keys.
 
 What an older record lacks counts as the default, so that an option that came later refuses no older folder.
 """

@@ -1,4 +1,4 @@
-"""A dry run: what `create` would do, with a few prompts and an estimate. Nothing is written."""
+"""A dry run of `create`: counts, a few prompts and an estimate. Nothing is written."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ class DryRun:
     """A run as it would be.
 
     Attributes:
-        config: of the run.
+        config: of the run, with sample sentences in its style.
         num_classes: k.
         sample: some requests, and the number of all by strategy.
         guidance: scale, or range of scales, by strategy.
-        sentences: by whom, and how fast; None without language enhancement.
-        generation: what draws; None where the model is not at hand.
+        sentences: their writer, and its speed; None without language enhancement.
+        generation: of the model; None where that is not at hand.
         is_on_gpu: whether it draws on a GPU here.
         reason: why the model is not at hand.
         estimate: of the whole run; None without the model.

@@ -33,21 +33,21 @@ class Estimate:
 
     @property
     def seconds(self) -> float:
-        """Of one worker; n workers take the n-th part."""
+        """Time of one worker; n workers take the n-th part."""
         return self.images * self.seconds_per_image
 
     @property
     def device_hours(self) -> float:
-        """Of all workers together."""
+        """Hours of all workers together."""
         return self.seconds / 3600
 
     @property
     def disk_bytes(self) -> float:
-        """Of the whole dataset."""
+        """Size of the whole dataset."""
         return self.images * (self.bytes_per_image + PLAN_BYTES)
 
     def cost(self, price_per_hour: float) -> float:
-        """Of the device hours, in the currency of the price."""
+        """Price of the device hours, in the currency of an hour's."""
         return self.device_hours * price_per_hour
 
 

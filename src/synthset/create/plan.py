@@ -59,8 +59,8 @@ def make_plan(
         steps: range that each image's number of steps is drawn from, both ends included; None where all images
             take the same.
         part: images to plan; by default 0 .. images_per_class - 1 of each class and strategy.
-        initial_images: real images of each class: what its images begin at, in turn, or for strategies that mix
-            images, what they are conditioned on; see Request.
+        initial_images: real images of each class, which its images begin at, in turn, or for strategies that mix
+            images, are conditioned on; see Request.
         strength: of those that begin at real images; see Request.
     Returns:
         A plan with the columns that some image needs: without a range of steps it has none of steps.

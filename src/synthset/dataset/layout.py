@@ -1,6 +1,6 @@
 """The files of a dataset's folder, which is a Hugging Face dataset repository made of atomic shards.
 
-    manifest.json         what was asked for, with what, and the accounting, see manifest.py
+    manifest.json         the job, the libraries and the accounting, see manifest.py
     plan.parquet          every request; plan-refill-00.parquet … those of further rounds, see refill.py
     real-images.parquet   the real images that drawing made use of, where there are any, see real_guidance.py
     sentences.jsonl       the sentences of language enhancement, where there are any, see sentences/cache.py

@@ -1,4 +1,4 @@
-"""The manifest of a dataset: what was asked for, with what, and the accounting. Written and read here alone.
+"""The manifest of a dataset: job, libraries and accounting. Written and read here alone.
 
 A manifest may come from anywhere, so that it is read strictly: whoever has one need not check it again.
 """

@@ -65,7 +65,7 @@ class Dataset:
         return pa.concat_tables([read_table(path, columns) for path in self.shards])
 
     def requests(self, rows: Sequence[int] | np.ndarray | None = None) -> list[Request]:
-        """What each image was drawn from: by default all of them; else those of some `rows`, by their indices."""
+        """The requests behind the images: of all of them, or of some `rows`, by their indices."""
         table = self.rows if rows is None else self.rows.take(pa.array(rows, pa.int64()))
         return [request_of(row) for row in table.to_pylist()]
 

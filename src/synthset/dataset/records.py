@@ -1,4 +1,4 @@
-"""The record of an image: what it depended on, and what became of it.
+"""The record of an image: its request, and the outcome.
 
 Each column is declared once, with its field of `Request`: plans, shards, failures, Hugging Face features and the card
 follow from that. A plan has those columns that plan.py computes for it; a shard has those of its plan.
@@ -22,7 +22,7 @@ IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
 @dataclass(frozen=True)
 class Column:
-    """What files make of a field of `Request`, or of what became of a request.
+    """A column of files: a field of `Request`, or an outcome.
 
     Attributes:
         type: in plans; in other files words are written out.
@@ -79,15 +79,15 @@ class Request:
         return self if attempt == 0 else replace(self, seed=derive_seed(self.seed, "retry", attempt))
 
 
-# what became of a request, in shards and among failures
+# outcomes of requests, in shards and among failures
 OUTCOMES = {
     "image": Column(IMAGE, text="File of the image."),
     "attempts": Column(pa.int32(), in_failures=True, text="Number of attempts; the seed is that of the last."),
     "sha256": Column(pa.string(), text="SHA-256 of the file of the image, in hexadecimal."),
-    "status": Column(pa.string(), in_shards=False, in_failures=True, text="What was wrong: blank, flagged or failed."),
-    "reason": Column(pa.string(), in_shards=False, in_failures=True, text="Why, in a few words."),
+    "status": Column(pa.string(), in_shards=False, in_failures=True, text="Kind of failure: blank, flagged or failed."),
+    "reason": Column(pa.string(), in_shards=False, in_failures=True, text="Reason in a few words."),
 }
-# a shard begins with these, in this order; what came later stands behind them
+# a shard begins with these, in this order; later columns stand behind them
 _FIRST = ("image", "label", "class_name", "strategy", "prompt", "negative_prompt")
 _FIRST += ("guidance_scale", "seed", "index", "request_id", "attempts", "sha256")
 # before manifests listed the columns of their shards, these followed, by what the job did with real images
@@ -180,13 +180,13 @@ def column_texts(columns: Iterable[str]) -> dict[str, str]:
 
 
 def stored_row(request: Request) -> dict[str, Any]:
-    """All that a row says of what its image depended on; a shard keeps the columns that it has."""
+    """A request as rows have it; a shard keeps its own columns of it."""
     values = vars(request)
     return {stored: values[name] for name, stored in _STORED_NAMES.items()}
 
 
 def failure_row(request: Request) -> dict[str, Any]:
-    """What the table of failures says of a request."""
+    """The part of a request that the table of failures has."""
     values = vars(request)
     return {stored: values[name] for name, stored in _FAILURE_FIELDS.items()}
 

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from synthset.core.errors import UnknownNameError
 from synthset.dataset.export.imagefolder import export_imagefolder
 from synthset.dataset.opening import open_images
 from synthset.images.imageset import ImageSet
 
-__all__ = ["FORMATS", "Format", "Write", "export", "export_imagefolder"]
-
-
-class Write(Protocol):
-    """Writes images in a layout into a new or empty folder, or over an earlier export, and returns the folder."""
-
-    def __call__(self, images: ImageSet, output_dir: str | Path, *, overwrite: bool = False) -> Path:
-        """Raises UsageError for a folder that is not free, DataError for images that do not fit the layout."""
-        ...
+__all__ = ["FORMATS", "Format", "export", "export_imagefolder"]
 
 
 @dataclass(frozen=True)
@@ -28,11 +20,11 @@ class Format:
 
     Attributes:
         summary: a line about it.
-        write: the function that writes it.
+        write: (images, output_dir, overwrite=…) -> the folder; it replaces nothing but an earlier export.
     """
 
     summary: str
-    write: Write
+    write: Callable[..., Path]
 
 
 FORMATS = {

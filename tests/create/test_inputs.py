@@ -1,0 +1,61 @@
+"""What `create` is asked for, read and checked before anything is drawn."""
+
+import numpy as np
+import pytest
+
+from synthset.core.errors import UsageError
+from synthset.create.config import CreateConfig
+from synthset.create.inputs import check_names, plan_run, read_initial_images, with_matched_phrases
+from synthset.create.plan import Part
+from synthset.images.decoding import encode
+from synthset.images.imageset import ImageSet
+from synthset.prompts.strategies import PromptStyle
+from synthset.testing import FakeGenerator
+
+
+def real_set(count=2):
+    files = [encode(np.full((4, 4, 3), shade, np.uint8)) for shade in range(2 * count)]
+    return ImageSet("photos", ("Dog", "cat"), np.arange(2 * count) % 2, files.__getitem__)
+
+
+def test_classes_of_the_miniature_are_digits_unless_another_draws():
+    assert check_names(["one", "two"], CreateConfig()) == ("one", "two")
+    with pytest.raises(UsageError, match="miniature cannot draw 'cat'"):
+        check_names(["cat"], CreateConfig())
+    assert check_names(["cat"], CreateConfig(), FakeGenerator()) == ("cat",)
+    assert check_names(["cat"], CreateConfig(generator="owner/name")) == ("cat",)
+    assert check_names(["V"], CreateConfig(style=PromptStyle(phrases={"V": "the digit five"}))) == ("V",)
+
+
+def test_phrases_are_matched_to_the_names_or_read_from_their_file(tmp_path):
+    file = tmp_path / "phrases.yaml"
+    file.write_text("sea lake: a large lake\n")
+    for phrases in ({"Sea Lake": "a large lake"}, str(file)):
+        config = with_matched_phrases(CreateConfig(style=PromptStyle(phrases=phrases)), ["sea_lake", "cat"])
+        assert config.style.phrases == {"sea_lake": "a large lake"}
+
+
+def test_real_images_are_read_where_the_config_names_some():
+    assert read_initial_images(["cat", "dog"], CreateConfig()) is None
+    config = CreateConfig(initial_images=real_set(), shots=1)
+    images = read_initial_images(["cat", "dog"], config)
+    assert [len(names) for names in images.hashes] == [1, 1]
+    with pytest.raises(UsageError, match="leaves a step to draw"):
+        read_initial_images(["cat", "dog"], CreateConfig(initial_images=real_set(), shots=1, steps=1))
+    # images that are only mixed need no step of their own
+    mixing = CreateConfig(initial_images=real_set(3), strategies=("interpolate_three",), steps=1)
+    assert read_initial_images(["cat", "dog"], mixing).class_names == ("cat", "dog")
+
+
+def test_a_run_is_planned_as_the_config_says():
+    config = CreateConfig(initial_images=real_set(), strength=0.5, steps="8:9", images_per_class=3, seed=1)
+    images = read_initial_images(["cat", "dog"], config)
+    requests = list(plan_run(["cat", "dog"], config, images).requests())
+    assert len(requests) == 6
+    assert {request.strength for request in requests} == {0.5}
+    assert {request.initial_image for request in requests} == set(images.files)
+    assert {request.num_inference_steps for request in requests} == {8, 9}
+    (one,) = plan_run(["cat", "dog"], config, images, Part({("base", 1): range(2, 3)}, first_id=9)).requests()
+    assert (one.id, one.seed) == (9, requests[5].seed)
+    plain = plan_run(["cat", "dog"], CreateConfig(steps="8"), None).table.column_names
+    assert {"strength", "num_inference_steps"}.isdisjoint(plain)
