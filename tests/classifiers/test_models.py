@@ -112,7 +112,7 @@ def test_small_cnn_fits_every_small_size_and_its_budget(size):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"architecture": "vit_tiny_patch16_224", "image_size_px": 28}, "Use 32 px"),
+        ({"architecture": "vit_tiny_patch16_224", "image_size_px": 28}, "image_size_px=32, or small_images"),
         ({"architecture": "vit_tiny_patch16_224", "image_size_px": 8}, "multiple of 16"),
         (
             {"architecture": "vit_tiny_patch16_224", "image_size_px": 28, "small_images": True},

@@ -86,8 +86,8 @@ def test_flags_reach_the_filters(run, digits):
         (("--method", "clap"), "Did you mean 'clip'?"),
         (("--method", "none", "clip"), "alone"),
         (("--method", "real"), "--real"),
-        (("--threshold", "2"), "probability"),
-        (("--real", "digits"), "--method real or duplicates with --real"),
+        (("--threshold", "2"), "--threshold of at least 0 and below 1, got 2"),
+        (("--real", "digits"), "the filter real or duplicates with --real, got clip"),
     ],
 )
 def test_usage_errors_are_one_line_and_exit_2(run, digits, words, message):
@@ -162,7 +162,7 @@ def test_create_ends_with_3_where_a_class_stays_short(run, monkeypatch):
     ("words", "message"),
     [
         (("--encoder", "RN50"), "Expected --refill with --encoder"),
-        (("--threshold", "0.2", "--filter-template", "a {}"), "with --threshold and --filter-template"),
+        (("--threshold", "0.2", "--filter-template", "a {}"), "with --filter-template and --threshold"),
         (("--max-draws", "9"), "--refill"),
         (("--refill", "clip", "--max-draws", "2"), "at least --images-per-class"),
         (("--refill", "clap"), "Did you mean 'clip'?"),

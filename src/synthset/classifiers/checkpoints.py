@@ -1,4 +1,4 @@
-"""What a training leaves in its folder: the resume file while it runs, the chosen classifier when it is done.
+"""Files of a training in its folder: the resume file while it runs, the chosen classifier when it is done.
 
 `resume.safetensors`, one file and no pickle, holds all that a next epoch depends on beside the seed.
 `training.json` is written last and marks completion; both hold the job, so that another one is refused.
@@ -34,12 +34,12 @@ CHECKPOINT_SHARE = 0.05  # of the time at most goes into checkpoints
 
 @dataclass(frozen=True)
 class Job:
-    """What two trainings must share to go on in one folder.
+    """All that two trainings must share to go on in one folder.
 
     Attributes:
         config: settings by name, as JSON can hold them.
         fingerprint: of the images.
-        defaults: what a setting was before there was such a setting.
+        defaults: values of settings before there were such settings.
     """
 
     config: Mapping[str, Any]
@@ -51,7 +51,7 @@ class Job:
         return {"config": dict(self.config), "fingerprint": self.fingerprint}
 
     def differences(self, recorded: Mapping[str, Any]) -> list[str]:
-        """How the job of a folder differs from this one."""
+        """Differences between the job of a folder and this one, in words."""
         texts = differences(recorded.get("config", {}), self.config, self.defaults)
         is_same_set = recorded.get("fingerprint") == self.fingerprint
         return texts if is_same_set else [*texts, "images: other images or labels"]
@@ -71,7 +71,7 @@ class EpochRecord:
 
 @dataclass
 class Session:
-    """What changes from epoch to epoch, and its file.
+    """All that changes from epoch to epoch, and its file.
 
     `best` is the epoch that would be kept if training ended now, see `record`.
     """
@@ -165,7 +165,7 @@ def check_folder(folder: Path, job: Job, *, resume: bool = True, overwrite: bool
 
 
 def read_finished(folder: Path) -> dict[str, Any] | None:
-    """What training.json says, if `folder` holds a complete training."""
+    """The content of training.json, if `folder` holds a complete training."""
     note = _read_json(folder / TRAINING_FILE, TRAINING_FORMAT)
     files = (folder / CONFIG_FILE, folder / WEIGHTS_FILE)
     if note is None or not all(file.is_file() for file in files):

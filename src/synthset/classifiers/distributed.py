@@ -57,7 +57,7 @@ class World:
         return model.to(self.device)
 
     def wrap(self, model: nn.Module) -> nn.Module:
-        """What to call in a step of the training instead of the prepared model."""
+        """The prepared model as a step of the training calls it."""
         return model
 
     def take(self, rows: Tensor) -> tuple[Tensor, Share]:
@@ -65,7 +65,7 @@ class World:
         return rows, Share(0, len(rows))
 
     def mean_loss(self, logits: Tensor, labels: Tensor, num_images: int, label_smoothing: float) -> Tensor:
-        """What to derive by: the mean cross-entropy over the batch, of which `logits` are this process's part."""
+        """The loss to derive: the mean cross-entropy over the batch, of which `logits` are this process's part."""
         return F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
 
     def mean(self, value: Tensor) -> Tensor:
@@ -77,7 +77,7 @@ class World:
         return value
 
     def from_first(self, make: Callable[[], T]) -> T:
-        """What the first process made; the others wait for it. It has to be made of plain values."""
+        """The first process's result of `make`; the others wait for it. It has to consist of plain values."""
         return make()
 
     def wait(self) -> None:
@@ -167,7 +167,7 @@ def join(device: str) -> World:
 
 
 def world_size() -> int:
-    """How many processes a launcher started this one with."""
+    """Number of processes that a launcher started, this one among them."""
     return max(int(os.environ.get(name) or 1) for name in SIZES)
 
 
@@ -178,10 +178,10 @@ def is_first() -> bool:
 
 def check_device(device: str, num_processes: int) -> None:
     """Raise UsageError unless each of the processes on this machine can have a device of that kind."""
-    chosen = choose_device(device)
-    if chosen.index is not None:
+    kind = choose_device(device)
+    if kind.index is not None:
         raise UsageError(f"Expected 'cuda', 'cpu' or 'auto' as the device of several processes, got '{device}'.")
-    if chosen.type == "cuda" and num_processes > torch.cuda.device_count():
+    if kind.type == "cuda" and num_processes > torch.cuda.device_count():
         raise UsageError(
             f"Expected at most one process a GPU, of which there are {torch.cuda.device_count()}, got "
             f"{num_processes} processes. Ask for fewer, or for the device 'cpu'."

@@ -1,6 +1,6 @@
 """Start a training in several processes of this machine, by torch's elastic launcher, and wait for its end.
 
-Each runs launched.py with the same job, a JSON file. What one of them refuses or cannot do is raised here, once.
+Each runs launched.py with the same job, a JSON file. An error that one of them raises is raised here, once.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def run_in_processes(job: dict[str, Any], processes: int) -> bool:
     """Train in `processes` processes; a process that fails ends the others.
 
     Args:
-        job: keyword arguments of stages.train, of plain values, with the config as a dictionary.
+        job: keyword arguments of `stage.train`, of plain values, with the config as a dictionary.
     Returns:
         Whether the training had been finished before.
     Raises:
@@ -58,7 +58,7 @@ def _check(device: str, processes: int) -> None:
 
 
 def _launch(folder: Path, processes: int) -> str | None:
-    """Run the processes to their end; says why, if that was not what they were for."""
+    """Run the processes to their end; the reason, in words, where they failed."""
     from accelerate.utils import patch_environment
     from torch.distributed.elastic.multiprocessing.api import DefaultLogsSpecs, SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -107,7 +107,7 @@ def _handlers_kept() -> Iterator[None]:
 
 @contextmanager
 def _launcher_silent() -> Iterator[None]:
-    """What the launcher would log of a failure is said in one line."""
+    """Silence the launcher's log of a failure, which an error says in one line."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:

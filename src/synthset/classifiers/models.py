@@ -27,7 +27,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from synthset.core.devices import choose_device
-from synthset.core.errors import ModelError, UnknownNameError, UsageError
+from synthset.core.errors import ModelError, UnknownNameError, UsageError, first_line, setting
 from synthset.core.files import atomic_write, read_json, write_json
 
 FORMAT = "synthset-classifier-1"
@@ -293,17 +293,16 @@ def _build_timm(name: str, config: ModelConfig) -> nn.Module:
         if config.small_images:
             if config.image_size_px % 8:
                 raise UsageError(
-                    f"Expected an image size that is a multiple of 8 px for small images and "
+                    f"Expected {setting('image_size_px')} as a multiple of 8 px with {setting('small_images')} and "
                     f"'{config.architecture}', got {config.image_size_px}."
                 )
             options["patch_size"] = config.image_size_px // 8
     try:
         model = timm.create_model(name, pretrained=False, **options)
     except (TypeError, ValueError, AssertionError, RuntimeError, ZeroDivisionError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UsageError(
-            f"'{config.architecture}' cannot be built for images of {config.image_size_px} px ({reason}). "
-            "Choose another image size or model."
+            f"'{config.architecture}' cannot be built for images of {config.image_size_px} px ({first_line(error)}). "
+            f"Choose another {setting('image_size_px')} or {setting('architecture')}."
         ) from error
     if config.small_images:
         _refine_stem(model, config)
@@ -328,7 +327,7 @@ def _refine_stem(model: nn.Module, config: ModelConfig) -> None:
     elif not isinstance(model, VisionTransformer):  # whose patch size is set when it is built
         raise UsageError(
             f"'{config.architecture}' has no form for small images; ResNet, ConvNeXt, MobileNetV3, "
-            "EfficientNet and ViT models have. Leave the option out, or choose one of these."
+            f"EfficientNet and ViT models have. Leave {setting('small_images')} out, or choose one of these."
         )
 
 
@@ -339,8 +338,9 @@ def _check_image_size(model: nn.Module, config: ModelConfig) -> None:
         patch_px = model.patch_embed.patch_size[0]
         if size % patch_px:  # the rest of the image would be ignored
             raise UsageError(
-                f"Expected an image size that is a multiple of {patch_px} px for '{config.architecture}', "
-                f"got {size}. Use {-(-size // patch_px) * patch_px} px, or the form for small images."
+                f"Expected {setting('image_size_px')} as a multiple of {patch_px} px for '{config.architecture}', got "
+                f"{size}. Give {setting('image_size_px', -(-size // patch_px) * patch_px)}, or "
+                f"{setting('small_images')}."
             )
     try:
         with torch.no_grad():
@@ -349,7 +349,8 @@ def _check_image_size(model: nn.Module, config: ModelConfig) -> None:
         reason = " ".join(str(error).split())[:120]
         raise UsageError(
             f"Images of {size} px are too small for '{config.architecture}' ({reason}). "
-            "Choose a larger image size, the form for small images, or another model."
+            f"Give a larger {setting('image_size_px')}, {setting('small_images')}, or another "
+            f"{setting('architecture')}."
         ) from error
     finally:
         model.train()

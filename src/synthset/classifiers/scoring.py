@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class EvaluationResult:
-    """How a classifier did on one set of real images; shares are in [0, 1].
+    """Scores of a classifier on one set of real images; shares are in [0, 1].
 
     Attributes:
         real: name of the real set.

@@ -278,7 +278,7 @@ def _compiled(model: nn.Module, device: torch.device) -> nn.Module:
 
 @contextmanager
 def _compiler_errors(config: TrainConfig) -> Iterator[None]:
-    """What torch.compile raises, as one line."""
+    """Errors of torch.compile, as one line."""
     if not config.compile:
         yield
         return

@@ -1,4 +1,4 @@
-"""What a training learns from: the decoded images, the two sets of rows, what identifies and describes them.
+"""Images that a training learns from: decoded, in two sets of rows, with a fingerprint and channel statistics.
 
 Images are decoded once, into memory or, where they would take too much of it, into a file that is mapped. Either way
 they are one tensor, so that nothing else in a training depends on which it is.
@@ -103,8 +103,8 @@ def hold_back(labels: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarra
         rows = np.flatnonzero(labels == label)
         count = min(max(1, round(fraction * len(rows))), len(rows) - 1)
         held_back.append(generator.permutation(rows)[:count])
-    chosen = np.sort(np.concatenate(held_back))
-    return np.setdiff1d(np.arange(len(labels)), chosen), chosen
+    rows = np.sort(np.concatenate(held_back))
+    return np.setdiff1d(np.arange(len(labels)), rows), rows
 
 
 def fingerprint(images: ImageSet) -> str:

@@ -58,7 +58,7 @@ def is_clip(model: str | Path) -> bool:
 
 
 def _tester_of(model: str | Path) -> Callable[[_Test], Tested]:
-    """How to test the model."""
+    """The test that is made for a model of its kind."""
     from synthset.tuning.saving import KIND, kind_of
 
     if is_clip(model):
@@ -82,13 +82,13 @@ class _Test:
 
         return self.real if isinstance(self.real, ImageSet) else load_real(self.real)
 
-    def check_architecture(self, found: str) -> None:
+    def check_architecture(self, actual: str) -> None:
         """Raise UsageError where the model is expected to have another one."""
         from synthset.classifiers.models import resolve_architecture
 
-        if self.architecture is not None and resolve_architecture(self.architecture) != found:
+        if self.architecture is not None and resolve_architecture(self.architecture) != actual:
             expected = resolve_architecture(self.architecture)
-            raise UsageError(f"Expected a {expected} in '{self.model}', found a {found}.")
+            raise UsageError(f"Expected a {expected} in '{self.model}', found a {actual}.")
 
 
 Tested = tuple["EvaluationResult", Mapping[str, Any]]  # and what else the result depends on

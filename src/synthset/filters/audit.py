@@ -1,4 +1,4 @@
-"""What filters said about a dataset, as data: for the report, and for choosing a threshold."""
+"""Verdicts on a dataset as data: for the report, and for choosing a threshold."""
 
 from __future__ import annotations
 

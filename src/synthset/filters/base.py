@@ -1,4 +1,4 @@
-"""What a filter is, what it is given, and what it gives back."""
+"""A filter, its inputs, and its judgement."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class FilterInputs:
-    """What filters share: the config, the encoder with its cache, real images and phrases where they are given."""
+    """Inputs that filters share: the config, the encoder with its cache, real images and phrases if there are any."""
 
     config: FilterConfig
     encoder: Encoder

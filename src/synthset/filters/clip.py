@@ -24,7 +24,7 @@ BLOCK = 4096  # images × classes at once: 32 MB at 1,000 classes
 
 
 def settings(class_names: Sequence[str], inputs: FilterInputs) -> dict[str, Any]:
-    """What the verdicts depend on. Raises UsageError where there are fewer than two classes."""
+    """All that the verdicts depend on. Raises UsageError where there are fewer than two classes."""
     from synthset.encoders.embed import DEFAULT_TEMPLATES
 
     if len(class_names) < 2:
@@ -49,17 +49,17 @@ def judge(images: ImageSet, inputs: FilterInputs) -> Judgement:
 
     from synthset.encoders.embed import embed_classes, embed_images
 
-    chosen = settings(images.class_names, inputs)
+    config = settings(images.class_names, inputs)
     nouns = nouns_of(images.class_names, inputs.phrases)
-    texts = embed_classes(nouns, inputs.encoder, chosen["templates"], inputs.cache)
+    texts = embed_classes(nouns, inputs.encoder, config["templates"], inputs.cache)
     vectors = embed_images(images, inputs.encoder, inputs.cache)
     own, best, taken_for = own_probabilities(
         vectors, texts, torch.from_numpy(images.labels.copy()), inputs.encoder.logit_scale
     )
     scores = own.numpy()
-    share = chosen["keep_share"]
-    keep = scores > chosen["threshold"] if share is None else top_share(scores, images.labels, share)
-    bar = f"{chosen['threshold']:.3g}" if share is None else f"the top {share:.4g} of its class"
+    share = config["keep_share"]
+    keep = scores > config["threshold"] if share is None else top_share(scores, images.labels, share)
+    bar = f"{config['threshold']:.3g}" if share is None else f"the top {share:.4g} of its class"
     words = ("over", "at most") if share is None else ("in", "below")
     reasons = []
     for label, p, high, guess, kept in zip(images.labels, scores, best.tolist(), taken_for.tolist(), keep, strict=True):

@@ -1,4 +1,4 @@
-"""What filters do: every option of `filter`, declared once; each filter reads some of them, see `Filter.reads`."""
+"""Settings of filters: every option of `filter`, declared once; each filter reads some, see `Filter.reads`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from synthset.encoders.clip import ENCODERS
 
 @dataclass(frozen=True)
 class FilterConfig:
-    """What filters do; each reads its own fields."""
+    """Settings of filters; each reads its own fields."""
 
     encoder: Annotated[str, Option(listed=ENCODERS)] = "miniature"
     """Encoder whose vectors are compared, a CLIP: {choices}, any other ARCH/TAG of open_clip, a hub id, or

@@ -27,7 +27,7 @@ OTHER_BLOCK = 4096  # a block of comparisons: 16 MB
 
 
 def settings(class_names: Sequence[str], inputs: FilterInputs) -> dict[str, Any]:
-    """What the verdicts depend on; any set can be judged."""
+    """All that the verdicts depend on; any set can be judged."""
     config = inputs.config
     return {
         "threshold": round(1 - config.similarity, 9),
@@ -80,8 +80,8 @@ def perceptual_hashes(images: ImageSet) -> Tensor:
 
     bits = np.empty((len(images), HASH_BITS), np.float32)
     with track(len(images), f"hashing {images.name}") as bar, ThreadPoolExecutor() as pool:
-        for index, found in enumerate(pool.map(one, range(len(images)))):
-            bits[index] = found * 2.0 - 1.0
+        for index, bit in enumerate(pool.map(one, range(len(images)))):
+            bits[index] = bit * 2.0 - 1.0
             bar.advance()
     return torch.from_numpy(bits)
 

@@ -25,7 +25,7 @@ REAL_BLOCK = 8192  # cosines of a block: 32 MB
 
 
 def settings(class_names: Sequence[str], inputs: FilterInputs) -> dict[str, Any]:
-    """What the verdicts depend on. Raises UsageError without real images of these classes, at least two."""
+    """All that the verdicts depend on. Raises UsageError without real images of these classes, at least two."""
     if len(class_names) < 2:
         raise UsageError("Expected at least two classes for the real filter, got one: there is no other to be near.")
     _matched(class_names, inputs.real)

@@ -1,4 +1,4 @@
-"""The stage: judge the images of a dataset, and write what was said beside them."""
+"""The stage: judge the images of a dataset, and write the verdicts beside them."""
 
 from __future__ import annotations
 
@@ -31,13 +31,17 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("synthset")
 
-FILTERS: dict[str, Filter] = {"clip": CLIP, "real": REAL, "duplicates": DUPLICATES}
+FILTERS: dict[str, Filter] = {
+    "clip": CLIP,
+    "real": REAL,
+    "duplicates": DUPLICATES,
+}
 FEW_SHARE = 0.1  # a class with less of its images left is spoken of
 
 
 @dataclass(frozen=True, eq=False)
 class FilterResult:
-    """What filters said about a dataset.
+    """Verdicts of filters on a dataset.
 
     Attributes:
         folder: of the dataset.
@@ -53,9 +57,9 @@ class FilterResult:
     verdicts: Mapping[str, Verdicts]
     keep: np.ndarray
 
-    def counts(self, chosen: np.ndarray | None = None) -> np.ndarray:
-        """Images of each class, int64 (k,): all, or those where `chosen`, bool (n,), is true."""
-        labels = self.labels if chosen is None else self.labels[chosen]
+    def counts(self, mask: np.ndarray | None = None) -> np.ndarray:
+        """Images of each class, int64 (k,): all, or those where `mask`, bool (n,), is true."""
+        labels = self.labels if mask is None else self.labels[mask]
         return np.bincount(labels, minlength=len(self.class_names))
 
     def short_classes(self) -> dict[str, tuple[int, int]]:
@@ -107,16 +111,16 @@ def filter_dataset(
     if not dataset.rows.num_rows:
         raise DataError(f"Expected images in '{folder}', found none. Run 'synthset create' first.")
     inputs = prepare(config, encoder=encoder, cache=cache, real=real, phrases=dataset.phrases)
-    for chosen in filters.values():
-        chosen.settings(dataset.class_names, inputs)  # raises before anything is computed
+    for one in filters.values():
+        one.settings(dataset.class_names, inputs)  # raises before anything is computed
     if executor is not None and inputs.cache is not None:
         for images in (dataset.images(kept=False), *((inputs.real,) if inputs.real else ())):
             fill_cache(images, inputs.encoder, inputs.cache, executor)
-    found = {method: judge(dataset, method, chosen, inputs) for method, chosen in filters.items()}
-    for verdicts in found.values():
-        write_verdicts(dataset.folder, verdicts)
+    verdicts = {method: judge(dataset, method, one, inputs) for method, one in filters.items()}
+    for written in verdicts.values():
+        write_verdicts(dataset.folder, written)
     labels = dataset.rows.column("label").to_numpy().astype(np.int64)
-    result = FilterResult(dataset.folder, dataset.class_names, labels, found, _kept(dataset, found))
+    result = FilterResult(dataset.folder, dataset.class_names, labels, verdicts, _kept(dataset, verdicts))
     _warn(result)
     return result
 
@@ -129,7 +133,7 @@ def prepare(
     real: ImageSet | None = None,
     phrases: Mapping[str, str] | None = None,
 ) -> FilterInputs:
-    """What filters need, loaded. Raises UsageError, DataError, ModelError for what cannot be."""
+    """Inputs of filters, loaded. Raises UsageError, DataError, ModelError where one cannot be."""
     from synthset.encoders.clip import load_encoder
     from synthset.encoders.embed import EmbeddingCache
     from synthset.real import load_real
@@ -140,14 +144,14 @@ def prepare(
     return FilterInputs(config, encoder, EmbeddingCache() if cache is None else cache, real, phrases or {})
 
 
-def judge(dataset: Dataset, method: str, chosen: Filter, inputs: FilterInputs) -> Verdicts:
-    """What one filter says about a dataset; writes nothing."""
+def judge(dataset: Dataset, method: str, judging: Filter, inputs: FilterInputs) -> Verdicts:
+    """Verdicts of one filter on a dataset; writes nothing."""
     ids = dataset.rows.column("request_id").to_numpy()
     images = replace(dataset.images(kept=False), origin=lambda row: f"request {ids[row]}")
-    judgement = chosen.judge(images, inputs)
+    judgement = judging.judge(images, inputs)
     columns = [ids, judgement.keep, list(judgement.reasons), np.asarray(judgement.score, np.float64)]
     table = pa.Table.from_arrays([pa.array(column) for column in columns], names=SCHEMA.names)
-    return Verdicts(method, chosen.settings(dataset.class_names, inputs), table, dataset.rows_hash)
+    return Verdicts(method, judging.settings(dataset.class_names, inputs), table, dataset.rows_hash)
 
 
 def clear_filters(folder: str | Path) -> list[str]:
@@ -190,13 +194,13 @@ def _check_options(filters: Mapping[str, Filter], config: FilterConfig, real: Im
             )
 
 
-def _kept(dataset: Dataset, found: Mapping[str, Verdicts]) -> np.ndarray:
-    """What all filters keep; where the verdicts of another one are stale, what those of this run keep."""
+def _kept(dataset: Dataset, verdicts: Mapping[str, Verdicts]) -> np.ndarray:
+    """Rows that all filters keep; where the verdicts of another one are stale, those that this run's keep."""
     try:
         return dataset.kept()
     except DataError as error:
         log.warning("%s", error)
-        return np.logical_and.reduce([verdicts.keep for verdicts in found.values()])
+        return np.logical_and.reduce([one.keep for one in verdicts.values()])
 
 
 def _warn(result: FilterResult) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from synthset.core.errors import DataError, UsageError
+from synthset.core.errors import DataError, UsageError, first_line
 from synthset.images.folders import read_file
 from synthset.images.imageset import ImageSet
 from synthset.real.few_shot import split as split_in_two
@@ -37,11 +37,11 @@ def load_hub(real: RealSet, split: str | None = None) -> ImageSet:
         UsageError: a split that the set has not.
         DataError: a hub that cannot be reached, or a repository that is not as it was.
     """
-    chosen = split or real.test_split
-    parts = [chosen] if real.held_out else chosen.split("+")
+    split = split or real.test_split
+    parts = [split] if real.held_out else split.split("+")
     if not set(parts) <= set(real.splits):
-        raise UsageError(f"Expected a split of '{real.name}' ({', '.join(real.splits)}), got '{chosen}'.")
-    on_hub = "train" if real.held_out else chosen
+        raise UsageError(f"Expected a split of '{real.name}' ({', '.join(real.splits)}), got '{split}'.")
+    on_hub = "train" if real.held_out else split
     rows, image_column, labels = _load_rows(real, on_hub)
 
     def read(index: int) -> bytes:
@@ -60,7 +60,7 @@ def load_hub(real: RealSet, split: str | None = None) -> ImageSet:
         images = images.select(labels >= 0)
     if real.held_out:
         train, test = split_in_two(images, 1 - real.held_out, HELD_OUT_SEED)
-        images = test if chosen == real.test_split else train
+        return test if split == real.test_split else train
     return images
 
 
@@ -77,10 +77,9 @@ def _load_rows(real: RealSet, split: str) -> tuple[datasets.Dataset, str, np.nda
         return rows.cast_column(image_column, datasets.Image(decode=False)), image_column, labels
     except (OSError, ValueError, KeyError, RuntimeError, DatasetsError) as error:
         gated = f" It is {real.licence}." if "gated" in real.licence else ""
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
         raise DataError(
             f"Expected '{real.name}' ({real.hub_id}, {split}) in the Hugging Face cache or on the hub, got: "
-            f"{reason}. Go online once (HF_HUB_OFFLINE unset), or give the path of a folder with one folder "
+            f"{first_line(error)}. Go online once (HF_HUB_OFFLINE unset), or give the path of a folder with one folder "
             f"a class, or of a Parquet file.{gated}"
         ) from error
 

@@ -1,4 +1,4 @@
-"""Which part of a real set may be learned from; testing never reads it."""
+"""The part of a real set that may be learned from; testing never reads it."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ class Baseline:
 
 @dataclass(frozen=True)
 class FineTuning:
-    """How Tip-Adapter-F moves its keys; as released."""
+    """Settings by which Tip-Adapter-F moves its keys; as released."""
 
     epochs: int = 20
     learning_rate: float = 1e-3
@@ -218,7 +218,7 @@ def cache_logits(queries: Tensor, keys: Tensor, values: Tensor, beta: float) -> 
 
 @dataclass(frozen=True, eq=False)
 class _Shots:
-    """What a method learns from, checked: unit rows in float32."""
+    """Shots and texts that a method learns from, checked: unit rows in float32."""
 
     shots: Tensor  # nd
     labels: Tensor  # n
@@ -270,7 +270,7 @@ def _votes_of_others(cosines: Tensor, rows: Tensor, values: Tensor, beta: float)
 
 
 def _choose_alpha_and_beta(data: _Shots, alpha: float | None, beta: float | None) -> tuple[float, float]:
-    """What is None, by leave-one-out; the paper's values where a class has one shot only."""
+    """α and β; those that are None by leave-one-out, or the paper's where a class has one shot only."""
     if alpha is not None and beta is not None:
         return alpha, beta
     if not data.has_others:
@@ -325,7 +325,7 @@ def _choose_c(vectors: np.ndarray, labels: np.ndarray, seed: int) -> float:
 
 
 def _a_quarter_of_each_class(labels: np.ndarray, seed: int) -> np.ndarray:
-    """Which shots are held back: bool (n,)."""
+    """Rows of the shots that are held back: bool (n,)."""
     generator = np.random.default_rng(seed)
     held_back = np.zeros(len(labels), bool)
     for label in np.unique(labels):

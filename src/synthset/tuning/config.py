@@ -22,10 +22,10 @@ FINER = "Finer points of tuning"
 
 @dataclass(frozen=True)
 class UseOfShots:
-    """What the shots do for the synthetic images, beside being learned from.
+    """A use of the shots for the synthetic images, beside being learned from.
 
     Attributes:
-        summary: that, in a line.
+        summary: a line about it.
         filters: synthetic images that are nearest to another class's shots are left out.
         guides: the synthetic images must have been drawn from these shots.
     """
@@ -44,7 +44,7 @@ USES_OF_SHOTS = {
 
 @dataclass(frozen=True)
 class Order:
-    """Which of the sources, synthetic before real, are learned from together, phase by phase; and a line about it."""
+    """From the sources, synthetic before real, to those of each phase; and a line about it."""
 
     phases: Callable[[tuple[Any, ...]], tuple[tuple[Any, ...], ...]]
     summary: str

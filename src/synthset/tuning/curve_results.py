@@ -1,4 +1,4 @@
-"""What a curve over shots came to: every tuning, and means with intervals over seeds; and its files."""
+"""Results of a curve over shots: every tuning, and means with intervals over seeds; and its files."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class CurveMean:
 
 @dataclass(frozen=True)
 class CurveResult:
-    """What tuning comes to over shots.
+    """Scores over shots.
 
     Attributes:
         real: name of the real set.

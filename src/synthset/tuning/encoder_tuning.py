@@ -117,15 +117,15 @@ def unfreeze_top(visual: nn.Module, share: float) -> list[str]:
     visual.requires_grad_(False)
     ordered = _from_the_top(visual)
     allowed = share * sum(parameter.numel() for _, parameter in ordered) * (1 + SHARE_TOLERANCE)
-    chosen: list[str] = []
+    names: list[str] = []
     count = 0
     for name, parameter in ordered if share > 0 else ():
-        if chosen and count + parameter.numel() > allowed:
+        if names and count + parameter.numel() > allowed:
             break
         count += parameter.numel()
         parameter.requires_grad_(True)
-        chosen.append(name)
-    return chosen
+        names.append(name)
+    return names
 
 
 def tuned_share(model: TunedModel, encoder: Encoder) -> float:

@@ -1,4 +1,4 @@
-"""What tuning reads of images: their vectors, computed once, or their pixels, where each epoch encodes them anew.
+"""Images as tuning reads them: vectors, computed once, or pixels, where each epoch encodes them anew.
 
 Both are arrays of n rows, in memory where they are small and else in a file without a name, which the system takes
 away with the process: 1.28 million vectors of 1,024 dimensions are 5 GB on disk, and only the rows of a step are read.

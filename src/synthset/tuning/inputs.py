@@ -22,11 +22,11 @@ Images = str | Path | ImageSet
 
 @dataclass(frozen=True)
 class Synthetic:
-    """Which synthetic images are meant.
+    """The synthetic images that are meant.
 
     Attributes:
         data: as `open_images` takes them; None for none.
-        prompt_strategy, all_images: which of a Synthset dataset.
+        prompt_strategy, all_images: the part of a Synthset dataset.
     """
 
     data: Images | None
@@ -35,7 +35,7 @@ class Synthetic:
 
     @property
     def key(self) -> str:
-        """What tells these images from others in one process."""
+        """A name that tells these images from others in one process."""
         named = self.data if isinstance(self.data, str | Path) else id(self.data)
         return f"{named} {self.prompt_strategy} {self.all_images}"
 

@@ -33,7 +33,7 @@ SCORE_BATCH = {True: 128, False: 8192}  # images at once that are scored, of pix
 
 @dataclass(frozen=True)
 class StepInfo:
-    """What a step was like, for those who watch: its number, its learning rate, and images of each kind."""
+    """A step, for those who watch: its number, its learning rate, and the images of each kind."""
 
     step: int
     learning_rate: float

@@ -1,4 +1,4 @@
-"""What a tuning came to, and how it stands in training.json."""
+"""The result of a tuning, and how it stands in training.json."""
 
 from __future__ import annotations
 

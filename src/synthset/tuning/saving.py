@@ -70,7 +70,7 @@ class TunedClassifier:
 
 
 def kind_of(folder: str | Path) -> str | None:
-    """What the config.json in `folder` calls the model there; None where it says nothing or is not there."""
+    """The kind of model that the config.json in `folder` names; None where it names none, or is not there."""
     try:
         content = read_json(Path(folder) / CONFIG_FILE)
     except (OSError, ValueError):

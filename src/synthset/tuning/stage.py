@@ -166,15 +166,15 @@ def _check_every_class(features: Features, rows: np.ndarray, has_shots: bool) ->
 
 
 def _job(material: _Material, config: TuneConfig, clip: _Clip) -> Job:
-    """What makes two tunings the same; where they run does not."""
-    chosen = {
+    """All that makes two tunings the same; where they run does not."""
+    resolved = {
         "templates": list(clip.templates),
         "encoder": clip.encoder.fingerprint,
         "real": material.inputs.real,
     }
     marks = [features.fingerprint() for features in (material.synthetic, material.shots) if features is not None]
     fingerprint = hashlib.sha256(" ".join(marks).encode()).hexdigest()
-    return Job(job_of(config) | chosen, fingerprint, job_of(TuneConfig()))
+    return Job(job_of(config) | resolved, fingerprint, job_of(TuneConfig()))
 
 
 # ---- tuning -----------------------------------------------------------------------------------------------
