@@ -32,10 +32,10 @@ def hub_error(
     Args:
         kind: of the model, e.g. encoder.
         name: as the user gave it.
-        error: what came instead: of the hub, the HTTP client or the file system.
+        error: that came instead, of the hub, the HTTP client or the file system.
         repository: hub id, where that is not the name.
         revision: branch, tag or commit, where one was asked for.
-        alternative: what else to do.
+        alternative: something else to do.
     """
     from huggingface_hub import constants
 

@@ -32,7 +32,7 @@ class ExecutorKind:
     """An executor that can be named.
 
     Attributes:
-        summary: what it is, for help and docs.
+        summary: a line about it, for help and docs.
         load: makes one for an address and a number of workers, see `load_executor`.
     """
 

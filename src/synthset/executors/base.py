@@ -29,5 +29,5 @@ class WorkInTwoParts(Protocol):
     """
 
     def begin(self, item: Any) -> Callable[[], Any]:
-        """Do the first part; what is given does the second, in any thread, and gives the result."""
+        """Do the first part; the answer does the second, in any thread, and returns the result."""
         ...

@@ -63,7 +63,7 @@ class RayExecutor:
             items: taken one by one, as workers become free.
         Raises:
             SynthsetError: the cluster cannot be reached, or an item cost MAX_LOSSES workers.
-            Exception: what `work` raised, itself; what is in flight is then given up.
+            Exception: of `work`, itself; items in flight are then given up.
         """
         ray = _connect(self.address, self._local_cores())
         pool = _Pool(ray, ray.put(work), self._size(ray), self.cpus_per_worker)
@@ -82,7 +82,7 @@ class RayExecutor:
 
 
 class _Worker:
-    """What runs in each process. Ray makes an actor of it."""
+    """The work in each process. Ray makes an actor of it."""
 
     def __init__(self, work: Callable[[Any], Any]) -> None:
         self._work = work
@@ -104,7 +104,7 @@ class _Task:
 
 @dataclass(eq=False)
 class _Pool:
-    """Workers, made when there is something for them to do, and what each has in hand.
+    """Workers, made when there is something for them to do, and the items that each has in hand.
 
     A worker gets nothing before it is there: after a machine was lost, the cluster may have no place for another.
     """
@@ -196,11 +196,11 @@ class _Pool:
         """The tasks of a worker that is no more, to be done again. Raises for one that has cost too many."""
         lost = [reference for reference, (other, _) in self.in_hand.items() if other is worker]
         tasks = [self.in_hand.pop(reference)[1] for reference in lost]
-        task = tasks[0]  # what it was at: the others waited
-        log.warning("A worker was lost (%s): what it had in hand goes to others.", first_line(error).rstrip("."))
+        task = tasks[0]  # the one in work: the others waited
+        log.warning("A worker was lost (%s): its items go to others.", first_line(error).rstrip("."))
         with suppress(ValueError):
             self.workers.remove(worker)
-        with suppress(Exception):  # it may be alive and out of reach: what it would do is done elsewhere
+        with suppress(Exception):  # it may be alive and out of reach: its items are done elsewhere
             self.ray.kill(worker)
         task.losses += 1
         if task.losses >= MAX_LOSSES:
@@ -222,7 +222,7 @@ def _import_ray(address: str | None) -> Any:
     """Ray, with the defaults that are safe; they are read as it is imported."""
     if "ray" not in sys.modules:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        # what its daemons say of lost workers goes to stdout, where results are: all of it is skipped, and we say it
+        # its daemons tell of lost workers on stdout, where results are: all of it is skipped, and we tell
         os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "^")
         if address is None:  # of a cluster that is there, the mode and the token are its own
             os.environ.setdefault("RAY_AUTH_MODE", "token")

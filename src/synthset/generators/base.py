@@ -1,4 +1,4 @@
-"""The seam between planning and drawing: what a generator is asked, and what it answers.
+"""The seam between planning and drawing: requests to a generator, and its answers.
 
 Anything with the attributes and the method of `Generator` is one; pass your own object wherever a
 generator's name is accepted. One that can begin at real images also has that of `DrawsFromImages`.
@@ -23,7 +23,7 @@ Status = Literal["ok", "blank", "flagged", "failed"]
 
 
 class ImageRequest(Protocol):
-    """What one image depends on, as far as the generator is concerned; `dataset.records.Request` is one."""
+    """All that one image depends on beside its generator; `dataset.records.Request` is one."""
 
     @property
     def prompt(self) -> str:
@@ -83,18 +83,18 @@ ImageConditions = Literal["none", "possible", "needed"]
 
 @dataclass(frozen=True)
 class GenerationConfig:
-    """What all images of a dataset share: with a request, it determines an image.
+    """The settings that all images of a dataset share: with a request, they determine an image.
 
     Attributes:
         model: 'miniature', a hub id, or the folder as it was given.
         revision: the hub commit that was used, None for a folder.
         weights_hash: SHA-256 over the names and contents of the weight files, in hexadecimal.
-        scheduler: one of `generators.SCHEDULERS`.
+        scheduler: one of `names.SCHEDULERS`, or the class of a checkpoint's own.
         num_inference_steps: denoising steps.
         height_px, width_px: size of the images as they are drawn.
-        dtype: what the networks compute in: float32, bfloat16 or float16.
+        dtype: number format of the networks: float32, bfloat16 or float16.
         sampling: how it departs from plain sampling; None for not at all.
-        engine: what runs the denoiser, one of `generators.ENGINES`; images of two engines differ by rounding.
+        engine: runs the denoiser, one of `names.ENGINES`; images of two engines differ by rounding.
     """
 
     model: str
@@ -109,7 +109,7 @@ class GenerationConfig:
     engine: str = EAGER
 
     def describe(self) -> dict[str, Any]:
-        """What a job records of it. What is left out where nothing departs came after the first datasets."""
+        """Its entry in a job. Keys that came after the first datasets are left out where nothing departs."""
         described = asdict(self)
         if self.sampling is None:
             del described["sampling"]
@@ -153,7 +153,7 @@ class Generator(Protocol):
 
     @property
     def config(self) -> GenerationConfig:
-        """What all images of this generator share."""
+        """The settings that all images of this generator share."""
         ...
 
     @property
@@ -168,7 +168,7 @@ class Generator(Protocol):
 
 @runtime_checkable
 class DrawsFromImages(Protocol):
-    """What a `Generator` has beside, if it can begin at real images, or be conditioned on them.
+    """The further method of a `Generator` that can begin at real images, or be conditioned on them.
 
     One that can be conditioned says so by an attribute `image_conditions`, see `image_conditions_of`.
     """

@@ -43,7 +43,7 @@ class Checkpoint:
 
     @property
     def family(self) -> Family:
-        """What is known of its pipeline."""
+        """The declaration of its pipeline."""
         return FAMILIES[self.class_name]
 
 
@@ -53,7 +53,7 @@ def find_checkpoint(name: str, revision: str | None = None, image_conditions: bo
     Args:
         name: 'miniature', a folder with a model_index.json, or a hub id.
         revision: branch, tag or commit of a hub id.
-        image_conditions: it shall be conditioned on images; the hash covers what does that.
+        image_conditions: it shall be conditioned on images; the hash covers the parts for that.
     Raises:
         UsageError: one that cannot be conditioned on images.
         ModelError: one that is not at hand, or of another kind.
@@ -144,7 +144,7 @@ def hash_weights(folder: Path, with_image_adapter: bool = False) -> str:
     total = hashlib.sha256()
     adapter = (Path(IMAGE_ADAPTER_FILE).parent.name, IMAGE_ENCODER_FOLDER) if with_image_adapter else ()
     for path in sorted(folder.glob("*/*.safetensors")):
-        # a variant (model.fp16.safetensors) is not what is loaded
+        # a variant (model.fp16.safetensors) is not loaded
         loaded = re.fullmatch(r"(diffusion_pytorch_model|model)(-\d+-of-\d+)?", path.stem)
         if loaded or path.parent.name in adapter:
             total.update(f"{path.relative_to(folder).as_posix()} {_file_sha256(path)}\n".encode())

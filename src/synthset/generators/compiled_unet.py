@@ -41,14 +41,14 @@ class CompiledUNet(nn.Module):
         self.config: Any = unet.config
         self.rows_per_call = rows_per_call
         self._unet = unet
-        self._memories, self._given = _take_text_projections(unet)
+        self._memories, self._stand_ins = _take_text_projections(unet)
         self._backend = backend
         self._compiled: Callable[..., tuple[Tensor]] | None = None
         self.forget()
 
     @property
     def dtype(self) -> torch.dtype:
-        """What the weights are in."""
+        """Number format of the weights."""
         return next(self._unet.parameters()).dtype
 
     def forward(
@@ -75,8 +75,8 @@ class CompiledUNet(nn.Module):
         predicted = torch.empty_like(rows)
         for start in range(0, len(rows), size):
             part = slice(start, start + size)
-            for given, all_rows in zip(self._given, projected, strict=True):
-                given.projected = all_rows[part]
+            for stand_in, all_rows in zip(self._stand_ins, projected, strict=True):
+                stand_in.projected = all_rows[part]
             condition = None if conditions is None else conditions[part]
             # copied at once: the next replay of a CUDA graph overwrites its result
             predicted[part] = self._call(rows[part], timesteps, text[part], condition)
@@ -88,8 +88,8 @@ class CompiledUNet(nn.Module):
         self._padded_text: Tensor | None = None
         for memory in self._memories:
             memory.forget()
-        for given in self._given:
-            given.projected = None
+        for stand_in in self._stand_ins:
+            stand_in.projected = None
 
     def _pad_text(self, text: Tensor) -> Tensor:
         """`text` with rows of zeros up to a multiple; the same tensor for the same text, so that it is remembered."""
@@ -128,7 +128,7 @@ def check_compiler(device: torch.device) -> None:
 
 @contextmanager
 def compiler_errors() -> Iterator[None]:
-    """What torch.compile raises, as a ModelError of one line; what it warns of is about diffusers' code, not ours."""
+    """Errors of torch.compile as a ModelError of one line; its warnings, about diffusers' code, are not shown."""
     from torch._dynamo.exc import TorchDynamoException  # slow to import
 
     try:
@@ -152,8 +152,8 @@ def choose_rows_per_call(height: int, width: int, device: torch.device) -> int:
     return max(1, min(64, positions // (height * width)))
 
 
-class _Given(nn.Module):
-    """Stands where a projection of the text was, and answers what it was given."""
+class _StandIn(nn.Module):
+    """Stands where a projection of the text was, and answers with the one that it was handed."""
 
     projected: Tensor | None = None
 
@@ -161,14 +161,14 @@ class _Given(nn.Module):
         return self.projected
 
 
-def _take_text_projections(unet: nn.Module) -> tuple[list[Remembering], list[_Given]]:
-    """Move all that remembers out of the UNet: these modules, and what stands in their place."""
+def _take_text_projections(unet: nn.Module) -> tuple[list[Remembering], list[_StandIn]]:
+    """Move all that remembers out of the UNet: these modules, and the stand-ins in their place."""
     memories: list[Remembering] = []
-    stand_ins: list[_Given] = []
+    stand_ins: list[_StandIn] = []
     for parent in list(unet.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, Remembering):
-                stand_in = _Given()
+                stand_in = _StandIn()
                 setattr(parent, name, stand_in)
                 memories.append(child)
                 stand_ins.append(stand_in)

@@ -1,4 +1,4 @@
-"""The tensors of condition-annealed sampling (CADS); `sampling.ConditionAnnealing` has what they depend on."""
+"""The tensors of condition-annealed sampling (CADS); `sampling.ConditionAnnealing` has the settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DeepCache: what the UNet's deep blocks compute changes little from step to step, so it is kept for some steps.
+"""DeepCache: the answers of the UNet's deep blocks change little from step to step, so they are kept for some steps.
 
 Reference: Ma et al. 2023, DeepCache: Accelerating Diffusion Models for Free, section 3.
 """
@@ -14,12 +14,12 @@ from diffusers import UNet2DConditionModel
 class DeepCache:
     """Makes a UNet compute all of its blocks but the outermost down and up block in every `interval`-th pass only.
 
-    In between, the deep blocks answer what they answered last, whatever they are given. The passes are those of one
+    In between, the deep blocks repeat their last answer, whatever they are shown. The passes are those of one
     batch; `forget` before the next.
     """
 
     def __init__(self, unet: UNet2DConditionModel, interval: int) -> None:
-        """Take over `unet`, whose blocks are changed in place. At `interval` 1 it computes what it did before."""
+        """Take over `unet`, whose blocks are changed in place. At `interval` 1 it computes as before."""
         self.interval = interval
         self.forget()
         unet.register_forward_pre_hook(self._begin_pass)

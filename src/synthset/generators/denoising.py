@@ -20,15 +20,15 @@ from synthset.generators.schedulers import Schedule
 
 @dataclass(frozen=True)
 class Conditions:
-    """What a model sees of each row, beside its latents.
+    """Conditions of each row of a model, beside its latents.
 
     The first n rows are of the images; the rows past n, of the first of them once more without the prompt.
 
     Attributes:
         text: embeddings (rows, tokens, d); None for a model that reads none.
-        images: what it is given of real images, (rows, ...); None for none.
+        images: made of real images, (rows, ...); None for none.
         scales: guidance scales (n, d) as a distilled model reads them; None for others.
-        text_noise: what the text of the images is seen through; None for nothing.
+        text_noise: noise that the text of the images is seen through; None for none.
     """
 
     text: Tensor | None
@@ -49,7 +49,7 @@ class Conditions:
 
 
 Model = Callable[[Tensor, Tensor, Conditions], Tensor]
-"""Latents (rows, c, h, w), a timestep, and conditions of the rows -> what it predicts, float32, like the latents."""
+"""Latents (rows, c, h, w), a timestep, and conditions of the rows -> a prediction like the latents, float32."""
 
 
 def denoise(
@@ -64,7 +64,7 @@ def denoise(
     """Take the steps of a schedule, with classifier-free guidance.
 
     Args:
-        model: predicts the noise in latents, or whatever the scheduler takes.
+        model: predicts the noise in latents, or the velocity, as the scheduler takes it.
         latents: of n images, float32 (n, c, h, w), as noisy as the schedule's first timestep.
         schedule: the timesteps, and how one is taken.
         conditions: of n + g rows, see Conditions.

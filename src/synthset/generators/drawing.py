@@ -50,7 +50,7 @@ class Drawing:
             raise UsageError(f"Expected at least 1 inference step, got {self.num_inference_steps}.")
 
     def choose_machine(self) -> tuple[torch.device, torch.dtype]:
-        """The device to draw on, and what the networks compute in there.
+        """The device to draw on, and the number format of the networks there.
 
         Raises:
             UsageError: a device that is not at hand.
@@ -68,7 +68,7 @@ class Drawing:
     def config_for(
         self, checkpoint: Checkpoint, scheduler: str, size_px: tuple[int, int], dtype: torch.dtype
     ) -> GenerationConfig:
-        """What is recorded of it.
+        """The settings that are recorded.
 
         Args:
             checkpoint: that draws.

@@ -1,7 +1,7 @@
-"""What is known of each text-to-image pipeline of diffusers that Synthset runs. Importing this loads no torch.
+"""Each text-to-image pipeline of diffusers that Synthset runs, declared once. Importing this loads no torch.
 
 A pipeline that is not in `FAMILIES` is refused: an allow-list keeps code that came with a checkpoint from running,
-and what a scale or a negative prompt does differs too much between pipelines to be guessed.
+and the effect of a scale or a negative prompt differs too much between pipelines to be guessed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ Guidance = Literal["classifier_free", "embedded", "none"]
 ImageReading = Literal["none", "adapter", "token", "label"]
 
 DDIM = "ddim"  # the sampler of the paper
-# the size that is recorded is the size that is drawn; and no text is cleaned, which would depend on what is installed
+# the size that is recorded is the size that is drawn; and no text is cleaned, which would depend on installed packages
 _AS_ASKED = {"use_resolution_binning": False, "clean_caption": False}
 _TRANSFORMER_SIZE = "transformer.config.sample_size"
 
@@ -33,12 +33,12 @@ class Family:
             call then have one prompt and one negative prompt, so that no image depends on its batch.
         sample_size: side of the latents that it was trained for: where the pipeline has it, or a number.
         patch: latents of a side that the denoiser reads as one token.
-        scale_argument: what the pipeline calls the scale.
+        scale_argument: the pipeline's name of the scale.
         no_guidance: the value of that argument that stands for none. It is w - 1 + no_guidance that is passed for
             w of Imagen's equation 2: most pipelines mean w, Z-Image means w - 1.
-        unconditional: what is passed for the empty negative prompt. SDXL was trained with zeros there, which its
+        unconditional: passed for the empty negative prompt. SDXL was trained with zeros there, which its
             pipeline takes for None; Qwen-Image's takes None for no guidance at all.
-        scheduler: what 'auto' stands for; None for the checkpoint's own.
+        scheduler: that 'auto' stands for; None for the checkpoint's own.
         distilled_for: scheduler class whose trailing timesteps tell a checkpoint that was distilled, which draws
             without guidance, and by that scheduler.
         own_loop: drawn by our own loop, see latent_diffusion, not by the pipeline.
@@ -138,7 +138,7 @@ def describe_auto_scheduler() -> str:
     for family in FAMILIES.values():
         if family.scheduler:
             titles.setdefault(family.scheduler, []).append(family.title)
-    parts = [f"{scheduler} for {', '.join(those)}" for scheduler, those in titles.items()]
+    parts = [f"{scheduler} for {', '.join(names)}" for scheduler, names in titles.items()]
     return "; ".join([*parts, "the checkpoint's own for others"])
 
 

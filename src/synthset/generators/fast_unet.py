@@ -1,4 +1,4 @@
-"""What a UNet computes in every step though nothing changed, or slower than it could."""
+"""Work of a UNet that is the same in every step, done once; and layers that a CPU computes faster in another form."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The last that happens to images on the device: a look at each, and, on a GPU, shrinking to what is stored."""
+"""The last that happens to images on the device: a look at each, and, on a GPU, shrinking to the stored size."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Drawing from the embeddings of real images: from requests and files to what a UNet is given of images.
+"""Drawing from the embeddings of real images: from requests and files to the input of a UNet.
 
-    files ─▶ embeddings, each once ─▶ mixed by the weights of a request ─▶ what this checkpoint reads
+    files ─▶ embeddings, each once ─▶ mixed by the weights of a request ─▶ as this checkpoint reads it
 
 A mixture is a point in the convex hull of embeddings (Shipard et al. 2023, section 4.2.2): linear, in float32, and not
-brought back to the length of what it is mixed from. Three kinds of checkpoints read it:
+brought back to the length of its parts. Three kinds of checkpoints read it:
 
     image variation   in place of a text: it is the one token that cross-attention sees
     unCLIP            beside a text: noised as little as its training did, it is added to the embedding of the timestep
@@ -44,14 +44,14 @@ class ImageConditioning(Protocol):
     reads_text: bool
     """Whether it reads a prompt beside them."""
     memories: list[Remembering]
-    """What is remembered from step to step, to be forgotten with the batch."""
+    """Projections that are remembered from step to step, to be forgotten with the batch."""
 
     def embed(self, image: Image.Image) -> Tensor:
         """The embedding that is mixed, float32 (d,), on the CPU."""
         ...
 
     def prepare(self, embeddings: Tensor, num_unconditional: int, generators: Sequence[torch.Generator]) -> Tensor:
-        """What the UNet is given in every step.
+        """The input of the UNet in every step.
 
         Args:
             embeddings: of the n images to draw, float32 (n, d).
@@ -63,7 +63,7 @@ class ImageConditioning(Protocol):
         ...
 
     def arguments(self, text: Tensor | None, prepared: Tensor) -> dict[str, Any]:
-        """How the UNet is given the text, if it reads one, and what was prepared, of the same rows."""
+        """Arguments of the UNet: the text, if it reads one, and the prepared input, of the same rows."""
         ...
 
 
@@ -163,7 +163,7 @@ class NoisedImageLabel(_PipelineEncoder):
 class ImageAdapter:
     """An IP-Adapter beside a checkpoint's parts, with the CLIP whose vectors it reads.
 
-    It adds to the UNet: without images that computes what it did before.
+    It adds to the UNet, which computes as before where there are no images.
     """
 
     is_needed = False
@@ -222,7 +222,7 @@ class _AttentionToImages(nn.Module):
 
 
 def _read_adapter(unet: Any, path: Path, name: str) -> tuple[Any, dict[str, Any]]:
-    """What makes tokens of an embedding, and by the name of each cross-attention, what attends to these."""
+    """The projection of an embedding to tokens, and by the name of each cross-attention, its processor for these."""
     try:
         weights: dict[str, dict[str, Tensor]] = {"image_proj": {}, "ip_adapter": {}}
         for key, value in load_file(path).items():
@@ -230,7 +230,7 @@ def _read_adapter(unet: Any, path: Path, name: str) -> tuple[Any, dict[str, Any]
             weights[part][rest] = value
         if "proj.weight" not in weights["image_proj"]:
             raise ModelError("not one that reads the embedding of the whole image")  # others read patches, or faces
-        # diffusers' own reading of the file; its public way would also change what the UNet does without images
+        # diffusers' own reading of the file; its public way would change images without conditions too
         project = unet._convert_ip_adapter_image_proj_to_diffusers(weights["image_proj"], low_cpu_mem_usage=False)
         processors = unet._convert_ip_adapter_attn_to_diffusers([weights], low_cpu_mem_usage=False)
     except Exception as error:  # a file can be broken in any way

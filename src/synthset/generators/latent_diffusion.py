@@ -2,7 +2,7 @@
 
 diffusers' pipeline takes one guidance scale a call, so a random scale for each image would mean a call
 for each image. Here the scale is a vector. Each image draws from its own random generator on the CPU, so
-it does not depend on the batch it is in. In float32 it equals what `StableDiffusionPipeline` draws.
+it does not depend on the batch it is in. In float32 it draws the images of `StableDiffusionPipeline`.
 
     requests ─▶ noise, text embeddings ─▶ denoise ─▶ latents ─▶ decode ─▶ inspect ─▶ images with a status
                  ▲ real images, encoded or embedded
@@ -110,7 +110,7 @@ class LatentDiffusionGenerator:
 
         Args:
             pipeline: of a family with `own_loop`.
-            config: what it draws with.
+            config: of all its images.
             device: to draw on.
             stored: the size that images are shrunk to, if one is given.
             adapter_folder: of a checkpoint that has an image adapter beside its parts, to be conditioned by.
@@ -311,7 +311,7 @@ class LatentDiffusionGenerator:
         generators: Sequence[torch.Generator],
         files: Mapping[str, bytes] | None,
     ) -> Conditions:
-        """What the UNet sees of the requests, and once more of the guided ones, which come first, without prompt.
+        """Conditions of the requests, and once more of the guided ones, which come first, without the prompt.
 
         `files` are of the images that all of them are conditioned on; None where none is on any.
         """
@@ -383,7 +383,7 @@ class LatentDiffusionGenerator:
         for text, ids in zip(texts, self.tokenizer(texts, verbose=False).input_ids, strict=True):
             if len(ids) > max_tokens:
                 logger.warning(
-                    "The model reads %d tokens at most; what is beyond is ignored in '%s' and other long prompts.",
+                    "The model reads %d tokens at most; the rest of '%s' and of other long prompts is ignored.",
                     max_tokens - 2,  # the text's start and end take one each
                     text,
                 )
@@ -415,7 +415,7 @@ class LatentDiffusionGenerator:
         if self.safety_checker is None or self.feature_extractor is None:
             return [False] * len(pixels)
         inputs = self.feature_extractor(pixels, return_tensors="pt").pixel_values  # on the device, where the pixels are
-        # the checker blackens what it objects to, in the list that it is given
+        # the checker blackens images that it objects to, in this list
         _, flagged = self.safety_checker(images=list(pixels), clip_input=inputs.to(self.device, self.dtype))
         return [bool(flag) for flag in flagged]
 

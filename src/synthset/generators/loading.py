@@ -32,17 +32,17 @@ def load_generator(
         scheduler: one of SCHEDULERS, with the checkpoint's own noise schedule; 'auto' is ddim for Stable Diffusion
             and SDXL, as in the paper, and the checkpoint's own for all others, and for distilled ones.
         num_inference_steps: denoising steps, at least 1.
-        height_px, width_px: size to draw at; None means what the checkpoint was trained for.
+        height_px, width_px: size to draw at; None means the size that the checkpoint was trained for.
         dtype: one of DTYPES; 'auto' is bfloat16 on a GPU and float32 on a CPU.
         device: a torch device; 'auto' is a GPU where there is one.
         sampling: shortcuts and diversity of our own sampling loop, so of Stable Diffusion 1.x and 2.x alone.
         stored: the size that images will be stored in; on a GPU they are shrunk to it before they leave it.
-        image_conditions: load what conditions images on real ones, too; the weights' hash covers it then.
+        image_conditions: load the parts that condition images on real ones, too; the weights' hash covers them then.
         engine: one of ENGINES; 'compiled' takes minutes to begin with and is then faster, most of all on a GPU.
     Raises:
         UnknownNameError: the scheduler, the dtype or the engine.
-        UsageError: steps, size or device that cannot be, or what does not fit the checkpoint: a scheduler, sampling
-            options, an engine, or conditions on images.
+        UsageError: steps, size or device that cannot be, or a scheduler, sampling options, an engine or conditions on
+            images that do not fit the checkpoint.
         ModelError: a checkpoint that is not at hand, incomplete, unsafe, or of another kind, or no compiler.
     """
     drawing = Drawing(

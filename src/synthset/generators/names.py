@@ -27,6 +27,6 @@ AUTO_SCHEDULER = "auto"
 
 ENGINES = (EAGER, COMPILED)
 
-# of Stable Diffusion: what conditions it on images, and the CLIP whose vectors that reads
+# of Stable Diffusion: the adapter that conditions it on images, and the CLIP whose vectors that reads
 IMAGE_ADAPTER_FILE = "image_adapter/ip-adapter.safetensors"
 IMAGE_ENCODER_FOLDER = "clip"

@@ -1,4 +1,4 @@
-"""Any other text-to-image pipeline of diffusers as a generator; `families` has what is known of each.
+"""Any other text-to-image pipeline of diffusers as a generator; `families` declares each.
 
 A pipeline takes one guidance scale a call, so requests are drawn in groups of one scale:
 
@@ -40,7 +40,7 @@ logger = logging.getLogger("synthset")
 
 @dataclass(frozen=True)
 class _Call:
-    """What all images of one call of the pipeline share.
+    """The settings that all images of one call of the pipeline share.
 
     Attributes:
         num_inference_steps, guidance_scale: of each.
@@ -122,7 +122,7 @@ class PipelineGenerator:
             checkpoint's safety checker have a status that says so, and no pixels.
         Raises:
             UsageError: a request that begins at a real image, or is conditioned on some.
-            ModelError: the pipeline refuses what it is asked.
+            ModelError: the pipeline refuses a request.
         """
         self._check(requests)
         groups: dict[_Call, list[int]] = {}
@@ -177,7 +177,7 @@ class PipelineGenerator:
         return finish(pixels, finite, flagged, self.stored)
 
     def _check(self, requests: Sequence[ImageRequest]) -> None:
-        """Refuse what cannot be drawn, and say once what has no effect."""
+        """Refuse requests that cannot be drawn, and warn once of those that have no effect."""
         if any(request.initial_image for request in requests):
             raise UsageError(
                 f"Expected requests that begin at noise, got one that begins at a real image: '{self.config.model}' "
@@ -207,7 +207,7 @@ class PipelineGenerator:
 
 
 def guidance_of(pipeline: Any, family: Family) -> Guidance:
-    """What a guidance scale does in this checkpoint, which may be distilled where its class is not."""
+    """The effect of a guidance scale in this checkpoint, which may be distilled where its class is not."""
     denoiser, scheduler = _denoiser(pipeline), pipeline.scheduler
     if denoiser.config.get("time_cond_proj_dim") is not None:
         return "embedded"  # latent consistency models

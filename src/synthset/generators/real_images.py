@@ -1,4 +1,4 @@
-"""Real images that requests name: checked, decoded, and what a network makes of each remembered."""
+"""Real images that requests name: checked, decoded, and the answer of a network about each remembered."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from synthset.images.decoding import decode
 
 
 class RealImages:
-    """What is computed of real images: once of each, and of each alone, so that it does not depend on the others.
+    """Answers of a network about real images: each once, and each alone, so that it does not depend on the others.
 
     Args:
-        compute: what is computed of an image.
+        compute: the answer about an image.
         max_remembered: how many are remembered from call to call.
     """
 
@@ -31,7 +31,7 @@ class RealImages:
         return len(self._computed)
 
     def of(self, names: Sequence[str], files: Mapping[str, bytes]) -> list[Tensor]:
-        """What is computed of each.
+        """The answers about these images.
 
         Args:
             names: of the images, the SHA-256 of their files in hexadecimal.
@@ -49,14 +49,14 @@ class RealImages:
             if name not in self._computed:
                 self._computed[name] = self._compute(_open(name, files[name]))
             self._computed.move_to_end(name)
-        found = [self._computed[name] for name in names]
+        answers = [self._computed[name] for name in names]
         while len(self._computed) > self._max_remembered:
             self._computed.popitem(last=False)
-        return found
+        return answers
 
 
 def _open(name: str, data: bytes) -> Image.Image:
-    if hashlib.sha256(data).hexdigest() != name:  # what is remembered by a name must be what it says
+    if hashlib.sha256(data).hexdigest() != name:  # an answer is remembered by the name of its image
         raise UsageError(f"Expected the real image of SHA-256 {name[:12]}…, got another file. Give its own bytes.")
     try:
         return decode(data)

@@ -51,7 +51,7 @@ class ConditionAnnealing:
 
 @dataclass(frozen=True)
 class SamplingOptions:
-    """Shortcuts and diversity: what departs from plain sampling, the same for all images of a dataset.
+    """Shortcuts and diversity: departures from plain sampling, the same for all images of a dataset.
 
     Raises:
         UsageError: a value that cannot be.
@@ -86,7 +86,7 @@ class SamplingOptions:
         return cls(**{**described, "annealing": annealing and ConditionAnnealing(**annealing)})
 
     def phrases(self) -> list[str]:
-        """What departs, in words for people.
+        """The departures in words for people.
 
         >>> SamplingOptions(guidance_interval=(0.2, 0.8), cache_interval=3).phrases()
         ['guidance from 20% to 80% of the steps', 'deep blocks in every 3rd step (DeepCache)']

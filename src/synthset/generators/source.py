@@ -11,7 +11,7 @@ from synthset.generators.base import GenerationConfig, Generator
 
 @dataclass(frozen=True)
 class Description:
-    """What a job needs to know of its generator before anything is drawn."""
+    """All that a job needs to know of its generator before anything is drawn."""
 
     config: GenerationConfig
     preferred_batch_size: int
@@ -21,7 +21,7 @@ class GeneratorSource:
     """Gives one generator to all that is done in one process.
 
     Args:
-        load: loads it, or gives an object that is there; it is what another process gets.
+        load: loads it, or gives an object that is there; another process gets this.
     """
 
     def __init__(self, load: Callable[[], Generator]) -> None:
@@ -35,7 +35,7 @@ class GeneratorSource:
         return self._generator
 
     def describe(self, _: object = None) -> Description:
-        """What it draws with, to be asked where it will draw: a machine with a GPU may choose another dtype."""
+        """Its settings, to be asked where it will draw: a machine with a GPU may choose another dtype."""
         generator = self.get()
         return Description(generator.config, getattr(generator, "preferred_batch_size", 1))
 
