@@ -11,28 +11,18 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Loss:
-    """A loss by name.
+    """A loss by name: (logits, labels, the teacher's logits, soft_share, temperature) to a scalar; a line about it.
 
-    Attributes:
-        apply: (logits, labels, the teacher's logits or None, soft_share, temperature) -> a scalar.
-        summary: a line about it.
-        has_teacher: whether it looks at the logits of zero-shot CLIP.
+    Without a teacher, whose part zero-shot CLIP has, there is None instead of its logits.
     """
 
-    apply: Callable[[Tensor, Tensor, Tensor | None, float, float], Tensor]
+    apply: Callable[..., Tensor]
     summary: str
     has_teacher: bool = False
 
 
-def cross_entropy(
-    logits: Tensor, labels: Tensor, teacher_logits: Tensor | None = None, soft_share: float = 0, temperature: float = 1
-) -> Tensor:
-    """Cross-entropy against labels ("CE"): the mean over n. The other arguments have no part in it."""
-    return F.cross_entropy(logits, labels)
-
-
 def soft_cross_entropy(
-    logits: Tensor, labels: Tensor, teacher_logits: Tensor | None, soft_share: float = 0.5, temperature: float = 2.0
+    logits: Tensor, labels: Tensor, teacher_logits: Tensor, soft_share: float = 0.5, temperature: float = 2.0
 ) -> Tensor:
     """Cross-entropy in part against labels and in part against a teacher's probabilities ("SCE").
 
@@ -55,12 +45,11 @@ def soft_cross_entropy(
     >>> f"{hard:.3f} {soft:.3f}"
     '0.127 1.127'
     """
-    assert teacher_logits is not None
     targets = (teacher_logits.detach() / temperature).softmax(1)
     return soft_share * F.cross_entropy(logits, targets) + (1 - soft_share) * F.cross_entropy(logits, labels)
 
 
 LOSSES = {
-    "ce": Loss(cross_entropy, "cross-entropy against the labels"),
+    "ce": Loss(lambda logits, labels, *_: F.cross_entropy(logits, labels), "cross-entropy against the labels"),
     "sce": Loss(soft_cross_entropy, "in part against the probabilities of zero-shot CLIP", has_teacher=True),
 }

@@ -75,6 +75,10 @@ class TuneResult:
     was_finished: bool = False
 
 
+# what of a result stands in training.json as it is
+NUMBERS = ("num_synthetic", "num_real", "num_held_back", "num_filtered", "steps_per_epoch", "tuned_share", "seconds")
+
+
 def write_result(result: TuneResult, job: Job, inputs: TuneInputs, device: str) -> None:
     """Write training.json, which marks completion, then drop the resume file."""
     note = {
@@ -82,14 +86,8 @@ def write_result(result: TuneResult, job: Job, inputs: TuneInputs, device: str) 
         "job": job.to_json(),
         "images": None if inputs.synthetic is None else inputs.synthetic.name,
         "real": inputs.real,
-        "num_synthetic": result.num_synthetic,
-        "num_real": result.num_real,
-        "num_held_back": result.num_held_back,
-        "num_filtered": result.num_filtered,
-        "steps_per_epoch": result.steps_per_epoch,
-        "tuned_share": result.tuned_share,
+        **{name: getattr(result, name) for name in NUMBERS},
         "chosen": asdict(result.chosen),
-        "seconds": result.seconds,
         "device": device,
         "libraries": library_versions(),
         "history": [asdict(epoch) for epoch in result.history],
@@ -106,13 +104,7 @@ def read_result(folder: Path, config: TuneConfig, class_names: tuple[str, ...], 
             config=config,
             class_names=class_names,
             chosen=TuneEpoch(**note["chosen"]),
-            num_synthetic=note["num_synthetic"],
-            num_real=note["num_real"],
-            num_held_back=note["num_held_back"],
-            num_filtered=note["num_filtered"],
-            steps_per_epoch=note["steps_per_epoch"],
-            tuned_share=note["tuned_share"],
-            seconds=note["seconds"],
+            **{name: note[name] for name in NUMBERS},
             history=tuple(TuneEpoch(**epoch) for epoch in note["history"]),
             was_finished=True,
         )
