@@ -9,7 +9,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.ready
 
-.PHONY: setup demo test check format help-pages docs bench faults miniature build clean
+.PHONY: setup demo test check format help-pages docs bench faults miniature build clean architecture
 
 setup: $(STAMP)
 
@@ -34,6 +34,9 @@ check: $(STAMP)
 format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+architecture: $(STAMP)
+	$(BIN)/python -m tools.architecture
 
 help-pages: $(STAMP)
 	$(BIN)/python -m tools.help_pages

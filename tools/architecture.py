@@ -1,4 +1,4 @@
-"""Writes the list of files in ARCHITECTURE.md anew: `python -m tools.architecture`.
+"""Writes the list of wings and their files in ARCHITECTURE.md anew: `make architecture`.
 
 Wings stand in the order of their floors: each imports only wings that stand before it. A module says in the first
 sentence of its docstring what it is for, a wing in its `__init__.py`.
@@ -29,27 +29,37 @@ def with_files(text: str) -> str:
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise ValueError(f"Expected '{BEGIN}' and '{END}' around the list of files, found at most one of them.")
-    return f"{before}{begin}\n{file_list()}\n{end}{after}"
+    return f"{before}{begin}\n{wing_list()}\n{end}{after}"
+
+
+def wing_list() -> str:
+    """A row for each wing and each module on top, with the files of the wing."""
+    rows = []
+    for path in wings():
+        if path.is_dir():
+            names = sorted(file.stem for file in path.glob("*.py") if not file.stem.startswith("__"))
+            names += sorted(f"{file.parent.name}/" for file in path.glob("*/__init__.py"))
+            rows.append(f"| **{path.name}/** | {first_sentence(path / '__init__.py')} | {', '.join(names)} |")
+        else:
+            rows.append(f"| {path.name} | {first_sentence(path)} | |")
+    return "\n".join(["| where | purpose | files |", "|---|---|---|", *rows])
 
 
 def file_list() -> str:
     """A row for each file of the package, under its wing."""
-    return "\n".join(["| file | |", "|---|---|", *_rows()])
+    rows = []
+    for path in wings():
+        files = sorted(path.rglob("*.py")) if path.is_dir() else [path]
+        rows += [f"| `{file.relative_to(SOURCE).as_posix()}` | {first_sentence(file)} |" for file in files]
+    return "\n".join(["| file | purpose |", "|---|---|", *rows])
 
 
-def _rows() -> Iterator[str]:
+def wings() -> Iterator[Path]:
+    """The packages and modules on top of the package, lower floors first."""
     graph = package_graph(import_graph(read_modules()))
     for name in sorted(graph.keys() - {PACKAGE}, key=lambda name: (floor(name, graph), name)):
         path = SOURCE / name.removeprefix(f"{PACKAGE}.")
-        if not path.is_dir():
-            yield _row(path.with_suffix(".py"), path.parent)
-            continue
-        yield f"| **{path.name}/** | **{first_sentence(path / '__init__.py')}** |"
-        yield from (_row(file, path) for file in sorted(path.rglob("*.py")) if file != path / "__init__.py")
-
-
-def _row(file: Path, folder: Path) -> str:
-    return f"| `{file.relative_to(folder).as_posix()}` | {first_sentence(file)} |"
+        yield path if path.is_dir() else path.with_suffix(".py")
 
 
 def floor(name: str, graph: Graph) -> int:

@@ -20,6 +20,7 @@ from synthset.cli.arguments import FIRST_GROUP, Argument, flags_by_field, parame
 from synthset.cli.commands import NAMES, Command, load_command
 from synthset.cli.compat import SCRIPT_NAMES
 from synthset.core.options import Declared, declared_options, describe_bounds, describe_type
+from tools.architecture import file_list
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = {
@@ -29,7 +30,13 @@ DOCUMENTS = {
     "changelog": "CHANGELOG.md",
 }
 CONFIGURATION = "[Config files and variables](../guide/configuration.md)"
-LISTED = ("contributing", "architecture", "../decisions", "changelog")  # below "Project"; experiments stand on top
+LISTED = (
+    "contributing",
+    "architecture",
+    "files",
+    "../decisions",
+    "changelog",
+)  # below "Project"
 
 
 def write_pages(docs: Path = ROOT / "docs") -> None:
@@ -51,6 +58,7 @@ def write_pages(docs: Path = ROOT / "docs") -> None:
 def project_pages() -> dict[str, str]:
     """The documents, with links that lead to pages of the site."""
     pages = {name: with_site_links((ROOT / file).read_text(encoding="utf-8")) for name, file in DOCUMENTS.items()}
+    pages["files"] = f"# Files\n\nEvery file of the package, lower floors first.\n\n{file_list()}\n"
     toctree = "\n".join(LISTED)
     pages["index"] = f"# Project\n\n```{{toctree}}\n:maxdepth: 1\n\n{toctree}\n```\n"
     return pages

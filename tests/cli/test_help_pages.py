@@ -12,10 +12,11 @@ from rich.console import Console
 from tools.help_pages import FOLDER, render_pages
 
 from synthset.cli import help_pages, main
-from synthset.cli.command_line import app
+from synthset.cli.app import build_app
+from synthset.cli.commands import NAMES
 from synthset.cli.help_pages import WIDTHS, print_stored
 
-COMMANDS = sorted(name for name in app if not name.startswith("-"))
+COMMANDS = sorted(NAMES)
 PAGES = [["--help"], *([name, "--help"] for name in COMMANDS)]
 
 
@@ -58,7 +59,7 @@ def rendered(monkeypatch, tokens, width, on_terminal):
     """What the command line itself prints on such a stdout."""
     monkeypatch.setenv("COLUMNS", str(width))
     monkeypatch.setattr(sys, "stdout", out := Screen(on_terminal))
-    app(list(tokens), console=Console())
+    build_app()(list(tokens), console=Console())
     monkeypatch.undo()
     return out.getvalue()
 

@@ -84,7 +84,7 @@ def test_the_options_of_a_nested_config_stand_in_its_place():
         ({"share": float("nan")}, "Expected share as a finite number, got nan."),
         ({"span": (1.0,)}, "Expected span as 2 numbers, got (1.0,)."),
         ({"span": (-1.0, 2.0)}, "Expected span of at least 0, got -1."),
-        ({"names": ["a"]}, "Expected names as texts or nothing, got ['a']."),
+        ({"names": ["a", 1]}, "Expected names as texts or nothing, got ['a', 1]."),
         ({"switch": 1}, "Expected switch as true or false, got 1."),
         ({"inner": 1}, "Expected inner as Inner or nothing, got 1."),
     ],
@@ -103,6 +103,10 @@ def test_a_name_that_is_not_among_the_valid_ones():
 def test_an_unknown_option_in_python_is_named_with_the_nearest():
     with pytest.raises(UnknownNameError, match=r"Unknown option 'size'\. Did you mean 'size_px'\?"):
         with_options(Config(), {"size": 3})
+
+
+def test_a_list_is_as_good_as_a_tuple():
+    assert Config(names=["a"], span=[1, 2]) == Config(names=("a",), span=(1.0, 2.0))
 
 
 def test_integers_are_numbers_and_numpy_counts():

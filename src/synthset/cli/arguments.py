@@ -19,7 +19,7 @@ from cyclopts import Group, Parameter
 
 from synthset.cli.compat import SCRIPT_NAMES
 from synthset.core.errors import UsageError, setting
-from synthset.core.options import Declared, Option, declared_options
+from synthset.core.options import Declared, Option, declared_options, is_of_type
 
 Config = TypeVar("Config")
 
@@ -131,7 +131,9 @@ class Argument:
             return {option.path: not value}
         if option.option.per_unit != 1 and value is not None:
             return {option.path: round(value * option.option.per_unit)}
-        return {option.path: tuple(value) if isinstance(value, list) else value}
+        if isinstance(value, list):  # one of a field that may be a text, or several
+            value = value[0] if len(value) == 1 and is_of_type(value[0], option.type) else tuple(value)
+        return {option.path: value}
 
 
 def command_type(kind: Any) -> Any:

@@ -77,7 +77,7 @@ def _flags_of(names: Sequence[str], common: dict[str, Any], content: dict[str, A
 
 
 def _check_names(flags: Collection[str], arguments: ArgumentCollection, path: Path) -> None:
-    numbers = {_spelling(name): i for i, argument in enumerate(arguments) for name in argument.names}
+    numbers = {_spelling(name): i for i, argument in enumerate(arguments) for name in argument.names if name[0] == "-"}
     keys: dict[int, str] = {}
     for key in flags:
         if _spelling(key) not in numbers:

@@ -9,6 +9,7 @@ from typing import Annotated
 from synthset.cli.arguments import Positional
 from synthset.cli.commands import command
 from synthset.core.options import Option
+from synthset.dataset.export import FORMATS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,8 +20,8 @@ class ExportCall:
     """Synthset dataset, image folder, or Parquet files."""
     output_dir: Path
     """New folder."""
-    format: str = "imagefolder"
-    """Form of the copy: imagefolder, one folder of image files a class, as torchvision reads them."""
+    format: Annotated[str, Option(choices=FORMATS)] = "imagefolder"
+    """Form of the copy: {choices}."""
     strategy: Annotated[str | None, Option(default="all")] = None
     """Strategy or combination whose images alone are taken."""
     all_images: bool = False

@@ -21,9 +21,7 @@ class FilterCall:
     data: Annotated[Path, Positional()]
     """Synthset dataset."""
     method: Annotated[tuple[str, ...], Option(listed=FILTERS, default="clip")] = ("clip",)
-    """Filters: clip, an encoder must take the image for its class; real, its nearest real image must be of its class;
-    duplicates, it is no near copy of an earlier image, nor of a real one. Several may be given; none takes the verdicts
-    of all away."""
+    """Filters, each with what it keeps: {choices}. Several may be given; none takes the verdicts of all away."""
     cache: Annotated[Path | None, Option(default="SYNTHSET_CACHE, or synthset in the user's cache folder")] = None
     """Folder of cached embeddings."""
 

@@ -120,10 +120,12 @@ class Declared:
 
     @property
     def help(self) -> str:
-        """The text, with the names that it lists."""
+        """The text, with the names that it lists, each with its summary where there is one."""
         listed = self.option.listed or self.option.choices
-        names = tuple(listed() if callable(listed) else listed)
-        return self.text.replace("{choices}", ", ".join(names))
+        names: Any = listed() if callable(listed) else listed
+        summaries = {name: getattr(names[name], "summary", "") if isinstance(names, Mapping) else "" for name in names}
+        words = [f"{name} ({summary})" if summary else name for name, summary in summaries.items()]
+        return self.text.replace("{choices}", ", ".join(words))
 
 
 @cache
@@ -226,7 +228,11 @@ def check_options(config: Any) -> None:
     kind = type(config)
     for item in declared_options(kind):
         if len(item.path) == 1:
-            _check(item, getattr(config, item.name), setting(f"{kind.__name__}.{item.name}"))
+            value = getattr(config, item.name)
+            if isinstance(value, list) and is_of_type(tuple(value), item.type):
+                value = tuple(value)  # a list, from YAML or JSON, is as good
+                object.__setattr__(config, item.name, value)
+            _check(item, value, setting(f"{kind.__name__}.{item.name}"))
     for name, inner in nested_configs(kind).items():
         value = getattr(config, name)
         if not is_of_type(value, inner):

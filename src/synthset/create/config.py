@@ -12,7 +12,8 @@ from synthset.core.options import Nested, Option, check_options, expect
 from synthset.create.refill import check_refill
 from synthset.filters import FILTERS, FilterConfig
 from synthset.generators.base import EAGER, steps_to_pass
-from synthset.generators.names import ENGINES
+from synthset.generators.families import describe_auto_scheduler, family_titles
+from synthset.generators.names import ENGINES, SCHEDULERS
 from synthset.generators.sampling import SamplingOptions
 from synthset.images.imageset import ImageSet
 from synthset.prompts.language_enhancement import SentenceConfig, wants_sentences
@@ -81,13 +82,14 @@ class CreateConfig:
         ),
     ] = None
 
-    generator: Annotated[str, Option(group=SAMPLING, job=False)] = miniature.NAME
-    """Generator: miniature (ten digits), the hub id of a diffusers checkpoint, or the folder of one."""
+    generator: Annotated[str, Option(group=SAMPLING, listed=family_titles, job=False)] = miniature.NAME
+    """Generator: miniature (ten digits), or the hub id or folder of a diffusers checkpoint. Known: {choices}."""
     revision: Annotated[str | None, Option(group=SAMPLING, job=False)] = None
     """Branch, tag or commit of the hub id."""
-    scheduler: Annotated[str, Option(group=SAMPLING, job=False)] = "auto"
-    """Scheduler: auto (ddim for Stable Diffusion and SDXL, the checkpoint's own for others), or any of diffusers:
-    ddim, euler, dpmsolver_multistep, …"""
+    scheduler: Annotated[
+        str, Option(group=SAMPLING, listed=SCHEDULERS, default=f"auto: {describe_auto_scheduler()}", job=False)
+    ] = "auto"
+    """Scheduler: auto, or {choices}."""
     steps: Annotated[int | str, Option(group=SAMPLING, job=False)] = 40
     """Sampling steps: 40, or 20:40 for a number for each image."""
     height_px: Annotated[
@@ -174,8 +176,6 @@ class CreateConfig:
     def __post_init__(self) -> None:
         if isinstance(self.steps, str) and self.steps.isdecimal():
             object.__setattr__(self, "steps", int(self.steps))  # so that the manifest has a number as one
-        if isinstance(self.negative_prompt, tuple) and len(self.negative_prompt) == 1:
-            object.__setattr__(self, "negative_prompt", self.negative_prompt[0])
         check_options(self)
         low, high = self.steps_range
         expect(1 <= low <= high, f"{setting('steps')} of at least 1, or a range such as 20:40, got {self.steps}")

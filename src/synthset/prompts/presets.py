@@ -15,7 +15,7 @@ class Preset:
     """Defaults that follow from the real set that a synthetic one shall stand in for.
 
     Attributes:
-        images_per_class: as many as the real training set has, at most 5,000; 2,000 after He et al.
+        images_per_class: see RealSet.
         size_px: side of the real images; None where they differ.
         satellite: whether prompts take the satellite form.
         antialias: whether images are shrunk with anti-aliasing; section 5.3 found it to hurt on EuroSAT.
@@ -27,22 +27,10 @@ class Preset:
     antialias: bool = True
 
 
-IMAGES_PER_CLASS_OF_HE = 2000
-IMAGES_PER_CLASS = {
-    "digits": 100,
-    "cifar10": 5000,
-    "cifar100": 500,
-    "eurosat": 2700,
-    "mnist": 5000,
-    "imagenet": 1300,
-}
-
-
 def preset_for(dataset: str) -> Preset:
     """The defaults for a known real set. Raises UnknownNameError."""
     real: RealSet = find_set(dataset)
     # the eight-pixel digits are shown large, so that people and classifiers can see them
     size_px = 32 if real.name == "digits" else real.size_px
     is_satellite = real.name == "eurosat"
-    images_per_class = IMAGES_PER_CLASS.get(real.name, IMAGES_PER_CLASS_OF_HE)
-    return Preset(images_per_class, size_px, is_satellite, antialias=not is_satellite)
+    return Preset(real.images_per_class, size_px, is_satellite, antialias=not is_satellite)

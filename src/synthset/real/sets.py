@@ -40,6 +40,8 @@ class RealSet:
         templates: the key in `templates.TEMPLATES` of the sentences in which a CLIP reads the class names.
         metric: what the field reports, accuracy over images or its mean over classes.
         size_px: the side of an image, or None where images differ.
+        images_per_class: that a synthetic stand-in draws by default: as many as the real training set has, at most
+            5,000, where Shipard et al. 2023 drew it; 2,000 after He et al. 2023 elsewhere.
         aliases: other names of it, without dashes, underscores and spaces.
         licence: the terms as its publisher states them, and what else to know.
     """
@@ -61,6 +63,7 @@ class RealSet:
     templates: str = "default"
     metric: Metric = "accuracy"
     size_px: int | None = None
+    images_per_class: int = 2000
     aliases: tuple[str, ...] = ()
 
 
