@@ -121,8 +121,9 @@ def epochs_done(folder):
 
 
 def test_what_the_processes_refuse_is_raised_once(bars, by_one, tmp_path, capfd):
-    with pytest.raises(ConfigChangedError, match="seed: 0 there, 1 here"):
+    with pytest.raises(ConfigChangedError, match="seed: 0 there, 1 here") as raised:
         stage.train(bars, by_one.folder, RECIPE, seed=1, processes=2)
+    assert "or give --overwrite" in raised.value.worded(lambda name, value: f"--{name}")  # whoever shows it words it
     assert capfd.readouterr().err == ""
 
 

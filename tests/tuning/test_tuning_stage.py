@@ -150,6 +150,7 @@ def test_real_images_alone_with_and_without_the_texts(tmp_path, cache):
     [
         ({"real": real(), "shots": 7}, (UsageError, DataError), "at least 7 images"),
         ({"shots": 2}, UsageError, "real set to draw shots from"),
+        ({"prompt_strategy": "base"}, UsageError, "a Synthset dataset for prompt_strategy, 'bars' is none"),
         ({"real": "eurosat"}, UsageError, "missing: left, right, top"),
         ({"real": "digits", "shots": 1}, UsageError, "missing: left, right, top"),
         (

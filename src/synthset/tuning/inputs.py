@@ -10,7 +10,7 @@ import numpy as np
 from synthset.classifiers.scoring import match_classes
 from synthset.core.errors import DataError, UsageError, setting
 from synthset.dataset.opening import open_images
-from synthset.dataset.reader import is_dataset, open_dataset
+from synthset.dataset.reader import Dataset, is_dataset, open_dataset
 from synthset.images.imageset import ImageSet
 from synthset.real import class_names_of, match_set
 from synthset.real.learning import few_shot_pool
@@ -39,10 +39,18 @@ class Synthetic:
         named = self.data if isinstance(self.data, str | Path) else id(self.data)
         return f"{named} {self.prompt_strategy} {self.all_images}"
 
+    def dataset(self) -> Dataset | None:
+        """The Synthset dataset that the images are of, if they are of one."""
+        return open_dataset(self.data) if isinstance(self.data, str | Path) and is_dataset(self.data) else None
+
     def open(self) -> ImageSet | None:
         """The images. Raises UsageError, DataError as `open_images`."""
         if self.data is None:
             return None
+        if self.prompt_strategy is not None and self.dataset() is None:
+            name = self.data.name if isinstance(self.data, ImageSet) else self.data
+            option = setting("prompt_strategy")
+            raise UsageError(f"Expected a Synthset dataset for {option}, '{name}' is none. Leave {option} out.")
         images = open_images(self.data, self.prompt_strategy, all_images=self.all_images)
         if not len(images):
             raise DataError(f"Expected images in '{images.name}', found none. Run 'synthset create' first.")
@@ -87,8 +95,8 @@ def open_inputs(source: Synthetic, real: Images | None, config: TuneConfig) -> T
     elif real is not None and synthetic is not None:
         _check_classes_of(real, synthetic)
     if synthetic is not None:
-        dataset = open_dataset(source.data) if isinstance(source.data, str | Path) and is_dataset(source.data) else None
-        check_initial_images(dataset, () if shots is None else hash_images(shots), config, name or "REAL")
+        hashes = () if shots is None else hash_images(shots)
+        check_initial_images(source.dataset(), hashes, config, name or "REAL")
     images = shots if synthetic is None else synthetic
     assert images is not None
     if len(images.class_names) < 2:
