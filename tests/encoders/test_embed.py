@@ -348,3 +348,13 @@ def test_an_executor_fills_the_cache_in_pieces_that_are_then_all_there(tmp_path)
     vectors = embed_images(images, there, cache)
     assert there.batches == []
     assert vectors.equal(embed_images(images, FakeEncoder()))
+
+
+def test_sentences_that_the_encoder_would_cut_are_refused():
+    encoder = load_encoder("miniature")
+    length = encoder.model.context_length
+    fits, cut = "digit " * (length - 4), "digit " * length
+    assert encoder.cut_texts([fits.strip(), cut + "five"]) == [cut + "five"]
+    with pytest.raises(UsageError, match=r"reads whole, got 1 that it would cut, e\.g\. 'digit digit .*five'"):
+        embed_classes(["five"], encoder, [cut + "{class}"])
+    embed_classes(["five"], encoder, ["{class} " + fits.strip()[:-6]])

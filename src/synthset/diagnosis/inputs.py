@@ -6,6 +6,7 @@ that all speak of the same classes, in whatever order and spelling.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +26,8 @@ from synthset.real import load_real
 if TYPE_CHECKING:
     from synthset.encoders.clip import Encoder
     from synthset.encoders.embed import EmbeddingCache
+
+log = logging.getLogger("synthset")
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,12 +211,14 @@ def embed_set(
     item: DiagnosedSet, encoder: Encoder, cache: EmbeddingCache, query_share: float = 0.25, seed: int = 0
 ) -> EmbeddedSet:
     """The set embedded, and split into references and queries."""
-    from synthset.encoders.embed import embed_images, embed_texts
+    from synthset.encoders.embed import cut_texts, embed_images, embed_texts
 
     vectors = embed_images(item.images, encoder, cache)
     images = split_points(f"{item.name}-IM", vectors, item.images.labels, query_share, seed)
     texts, labels = distinct_prompts(item)
     if not texts:
         return EmbeddedSet(item, images, None)
+    if cut := cut_texts(texts, encoder):
+        log.warning("'%s' reads the beginning alone of %s prompts, e.g. '%s'.", encoder.name, f"{len(cut):,}", cut[0])
     vectors = embed_texts(texts, encoder, cache)
     return EmbeddedSet(item, images, split_points(f"{item.name}-PRMT", vectors, labels, query_share, seed))

@@ -303,6 +303,16 @@ class OpenClipEncoder:
         """Vectors of texts: float32 (n, d) unit rows, on the CPU. What is too long for the model is cut off."""
         return self._rows(list(texts), self._tokenizer, self._model.encode_text)
 
+    def cut_texts(self, texts: Sequence[str]) -> list[str]:
+        """Those of the texts that are too long for the model, of which it reads the beginning alone."""
+        length = self._model.context_length
+        long = [text for text in texts if len(text.encode()) > length - 2]  # a token has a byte at least
+        if not long:
+            return []
+        # twice the room: what lies beyond the model's is not all padding, if a text is cut
+        tokens = self._tokenizer([*long, ""], context_length=2 * length)[:, length:]
+        return [text for text, row in zip(long, tokens, strict=False) if (row != tokens[-1]).any()]
+
     def _rows(self, items: list[Any], collate: Callable[[list[Any]], Tensor], encode: Callable[..., Tensor]) -> Tensor:
         """Unit rows of `items`, a batch at a time."""
         import torch

@@ -28,10 +28,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from synthset.core.errors import DataError, ModelError, UsageError
+from synthset.core.errors import DataError, ModelError, UsageError, setting
 from synthset.core.files import atomic_write
 from synthset.core.progress import track
-from synthset.encoders.clip import Encoder
+from synthset.encoders.clip import Encoder, OpenClipEncoder
 from synthset.encoders.templates import TEMPLATES, fill_template
 from synthset.executors import Executor
 from synthset.images.imageset import ImageSet
@@ -113,6 +113,11 @@ def embed_texts(texts: Sequence[str], encoder: Encoder, cache: EmbeddingCache | 
     return _embed("texts", keys, encode, encoder, cache)
 
 
+def cut_texts(texts: Sequence[str], encoder: Encoder) -> list[str]:
+    """Those of the texts that the encoder would cut; none where it does not tell."""
+    return encoder.cut_texts(texts) if isinstance(encoder, OpenClipEncoder) else []
+
+
 def embed_classes(
     class_names: Sequence[str],
     encoder: Encoder,
@@ -125,7 +130,7 @@ def embed_classes(
     Args:
         templates: sentences with `{class}` or `{}` for the name, see templates.TEMPLATES.
     Raises:
-        UsageError: no template, or one without a place for the class.
+        UsageError: no template, one without a place for the class, or a sentence that is too long for the encoder.
         ModelError: as embed_texts.
     Reference: Radford et al. 2021, section 3.1.4 (prompt ensembling in embedding space).
     """
@@ -134,6 +139,11 @@ def embed_classes(
     if isinstance(templates, str) or not templates:
         raise UsageError("Expected a list of at least one template, e.g. 'a photo of a {class}.'.")
     texts = [fill_template(template, name) for name in class_names for template in templates]
+    if cut := cut_texts(texts, encoder):
+        raise UsageError(
+            f"Expected sentences that '{encoder.name}' reads whole, got {len(cut):,} that it would cut, e.g. "
+            f"'{cut[0]}'. Shorten {setting('templates')}, or the names and phrases of the classes."
+        )
     rows = embed_texts(texts, encoder, cache).reshape(len(class_names), len(templates), -1)  # ktd
     return torch.nn.functional.normalize(rows.mean(1), dim=1)
 
