@@ -174,6 +174,15 @@ def test_bad_input_writes_nothing(tmp_path, cache, change, error, words):
     assert not (tmp_path / "model").exists()
 
 
+def test_a_refusal_leaves_the_model_that_was_to_be_replaced(tmp_path, cache):
+    folder = tune(synthetic(), tmp_path / "model", encoder=encoder(), cache=cache, epochs=1).folder
+    before = files(folder)
+    for change in ({"device": "abacus"}, {"augmentation": "standard"}, {"templates": ("nope",)}):
+        with pytest.raises(UsageError):
+            tune(synthetic(), folder, encoder=encoder(), cache=cache, overwrite=True, **change)
+        assert files(folder) == before
+
+
 def test_a_class_without_images_is_named(tmp_path, cache):
     with pytest.raises(DataError, match="Run 'synthset create' first"):
         tune(synthetic().select([]), tmp_path / "model", encoder=encoder(), cache=cache)

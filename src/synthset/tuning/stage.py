@@ -81,6 +81,7 @@ def tune(
     config = resolve_config(with_options(config or TuneConfig(), options), has_synthetic=data is not None)
     source, folder = Synthetic(data, prompt_strategy, all_images), Path(output_dir)
     inputs = open_inputs(source, real, config)
+    device = choose_device(config.device)
     encoder = encoder or load_encoder(config.clip, device=config.device, dtype=config.dtype)
     cache = EmbeddingCache() if cache is None else cache
     templates = resolve_templates(config.templates, inputs.real)
@@ -91,12 +92,14 @@ def tune(
     material = _prepare(inputs, config, clip, {} if features is None else features, source.key)
     job = _job(material, config, clip)
     check_folder(folder, job, overwrite=overwrite)
+    if not overwrite and (note := read_finished(folder)):
+        return read_result(folder, config, inputs.class_names, note)
+    sources = _sources(material, config, encoder)  # the last that can be refused
     if overwrite:
         delete_own_files(folder)
-    elif note := read_finished(folder):
-        return read_result(folder, config, inputs.class_names, note)
+    model, teacher = model.to(device), teacher.to(device)
     session = TuneSession(folder, job, model, make_optimizer(model, config), len(material.held_back), watch=watch)
-    return _tune(session, model, material, config, clip, teacher)
+    return _tune(session, model, sources, material, config, clip, teacher)
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,26 +186,25 @@ def _job(material: _Material, config: TuneConfig, clip: _Clip) -> Job:
 def _tune(
     session: TuneSession,
     model: TunedModel,
+    sources: tuple[Source | None, Source | None],
     material: _Material,
     config: TuneConfig,
     clip: _Clip,
     teacher: nn.Linear,
 ) -> TuneResult:
     """Tune the model of the session and save it; the folder is free, or holds this very tuning."""
-    synthetic, shots = _sources(material, config, clip.encoder)
-    phases = arrange(synthetic, shots, config)
+    synthetic, _ = sources
+    phases = arrange(*sources, config)
     held_back = replace(synthetic, rows=material.held_back) if synthetic and len(material.held_back) else None
-    device = choose_device(config.device)
     session.folder.mkdir(parents=True, exist_ok=True)
     delete_parts(session.folder)
-    model.to(device)
     session.restore()
-    run(session, phases, held_back, teacher.to(device), config)
+    run(session, phases, held_back, teacher, config)
     model.load_state_dict(session.best_state)
     _save_model(session.folder, model, material.inputs, config, clip)
     share = tuned_share(model, clip.encoder)
     result = _result(session, material, config, sum(phase.steps_per_epoch for phase in phases), share)
-    write_result(result, session.job, material.inputs, device.type)
+    write_result(result, session.job, material.inputs, teacher.weight.device.type)
     return result
 
 
