@@ -241,7 +241,7 @@ def test_lists_that_cannot_be_are_refused(tmp_path, old, new, message):
 
 
 def test_a_file_of_lists_that_is_not_there_is_refused(tmp_path):
-    with pytest.raises(UsageError, match=r"Expected a YAML file for --augmentation-file, .*No such file"):
+    with pytest.raises(UsageError, match=r"Expected a YAML file for augmentation, .*No such file"):
         read_augmentation(tmp_path / "none.yaml")
 
 

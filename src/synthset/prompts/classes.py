@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from synthset.core.errors import UsageError, setting
+from synthset.core.errors import UsageError
 
 MAX_LENGTH = 200  # characters; a longer name is a sentence, or a file read by mistake
 MAX_PHRASE_LENGTH = 500  # characters; text encoders read about 77 tokens, the longest ImageNet synset has 121
@@ -25,7 +25,7 @@ def check_classes(names: Sequence[str]) -> tuple[str, ...]:
     """
     cleaned = tuple(unicodedata.normalize("NFC", name).strip() for name in names)
     if not cleaned:
-        raise UsageError(f"Expected at least one class name, e.g. {setting('classes', 'dog cat')}, got none.")
+        raise UsageError("Expected at least one class name, such as dog, got none.")
     seen: dict[str, str] = {}
     for name in cleaned:
         _check_one(name)

@@ -116,9 +116,8 @@ def imagenet_phrases(name: str, class_names: Sequence[str]) -> dict[str, str]:
         index = index_of.get(_key(class_name))
         if index is None:
             raise UsageError(
-                f"{_unknown_class(class_name, labels, 'ImageNet')} '{name}' goes with "
-                f"{setting('dataset', 'imagenet')}, or with "
-                "classes named as there."
+                f"{_unknown_class(class_name, labels, 'ImageNet')} '{name}' goes with ImageNet's class names, as "
+                f"{setting('dataset', 'imagenet')} has them."
             )
         words = info.index_to_description(index)
         definition = info.index_to_description(index, detailed=True).removeprefix(f"{words}: ")

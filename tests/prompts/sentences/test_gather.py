@@ -36,18 +36,18 @@ def test_the_name_alone_is_no_sentence():
         (
             [["a dog runs", "a cat"], ["a dog runs"]],
             "Expected 200 distinct sentences about 'dog' from 'a test', got 1 after 3 tries (1 of them do not mention "
-            "it). Ask for fewer with --sentences 1, or another writer with --sentences-from, or take those without "
-            "the class too with --no-require-mention.",
+            "it). Ask for fewer (count=1), or name another writer (source), or take those without the class too "
+            "(require_mention=False).",
         ),
         (
             [[f"dog number {i}" for i in range(143)]],
-            "Expected 200 distinct sentences about 'dog' from 'a test', got 143 after 143 tries. Ask for fewer with "
-            "--sentences 100, or another writer with --sentences-from.",
+            "Expected 200 distinct sentences about 'dog' from 'a test', got 143 after 143 tries. Ask for fewer "
+            "(count=100), or name another writer (source).",
         ),
         (
             [[]],
             "Expected 200 distinct sentences about 'dog' from 'a test', got 0 after 0 tries. Name another writer "
-            "with --sentences-from.",
+            "(source).",
         ),
     ],
 )

@@ -61,7 +61,7 @@ def test_a_class_that_is_missing_or_short_is_named(tmp_path):
     writer = write(tmp_path / "a.yaml", "fve: [in ink]\nsix: [x y]")
     with pytest.raises(UsageError, match=r"about 'five' in '.*', found none\. It has 'fve'\."):
         writer.write("five", "", 1, seed=0)
-    with pytest.raises(UsageError, match=r"Expected 200 distinct .* 'six' .*, found 1\. .*--sentences 1\."):
+    with pytest.raises(UsageError, match=r"Expected 200 distinct .* 'six' .*, found 1\. .*fewer \(count=1\)\."):
         writer.write("six", "", 200, seed=0)
     with pytest.raises(UsageError, match="at least 1"):
         writer.write("six", "", 0, seed=0)

@@ -64,7 +64,7 @@ def load_writer(
     is_file = not is_url and name.lower().endswith(ENDINGS) and not Path(name).is_dir()
     if revision and (is_url or is_file):
         raise _needless_revision(name, revision)
-    if (model is not None) and not is_url:
+    if model is not None and not is_url:
         raise UsageError(
             f"Expected {setting('SentenceConfig.model')} with a URL only, got '{model}' for '{name}'. Leave it out."
         )
@@ -83,7 +83,9 @@ def load_writer(
 
 
 def _needless_revision(name: str, revision: str) -> UsageError:
-    return UsageError(f"Expected a revision with a hub id only, got '{revision}' for '{name}'. Leave it out.")
+    return UsageError(
+        f"Expected {setting('SentenceConfig.revision')} with a hub id only, got '{revision}' for '{name}'. Leave it out."
+    )
 
 
 def _find_model(name: str, revision: str | None) -> Path:
@@ -95,7 +97,7 @@ def _find_model(name: str, revision: str | None) -> Path:
         if not local.is_dir():
             raise ModelError(
                 f"Expected the miniature's word-to-sentence model in '{local}', found none. Reinstall synthset, "
-                f"or name another with {setting('SentenceConfig.source')}."
+                f"or name another writer ({setting('SentenceConfig.source')})."
             )
         return local
     if not is_hub_id(name):

@@ -92,15 +92,15 @@ def gather_sentences(
 
 def _too_few(class_name: str, count: int, found: int, tries: int, astray: int, origin: str) -> str:
     without = f" ({astray:,} of them do not mention it)" if astray else ""
-    fewer = f"Ask for fewer with {setting('SentenceConfig.count', _round_down(found))}, or" if found else "Name"
+    ways = [f"name another writer ({setting('SentenceConfig.source')})"]
+    if found:
+        ways.insert(0, f"ask for fewer ({setting('SentenceConfig.count', _round_down(found))})")
+    if astray:
+        ways.append(f"take those without the class too ({setting('SentenceConfig.require_mention', False)})")
+    advice = ", or ".join(ways)
     return (
         f"Expected {count:,} distinct sentences about '{class_name}' from {origin}, got {found:,} after {tries:,} "
-        f"tries{without}. {fewer} another writer with {setting('SentenceConfig.source')}"
-        + (
-            f", or take those without the class too, with {setting('SentenceConfig.require_mention', False)}."
-            if astray
-            else "."
-        )
+        f"tries{without}. {advice[0].upper()}{advice[1:]}."
     )
 
 

@@ -63,7 +63,8 @@ class EndpointWriter:
         _check_url(self.url)
         if not self.model.strip():
             raise UsageError(
-                f"Expected the name of a model at '{self.url}'. Give it with {setting('SentenceConfig.model')}."
+                f"Expected {setting('SentenceConfig.model')} with the URL '{self.url}', got none. Name a model that "
+                "the server has."
             )
 
     @property
@@ -133,9 +134,8 @@ class EndpointWriter:
 
     def _refusal(self, what: str, advice: str) -> str:
         return (
-            f"Expected sentences from '{self.name}', got {what}. {advice} Or name another with "
-            + setting("SentenceConfig.source")
-            + "."
+            f"Expected sentences from '{self.name}', got {what}. {advice} Or name another writer "
+            f"({setting('SentenceConfig.source')})."
         )
 
 
@@ -230,8 +230,7 @@ def _check_url(url: str) -> None:
         # it is recorded with the dataset; and not repeated here
         raise UsageError(
             f"Expected a URL without user, password, ? or # for {setting('SentenceConfig.source')}, at "
-            f"{parts.hostname}. "
-            f"Put the key into {KEY_VARIABLE}."
+            f"{parts.hostname}. Put the key into {KEY_VARIABLE}."
         )
 
 

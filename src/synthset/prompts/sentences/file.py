@@ -47,14 +47,11 @@ class FileWriter:
     @classmethod
     def from_file(cls, path: str | Path) -> FileWriter:
         """Read a .yaml, .yml or .jsonl file. Raises UsageError in one line for whatever is wrong with it."""
+        source = setting("SentenceConfig.source")
         if not Path(path).is_file():
-            raise UsageError(
-                f"Expected a file of sentences for {setting('SentenceConfig.source')}, found none at '{path}'."
-            )
+            raise UsageError(f"Expected a file of sentences for {source}, found none at '{path}'.")
         by_line = Path(path).suffix.lower() == ".jsonl"
-        lists = (
-            _read_lines(Path(path)) if by_line else read_yaml(path, setting("SentenceConfig.source"), _EXAMPLE).items()
-        )
+        lists = _read_lines(Path(path)) if by_line else read_yaml(path, source, _EXAMPLE).items()
         sentences: dict[str, tuple[str, ...]] = {}
         for class_name, texts in lists:
             if _key(class_name) in sentences and not by_line:
@@ -81,7 +78,7 @@ class FileWriter:
         if len(there) < count:
             raise UsageError(
                 f"Expected {count:,} distinct sentences about '{class_name}' in '{self.name}', found {len(there):,}. "
-                f"Add some, or ask for fewer with {setting('SentenceConfig.count', len(there))}."
+                f"Add some, or ask for fewer ({setting('SentenceConfig.count', len(there))})."
             )
         return list(there[:count])
 
