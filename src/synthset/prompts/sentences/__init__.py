@@ -83,9 +83,8 @@ def load_writer(
 
 
 def _needless_revision(name: str, revision: str) -> UsageError:
-    return UsageError(
-        f"Expected {setting('SentenceConfig.revision')} with a hub id only, got '{revision}' for '{name}'. Leave it out."
-    )
+    revisions = setting("SentenceConfig.revision")
+    return UsageError(f"Expected {revisions} with a hub id only, got '{revision}' for '{name}'. Leave it out.")
 
 
 def _find_model(name: str, revision: str | None) -> Path:
