@@ -9,7 +9,7 @@ from tiny_pipelines import build_lcm
 
 from synthset.create.stage import create
 from synthset.dataset.records import Request
-from synthset.generators import finishing, latent_diffusion, pipeline
+from synthset.generators import finishing
 from synthset.generators.base import GenerationConfig, StoredSize
 from synthset.generators.finishing import finish, size_to_shrink_to
 from synthset.generators.loading import load_generator
@@ -25,8 +25,7 @@ def config(height_px=64, width_px=64):
 
 @pytest.fixture
 def forced(monkeypatch):
-    for module in (latent_diffusion, pipeline):
-        monkeypatch.setattr(module, "size_to_shrink_to", lambda stored, config, device: stored)
+    monkeypatch.setattr(finishing, "size_to_shrink_to", lambda stored, config, device: stored)
 
 
 @pytest.fixture(scope="module")

@@ -16,11 +16,9 @@ from PIL import Image
 
 from synthset.core.errors import UsageError
 from synthset.encoders.clip import load_encoder
-from synthset.generators.checkpoint import Checkpoint
 from synthset.generators.condition_annealing import ConditionNoise, anneal
 from synthset.generators.deep_cache import DeepCache
-from synthset.generators.drawing import Drawing
-from synthset.generators.latent_diffusion import LatentDiffusionGenerator
+from synthset.generators.loading import load_generator
 from synthset.generators.sampling import ConditionAnnealing, SamplingOptions
 from synthset.measures.centroids import centroid_distance
 from synthset.miniature import FOLDER as MINIATURE_FOLDER
@@ -50,9 +48,8 @@ def plain(checkpoint):
 
 
 def load(folder, sampling=None, scheduler="ddim", steps=STEPS):
-    drawing = Drawing(scheduler, steps, dtype="float32", device="cpu", sampling=sampling)
-    checkpoint = Checkpoint(folder.name, folder, "StableDiffusionPipeline", weights_hash="0" * 64)
-    return LatentDiffusionGenerator.from_checkpoint(checkpoint, drawing)
+    options = {"scheduler": scheduler, "num_inference_steps": steps, "sampling": sampling}
+    return load_generator(str(folder), **options, dtype="float32", device="cpu")
 
 
 def draw(generator, requests):

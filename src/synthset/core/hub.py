@@ -27,15 +27,9 @@ def hub_error(
     revision: str | None = None,
     alternative: str = "",
 ) -> ModelError:
-    """The error to raise for a model that the hub did not give.
+    """The error to raise for a model of this kind and name that the hub did not give, but some `error`.
 
-    Args:
-        kind: of the model, e.g. encoder.
-        name: as the user gave it.
-        error: that came instead, of the hub, the HTTP client or the file system.
-        repository: hub id, where that is not the name.
-        revision: branch, tag or commit, where one was asked for.
-        alternative: something else to do.
+    `repository` is its hub id, where that is not its name; `alternative`, something else to do.
     """
     from huggingface_hub import constants
 

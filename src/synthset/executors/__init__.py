@@ -29,12 +29,7 @@ def _load_ray(address: str | None, num_workers: int | None) -> Executor:
 
 @dataclass(frozen=True)
 class ExecutorKind:
-    """An executor that can be named.
-
-    Attributes:
-        summary: a line about it, for help and docs.
-        load: makes one for an address and a number of workers, see `load_executor`.
-    """
+    """A line about an executor, for help and docs, and what makes one of an address and a number of workers."""
 
     summary: str
     load: Callable[[str | None, int | None], Executor]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any, Literal
 
 Guidance = Literal["classifier_free", "embedded", "none"]
@@ -16,7 +17,7 @@ ImageReading = Literal["none", "adapter", "token", "label"]
 DDIM = "ddim"  # the sampler of the paper
 # the size that is recorded is the size that is drawn; and no text is cleaned, which would depend on installed packages
 _AS_ASKED = {"use_resolution_binning": False, "clean_caption": False}
-_TRANSFORMER_SIZE = "transformer.config.sample_size"
+_TRANSFORMER_SIZE, _UNET_SIZE = "transformer.config.sample_size", "unet.config.sample_size"
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Family:
         module: of diffusers.pipelines; components may come from it, from diffusers and from transformers.
         guidance: classifier_free: two predictions, of which only scales above 1 make use, and of which the second
             reads the negative prompt; embedded: the network reads the scale; none: there is no scale. A checkpoint
-            may depart from its class, see `pipeline.guidance_of`.
+            may depart from its class, see `guidance_in`.
         one_prompt_a_call: its prompts are padded to the longest of a call, and the padding is seen: all images of a
             call then have one prompt and one negative prompt, so that no image depends on its batch.
         sample_size: side of the latents that it was trained for: where the pipeline has it, or a number.
@@ -68,17 +69,43 @@ class Family:
     unless_two_steps: Mapping[str, Any] = field(default_factory=dict)
     init: Mapping[str, Any] = field(default_factory=dict)
 
+    def guidance_in(self, pipeline: Any) -> Guidance:
+        """The effect of a guidance scale in a checkpoint, which may be distilled where its class is not."""
+        denoiser, scheduler = denoiser_of(pipeline).config, pipeline.scheduler
+        if denoiser.get("time_cond_proj_dim") is not None:
+            return "embedded"  # latent consistency models
+        if self.guidance == "embedded" and denoiser.get("guidance_embeds") is False:
+            return "none"  # Flux schnell
+        if type(scheduler).__name__ == self.distilled_for and scheduler.config.timestep_spacing == "trailing":
+            return "none"
+        return self.guidance
 
-def _stable_diffusion(title: str, images: ImageReading, reads_text: bool = True) -> Family:
-    return Family(title, "stable_diffusion", scheduler=DDIM, own_loop=True, images=images, reads_text=reads_text)
+    def trained_size_px(self, pipeline: Any) -> tuple[int, int]:
+        """Height and width of the images that a checkpoint was trained for."""
+        size = self.sample_size
+        if isinstance(size, str):
+            size = attrgetter(size)(pipeline)
+        height, width = (size, size) if isinstance(size, int) else size
+        return height * pipeline.vae_scale_factor, width * pipeline.vae_scale_factor
 
 
+def denoiser_of(pipeline: Any) -> Any:
+    """The network of a pipeline that is called in every step."""
+    return getattr(pipeline, "unet", None) or pipeline.transformer
+
+
+_OWN_LOOP: dict[str, Any] = {
+    "module": "stable_diffusion",
+    "sample_size": _UNET_SIZE,
+    "scheduler": DDIM,
+    "own_loop": True,
+}
 FAMILIES: dict[str, Family] = {
-    "StableDiffusionPipeline": _stable_diffusion("Stable Diffusion 1.x and 2.x", "adapter"),
-    "StableDiffusionImageVariationPipeline": _stable_diffusion(
-        "Stable Diffusion image variations", "token", reads_text=False
+    "StableDiffusionPipeline": Family("Stable Diffusion 1.x and 2.x", **_OWN_LOOP, images="adapter"),
+    "StableDiffusionImageVariationPipeline": Family(
+        "Stable Diffusion image variations", **_OWN_LOOP, images="token", reads_text=False
     ),
-    "StableUnCLIPImg2ImgPipeline": _stable_diffusion("Stable unCLIP", "label"),
+    "StableUnCLIPImg2ImgPipeline": Family("Stable unCLIP", **_OWN_LOOP, images="label"),
     "AuraFlowPipeline": Family("AuraFlow", "aura_flow", sample_size=_TRANSFORMER_SIZE),
     "ChromaPipeline": Family("Chroma", "chroma"),
     "CogView4Pipeline": Family("CogView4", "cogview4", one_prompt_a_call=True, sample_size=_TRANSFORMER_SIZE),
@@ -87,7 +114,7 @@ FAMILIES: dict[str, Family] = {
         "latent consistency models",
         "latent_consistency_models",
         guidance="embedded",
-        sample_size="unet.config.sample_size",
+        sample_size=_UNET_SIZE,
         patch=1,
     ),
     "Lumina2Pipeline": Family("Lumina 2", "lumina2"),

@@ -49,15 +49,12 @@ from synthset.generators.base import (
     StoredSize,
     steps_to_pass,
 )
-from synthset.generators.checkpoint import Checkpoint, load_pipeline
 from synthset.generators.compiled_unet import CompiledUNet, choose_rows_per_call
 from synthset.generators.condition_annealing import ConditionNoise
 from synthset.generators.deep_cache import DeepCache
 from synthset.generators.denoising import Conditions, denoise
-from synthset.generators.drawing import Drawing
-from synthset.generators.families import DDIM
 from synthset.generators.fast_unet import Remembering, remember_text_projections, use_convolutions_for_attention
-from synthset.generators.finishing import finish, size_to_shrink_to
+from synthset.generators.finishing import finish
 from synthset.generators.image_conditioning import (
     MAX_CACHED_EMBEDDINGS,
     ImageAdapter,
@@ -65,7 +62,6 @@ from synthset.generators.image_conditioning import (
     is_conditioned,
     mix,
 )
-from synthset.generators.names import AUTO_SCHEDULER
 from synthset.generators.real_images import RealImages
 from synthset.generators.sampling import SamplingOptions
 from synthset.generators.schedulers import make_scheduler, start
@@ -161,19 +157,6 @@ class LatentDiffusionGenerator:
                 f"Expected the engine '{EAGER}' to draw from images with '{self.config.model}', got '{COMPILED}'. "
                 "Leave it out."
             )
-
-    @classmethod
-    def from_checkpoint(cls, checkpoint: Checkpoint, drawing: Drawing) -> LatentDiffusionGenerator:
-        """Load a checkpoint of a family with a loop of our own; `loading.load_generator` has the errors."""
-        device, dtype = drawing.choose_machine()
-        pipeline = load_pipeline(checkpoint, dtype)
-        scheduler = drawing.scheduler
-        if scheduler == AUTO_SCHEDULER:
-            scheduler = checkpoint.family.scheduler or DDIM
-        config = drawing.config_for(checkpoint, scheduler, _trained_size_px(pipeline), dtype)
-        by_adapter = drawing.image_conditions and checkpoint.family.images == "adapter"
-        shrunk_to = size_to_shrink_to(drawing.stored, config, device)
-        return cls(pipeline, config, device, shrunk_to, checkpoint.folder if by_adapter else None)
 
     @property
     def image_conditions(self) -> ImageConditions:
@@ -463,10 +446,3 @@ class LatentDiffusionGenerator:
 
 def _vae_scale_factor(vae: Any) -> int:
     return 2 ** (len(vae.config.block_out_channels) - 1)
-
-
-def _trained_size_px(pipeline: Any) -> tuple[int, int]:
-    size = pipeline.unet.config.sample_size
-    height, width = (size, size) if isinstance(size, int) else size
-    factor = _vae_scale_factor(pipeline.vae)
-    return height * factor, width * factor

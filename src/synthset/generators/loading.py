@@ -1,11 +1,14 @@
-"""A generator by name, folder or hub id: which checkpoint it is, and which of our two ways draws it."""
+"""A generator by name, folder or hub id: which checkpoint it is, how it shall draw, and which of our two ways draws."""
 
 from __future__ import annotations
 
-from synthset.generators.base import EAGER, Generator, StoredSize
-from synthset.generators.checkpoint import find_checkpoint
-from synthset.generators.drawing import Drawing
-from synthset.generators.names import AUTO_SCHEDULER
+from dataclasses import dataclass
+
+from synthset.core.devices import DTYPES, choose_device, choose_dtype
+from synthset.core.errors import UnknownNameError, UsageError
+from synthset.generators.base import COMPILED, EAGER, GenerationConfig, Generator, StoredSize
+from synthset.generators.checkpoint import Checkpoint, find_checkpoint, load_pipeline
+from synthset.generators.names import AUTO_SCHEDULER, ENGINES, SCHEDULERS
 from synthset.generators.sampling import SamplingOptions
 
 
@@ -45,21 +48,81 @@ def load_generator(
             images that do not fit the checkpoint.
         ModelError: a checkpoint that is not at hand, incomplete, unsafe, or of another kind, or no compiler.
     """
-    drawing = Drawing(
+    drawing = _Drawing(
         scheduler=scheduler,
         num_inference_steps=num_inference_steps,
         height_px=height_px,
         width_px=width_px,
         dtype=dtype,
         device=device,
-        sampling=sampling,
+        sampling=None if sampling is None or sampling.is_plain else sampling,
         stored=stored,
-        image_conditions=image_conditions,
         engine=engine,
     )
-    checkpoint = find_checkpoint(name, revision, image_conditions)
-    if checkpoint.family.own_loop:
-        from synthset.generators.latent_diffusion import LatentDiffusionGenerator as Loaded
-    else:
-        from synthset.generators.pipeline import PipelineGenerator as Loaded
-    return Loaded.from_checkpoint(checkpoint, drawing)
+    return _load(find_checkpoint(name, revision, image_conditions), drawing, image_conditions)
+
+
+@dataclass(frozen=True)
+class _Drawing:
+    """How a checkpoint shall draw; `load_generator` explains the fields."""
+
+    scheduler: str
+    num_inference_steps: int
+    height_px: int | None
+    width_px: int | None
+    dtype: str
+    device: str
+    sampling: SamplingOptions | None
+    stored: StoredSize | None
+    engine: str
+
+    def __post_init__(self) -> None:
+        by_class = {class_name: name for name, class_name in SCHEDULERS.items()}
+        object.__setattr__(self, "scheduler", by_class.get(self.scheduler, self.scheduler))
+        for kind, name, valid in (
+            ("scheduler", self.scheduler, (AUTO_SCHEDULER, *SCHEDULERS)),
+            ("dtype", self.dtype, DTYPES),
+            ("engine", self.engine, ENGINES),
+        ):
+            if name not in valid:
+                raise UnknownNameError(kind, name, valid)
+        if self.num_inference_steps < 1:
+            raise UsageError(f"Expected at least 1 inference step, got {self.num_inference_steps}.")
+
+
+def _load(checkpoint: Checkpoint, drawing: _Drawing, image_conditions: bool) -> Generator:
+    family, sampling = checkpoint.family, drawing.sampling
+    if sampling is not None and not family.own_loop:
+        raise UsageError(
+            f"Expected a Stable Diffusion 1.x or 2.x checkpoint for {' and '.join(sampling.phrases())}, got "
+            f"'{checkpoint.name}', a {checkpoint.class_name}. Leave it out, or use another checkpoint."
+        )
+
+    import torch
+
+    from synthset.generators import compiled_unet, finishing, latent_diffusion, pipeline, schedulers
+
+    device = choose_device(drawing.device)
+    if drawing.engine == COMPILED:
+        compiled_unet.check_compiler(device)
+    dtype = choose_dtype(drawing.dtype, device)
+    parts = load_pipeline(checkpoint, getattr(torch, dtype))
+    height_px, width_px = family.trained_size_px(parts)
+    config = GenerationConfig(
+        model=checkpoint.name,
+        revision=checkpoint.revision,
+        weights_hash=checkpoint.weights_hash,
+        scheduler=schedulers.choose_scheduler(parts, family, drawing.scheduler, checkpoint.name),
+        num_inference_steps=drawing.num_inference_steps,
+        height_px=height_px if drawing.height_px is None else drawing.height_px,
+        width_px=width_px if drawing.width_px is None else drawing.width_px,
+        dtype=dtype,
+        sampling=sampling,
+        engine=drawing.engine,
+    )
+    stored = finishing.size_to_shrink_to(drawing.stored, config, device)
+    if not family.own_loop:
+        return pipeline.PipelineGenerator(parts, config, device, stored)
+    by_adapter = image_conditions and family.images == "adapter"
+    adapter_folder = checkpoint.folder if by_adapter else None
+    return latent_diffusion.LatentDiffusionGenerator(parts, config, device, stored, adapter_folder)

@@ -4,10 +4,9 @@ A pipeline takes one guidance scale a call, so requests are drawn in groups of o
 
     requests ─▶ groups of one scale and number of steps ─▶ a call each ─▶ inspect ─▶ images in the requests' order
 
-and of one prompt, where prompts are padded to the longest of a call.
-
-Each image draws its noise from its own random generator on the CPU, so it does not depend on the batch that it is
-in. A random guidance makes a call for each image; for Stable Diffusion 1.x and 2.x, `latent_diffusion` does not.
+Where prompts are padded to the longest of a call, a group has one prompt too. Each image draws its noise from its own
+random generator on the CPU, so it does not depend on the batch that it is in. A random guidance makes a call for each
+image; for Stable Diffusion 1.x and 2.x, `latent_diffusion` does not.
 """
 
 from __future__ import annotations
@@ -17,22 +16,19 @@ import math
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from operator import attrgetter
 from typing import Any
 
 import torch
 from diffusers import DiffusionPipeline
 
 from synthset.core.cpu import tune_for_cpu
-from synthset.core.errors import ModelError, UsageError, first_line, setting
+from synthset.core.errors import ModelError, UsageError, first_line
 from synthset.generators.base import COMPILED, GeneratedImage, GenerationConfig, ImageRequest, StoredSize
-from synthset.generators.checkpoint import Checkpoint, load_pipeline
 from synthset.generators.compiled_unet import compiler_errors
-from synthset.generators.drawing import Drawing
-from synthset.generators.families import FAMILIES, Family, Guidance
-from synthset.generators.finishing import finish, size_to_shrink_to
+from synthset.generators.families import FAMILIES, denoiser_of
+from synthset.generators.finishing import finish
 from synthset.generators.image_conditioning import is_conditioned
-from synthset.generators.names import AUTO_SCHEDULER, SCHEDULERS
+from synthset.generators.names import SCHEDULERS
 from synthset.generators.schedulers import make_scheduler
 
 logger = logging.getLogger("synthset")
@@ -69,40 +65,24 @@ class PipelineGenerator:
         Images are shrunk to the size `stored`, if one is given.
         """
         self.family = FAMILIES[type(pipeline).__name__]
-        self.guidance = guidance_of(pipeline, self.family)
+        self.guidance = self.family.guidance_in(pipeline)
         self.config = config
         self.device = device
         self.stored = stored
         self._check_size(pipeline)
         # the class of each family has its own signature of __call__
         self.pipeline: Any = pipeline.to(device)
+        if SCHEDULERS.get(config.scheduler, type(pipeline.scheduler).__name__) != type(pipeline.scheduler).__name__:
+            self.pipeline.scheduler = make_scheduler(self.pipeline.scheduler, config)
         self.pipeline.set_progress_bar_config(disable=True)
         if config.engine == COMPILED:
             # for another number of images it is compiled once more, then for any number
-            _denoiser(self.pipeline).compile()
+            denoiser_of(self.pipeline).compile()
         if device.type == "cpu":
             tune_for_cpu()
         if hasattr(self.pipeline.vae, "enable_slicing"):
             self.pipeline.vae.enable_slicing()  # one image at a time: decoding takes the most memory
         self._warned: set[str] = set()
-
-    @classmethod
-    def from_checkpoint(cls, checkpoint: Checkpoint, drawing: Drawing) -> PipelineGenerator:
-        """Load a checkpoint of a family without a loop of our own; `loading.load_generator` has the errors."""
-        name, family, sampling = checkpoint.name, checkpoint.family, drawing.sampling
-        if sampling is not None and not sampling.is_plain:
-            raise UsageError(
-                f"Expected a Stable Diffusion 1.x or 2.x checkpoint for {' and '.join(sampling.phrases())}, got "
-                f"'{name}', a {checkpoint.class_name}. Leave it out, or use another checkpoint."
-            )
-        device, dtype = drawing.choose_machine()
-        pipeline = load_pipeline(checkpoint, dtype)
-        scheduler = _choose_scheduler(pipeline, family, drawing.scheduler, name)
-        config = drawing.config_for(checkpoint, scheduler, _trained_size_px(pipeline, family), dtype)
-        generator = cls(pipeline, config, device, size_to_shrink_to(drawing.stored, config, device))
-        if scheduler in SCHEDULERS and SCHEDULERS[scheduler] != type(generator.pipeline.scheduler).__name__:
-            generator.pipeline.scheduler = make_scheduler(generator.pipeline.scheduler, config)
-        return generator
 
     @property
     def preferred_batch_size(self) -> int:
@@ -204,45 +184,3 @@ class PipelineGenerator:
         for side, size_px in (("height", self.config.height_px), ("width", self.config.width_px)):
             if size_px < multiple or size_px % multiple:
                 raise UsageError(f"Expected a {side} divisible by {multiple} for '{self.config.model}', got {size_px}.")
-
-
-def guidance_of(pipeline: Any, family: Family) -> Guidance:
-    """The effect of a guidance scale in this checkpoint, which may be distilled where its class is not."""
-    denoiser, scheduler = _denoiser(pipeline), pipeline.scheduler
-    if denoiser.config.get("time_cond_proj_dim") is not None:
-        return "embedded"  # latent consistency models
-    if family.guidance == "embedded" and denoiser.config.get("guidance_embeds") is False:
-        return "none"  # Flux schnell
-    if type(scheduler).__name__ == family.distilled_for and scheduler.config.timestep_spacing == "trailing":
-        return "none"
-    return family.guidance
-
-
-def _denoiser(pipeline: Any) -> Any:
-    return getattr(pipeline, "unet", None) or pipeline.transformer
-
-
-def _choose_scheduler(pipeline: Any, family: Family, wanted: str, name: str) -> str:
-    """The scheduler's name: one of SCHEDULERS, or the class of the checkpoint's own, if that is none of them."""
-    own = type(pipeline.scheduler).__name__
-    own = next((key for key, class_name in SCHEDULERS.items() if class_name == own), own)
-    if wanted == AUTO_SCHEDULER:
-        distilled = guidance_of(pipeline, family) != "classifier_free"
-        wanted = own if distilled or family.scheduler is None else family.scheduler
-    if wanted == own:
-        return own
-    settings = pipeline.scheduler.config
-    if own not in SCHEDULERS or settings.get("prediction_type") == "flow_prediction":
-        raise UsageError(
-            f"The scheduler '{wanted}' does not fit '{name}', which takes no other than its own. "
-            f"Give {setting('scheduler', AUTO_SCHEDULER)}, which is {own}."
-        )
-    return wanted
-
-
-def _trained_size_px(pipeline: Any, family: Family) -> tuple[int, int]:
-    size = family.sample_size
-    if isinstance(size, str):
-        size = attrgetter(size)(pipeline)
-    height, width = (size, size) if isinstance(size, int) else size
-    return height * pipeline.vae_scale_factor, width * pipeline.vae_scale_factor

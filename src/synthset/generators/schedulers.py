@@ -11,9 +11,32 @@ import diffusers
 import torch
 from torch import Tensor
 
-from synthset.core.errors import UsageError
+from synthset.core.errors import UsageError, setting
 from synthset.generators.base import GenerationConfig
-from synthset.generators.names import SCHEDULERS
+from synthset.generators.families import Family
+from synthset.generators.names import AUTO_SCHEDULER, SCHEDULERS
+
+
+def choose_scheduler(pipeline: Any, family: Family, wanted: str, name: str) -> str:
+    """The scheduler's name: one of SCHEDULERS, or the class of the checkpoint's own, if that is none of them.
+
+    Raises:
+        UsageError: one that does not fit the checkpoint of this name.
+    """
+    if family.own_loop and family.scheduler is not None:
+        return family.scheduler if wanted == AUTO_SCHEDULER else wanted
+    own = type(pipeline.scheduler).__name__
+    own = next((key for key, class_name in SCHEDULERS.items() if class_name == own), own)
+    if wanted == AUTO_SCHEDULER:
+        distilled = family.guidance_in(pipeline) != "classifier_free"
+        wanted = own if distilled or family.scheduler is None else family.scheduler
+    flows = pipeline.scheduler.config.get("prediction_type") == "flow_prediction"
+    if wanted != own and (own not in SCHEDULERS or flows):
+        raise UsageError(
+            f"The scheduler '{wanted}' does not fit '{name}', which takes no other than its own. "
+            f"Give {setting('scheduler', AUTO_SCHEDULER)}, which is {own}."
+        )
+    return wanted
 
 
 def make_scheduler(trained: Any, config: GenerationConfig) -> Any:
@@ -90,15 +113,10 @@ def start(
     generators: Sequence[torch.Generator],
     device: torch.device,
 ) -> Schedule:
-    """A run of so many steps, of which those before `first_step` are skipped.
+    """A run of a scheduler of this name in so many steps, of which those before `first_step` are skipped.
 
-    Args:
-        scheduler: from `make_scheduler`.
-        name: of it.
-        num_steps: that the way from noise to image is divided into.
-        first_step: the first to take.
-        generators: of each image: schedulers that draw noise draw it from these, as in diffusers' pipeline.
-        device: of the latents.
+    Schedulers that draw noise draw it from the generators, one an image, as in diffusers' pipeline.
+
     Raises:
         UsageError: a number of steps that the scheduler cannot do.
     """
