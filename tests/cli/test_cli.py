@@ -523,7 +523,7 @@ def test_a_dry_run_without_the_model_still_plans(run):
         ("create --classes one --strategy all_combined@3", "guidance with a single strategy"),
         ("create --classes one --guidance-scale abc", "got 'abc'"),
         ("create --classes one --guidance-scale 5:1", "got 5:1"),
-        ("create --classes one --min-scale 5 --max-scale 1", "got 5:1"),
+        ("create --classes one --strategy random_guidance --min-scale 5 --max-scale 1", "got 5:1"),
         ("create --classes one --steps 0", "--steps of at least 1"),
         ("create --classes one --steps two", "--steps as 40 or 20:40, got 'two'"),
         ("create --classes one --guidance-interval 0.8 0.2", "0 ≤ first < last ≤ 1"),

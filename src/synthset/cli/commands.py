@@ -31,18 +31,19 @@ class Command:
         """Its flags and places."""
         return arguments_of(self.function)
 
-    def argument_of(self, field: str) -> Argument | None:
-        """The flag or place that sets a field, named "resize_px" or "CreateConfig.resize_px"."""
+    def arguments_of(self, field: str) -> list[Argument]:
+        """The flags or the place that set a field, named "resize_px" or "CreateConfig.resize_px".
+
+        Where two configs have a field of that name, those of the first.
+        """
         config, _, name = field.rpartition(".")
-        return next(
-            (
-                item
-                for item in self.arguments
-                for option in item.options
-                if option.name == name and config in ("", option.config)
-            ),
-            None,
-        )
+        setting = [
+            (item, option.path)
+            for item in self.arguments
+            for option in item.options
+            if option.name == name and config in ("", option.config)
+        ]
+        return [item for item, path in setting if path == setting[0][1]]
 
     @property
     def summary(self) -> str:

@@ -16,6 +16,8 @@ from synthset.core.options import Option
 from synthset.create.config import CreateConfig
 from synthset.generators.names import COMPILED
 
+STRATEGIES = ("strategies",)  # path of the option
+
 
 @dataclass(frozen=True)
 class CreateCall:
@@ -77,6 +79,7 @@ def create(call: CreateCall, given: Given[CreateConfig], machines: Machines, pri
 def _config(call: CreateCall, given: Given[CreateConfig], short: ShortForms) -> CreateConfig:
     """The config: what was given, then what goes with the real set, then the defaults."""
     from synthset.prompts.presets import preset_for
+    from synthset.prompts.strategies import readers
 
     filter_options = [path[-1] for path in given.values if path[0] == "filter"]
     if filter_options and ("refill",) not in given.values:
@@ -91,7 +94,9 @@ def _config(call: CreateCall, given: Given[CreateConfig], short: ShortForms) -> 
             ("images_per_class",): preset.images_per_class,
             ("resize_px",): preset.size_px,
             ("antialias",): preset.antialias,
-            ("style", "satellite"): preset.satellite,
+            # where some prompts have a form for it
+            ("style", "satellite"): preset.satellite
+            and bool(readers("satellite", given.values.get(STRATEGIES, ["base"]))),
         }
     if (count := short.images_per_class) is not None:
         if ("images_per_class",) in given.values:

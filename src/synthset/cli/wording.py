@@ -57,12 +57,13 @@ class Wording:
 
     def word(self, field: str, value: str | None) -> str:
         """A field, and a value for it if there is one, as the person would write it; see SynthsetError.worded."""
-        argument = self.command.argument_of(field)
-        if argument is None:
+        arguments = self.command.arguments_of(field)
+        if not arguments:
             flag = f"--{field.rpartition('.')[2].replace('_', '-')}"
             return f"{flag} {value}" if value not in (None, "True") else flag
         if value is None:
-            return self._origin(argument)
+            return " and ".join(map(self._origin, arguments))
+        argument = arguments[0]
         flag = f"--{argument.flag}"
         if value == "False" and argument.option.option.negative:
             return f"--{argument.option.option.negative}"

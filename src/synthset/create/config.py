@@ -16,7 +16,7 @@ from synthset.generators.families import describe_auto_scheduler, family_titles
 from synthset.generators.names import ENGINES, SCHEDULERS
 from synthset.generators.sampling import SamplingOptions
 from synthset.images.imageset import ImageSet
-from synthset.prompts.language_enhancement import SentenceConfig, wants_sentences
+from synthset.prompts.language_enhancement import SentenceConfig
 from synthset.prompts.strategies import (
     RANDOM_GUIDANCE,
     STRATEGIES,
@@ -24,9 +24,11 @@ from synthset.prompts.strategies import (
     PromptStyle,
     StrategyRun,
     mixing_strategies,
+    readers,
     resolve_strategies,
 )
 
+STYLE_OPTIONS = ("domains", "template", "phrases", "augmentation", "satellite", "literal_articles")
 IMAGE_FORMATS = ("auto", "png", "jpeg", "webp")
 
 WORDING = "Prompts and guidance"
@@ -182,11 +184,24 @@ class CreateConfig:
         expect(self.negative_prompt != (), f"{setting('negative_prompt')} with a text, or an empty one, got none")
         check_refill(self.refill, self.filter, self.max_draws, self.images_per_class)
         self._check_initial_images(low)
-        expect(
-            self.sentences is None or wants_sentences(self.strategies),
-            f"{setting('strategies', 'language_enhancement')} with sentences, got {', '.join(self.strategies)}. "
-            "Leave them out",
-        )
+        self._check_read()
+
+    def _check_read(self) -> None:
+        """Refuse an option that none of the strategies reads: whoever gives one expects an effect."""
+        style, plain = self.style, PromptStyle()
+        departures = {
+            **{name: getattr(style, name) != getattr(plain, name) for name in STYLE_OPTIONS},
+            "sentences": self.sentences is not None,
+            "guidance_scale": self.guidance_scale is not None,
+            "random_guidance": self.random_guidance != RANDOM_GUIDANCE,
+        }
+        for name, departs in departures.items():
+            expect(
+                not departs or bool(readers(name, self.strategies)),
+                f"a strategy that reads {setting(name)} ({', '.join(readers(name))}), got "
+                f"{', '.join(self.strategies)}. "
+                "Or leave it out",
+            )
 
     def _check_initial_images(self, fewest_steps: int) -> None:
         """Which options need real images, and which of them a strategy that mixes images can use."""

@@ -220,6 +220,7 @@ class Strategy:
         mixed_images: how many real images of the class each image is conditioned on, by a mixture of their
             embeddings; they are drawn for each image. 0 for none: such a strategy draws from its prompts.
         aliases: other names of it.
+        reads: options of `create` that its prompts depend on; others are refused where no strategy reads them.
     """
 
     name: str
@@ -228,6 +229,14 @@ class Strategy:
     guidance: Guidance | None = None
     mixed_images: Count = 0
     aliases: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ("phrases", "literal_articles")
+
+    def reads_option(self, option: str, has_own_scale: bool) -> bool:
+        """Whether an option has an effect on it; `has_own_scale`: its name says the guidance, as in base@2.5."""
+        has_range = self.guidance is not None and self.guidance.low < self.guidance.high
+        if option in ("guidance_scale", "random_guidance"):
+            return not has_own_scale and has_range == (option == "random_guidance")
+        return option in self.reads
 
 
 @dataclass(frozen=True)
@@ -241,17 +250,19 @@ class Combination:
     aliases: tuple[str, ...] = ()
 
 
+_SENTENCE = ("template", "satellite", "literal_articles", "phrases")
 TRICKS = ("base", "class_prompt", "multi_domain", "random_guidance")
 STRATEGIES: dict[str, Strategy | Combination] = {
     strategy.name: strategy
     for strategy in (
-        Strategy("base", "“an image of a {class}”", base_prompt, aliases=("base_class",)),
-        Strategy("class_prompt", "“{class}”, the name alone", class_prompt),
+        Strategy("base", "“an image of a {class}”", base_prompt, aliases=("base_class",), reads=_SENTENCE),
+        Strategy("class_prompt", "“{class}”, the name alone", class_prompt, reads=("phrases",)),
         Strategy(
             "multi_domain",
             "“a {domain} of a {class}”, for photo, drawing, sketch, …",
             domain_prompt,
             aliases=("multidomain",),
+            reads=("domains", "satellite", "literal_articles", "phrases"),
         ),
         Strategy(
             "random_guidance",
@@ -259,6 +270,7 @@ STRATEGIES: dict[str, Strategy | Combination] = {
             base_prompt,
             Guidance(*RANDOM_GUIDANCE),
             aliases=("random_scale",),
+            reads=_SENTENCE,
         ),
         Strategy(
             "prompt_augmentation",
@@ -266,24 +278,28 @@ STRATEGIES: dict[str, Strategy | Combination] = {
             augmented_prompt,
             Guidance(LOW_GUIDANCE, LOW_GUIDANCE),
             aliases=("promptaug",),
+            reads=("augmentation", "literal_articles", "phrases"),
         ),
         Strategy(
             "language_enhancement",
             "sentences about the class, from a language model, a server or a file",
             sentence_prompt,
             aliases=("le",),
+            reads=("sentences", "satellite", "phrases"),
         ),
         Strategy(
             "interpolate_three",
             "no words: the CLIP embeddings of three real images, mixed",
             no_prompt,
             mixed_images=3,
+            reads=(),
         ),
         Strategy(
             "interpolate_all",
             "no words: those of all real images of the class, mixed",
             no_prompt,
             mixed_images="all",
+            reads=(),
         ),
         Combination("all_combined", "the first four together: four times the images", TRICKS),
         Combination("all_combined_equal", "the first four in equal parts: no more images", TRICKS, equal_budget=True),
@@ -322,6 +338,24 @@ def mixing_strategies(names: Sequence[str]) -> list[str]:
     """
     found = {name: STRATEGIES[strategy_name(name).partition("@")[0]] for name in names}
     return [name for name, strategy in found.items() if isinstance(strategy, Strategy) and strategy.mixed_images]
+
+
+def readers(option: str, names: Sequence[str] = tuple(STRATEGIES)) -> list[str]:
+    """Those of the strategies that an option of `create` has an effect on. Raises as `strategy_name`.
+
+    >>> readers("domains"), readers("guidance_scale", ["random_guidance", "base@2.5"])
+    (['multi_domain', 'all_combined', 'all_combined_equal'], [])
+    """
+    found = []
+    for name in names:
+        plain, at, _ = strategy_name(name).partition("@")
+        strategy = STRATEGIES[plain]
+        members = (
+            [STRATEGIES[member] for member in strategy.members] if isinstance(strategy, Combination) else [strategy]
+        )
+        if any(isinstance(one, Strategy) and one.reads_option(option, bool(at)) for one in members):
+            found.append(name)
+    return found
 
 
 def _plain_strategy(name: str, guidance: Guidance | None, random_guidance: Guidance | None) -> Strategy:
