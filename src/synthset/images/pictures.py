@@ -147,23 +147,16 @@ def _draw(
         if r:
             rule_y = y - CELL_GAP_PX // 2
             draw.line((MARGIN_PX, rule_y, grid_right, rule_y), RULE)
-        draw.text(
-            (MARGIN_PX, y + layout.cell_height_px // 2),
-            shorten(clean(name), layout.label_px, TEXT_PX),
-            INK,
-            load_font(TEXT_PX),
-            anchor="lm",
-        )
+        label, middle = shorten(clean(name), layout.label_px, TEXT_PX), y + layout.cell_height_px // 2
+        draw.text((MARGIN_PX, middle), label, INK, load_font(TEXT_PX), anchor="lm")
         for c, column in enumerate(columns):
+            x = left + c * step_x
             if cells[r, column]:
-                x = left + c * step_x
-                right, bottom_y = x + layout.cell_width_px - 1, y + layout.cell_height_px - 1
-                draw.rectangle((x, y, right, bottom_y), MAT)
+                draw.rectangle((x, y, x + layout.cell_width_px - 1, y + layout.cell_height_px - 1), MAT)
             for i, row in enumerate(cells[r, column]):
-                offset_x = (i % layout.across) * (layout.thumb_px + GAP_PX)
-                offset_y = (i // layout.across) * (layout.thumb_px + GAP_PX)
-                thumb = _thumbnail(thumbs[row], layout.thumb_px)
-                sheet.paste(thumb, (left + c * step_x + offset_x, y + offset_y))
+                down, across = divmod(i, layout.across)
+                step = layout.thumb_px + GAP_PX
+                sheet.paste(_thumbnail(thumbs[row], layout.thumb_px), (x + across * step, y + down * step))
     if footer:
         y = bottom + MARGIN_PX - 4
         draw.text((MARGIN_PX, y), shorten(footer, room, FOOTER_PX), QUIET_INK, load_font(FOOTER_PX))
@@ -185,10 +178,7 @@ def _thumbnail(image: Image.Image, side_px: int) -> Image.Image:
 
 
 def _title(images: ImageSet, num_strategies: int) -> str:
-    parts = [
-        clean(Path(images.name).name or images.name),
-        _count(len(images.class_names), "class", "classes"),
-    ]
+    parts = [clean(Path(images.name).name or images.name), _count(len(images.class_names), "class", "classes")]
     if images.groups:
         parts.append(_count(num_strategies, "strategy", "strategies"))
     return "  ·  ".join([*parts, _count(len(images), "image", "images")])

@@ -8,14 +8,13 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from synthset.images.drawing import clean, load_font, save_png, shorten
+from synthset.images.drawing import FAINT, INK, PAPER, SCALE, Canvas, Colour, Point, clean, fit, save_png, width_of
 from synthset.tuning.baselines import BASELINES
 from synthset.tuning.curve_results import CurveMean, CurveResult
 
-SCALE = 2  # all is drawn at twice its size, for sharp screens; lengths below are in unscaled pixels
 WIDTH, HEIGHT = 720, 440
 LEFT, RIGHT, TOP, BOTTOM = 64, 28, 84, 56
-INK, FAINT, RULE, PAPER = (31, 35, 40), (101, 109, 118), (228, 231, 235), (255, 255, 255)
+RULE = (228, 231, 235)
 # apart from each other in hue and in lightness, so that they stay so for the colour-blind and in grey
 COLOURS = ((36, 104, 173), (214, 106, 28), (20, 138, 102), (150, 72, 160), (186, 150, 20), (90, 96, 104))
 BAND, WHISKER = 0.14, 0.45  # opacity of an interval
@@ -35,14 +34,14 @@ def draw_curve(curve: CurveResult, path: Path | str) -> Path:
     Raises:
         DataError: it cannot be written.
     """
-    return save_png(_draw(curve), Path(path))
+    return save_png(_draw(curve).image, Path(path))
 
 
-def _draw(curve: CurveResult) -> Image.Image:
+def _draw(curve: CurveResult) -> Canvas:
     methods = _methods(curve)
     shots = sorted({mean.shots for mean in curve.means})
     low, high, step = _range(curve)
-    canvas = Image.new("RGB", (WIDTH * SCALE, HEIGHT * SCALE), PAPER)
+    canvas = Canvas(WIDTH, HEIGHT)
 
     def x_of(count: int) -> float:
         """Equal steps between 1, 2, 4, …; 0 stands where a half would."""
@@ -54,22 +53,21 @@ def _draw(curve: CurveResult) -> Image.Image:
         return TOP + (high - score) / (high - low) * (HEIGHT - TOP - BOTTOM)
 
     score = "mean accuracy of the classes" if curve.metric == "mean_per_class" else "accuracy"
-    title = shorten(clean(f"Tuned CLIP on {curve.real}"), (WIDTH - LEFT) * SCALE, 18 * SCALE)
-    _write(canvas, (LEFT, 18), title, 18, INK, "lt")
+    canvas.write((LEFT, 18), fit(f"Tuned CLIP on {curve.real}", 18, WIDTH - LEFT), 18, INK, "lt")
     _draw_legend(canvas, methods)
     level = low
     while level <= high + 1e-9:
-        _line(canvas, [(LEFT, y_of(level)), (WIDTH - RIGHT, y_of(level))], RULE, 1)
-        _write(canvas, (LEFT - 8, y_of(level)), f"{level:.0%}", 12, FAINT, "rm")
+        canvas.line([(LEFT, y_of(level)), (WIDTH - RIGHT, y_of(level))], RULE, 1)
+        canvas.write((LEFT - 8, y_of(level)), f"{level:.0%}", 12, FAINT, "rm")
         level += step
     for count in shots:
-        _write(canvas, (x_of(count), HEIGHT - BOTTOM + 14), str(count), 12, FAINT, "mm")
+        canvas.write((x_of(count), HEIGHT - BOTTOM + 14), str(count), 12, FAINT, "mm")
     seeds = max(mean.seeds for mean in curve.means)
     about = f", mean of {seeds} seeds with 95% interval" if seeds > 1 else ", one seed"
-    _write(canvas, ((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 22), f"real images a class; {score}{about}", 12, FAINT, "mm")
+    canvas.write(((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 22), f"real images a class; {score}{about}", 12, FAINT, "mm")
 
     for x in range(LEFT, WIDTH - RIGHT - 4, 8):
-        _line(canvas, [(x, y_of(curve.zero_shot)), (x + 4, y_of(curve.zero_shot))], FAINT, 1.5)
+        canvas.line([(x, y_of(curve.zero_shot)), (x + 4, y_of(curve.zero_shot))], FAINT, 1.5)
     dodge = DODGE_PX if len(methods) > MAX_BANDS else 0
     beside = {method: (place - (len(methods) - 1) / 2) * dodge for place, method in enumerate(methods)}
     for method, means in methods.items():
@@ -80,34 +78,33 @@ def _draw(curve: CurveResult) -> Image.Image:
     for method, means in reversed(methods.items()):  # the first lies on top
         colour = _colour(method, methods)
         points = [(x_of(mean.shots) + beside[method], y_of(mean.mean)) for mean in means]
-        _line(canvas, points, colour, 2.5)
+        canvas.line(points, colour, 2.5)
         for x, y in points:
             box = [value * SCALE for value in (x - 4, y - 4, x + 4, y + 4)]
-            ImageDraw.Draw(canvas).ellipse(box, fill=colour, outline=PAPER, width=SCALE)
+            canvas.draw.ellipse(box, fill=colour, outline=PAPER, width=SCALE)
     return canvas
 
 
-def _draw_legend(canvas: Image.Image, methods: dict[str, list[CurveMean]]) -> None:
-    x = float(LEFT)
-    y = 52.0
+def _draw_legend(canvas: Canvas, methods: dict[str, list[CurveMean]]) -> None:
+    x, y = float(LEFT), 52.0
     for name, colour in [*((m, _colour(m, methods)) for m in methods), ("zero-shot CLIP", FAINT)]:
         words = NAMES.get(name, clean(name))
-        width = load_font(12 * SCALE).getlength(words) / SCALE + 42
+        width = width_of(words, 12) + 42
         if x + width > WIDTH - RIGHT:
             x, y = float(LEFT), y + 17
         if name == "zero-shot CLIP":
-            _line(canvas, [(x, y), (x + 5, y)], colour, 1.5)
-            _line(canvas, [(x + 9, y), (x + 14, y)], colour, 1.5)
+            canvas.line([(x, y), (x + 5, y)], colour, 1.5)
+            canvas.line([(x + 9, y), (x + 14, y)], colour, 1.5)
         else:
-            _line(canvas, [(x, y), (x + 14, y)], colour, 2.5)
-        _write(canvas, (x + 20, y), words, 12, INK, "lm")
+            canvas.line([(x, y), (x + 14, y)], colour, 2.5)
+        canvas.write((x + 20, y), words, 12, INK, "lm")
         x += width
 
 
 Interval = tuple[float, float, float]  # x, and y of its low and of its high end
 
 
-def _draw_band(canvas: Image.Image, intervals: Sequence[Interval], colour: tuple[int, int, int]) -> None:
+def _draw_band(canvas: Canvas, intervals: Sequence[Interval], colour: Colour) -> None:
     if len(intervals) < 2:  # no area
         _draw_whiskers(canvas, intervals, colour)
         return
@@ -115,19 +112,17 @@ def _draw_band(canvas: Image.Image, intervals: Sequence[Interval], colour: tuple
     _shade(canvas, outline, colour, BAND)
 
 
-def _draw_whiskers(canvas: Image.Image, intervals: Sequence[Interval], colour: tuple[int, int, int]) -> None:
+def _draw_whiskers(canvas: Canvas, intervals: Sequence[Interval], colour: Colour) -> None:
     for x, low, high in intervals:
         _shade(canvas, [(x - 1, low), (x + 1, low), (x + 1, high), (x - 1, high)], colour, WHISKER)
 
 
-def _shade(
-    canvas: Image.Image, outline: Sequence[tuple[float, float]], colour: tuple[int, int, int], opacity: float
-) -> None:
+def _shade(canvas: Canvas, outline: Sequence[Point], colour: Colour, opacity: float) -> None:
     """Fill an outline, as far as it lies between the axes."""
-    mask = Image.new("L", canvas.size)
+    mask = Image.new("L", canvas.image.size)
     corners = [(x * SCALE, min(max(y, TOP), HEIGHT - BOTTOM) * SCALE) for x, y in outline]
     ImageDraw.Draw(mask).polygon(corners, fill=round(255 * opacity))
-    canvas.paste(colour, (0, 0), mask)
+    canvas.image.paste(colour, (0, 0), mask)
 
 
 def _methods(curve: CurveResult) -> dict[str, list[CurveMean]]:
@@ -155,19 +150,5 @@ def _log(shots: int) -> float:
     return math.log2(shots) if shots else -1.0
 
 
-def _colour(method: str, methods: dict[str, list[CurveMean]]) -> tuple[int, int, int]:
+def _colour(method: str, methods: dict[str, list[CurveMean]]) -> Colour:
     return COLOURS[list(methods).index(method) % len(COLOURS)]
-
-
-def _line(
-    canvas: Image.Image, points: Sequence[tuple[float, float]], colour: tuple[int, int, int], width: float
-) -> None:
-    scaled = [(x * SCALE, y * SCALE) for x, y in points]
-    ImageDraw.Draw(canvas).line(scaled, colour, round(width * SCALE), joint="curve")
-
-
-def _write(
-    canvas: Image.Image, position: tuple[float, float], text: str, size: int, colour: tuple[int, int, int], anchor: str
-) -> None:
-    place = (position[0] * SCALE, position[1] * SCALE)
-    ImageDraw.Draw(canvas).text(place, text, colour, load_font(size * SCALE), anchor)
