@@ -1,5 +1,10 @@
 """Sentences by a chat model, which here is a server that answers what a test tells it to, see chat_server.py."""
 
+import socket
+import threading
+import time
+from dataclasses import replace
+
 import pytest
 
 from prompts.sentences.chat_server import Server, chat, refused
@@ -143,3 +148,32 @@ def test_answers_are_taken_apart_line_by_line():
         "A five on a wall.", "A five in the sand.", "Five apples", "five candles", "5 apples and a five",
     ]  # fmt: skip
     assert parse_sentences("<think>never done") == parse_sentences("") == []
+
+
+def test_a_server_that_sends_a_byte_at_a_time_is_not_waited_for():
+    ended = threading.Event()
+
+    def drip(connection):
+        connection.recv(65536)
+        for byte in b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + b" " * 100_000:
+            if ended.wait(0.02):
+                return
+            connection.sendall(bytes([byte]))
+
+    def serve(listener):
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=drip, args=(connection,), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve, args=(listener,), daemon=True).start()
+        writer = EndpointWriter(f"http://127.0.0.1:{listener.getsockname()[1]}/v1", "talker", timeout_seconds=0.3)
+        writer = replace(writer, pause=lambda seconds: None)
+        began = time.monotonic()
+        with pytest.raises(ModelError, match=r"got no whole answer within 0\.6 s, \d times"):
+            writer.write("dog", "", 1, 0)
+        assert time.monotonic() - began < 30
+        ended.set()

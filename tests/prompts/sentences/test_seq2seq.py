@@ -5,11 +5,10 @@ import shutil
 
 import pytest
 import torch
-from tiny_t5 import ENDS, STARTS, build_t5
 
-from synthset.core.errors import ModelError, UnknownNameError, UsageError
-from synthset.prompts import sentences as package
-from synthset.prompts.sentences import COMMON_GEN, default_writer, load_writer, seq2seq
+from prompts.sentences.tiny_t5 import ENDS, STARTS, build_t5
+from synthset.core.errors import ModelError
+from synthset.prompts.sentences import load_writer, seq2seq
 
 
 @pytest.fixture(scope="session")
@@ -81,18 +80,6 @@ def test_the_fingerprint_covers_weights_vocabulary_and_what_counts(writer, folde
     assert load_writer(str(copied), device="cpu").fingerprint != writer.fingerprint
 
 
-def test_the_miniature_has_a_model_of_its_own(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(package, "MINIATURE_FOLDER", tmp_path)
-    with pytest.raises(ModelError, match=r"Expected the miniature's word-to-sentence model in '.*', found none"):
-        load_writer("miniature")
-    shutil.copytree(folder, tmp_path / "sentences")
-    writer = load_writer("miniature", device="cpu")
-    assert writer.name == "miniature"
-    assert len(writer.write("two", "", 3, seed=0)) == 3
-    assert default_writer("miniature") == "miniature"
-    assert default_writer("some/model") == COMMON_GEN
-
-
 def remove_weights(folder):
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
 
@@ -152,22 +139,3 @@ def test_spoilt_checkpoints_are_refused_in_one_line(spoil, reason, copied, monke
         load_writer(str(copied), device="cpu")
     assert "\n" not in str(error.value)
     assert not (copied / "ran").exists()
-
-
-@pytest.mark.parametrize(
-    ("name", "options", "kind", "reason"),
-    [
-        ("owner/no-such-model", {}, ModelError, r"hf download owner/no-such-model"),
-        ("no such thing", {}, ModelError, "none of them"),
-        ("nothing.yaml", {}, UsageError, "found none at 'nothing.yaml'"),
-        ("miniature", {"revision": "main"}, UsageError, "revision with a hub id only"),
-        ("sentences.yaml", {"revision": "main"}, UsageError, "revision with a hub id only"),
-        ("http://localhost/v1", {"revision": "main", "model": "gpt"}, UsageError, "revision with a hub id only"),
-        ("owner/model", {"model": "gpt"}, UsageError, "model with a URL only"),
-    ],
-)
-def test_unknown_names_are_refused_in_one_line(name, options, kind, reason):
-    with pytest.raises(kind, match=reason) as error:
-        load_writer(name, **options)
-    assert "\n" not in str(error.value)
-    assert not isinstance(error.value, UnknownNameError)

@@ -10,7 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import queue
 import re
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -49,7 +51,7 @@ class EndpointWriter:
         url: up to and with the version, "https://host/v1".
         model: the server's name for the model.
         require_mention: leave out sentences that do not mention the class.
-        timeout_seconds: for the server to answer, or to go on answering.
+        timeout_seconds: for the server to answer, or to go on answering; for the whole answer twice as long.
         pause: waits between attempts.
     """
 
@@ -114,6 +116,27 @@ class EndpointWriter:
         raise AssertionError("the last attempt returns or raises")
 
     def _post(self, body: bytes) -> bytes:
+        """The answer within twice the timeout, however slowly its bytes come. Raises as `_exchange` does."""
+        answers = queue.SimpleQueue[bytes | BaseException]()
+
+        def exchange() -> None:
+            try:
+                answers.put(self._exchange(body))
+            except BaseException as error:  # raised where it is waited for
+                answers.put(error)
+
+        # a thread that is left behind ends with the process: what it reads is bounded
+        threading.Thread(target=exchange, daemon=True).start()
+        try:
+            answer = answers.get(timeout=2 * self.timeout_seconds)
+        except queue.Empty:
+            late = f"no whole answer within {2 * self.timeout_seconds:g} s"
+            raise _PassingError(late, "Is the server fast enough?") from None
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    def _exchange(self, body: bytes) -> bytes:
         """The bytes that the server answers. Raises _PassingError or _FinalError."""
         request = Request(f"{self.url.rstrip('/')}/chat/completions", body, _headers(self.url))
         try:
