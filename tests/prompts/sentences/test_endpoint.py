@@ -154,11 +154,12 @@ def test_a_server_that_sends_a_byte_at_a_time_is_not_waited_for():
     ended = threading.Event()
 
     def drip(connection):
-        connection.recv(65536)
-        for byte in b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + b" " * 100_000:
-            if ended.wait(0.02):
-                return
-            connection.sendall(bytes([byte]))
+        with connection:
+            connection.recv(65536)
+            for byte in b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + b" " * 100_000:
+                if ended.wait(0.02):
+                    return
+                connection.sendall(bytes([byte]))
 
     def serve(listener):
         while True:
