@@ -8,8 +8,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 import pytest
-from sentences.tiny_t5 import build_t5
 
+from prompts.sentences.tiny_t5 import build_t5
 from synthset.cli import main
 from synthset.core.errors import ConfigChangedError, ModelError, UsageError
 from synthset.create.plan import make_plan
@@ -285,7 +285,10 @@ def test_two_runs_do_not_write_sentences_into_one_folder(tmp_path, use):
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        ({"strategies": ("base",)}, "the strategy language_enhancement with sentences, got base"),
+        (
+            {"strategies": ("base",)},
+            r"a strategy that reads sentences \(language_enhancement\), got base\. Or leave it out",
+        ),
         ({"strategies": ("le", "nonsense")}, "Unknown strategy 'nonsense'"),
         ({"images_per_class": 0}, "images_per_class of at least 1, got 0"),
         ({"count": 0}, "count of at least 1, got 0"),

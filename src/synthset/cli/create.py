@@ -16,8 +16,6 @@ from synthset.core.options import Option
 from synthset.create.config import CreateConfig
 from synthset.generators.names import COMPILED
 
-STRATEGIES = ("strategies",)  # path of the option
-
 
 @dataclass(frozen=True)
 class CreateCall:
@@ -81,12 +79,8 @@ def _config(call: CreateCall, given: Given[CreateConfig], short: ShortForms) -> 
     from synthset.prompts.presets import preset_for
     from synthset.prompts.strategies import readers
 
-    filter_options = [path[-1] for path in given.values if path[0] == "filter"]
-    if filter_options and ("refill",) not in given.values:
-        raise UsageError(
-            f"Expected {setting('refill')} with {_and(filter_options)}, e.g. {setting('refill', 'clip')}. Or leave it "
-            "out."
-        )
+    strategies = given.values.get(("strategies",), CreateConfig.strategies)
+    _check_details(given, strategies)
     defaults: dict[tuple[str, ...], Any] = {}
     if call.dataset:
         preset = preset_for(call.dataset)
@@ -95,8 +89,7 @@ def _config(call: CreateCall, given: Given[CreateConfig], short: ShortForms) -> 
             ("resize_px",): preset.size_px,
             ("antialias",): preset.antialias,
             # where some prompts have a form for it
-            ("style", "satellite"): preset.satellite
-            and bool(readers("satellite", given.values.get(STRATEGIES, ["base"]))),
+            ("style", "satellite"): preset.satellite and bool(readers("satellite", strategies)),
         }
     if (count := short.images_per_class) is not None:
         if ("images_per_class",) in given.values:
@@ -115,6 +108,22 @@ def _config(call: CreateCall, given: Given[CreateConfig], short: ShortForms) -> 
         defaults["engine",] = COMPILED
     config = given.build(defaults)
     return replace(config, filter=replace(config.filter, device=config.device))
+
+
+def _check_details(given: Given[CreateConfig], strategies: Sequence[str]) -> None:
+    """Refuse options of a filter or of sentences where neither is asked for, by the names that they were given."""
+    from synthset.prompts.strategies import readers
+
+    filter_options = [path[-1] for path in given.values if path[0] == "filter"]
+    if filter_options and ("refill",) not in given.values:
+        raise UsageError(
+            f"Expected {setting('refill')} with {_and(filter_options)}, e.g. {setting('refill', 'clip')}. Or leave it "
+            "out."
+        )
+    sentence_options = [f"SentenceConfig.{path[-1]}" for path in given.values if path[0] == "sentences"]
+    if sentence_options and not readers("sentences", strategies):
+        wanted = setting("strategies", readers("sentences")[0])
+        raise UsageError(f"Expected {wanted} with {_and(sentence_options)}. Or leave it out.")
 
 
 def _and(names: Sequence[str]) -> str:

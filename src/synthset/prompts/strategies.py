@@ -69,10 +69,10 @@ class PromptStyle:
             object.__setattr__(self, "augmentation", read_augmentation(self.augmentation))
         if self.domains is not None and (not self.domains or not all(d.strip() for d in self.domains)):
             raise UsageError(
-                f"Expected at least one domain, none of them empty, e.g. {setting('domains', 'photo sketch')}."
+                f"Expected {setting('domains')} such as photo and sketch, none of them empty, got {self.domains}."
             )
         if self.template is not None and "{class}" not in self.template:
-            raise UsageError(f"Expected {{class}} in the template, got '{self.template}'.")
+            raise UsageError(f"Expected {setting('template')} with {{class}} in it, got '{self.template}'.")
         for name, phrase in self.phrases_by_class().items():
             check_phrase(name, phrase)
         for name, texts in self.sentences.items():
@@ -146,7 +146,7 @@ def augmented_prompt(class_name: str, index: int, style: PromptStyle) -> str:
     if index >= lists.num_prompts:
         raise UsageError(
             f"Expected at most {lists.num_prompts:,} images a class of prompt_augmentation, which has that many "
-            f"prompts, got {index + 1:,}. Give longer lists with {setting('augmentation')}."
+            f"prompts, got {index + 1:,}. Draw fewer, or give longer lists as {setting('augmentation')}."
         )
     before, after = lists.modifiers(shuffled(index, lists.num_prompts, class_name))
     article, noun = split_article(style.noun(class_name))
