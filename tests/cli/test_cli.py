@@ -519,6 +519,8 @@ def test_a_dry_run_without_the_model_still_plans(run):
         ("create --classes-file nowhere.txt", "'nowhere.txt'"),
         ("create --dataset cifar11 --dry-run", "Did you mean 'cifar10'"),
         ("create --classes one --strategy nothing", "Unknown strategy 'nothing'"),
+        ("create --classes one,two", "spaces between class names"),
+        ("create --classes one, two", "got 'one,'"),
         ("create --classes one --strategy bas", "Did you mean 'base'"),
         ("create --classes one --strategy all_combined@3", "guidance with a single strategy"),
         ("create --classes one --guidance-scale abc", "got 'abc'"),

@@ -15,9 +15,9 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from cyclopts import App, ArgumentCollection
 from cyclopts.config import Dict
+from yaml.resolver import BaseResolver
 
 from synthset.core.errors import UnknownNameError, UsageError
 from synthset.core.yaml_files import NoAliases, UniqueKeys, load_yaml
@@ -25,7 +25,7 @@ from synthset.core.yaml_files import NoAliases, UniqueKeys, load_yaml
 Source = Callable[[App, tuple[str, ...], ArgumentCollection], None]
 
 
-class _TextLoader(NoAliases, UniqueKeys, yaml.BaseLoader):
+class _TextLoader(NoAliases, UniqueKeys, BaseResolver):
     """Leaves words as they stand, except for null: `1:5` is no number of minutes, and `no` may be a class."""
 
 

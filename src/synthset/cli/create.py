@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -141,5 +142,11 @@ def _class_names(call: CreateCall) -> Sequence[str]:
     from synthset.real import class_names_of
 
     if call.classes:
+        joined = next((name for name in call.classes if re.search(r",(?! )", name)), None)
+        if joined is not None:
+            raise UsageError(
+                f"Expected spaces between class names, e.g. {setting('classes', 'one two')}, got '{joined}', which would "
+                "be one class."
+            )
         return call.classes
     return read_classes(call.classes_file) if call.classes_file else class_names_of(str(call.dataset))

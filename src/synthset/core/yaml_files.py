@@ -8,14 +8,21 @@ from typing import Any
 
 import yaml
 from yaml.composer import Composer, ComposerError
-from yaml.parser import Parser
+from yaml.constructor import BaseConstructor, SafeConstructor
+from yaml.resolver import BaseResolver, Resolver
 
 from synthset.core.errors import UsageError
 
 MAX_BYTES = 4 * 2**20  # phrases for 10,000 classes; anything longer is another file
 
 
-class UniqueKeys(yaml.constructor.BaseConstructor):
+try:  # in C: of a long file a fifth of the time
+    from yaml.cyaml import CParser as Parser  # pyright: ignore[reportAttributeAccessIssue]
+except ImportError:  # PyYAML was built without it
+    from yaml.loader import BaseLoader as Parser
+
+
+class UniqueKeys(BaseConstructor):
     """A loader's part: a key that stands twice is an error, where YAML would keep the last silently."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
@@ -31,8 +38,14 @@ class UniqueKeys(yaml.constructor.BaseConstructor):
         return super().construct_mapping(node, deep)
 
 
-class NoAliases(Parser, Composer):
+class NoAliases(Composer, Parser):  # pyright: ignore[reportGeneralTypeIssues]
     """A loader's part: an alias is an error, for a few lines of them stand for more text than a machine has memory."""
+
+    def __init__(self, stream: str) -> None:
+        Parser.__init__(self, stream)
+        Composer.__init__(self)
+        BaseConstructor.__init__(self)  # pyright: ignore[reportArgumentType]
+        BaseResolver.__init__(self)  # pyright: ignore[reportArgumentType]
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         """The next node, as the loader composes it. Raises ComposerError for an alias."""
@@ -43,7 +56,7 @@ class NoAliases(Parser, Composer):
         return super().compose_node(parent, index)
 
 
-class _StrictLoader(NoAliases, UniqueKeys, yaml.SafeLoader):
+class _StrictLoader(NoAliases, UniqueKeys, SafeConstructor, Resolver):
     """What yaml.safe_load uses, with each key once and no aliases."""
 
 
