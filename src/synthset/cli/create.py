@@ -145,8 +145,8 @@ def _class_names(call: CreateCall) -> Sequence[str]:
         joined = next((name for name in call.classes if re.search(r",(?! )", name)), None)
         if joined is not None:
             raise UsageError(
-                f"Expected spaces between class names, e.g. {setting('classes', 'one two')}, got '{joined}', which would "
-                "be one class."
+                f"Expected spaces between class names, e.g. {setting('classes', 'one two')}, got '{joined}', which "
+                "would be one class."
             )
         return call.classes
     return read_classes(call.classes_file) if call.classes_file else class_names_of(str(call.dataset))
