@@ -81,7 +81,7 @@ def _draw_cells(canvas: Canvas, result: EvaluationResult, left: int, top: int, c
 def _draw_recalls(canvas: Canvas, result: EvaluationResult, x: int, top: int, cell: int) -> None:
     canvas.write((x, top - 12), "recall", 12, FAINT, "ls")
     for i, recall in enumerate(result.per_class_accuracy):
-        words = "–" if recall is None else f"{recall:.0%}" if recall in (0, 1) else f"{recall:.1%}"
+        words = "-" if recall is None else f"{recall:.0%}" if recall in (0, 1) else f"{recall:.1%}"
         canvas.write((x, top + i * cell + cell // 2), words, 12, FAINT, "lm")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import unicodedata
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -16,6 +17,17 @@ Colour = tuple[int, int, int]
 Point = tuple[float, float]
 
 SCALE = 2  # charts are drawn at twice their size, for sharp screens; their lengths are in unscaled pixels
+_EVERYWHERE = frozenset(map(chr, range(32, 127))) | frozenset("…·“”’")  # in the font that comes with Pillow
+_FONT_FOLDERS = (
+    "/usr/share/fonts",
+    "/usr/local/share/fonts",
+    "~/.local/share/fonts",
+    "~/.fonts",
+    "/System/Library/Fonts",
+    "/Library/Fonts",
+    "C:/Windows/Fonts",
+)
+_FONTS = ("DejaVuSans", "NotoSans", "LiberationSans-Regular", "Arial", "arial", "PingFang", "msyh", "malgun", "Unifont")
 INK, FAINT, PAPER = (31, 35, 40), (101, 109, 118), (255, 255, 255)
 
 
@@ -32,19 +44,57 @@ def save_png(picture: Image.Image, path: Path) -> Path:
 
 
 @cache
-def load_font(size_px: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """The font of all pictures; it comes with Pillow."""
-    return ImageFont.load_default(size_px)
+def load_font(size_px: int, text: str = "") -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """A font for a text: the one that comes with Pillow, or where that lacks a character, one of the system's."""
+    characters = _beyond_ascii(text)
+    path = next((path for path in _system_fonts() if characters <= _drawable(path, characters)), None)
+    return ImageFont.truetype(str(path), size_px) if characters and path else ImageFont.load_default(size_px)
 
 
 def clean(text: str) -> str:
-    """Text on one line, in characters that can be drawn: a class name may hold anything."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text[:200]).split())
+    """Text on one line, in characters that can be drawn: a class name may hold anything.
+
+    Where no font has a character, its plain letter stands for it ("zwolf"), or its number in Unicode.
+    """
+    text = " ".join("".join(c if c.isprintable() else " " for c in text[:200]).split())
+    characters = _beyond_ascii(text)
+    if any(characters <= _drawable(path, characters) for path in _system_fonts() if characters):
+        return text
+    return "".join(_in_ascii(character) if character in characters else character for character in text)
+
+
+def _in_ascii(character: str) -> str:
+    plain = unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode()
+    return plain or f"U+{ord(character):04X}"
+
+
+def _beyond_ascii(text: str) -> frozenset[str]:
+    return frozenset(character for character in text if character not in _EVERYWHERE)
+
+
+@cache
+def _system_fonts() -> tuple[Path, ...]:
+    """Fonts of the system that may have other scripts, the plainest first."""
+    folders = [Path(folder).expanduser() for folder in _FONT_FOLDERS]
+    files = [path for folder in folders if folder.is_dir() for path in folder.rglob("*.[to]t[fc]")]
+    files.sort(key=lambda path: (len(path.stem), path))  # "DejaVuSans" before "DejaVuSans-BoldOblique"
+    return tuple(path for name in _FONTS for path in files if path.stem.startswith(name))[:40]
+
+
+@cache
+def _drawable(path: Path, characters: frozenset[str]) -> frozenset[str]:
+    """Those of the characters that a font has: it draws others all alike."""
+    try:
+        font = ImageFont.truetype(str(path), 16)
+        lacking = bytes(font.getmask("\uffff"))
+        return frozenset(character for character in characters if bytes(font.getmask(character)) != lacking)
+    except (OSError, ValueError):
+        return frozenset()
 
 
 def shorten(text: str, room_px: float, size_px: int) -> str:
     """The text, cut with an ellipsis where it is wider than its room."""
-    font = load_font(size_px)
+    font = load_font(size_px, text)
     if font.getlength(text) <= room_px:
         return text
     while text and font.getlength(f"{text}…") > room_px:
@@ -62,7 +112,7 @@ def fit(text: str, size: int, room: float) -> str:
 
 def width_of(text: str, size: int) -> float:
     """Room that a text takes on a Canvas."""
-    return load_font(size * SCALE).getlength(text) / SCALE
+    return load_font(size * SCALE, text).getlength(text) / SCALE
 
 
 class Canvas:
@@ -74,7 +124,7 @@ class Canvas:
 
     def write(self, place: Point, text: str, size: int, colour: Colour, anchor: str, upright: bool = False) -> None:
         """Write at a place, by Pillow's anchors; `upright` turns the text to read upwards, centred on x."""
-        font, (x, y) = load_font(size * SCALE), (place[0] * SCALE, place[1] * SCALE)
+        font, (x, y) = load_font(size * SCALE, text), (place[0] * SCALE, place[1] * SCALE)
         if not upright:
             self.draw.text((x, y), text, colour, font, anchor)
             return

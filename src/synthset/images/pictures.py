@@ -98,8 +98,8 @@ def _choose(images: ImageSet, num_classes: int, columns: list[str], per_cell: in
 
 def _fit(classes: tuple[str, ...], num_columns: int, per_cell: int, thumb_px: int, shown: list[Image.Image]) -> _Layout:
     """The largest thumbnails up to `thumb_px` with which the sheet stays within its width."""
-    font = load_font(TEXT_PX)
-    label_px = min(260, max(60, *(round(font.getlength(clean(name))) + 1 for name in classes)))
+    names = [clean(name) for name in classes]
+    label_px = min(260, max(60, *(round(load_font(TEXT_PX, name).getlength(name)) + 1 for name in names)))
     down = 1 if num_columns == 1 and per_cell <= 12 else 2
     if per_cell > 12:
         down = round(np.sqrt(per_cell / 2))
@@ -128,7 +128,7 @@ def _draw(
     footer = _footer(images, len(columns), num_strategies)
     grid_right = left + len(columns) * step_x - CELL_GAP_PX
     texts = ((title, TITLE_PX), (footer, FOOTER_PX))
-    texts_right = MARGIN_PX + max(math.ceil(load_font(size_px).getlength(text)) for text, size_px in texts)
+    texts_right = MARGIN_PX + max(math.ceil(load_font(size_px, text).getlength(text)) for text, size_px in texts)
     width = max(grid_right, min(MAX_WIDTH_PX - MARGIN_PX, texts_right)) + MARGIN_PX
     header_y = MARGIN_PX + TITLE_PX + 18
     top = header_y + (TEXT_PX + 12 if columns != [""] else 0)
@@ -138,17 +138,18 @@ def _draw(
     sheet = Image.new("RGB", (width, height), PAPER)
     draw = ImageDraw.Draw(sheet)
     room = width - 2 * MARGIN_PX
-    draw.text((MARGIN_PX, MARGIN_PX), shorten(title, room, TITLE_PX), INK, load_font(TITLE_PX))
+    draw.text((MARGIN_PX, MARGIN_PX), shorten(title, room, TITLE_PX), INK, load_font(TITLE_PX, title))
     for c, column in enumerate(columns):
         x = left + c * step_x
-        draw.text((x, header_y), shorten(clean(column), layout.cell_width_px, TEXT_PX), QUIET_INK, load_font(TEXT_PX))
+        label = shorten(clean(column), layout.cell_width_px, TEXT_PX)
+        draw.text((x, header_y), label, QUIET_INK, load_font(TEXT_PX, label))
     for r, name in enumerate(classes):
         y = top + r * step_y
         if r:
             rule_y = y - CELL_GAP_PX // 2
             draw.line((MARGIN_PX, rule_y, grid_right, rule_y), RULE)
         label, middle = shorten(clean(name), layout.label_px, TEXT_PX), y + layout.cell_height_px // 2
-        draw.text((MARGIN_PX, middle), label, INK, load_font(TEXT_PX), anchor="lm")
+        draw.text((MARGIN_PX, middle), label, INK, load_font(TEXT_PX, label), anchor="lm")
         for c, column in enumerate(columns):
             x = left + c * step_x
             if cells[r, column]:
