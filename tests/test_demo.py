@@ -1,15 +1,13 @@
-"""The real miniature, end to end, small; and the demo's own arithmetic."""
+"""The demo, end to end and small; and its own arithmetic."""
 
 import json
 
-import numpy as np
 import pytest
 
 import synthset
 from synthset.core.errors import ConfigChangedError, UsageError
 from synthset.demo import REFERENCE, STRATEGIES, DemoResult, DemoRow
 from synthset.images.decoding import decode
-from synthset.miniature import FOLDER
 
 
 @pytest.fixture(scope="module")
@@ -48,13 +46,22 @@ def test_a_second_run_trains_and_draws_nothing(small_demo):
 
 def test_another_demo_or_something_else_in_the_folder_is_refused(small_demo, tmp_path):
     _, folder = small_demo
-    with pytest.raises(ConfigChangedError, match="another demo"):
+    another = r"another demo \(images_per_class: 20 there, 30 here\); nothing was changed\. Choose another output_dir\."
+    with pytest.raises(ConfigChangedError, match=another):
         synthset.demo(folder, images_per_class=30)
     (tmp_path / "thesis.txt").write_text("mine")
-    with pytest.raises(UsageError, match="something else"):
+    with pytest.raises(UsageError, match="something else; nothing was changed"):
         synthset.demo(tmp_path)
-    with pytest.raises(UsageError, match="at least 1 seed"):
+    with pytest.raises(UsageError, match="seeds of at least 1, got 0"):
         synthset.demo(tmp_path / "demo", seeds=0)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{"])
+def test_a_damaged_marker_is_another_demo(tmp_path, content):
+    (tmp_path / "demo.json").write_text(content)
+    with pytest.raises(ConfigChangedError, match="another demo"):
+        synthset.demo(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["demo.json"]
 
 
 def test_the_summary_over_seeds_is_a_mean_with_students_interval(tmp_path):
@@ -70,59 +77,3 @@ def test_the_summary_over_seeds_is_a_mean_with_students_interval(tmp_path):
     assert summary[0].low == pytest.approx(0.8 - 4.303 * 0.1 / 3**0.5, abs=1e-3)
     assert summary[0].seed is None
     assert "over 3 seeds" in DemoResult(tmp_path, tuple(rows), 1797).footnote()
-
-
-def test_diffusers_loads_the_miniature_and_draws_a_digit():
-    import torch
-    from diffusers import StableDiffusionPipeline
-
-    pipeline = StableDiffusionPipeline.from_pretrained(FOLDER, use_safetensors=True)
-    pipeline.set_progress_bar_config(disable=True)
-    image = pipeline(
-        "a handwritten digit three", num_inference_steps=8, generator=torch.Generator().manual_seed(0), output_type="np"
-    ).images[0]
-    assert image.shape == (32, 32, 3)
-    assert image.std() > 0.05
-
-
-def test_open_clip_loads_the_miniatures_clip_and_its_text_tower_is_the_unets():
-    import open_clip
-    import torch
-    from transformers import CLIPTextModel
-
-    model, _, preprocess = open_clip.create_model_and_transforms(f"local-dir:{FOLDER / 'clip'}")
-    tokens = open_clip.get_tokenizer(f"local-dir:{FOLDER / 'clip'}")(["a handwritten digit five", "Größe"])
-    encoder = CLIPTextModel.from_pretrained(FOLDER / "text_encoder")
-    with torch.no_grad():
-        ours = encoder(tokens).pooler_output @ model.text_projection
-        assert torch.allclose(ours, model.eval().encode_text(tokens), atol=1e-3)
-        digit = synthset.load_real("digits").image(0)
-        assert model.encode_image(preprocess(digit)[None]).shape == (1, 128)
-
-
-def test_our_loop_draws_what_diffusers_draws_with_the_miniature():
-    import torch
-    from diffusers import StableDiffusionPipeline
-
-    from synthset.create.plan import make_plan
-    from synthset.prompts.strategies import resolve_strategies
-
-    plan = make_plan(("two", "seven"), resolve_strategies(["multi_domain@1", "random_guidance"], 1), seed=3)
-    requests = list(plan.requests())
-    ours = synthset.load_generator("miniature", num_inference_steps=6, dtype="float32").generate(requests)
-    pipeline = StableDiffusionPipeline.from_pretrained(FOLDER, use_safetensors=True)
-    pipeline.set_progress_bar_config(disable=True)
-    for request, image in zip(requests, ours, strict=True):
-        theirs = pipeline(
-            request.prompt,
-            num_inference_steps=6,
-            guidance_scale=request.guidance_scale,
-            generator=torch.Generator().manual_seed(request.seed),
-            output_type="np",
-        ).images[0]
-        difference = np.abs(np.round(theirs * 255) - image.pixels.astype(float))
-        assert difference.max() <= 1
-
-
-def test_the_package_stays_small():
-    assert sum(path.stat().st_size for path in FOLDER.rglob("*") if path.is_file()) < 25_000_000

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from synthset.core.errors import ConfigChangedError, UsageError
+from synthset.core.errors import ConfigChangedError, UsageError, setting
 from synthset.core.files import read_json, write_json
+from synthset.core.jobs import differences
 from synthset.create.config import CreateConfig
 from synthset.create.stage import CreateResult, create
 from synthset.dataset.reader import open_dataset
@@ -91,7 +92,7 @@ class DemoResult:
         return means
 
     def footnote(self) -> str:
-        """What the numbers mean, in a line or two."""
+        """Meaning of the numbers, in two lines."""
         seeds = len({row.seed for row in self.rows})
         over = "over the test images" if seeds == 1 else f"over {seeds} seeds"
         return (
@@ -101,7 +102,7 @@ class DemoResult:
         )
 
     def paths(self) -> dict[str, Path]:
-        """Where to look."""
+        """Files and folders to look at, by their kind."""
         return {
             "results": self.folder / "results.json",
             "pictures": self.folder / "strategies.png",
@@ -121,7 +122,7 @@ def demo(output_dir: str | Path = "demo", *, seeds: int = 1, images_per_class: i
         UsageError: fewer than one seed, or a folder that holds something else.
     """
     if seeds < 1:
-        raise UsageError(f"Expected at least 1 seed, got {seeds}.")
+        raise UsageError(f"Expected {setting('seeds')} of at least 1, got {seeds}.")
     folder = Path(output_dir)
     _claim(folder, images_per_class)
     from synthset.real import load_real
@@ -174,7 +175,7 @@ def _train_and_test(images: ImageSet, real: ImageSet, folder: Path, seed: int) -
 
 
 def recipe(seed: int) -> TrainConfig:
-    """How the demo trains: chosen on drawn digits that the generator never saw, see EXPERIMENTS.md."""
+    """Settings of the demo's training: chosen on drawn digits that the generator never saw, see EXPERIMENTS.md."""
     from synthset.classifiers.config import TrainConfig
 
     return TrainConfig(
@@ -193,7 +194,7 @@ def recipe(seed: int) -> TrainConfig:
 
 
 def _draw_strategies(folder: Path) -> None:
-    """A picture of classes × the five strategies, from the first seed's dataset."""
+    """Picture of classes × the five strategies, from the first seed's dataset."""
     from synthset.images.pictures import draw_contact_sheet
 
     dataset = open_dataset(folder / "seed-0" / "dataset")
@@ -211,13 +212,13 @@ def _draw_strategies(folder: Path) -> None:
 
 def _some_of_each_class(images: ImageSet) -> ImageSet:
     """SHOWN_PER_CELL images of each class, from all over its rows, so that a union shows all its parts."""
-    chosen = []
+    selected = []
     for label in range(len(images.class_names)):
         rows = np.flatnonzero(images.labels == label)
         steps = np.arange(min(SHOWN_PER_CELL, len(rows)))
         # one further each time: even steps would meet the same one of ten domains again and again
-        chosen.append(rows[(steps * len(rows) // SHOWN_PER_CELL + steps) % len(rows)])
-    return images.select(np.concatenate(chosen))
+        selected.append(rows[(steps * len(rows) // SHOWN_PER_CELL + steps) % len(rows)])
+    return images.select(np.concatenate(selected))
 
 
 def _drawing_seconds(made: CreateResult, num_images: int) -> float:
@@ -227,19 +228,16 @@ def _drawing_seconds(made: CreateResult, num_images: int) -> float:
 
 def _claim(folder: Path, images_per_class: int) -> None:
     """Mark the folder as a demo's, or check that it is one of the same size."""
-    marker = folder / "demo.json"
-    here = {"synthset_demo": 1, "images_per_class": images_per_class}
+    marker, advice = folder / "demo.json", f"nothing was changed. Choose another {setting('output_dir')}."
+    wanted = {"synthset_demo": 1, "images_per_class": images_per_class}
     if marker.exists():
         try:
-            there = read_json(marker)
+            recorded = read_json(marker)
         except ValueError:
-            there = None
-        if there != here:
-            raise ConfigChangedError(
-                f"'{folder}' holds another demo ({there} there, {here} here); nothing was changed. "
-                "Choose another --output-dir."
-            )
+            recorded = {}
+        if changes := differences(recorded if isinstance(recorded, dict) else {}, wanted):
+            raise ConfigChangedError(f"'{folder}' holds another demo ({'; '.join(changes)}); {advice}")
     elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"'{folder}' holds something else; nothing was changed. Choose another --output-dir.")
+        raise UsageError(f"'{folder}' holds something else; {advice}")
     else:
-        write_json(marker, here)
+        write_json(marker, wanted)
