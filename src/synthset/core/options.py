@@ -245,7 +245,7 @@ def _check(item: Declared, value: Any, named: str) -> None:
     parts = value if isinstance(value, tuple) else (value,)
     numbers = [part for part in parts if isinstance(part, Real) and not isinstance(part, bool)]
     for number in numbers:
-        if not is_within(float(number), item.option):
+        if not is_within(number, item.option):
             raise UsageError(f"Expected {named} {describe_bounds(item.option)}, got {brief(number)}.")
     names = item.option.names()
     for part in parts:
@@ -254,7 +254,7 @@ def _check(item: Declared, value: Any, named: str) -> None:
 
 
 def is_of_type(value: Any, kind: Any) -> bool:
-    """Whether a value is what a field's annotation says. Numbers are finite; True is no number.
+    """Whether a value is what a field's annotation says. Numbers are finite, integers of 64 bits; True is no number.
 
     >>> is_of_type(3, float), is_of_type(True, int), is_of_type(("a",), tuple[str, ...]), is_of_type(None, int | None)
     (True, False, True, True)
@@ -275,13 +275,20 @@ def is_of_type(value: Any, kind: Any) -> bool:
     if kind is None or kind is types.NoneType:
         return value is None
     if kind is int:
-        return isinstance(value, Integral) and not isinstance(value, bool)
+        return isinstance(value, Integral) and not isinstance(value, bool) and -(2**63) <= int(value) < 2**63
     if kind is float:
-        return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+        return isinstance(value, Real) and not isinstance(value, bool) and _is_finite(value)
     return isinstance(value, origin or kind)
 
 
-def is_within(value: float, bounds: Option) -> bool:
+def _is_finite(value: Real) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer beyond all floats
+        return False
+
+
+def is_within(value: Any, bounds: Option) -> bool:
     """Whether a number keeps the bounds; NaN keeps none."""
     return (
         (bounds.at_least is None or value >= bounds.at_least)
