@@ -84,22 +84,3 @@ def test_heavy_libraries_are_loaded_only_when_needed(code):
     check = f"{code}; import sys; loaded = [m for m in {heavy!r} if m in sys.modules]; assert not loaded, loaded"
     narrow = os.environ | {"COLUMNS": "60"}  # no stored page of the help fits, so the command line renders it
     subprocess.run([sys.executable, "-c", check], check=True, capture_output=True, env=narrow)
-
-
-def test_every_error_has_its_exit_code():
-    from synthset.core import errors
-
-    codes = {
-        name: value.exit_code
-        for name, value in vars(errors).items()
-        if isinstance(value, type) and issubclass(value, Exception)
-    }
-    assert codes == {
-        "SynthsetError": 1,
-        "UsageError": 2,
-        "UnknownNameError": 2,
-        "ConfigChangedError": 2,
-        "DataError": 1,
-        "ModelError": 1,
-        "FailureThresholdError": 3,
-    }

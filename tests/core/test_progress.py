@@ -1,0 +1,61 @@
+"""Progress goes to stderr alone: a bar on a terminal, a line now and then elsewhere, nothing where it is off."""
+
+import pytest
+from rich.console import Console
+
+from synthset.core import progress
+from synthset.core.progress import set_progress, track
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch):
+    """A clock that the test moves; progress is on, and afterwards as it was."""
+    now = [1000.0]
+    monkeypatch.setattr(progress, "_enabled", True)
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    return now
+
+
+def work(clock, seconds):
+    with track(10, "drawing", "images") as bar:
+        for _ in range(10):
+            clock[0] += seconds
+            bar.advance()
+
+
+def test_where_no_terminal_is_a_line_tells_of_life_every_half_minute(clock, monkeypatch, capsys):
+    monkeypatch.setattr(progress, "console", Console(stderr=True, force_terminal=False))
+    work(clock, seconds=2)
+    assert capsys.readouterr() == ("", "")
+    work(clock, seconds=16)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.splitlines() == [f"drawing: {n}/10 images, 0.1/s, {(10 - n) * 16} s left" for n in (2, 4, 6, 8, 10)]
+
+
+def test_new_words_stand_in_the_next_line(clock, monkeypatch, capsys):
+    monkeypatch.setattr(progress, "console", Console(stderr=True, force_terminal=False))
+    with track(2000, "drawing") as bar:
+        bar.describe("drawing again")
+        clock[0] += 31
+        bar.advance(1500)
+    assert capsys.readouterr().err == "drawing again: 1,500/2,000 images, 48.4/s, 10 s left\n"
+
+
+def test_a_terminal_has_a_bar_that_vanishes(clock, monkeypatch, capsys):
+    monkeypatch.setattr(progress, "console", Console(stderr=True, force_terminal=True, width=100))
+    work(clock, seconds=16)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "drawing" in err
+    assert "10/10 images" in err
+    assert "s left" not in err
+    assert err.endswith("\x1b[2K")  # the line is empty when all is done
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_where_it_is_off_nothing_is_shown(clock, monkeypatch, capsys, is_terminal):
+    monkeypatch.setattr(progress, "console", Console(stderr=True, force_terminal=is_terminal))
+    set_progress(False)
+    work(clock, seconds=16)
+    assert capsys.readouterr() == ("", "")
