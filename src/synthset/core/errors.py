@@ -15,7 +15,7 @@ A message says what was expected, what came, and what to do, in one line. Where 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -87,6 +87,11 @@ class FailureThresholdError(SynthsetError):
     """The work finished, but the share of failed images exceeds the threshold."""
 
     exit_code = 3
+
+
+def some(names: Sequence[str], most: int = 5) -> str:
+    """The first of many names, in a message."""
+    return ", ".join(names[:most]) + (", …" if len(names) > most else "")
 
 
 def first_line(error: BaseException) -> str:

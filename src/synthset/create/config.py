@@ -9,7 +9,6 @@ from synthset import miniature
 from synthset.core.devices import DTYPES
 from synthset.core.errors import UsageError, setting
 from synthset.core.options import Nested, Option, check_options, expect
-from synthset.create.refill import check_refill
 from synthset.filters import FILTERS, FilterConfig
 from synthset.generators.base import EAGER, steps_to_pass
 from synthset.generators.families import describe_auto_scheduler, family_titles
@@ -182,9 +181,25 @@ class CreateConfig:
         low, high = self.steps_range
         expect(1 <= low <= high, f"{setting('steps')} of at least 1, or a range such as 20:40, got {self.steps}")
         expect(self.negative_prompt != (), f"{setting('negative_prompt')} with a text, or an empty one, got none")
-        check_refill(self.refill, self.filter, self.max_draws, self.images_per_class)
+        self._check_refill()
         self._check_initial_images(low)
         self._check_read()
+
+    def _check_refill(self) -> None:
+        expect(
+            self.refill is not None or self.max_draws is None,
+            f"{setting('refill')} with {setting('max_draws')}, e.g. {setting('refill', 'clip')}. Without it nothing is "
+            "redrawn",
+        )
+        expect(
+            self.refill is None or self.filter.keep_share is None,
+            f"a threshold to refill by, got {setting('keep_share')}: a share is rejected of any number",
+        )
+        expect(
+            self.max_draws is None or self.max_draws >= self.images_per_class,
+            f"{setting('max_draws')} of at least {setting('images_per_class', self.images_per_class)}, got "
+            f"{self.max_draws}",
+        )
 
     def _check_read(self) -> None:
         """Refuse an option that none of the strategies reads: whoever gives one expects an effect."""

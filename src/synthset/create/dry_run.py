@@ -26,12 +26,7 @@ SAMPLED_CLASSES = 10  # at most
 
 @dataclass(frozen=True)
 class Sample:
-    """A few requests of a run that is not planned, and how many there would be.
-
-    Attributes:
-        requests: of every strategy and the first classes, so that a model is asked for sentences about few.
-        images: of each strategy, over all classes.
-    """
+    """A few requests of every strategy, and how many `images` each strategy has, over all classes."""
 
     requests: tuple[Request, ...]
     images: dict[str, int]
@@ -48,14 +43,11 @@ class DryRun:
 
     Attributes:
         config: of the run, with sample sentences in its style.
-        num_classes: k.
-        sample: some requests, and the number of all by strategy.
         guidance: scale, or range of scales, by strategy.
         sentences: their writer, and its speed; None without language enhancement.
-        generation: of the model; None where that is not at hand.
+        generation, estimate: of the model, and of the whole run with it; None where the model is not at hand.
+        reason: why it is not.
         is_on_gpu: whether it draws on a GPU here.
-        reason: why the model is not at hand.
-        estimate: of the whole run; None without the model.
     """
 
     config: CreateConfig
@@ -97,13 +89,9 @@ def rehearse(classes: Sequence[str], config: CreateConfig, folder: Path) -> DryR
         generator = load_with_images(config, None, read_initial_images(classes, config))
     except ModelError as error:
         return replace(run, reason=str(error))
-    device = getattr(generator, "device", None)
-    return replace(
-        run,
-        generation=generator.config,
-        is_on_gpu=getattr(device, "type", "") == "cuda",
-        estimate=estimate_run(sample.requests, sample.total, generator, config),
-    )
+    is_on_gpu = getattr(getattr(generator, "device", None), "type", "") == "cuda"
+    estimate = estimate_run(sample.requests, sample.total, generator, config)
+    return replace(run, generation=generator.config, is_on_gpu=is_on_gpu, estimate=estimate)
 
 
 def sample_plan(classes: Sequence[str], config: CreateConfig, count: int) -> Sample:

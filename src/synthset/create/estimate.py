@@ -17,13 +17,9 @@ ROW_BYTES = 75
 
 @dataclass(frozen=True)
 class Estimate:
-    """Costs of a run of `images` on one device like the one that was measured.
+    """Costs of a run of `images` in `files` shards, on one device like the one that was measured.
 
-    Attributes:
-        images: requests of the run.
-        seconds_per_image: of drawing, by one worker.
-        bytes_per_image: of a stored image and its row.
-        files: shards.
+    An image takes `seconds_per_image` of one worker to draw, and `bytes_per_image` with its row.
     """
 
     images: int
@@ -58,5 +54,4 @@ def estimate_run(sample: Sequence[Request], total: int, generator: Generator, co
     images = generator.generate(sample)
     seconds = (time.monotonic() - start) / len(sample)
     sizes = [len(encode_image(image.pixels, config)[0]) for image in images if image.pixels is not None]
-    size = sum(sizes) / len(sizes) if sizes else 0.0
-    return Estimate(total, seconds, size + ROW_BYTES, -(-total // config.shard_size))
+    return Estimate(total, seconds, sum(sizes) / max(1, len(sizes)) + ROW_BYTES, -(-total // config.shard_size))

@@ -16,12 +16,7 @@ from synthset.prompts.phrases import load_phrases, match_phrases
 
 
 def check_names(classes: Sequence[str], config: CreateConfig, generator: Generator | None = None) -> tuple[str, ...]:
-    """The class names, if they can be drawn as far as can be told without a model.
-
-    Args:
-        classes, config: as for `create`.
-        generator: an object of the user's own to draw with.
-    """
+    """The class names, if they can be drawn as far as can be told without a model. Arguments as for `plan_images`."""
     names = check_classes(classes)
     if generator is None and config.generator == miniature.NAME:
         miniature.check_drawable([config.style.noun(name) for name in names])
@@ -31,10 +26,8 @@ def check_names(classes: Sequence[str], config: CreateConfig, generator: Generat
 def with_matched_phrases(config: CreateConfig, class_names: Sequence[str]) -> CreateConfig:
     """The config with its phrases under the names as the data set spells them, so that the prompts find them."""
     source = config.style.phrases
-    if isinstance(source, str):
-        phrases = load_phrases(source, class_names)
-    else:
-        phrases = match_phrases(source, class_names, "the phrases")
+    is_named = isinstance(source, str)
+    phrases = load_phrases(source, class_names) if is_named else match_phrases(source, class_names, "the phrases")
     return replace(config, style=replace(config.style, phrases=phrases))
 
 
@@ -42,9 +35,8 @@ def read_initial_images(classes: Sequence[str], config: CreateConfig) -> Initial
     """The real images that drawing makes use of, if the config names any. Raises as `choose_initial_images`."""
     if config.initial_images is None:
         return None
-    images = choose_initial_images(
-        config.initial_images, check_classes(classes), config.shots, config.shots_seed, config.strength
-    )
+    names = check_classes(classes)
+    images = choose_initial_images(config.initial_images, names, config.shots, config.shots_seed, config.strength)
     if config.begins_at_images:
         steps_to_pass(images.strength, config.steps_range[0])  # raises where no step is left
     return images

@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from synthset.core.seeds import derive_seed
 from synthset.dataset.plan import BLOCK_ROWS, Plan
-from synthset.dataset.records import WORDS, plan_schema
+from synthset.dataset.records import plan_schema
 from synthset.prompts.interpolation import Count, Pools
 from synthset.prompts.strategies import StrategyRun
 
@@ -76,16 +76,15 @@ def make_plan(
         columns = _columns(block, class_names, seed, negatives)
         columns["id"] = np.arange(row_id, row_id + len(block))
         if steps:
-            columns["num_inference_steps"] = _steps(columns["seed"], *steps)
+            spread = steps[1] - steps[0] + 1
+            columns["num_inference_steps"] = [steps[0] + derive_seed(s, "steps") % spread for s in columns["seed"]]
         if begins and initial_images:
             columns |= _beginnings(block, initial_images, strength)
         if pools:
             counts: list[Count] = [strategy.mixed_images for strategy, _, _ in block]
             images, weights = pools.draw(columns["class_index"], counts, columns["seed"])
             columns |= {"condition_images": images, "condition_weights": weights}
-        schema = plan_schema(columns)
-        arrays = [_array(columns[field.name], field.type) for field in schema]
-        batches.append(pa.record_batch(arrays, schema=schema))
+        batches.append(pa.RecordBatch.from_pydict(columns, schema=plan_schema(columns)))
         row_id += len(block)
     return Plan(tuple(class_names), tuple(strategy.name for strategy in strategies), pa.Table.from_batches(batches))
 
@@ -98,8 +97,7 @@ def _blocks(strategies: Sequence[StrategyRun], num_classes: int, part: Part | No
     """The cells of a plan, so many at a time; at least one block, which may be empty."""
     cells = chain.from_iterable(_cells(strategy, num_classes, part) for strategy in strategies)
     yield list(islice(cells, BLOCK_ROWS))
-    while block := list(islice(cells, BLOCK_ROWS)):
-        yield block
+    yield from iter(lambda: list(islice(cells, BLOCK_ROWS)), [])
 
 
 def _cells(strategy: StrategyRun, num_classes: int, part: Part | None) -> Iterator[Cell]:
@@ -111,18 +109,15 @@ def _cells(strategy: StrategyRun, num_classes: int, part: Part | None) -> Iterat
                 yield strategy, label, numbers[turn]
 
 
-def _columns(cells: Sequence[Cell], class_names: Sequence[str], seed: int, negatives: Sequence[str]) -> Columns:
+def _columns(cells: Sequence[Cell], class_names: Sequence[str], seed: int, negatives: list[str]) -> Columns:
     """The columns that every plan has, all but the id."""
-    names = [class_names[label] for _, label, _ in cells]
-    seeds = [
-        derive_seed(seed, name, strategy.name, index) for name, (strategy, _, index) in zip(names, cells, strict=True)
-    ]
+    seeds = [derive_seed(seed, class_names[label], strategy.name, index) for strategy, label, index in cells]
     return {
-        "class_name": names,
+        "class_name": [class_names[label] for _, label, _ in cells],
         "class_index": [label for _, label, _ in cells],
         "strategy": [strategy.name for strategy, _, _ in cells],
         "index": [index for _, _, index in cells],
-        "prompt": [strategy.prompt(name, index) for name, (strategy, _, index) in zip(names, cells, strict=True)],
+        "prompt": [strategy.prompt(class_names[label], index) for strategy, label, index in cells],
         "seed": seeds,
         # generators of their own: neither the scale nor the words must depend on the noise
         "guidance_scale": [
@@ -131,13 +126,10 @@ def _columns(cells: Sequence[Cell], class_names: Sequence[str], seed: int, negat
             else strategy.guidance.low
             for image_seed, (strategy, _, _) in zip(seeds, cells, strict=True)
         ],
-        "negative_prompt": _negative_prompts(negatives, seeds),
+        "negative_prompt": negatives * len(seeds)
+        if len(negatives) == 1
+        else [negatives[derive_seed(image_seed, "negative prompt") % len(negatives)] for image_seed in seeds],
     }
-
-
-def _steps(seeds: Sequence[int], low: int, high: int) -> list[int]:
-    """How many steps each image takes, `low` to `high`."""
-    return [low + derive_seed(seed, "steps") % (high - low + 1) for seed in seeds]
 
 
 def _beginnings(cells: Sequence[Cell], images: Sequence[Sequence[str]], strength: float) -> Columns:
@@ -149,17 +141,3 @@ def _beginnings(cells: Sequence[Cell], images: Sequence[Sequence[str]], strength
         ],
         "strength": [1.0 if strategy.mixed_images else strength for strategy, _, _ in cells],
     }
-
-
-def _negative_prompts(negatives: Sequence[str], seeds: Sequence[int]) -> list[str]:
-    if len(negatives) == 1:
-        return [negatives[0]] * len(seeds)
-    return [negatives[derive_seed(seed, "negative prompt") % len(negatives)] for seed in seeds]
-
-
-def _array(values: Any, kind: pa.DataType) -> pa.Array:
-    if isinstance(values, pa.Array):
-        return values
-    if kind == WORDS:
-        return pa.array(values, pa.string()).dictionary_encode()
-    return pa.array(values, kind)

@@ -14,29 +14,21 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from synthset.core.errors import DataError, UnknownNameError, UsageError, setting
-from synthset.generators.base import (
-    DrawsFromImages,
-    GeneratedImage,
-    GenerationConfig,
-    Generator,
-    ImageRequest,
-    image_conditions_of,
-)
+from synthset.core.errors import DataError, UsageError, setting, some
+from synthset.generators.base import DrawsFromImages, GeneratedImage, Generator, ImageRequest, image_conditions_of
 from synthset.images.imageset import ImageSet
 from synthset.prompts.strategies import StrategyRun
-from synthset.real import few_shot, find_set, load_real
-from synthset.real.learning import _training_split, few_shot_pool
+from synthset.real import few_shot, load_real, match_set
+from synthset.real.learning import few_shot_pool, training_split
 
 STRENGTHS = {1: 0.5, 2: 0.4, 4: 0.35, 8: 0.2, 16: 0.15}  # real images a class -> share of the steps
 MAX_IMAGES = 50_000  # they are held in memory
@@ -50,7 +42,6 @@ class InitialImages:
     """The real images that the images of a dataset begin at, or are conditioned on.
 
     Attributes:
-        class_names: the k classes, in label order.
         hashes: of each class, the SHA-256 of its files in hexadecimal; at least one.
         files: their bytes (PNG, JPEG or WebP) by that hash.
         strength: share of the sampler's steps that a noised image passes, in (0, 1].
@@ -104,19 +95,24 @@ def choose_initial_images(
     """
     from synthset.classifiers.scoring import match_classes
 
-    real = source if isinstance(source, ImageSet) else _open(source)
+    if isinstance(source, ImageSet):
+        real = source
+    elif match_set(str(source)):
+        real = few_shot_pool(source)
+    else:  # all images of a path without splits, for the user has chosen them
+        real = load_real(source, training_split(source))
     try:
         labels = match_classes(class_names, real)[real.labels]
     except UsageError as error:
         raise UsageError(
             f"Expected initial images of the {len(class_names)} classes to draw, got {len(real.class_names)} in "
-            f"'{real.name}', not the same ({_brief(real.class_names)}). Give real images of the same classes."
+            f"'{real.name}', not the same ({some(real.class_names)}). Give real images of the same classes."
         ) from error
     real = replace(real, labels=labels, class_names=tuple(class_names))
     counts = np.bincount(labels, minlength=len(class_names))
     if not counts.all():
         names = [name for name, count in zip(class_names, counts, strict=True) if not count]
-        raise DataError(f"Expected initial images of every class in '{real.name}', found none of: {_brief(names)}.")
+        raise DataError(f"Expected initial images of every class in '{real.name}', found none of: {some(names)}.")
     if shots is not None:
         real = few_shot(real, shots, seed)
     if len(real) > MAX_IMAGES:
@@ -153,7 +149,7 @@ def with_initial_images(generator: Generator, images: InitialImages) -> Generato
             f"Expected a generator that can begin at real images, got {type(generator).__name__}, which has no "
             "generate_from. Leave out the initial images."
         )
-    return _WithFiles(generator, partial(generator.generate_from, initial_images=images.files))
+    return _WithFiles(generator, images.files)
 
 
 def check_conditions(generator: Generator, strategies: Sequence[StrategyRun], negative_prompts: Sequence[str]) -> None:
@@ -175,39 +171,18 @@ def check_conditions(generator: Generator, strategies: Sequence[StrategyRun], ne
         raise UsageError(f"'{generator.config.model}' reads images and no text. Leave out the negative prompt.")
 
 
-@dataclass(frozen=True, eq=False)
 class _WithFiles:
-    """`generator`, with the files that requests name at hand."""
+    """A generator that can begin at images, with the files that requests name at hand."""
 
-    generator: Generator
-    draw: Callable[[Sequence[ImageRequest]], list[GeneratedImage]] = field(repr=False)
-
-    @property
-    def config(self) -> GenerationConfig:
-        return self.generator.config
-
-    @property
-    def preferred_batch_size(self) -> int:
-        return getattr(self.generator, "preferred_batch_size", 1)
+    def __init__(self, generator: Any, files: Mapping[str, bytes]) -> None:
+        self.generator, self.files, self.config = generator, files, generator.config
+        self.preferred_batch_size = getattr(generator, "preferred_batch_size", 1)
 
     def generate(self, requests: Sequence[ImageRequest]) -> list[GeneratedImage]:
-        return self.draw(requests)
-
-
-def _open(source: str | Path) -> ImageSet:
-    """The images to choose from: all images of a path without splits, for the user has chosen them."""
-    try:
-        find_set(str(source))
-    except UnknownNameError:
-        return load_real(source, _training_split(source))
-    return few_shot_pool(source)
+        return self.generator.generate_from(requests, initial_images=self.files)
 
 
 def _checked(real: ImageSet, index: int) -> bytes:
     """The file of an image that decodes. Raises DataError, naming it, for one that does not."""
     real.image(index)
     return real.read(index)
-
-
-def _brief(names: Sequence[str]) -> str:
-    return ", ".join(names[:5]) + (", …" if len(names) > 5 else "")

@@ -18,16 +18,16 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from synthset.core.errors import DataError, UnknownNameError, UsageError, setting
+from synthset.core.errors import DataError, setting
+from synthset.create.config import CreateConfig
 from synthset.create.plan import Part
 from synthset.dataset.manifest import read_manifest
 from synthset.dataset.plan import Plan
 from synthset.dataset.reader import Dataset
 from synthset.dataset.verdicts import read_one, write_verdicts
 from synthset.dataset.writer import DatasetWriter
-from synthset.filters import FILTERS, Filter, FilterConfig, FilterInputs, judge
+from synthset.filters import FILTERS, FilterInputs, judge
 from synthset.filters.run import prepare
-from synthset.prompts.strategies import StrategyRun
 
 if TYPE_CHECKING:
     from synthset.encoders.clip import Encoder
@@ -41,27 +41,25 @@ Cell = tuple[str, int]  # a strategy and a class, by its index
 
 @dataclass(frozen=True, eq=False)
 class RefillJob:
-    """The filter to refill by and how far to go, ready to be used.
+    """The filter to refill by, with its inputs, and how far to go.
 
     Attributes:
-        method: name of the filter.
-        filter: the filter itself.
-        inputs: its inputs, see filters.FilterInputs.
-        class_names: the k classes.
-        quotas: images to be kept of each class, by strategy.
-        max_draws: images to be drawn of each class at most, by strategy.
+        quotas, max_draws: by strategy, the images of each class to be kept, and to be drawn at most.
     """
 
     method: str
-    filter: Filter
     inputs: FilterInputs
     class_names: tuple[str, ...]
     quotas: Mapping[str, int]
     max_draws: Mapping[str, int]
 
+    def settings(self) -> dict[str, Any]:
+        """Those of the filter. Raises UsageError for what it cannot judge."""
+        return FILTERS[self.method].settings(self.class_names, self.inputs)
+
     def describe(self) -> dict[str, Any]:
         """The entry in the job: the filter and its settings. How far to go may differ."""
-        return {"method": self.method, **self.filter.settings(self.class_names, self.inputs)}
+        return {"method": self.method, **self.settings()}
 
 
 @dataclass(frozen=True)
@@ -80,7 +78,6 @@ class Refill:
     """The outcome of refilling.
 
     Attributes:
-        method: name of the filter.
         rounds: requests of each further round.
         kept, rejected: images of the whole dataset.
         short: where the quota was not met, though max_draws images were drawn.
@@ -109,53 +106,22 @@ class Refill:
         )
 
 
-def check_refill(method: str | None, config: FilterConfig, max_draws: int | None, images_per_class: int) -> None:
-    """Raises UsageError for options that refilling cannot have."""
-    if method is None:
-        if max_draws is not None:
-            raise UsageError(
-                f"Expected {setting('refill')} with {setting('max_draws')}, e.g. {setting('refill', 'clip')}. "
-                "Without it nothing is redrawn."
-            )
-        return
-    if method not in FILTERS:
-        raise UnknownNameError("filter", method, FILTERS)
-    if config.keep_share is not None:
-        raise UsageError(
-            f"Expected a threshold to refill by, got {setting('keep_share')}: a share is rejected of any number."
-        )
-    if max_draws is not None and max_draws < images_per_class:
-        raise UsageError(
-            f"Expected {setting('max_draws')} of at least {setting('images_per_class', images_per_class)}, "
-            f"got {max_draws}."
-        )
-
-
-def prepare_refill(
-    method: str,
-    config: FilterConfig,
-    class_names: Sequence[str],
-    runs: Sequence[StrategyRun],
-    max_draws: int | None = None,
-    encoder: Encoder | None = None,
-    phrases: Mapping[str, str] | None = None,
-) -> RefillJob:
-    """Load what the filter needs. Raises UsageError, DataError, ModelError where it cannot work."""
-    limits = {run.name: max_draws or MAX_FACTOR * run.images_per_class for run in runs}
-    for run in runs:
+def prepare_refill(class_names: Sequence[str], config: CreateConfig, encoder: Encoder | None) -> RefillJob | None:
+    """Load what the filter needs, if there is one. Raises UsageError, DataError, ModelError where it cannot work."""
+    if not config.refill:
+        return None
+    quotas = {run.name: run.images_per_class for run in config.runs()}
+    limits = {name: config.max_draws or MAX_FACTOR * quota for name, quota in quotas.items()}
+    for run in config.runs():
         run.prompt(class_names[0], limits[run.name] - 1)  # a source that runs out of prompts says so now
-    quotas = {run.name: run.images_per_class for run in runs}
-    inputs = prepare(config, encoder=encoder, phrases=phrases)
-    job = RefillJob(method, FILTERS[method], inputs, tuple(class_names), quotas, limits)
-    job.describe()  # raises for what this filter cannot judge
+    inputs = prepare(config.filter, encoder=encoder, phrases=config.style.phrases_by_class())
+    job = RefillJob(config.refill, inputs, tuple(class_names), quotas, limits)
+    job.settings()  # raises for what this filter cannot judge
     return job
 
 
 def refill(
-    job: RefillJob,
-    writer: DatasetWriter,
-    plan_more: Callable[[Part], Plan],
-    draw: Callable[[DatasetWriter], int],
+    job: RefillJob, writer: DatasetWriter, plan_more: Callable[[Part], Plan], draw: Callable[[DatasetWriter], int]
 ) -> tuple[DatasetWriter, Refill]:
     """Judge the images and draw as many as are short, until none are or max_draws is reached.
 
@@ -167,7 +133,7 @@ def refill(
     Returns:
         The writer of the last round, and the outcome. The filter's verdicts are written.
     """
-    draws, rounds, drawn = _requests(writer.plan), list[int](), 0
+    draws, rounds, drawn = _count(writer.plan.table, "class_index"), list[int](), 0
     while True:
         plan = writer.stored_round(len(rounds))
         if plan is not None:  # of a run before this one
@@ -180,14 +146,13 @@ def refill(
             plan = plan_more(Part(indices, writer.next_id))
             writer = writer.begin_round(len(rounds), plan)
         drawn += draw(writer)
-        draws += _requests(plan)
+        draws += _count(plan.table, "class_index")
         rounds.append(len(plan))
     return writer, Refill(job.method, tuple(rounds), kept.total(), rejected, _shortages(job, kept, draws), drawn)
 
 
-def _requests(plan: Plan) -> Counter[Cell]:
-    columns = (plan.table.column(name).to_pylist() for name in ("strategy", "class_index"))
-    return Counter(zip(*columns, strict=True))
+def _count(table: pa.Table, label_column: str) -> Counter[Cell]:
+    return Counter(zip(*(table.column(name).to_pylist() for name in ("strategy", label_column)), strict=True))
 
 
 def _judge(job: RefillJob, writer: DatasetWriter) -> tuple[Counter[Cell], int]:
@@ -195,30 +160,24 @@ def _judge(job: RefillJob, writer: DatasetWriter) -> tuple[Counter[Cell], int]:
     dataset = Dataset(writer.folder, read_manifest(writer.folder))
     if not dataset.rows.num_rows:  # nothing could be drawn so far
         return Counter(), 0
-    settings = json.loads(json.dumps(job.filter.settings(job.class_names, job.inputs)))
+    settings = json.loads(json.dumps(job.settings()))
     try:
         verdicts = read_one(writer.folder, job.method)
     except DataError as error:
         log.warning("%s It is judged again.", error)
         verdicts = None
     if verdicts is None or verdicts.rows_hash != dataset.rows_hash or verdicts.config != settings:
-        verdicts = judge(dataset, job.method, job.filter, job.inputs)
+        verdicts = judge(dataset, job.method, FILTERS[job.method], job.inputs)
         write_verdicts(writer.folder, verdicts)
     kept = dataset.rows.filter(pa.array(verdicts.keep))
-    columns = (kept.column(name).to_pylist() for name in ("strategy", "label"))
-    return Counter(zip(*columns, strict=True)), dataset.rows.num_rows - kept.num_rows
+    return _count(kept, "label"), dataset.rows.num_rows - kept.num_rows
 
 
 def _further(job: RefillJob, kept: Counter[Cell], draws: Counter[Cell]) -> dict[Cell, range]:
     """The indices to draw next: as many as are short, within what may be drawn."""
-    indices = {}
-    for strategy, quota in job.quotas.items():
-        for label in range(len(job.class_names)):
-            cell = strategy, label
-            count = min(quota - kept[cell], job.max_draws[strategy] - draws[cell])
-            if count > 0:
-                indices[cell] = range(draws[cell], draws[cell] + count)
-    return indices
+    cells = [(strategy, label) for strategy in job.quotas for label in range(len(job.class_names))]
+    stops = {cell: min(draws[cell] + job.quotas[cell[0]] - kept[cell], job.max_draws[cell[0]]) for cell in cells}
+    return {cell: range(draws[cell], stop) for cell, stop in stops.items() if stop > draws[cell]}
 
 
 def _shortages(job: RefillJob, kept: Counter[Cell], draws: Counter[Cell]) -> tuple[Shortage, ...]:

@@ -30,7 +30,7 @@ from synthset.create.config import CreateConfig
 from synthset.create.inputs import check_names, plan_run, read_initial_images, with_matched_phrases
 from synthset.create.job import default_job, job_of_config, make_job
 from synthset.create.real_guidance import InitialImages, check_conditions, with_initial_images
-from synthset.create.refill import Refill, RefillJob, prepare_refill, refill
+from synthset.create.refill import Refill, prepare_refill, refill
 from synthset.create.shards import draw_missing
 from synthset.dataset.card import write_card
 from synthset.dataset.manifest import Accounting
@@ -113,7 +113,7 @@ def create(
     executor = executor or LocalExecutor()
     source = GeneratorSource(partial(load_with_images, config, generator, initial))
     (described,) = executor.map(source.describe, [None])
-    refill_job = _prepare_refill(plan, config, encoder)
+    refill_job = prepare_refill(plan.class_names, config, encoder)
     job = make_job(plan, config, described.config, initial, sentences, refill_job)
     batch_size = min(config.shard_size, config.batch_size or described.preferred_batch_size)
     writer = DatasetWriter(folder, job, plan, config.shard_size, batch_size, defaults=default_job())
@@ -156,14 +156,6 @@ def plan_images(
         f"sentences about every class in the style, to plan language_enhancement, got none about {without[:1]}",
     )
     return plan_run(names, config, initial_images or read_initial_images(names, config))
-
-
-def _prepare_refill(plan: Plan, config: CreateConfig, encoder: Encoder | None) -> RefillJob | None:
-    if not config.refill:
-        return None
-    phrases = config.style.phrases_by_class()
-    runs = config.runs()
-    return prepare_refill(config.refill, config.filter, plan.class_names, runs, config.max_draws, encoder, phrases)
 
 
 def _with_sentences(

@@ -20,28 +20,13 @@ import numpy as np
 
 from synthset.core.errors import DataError, UsageError
 from synthset.images.decoding import encode
-from synthset.images.folders import load_path
+from synthset.images.opening import load_path
 from synthset.images.imageset import ImageSet
 from synthset.real.few_shot import few_shot, split
 from synthset.real.hub import load_hub
-from synthset.real.sets import (
-    RealSet,
-    class_names_of,
-    find_set,
-    known_sets,
-    match_set,
-    unknown_set,
-)
+from synthset.real.sets import RealSet, class_names_of, find_set, known_sets, match_set, unknown_set
 
-__all__ = [
-    "RealSet",
-    "class_names_of",
-    "few_shot",
-    "find_set",
-    "known_sets",
-    "load_real",
-    "split",
-]
+__all__ = ["RealSet", "class_names_of", "few_shot", "find_set", "known_sets", "load_real", "match_set", "split"]
 
 
 def load_real(name_or_path: str | Path, split: str | None = None) -> ImageSet:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from synthset.core.errors import UnknownNameError, UsageError
+from synthset.core.errors import UsageError
 from synthset.images.imageset import ImageSet
-from synthset.real import find_set, load_real, split
+from synthset.real import load_real, match_set, split
 
 
 def few_shot_pool(real: str | Path | ImageSet, seed: int = 0) -> ImageSet:
@@ -21,21 +21,18 @@ def few_shot_pool(real: str | Path | ImageSet, seed: int = 0) -> ImageSet:
     """
     if isinstance(real, ImageSet):
         return split(real, 0.5, seed)[0]
-    training = _training_split(real)
+    training = training_split(real)
     return load_real(real, training) if training else split(load_real(real), 0.5, seed)[0]
 
 
-def _training_split(real: str | Path) -> str | None:
+def training_split(real: str | Path) -> str | None:
     """The name of the split to learn from, or None where there are no splits.
 
     Raises:
         UsageError: there are splits, but none for training.
     """
-    try:
-        known = find_set(str(real))
-    except UnknownNameError:
-        pass
-    else:
+    known = match_set(str(real))
+    if known:
         if known.splits and not known.train_split:
             raise UsageError(
                 f"Expected a real set with images to learn from, got '{known.name}', which is for testing only. Give "
