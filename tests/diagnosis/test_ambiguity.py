@@ -106,12 +106,12 @@ def test_clip_judges_by_angle_and_not_by_length():
 @pytest.mark.parametrize(
     ("images", "classes", "message"),
     [
-        (torch.ones(3, 2), torch.ones(2, 3), "one dimension, got 2 of images and 3 of classes"),
-        (torch.ones(3), torch.ones(2, 3), "image embeddings of shape"),
-        (torch.ones(3, 2), torch.ones(0, 2), "class embeddings of shape"),
+        (torch.ones(3, 2), torch.ones(2, 3), "image embeddings and class embeddings of one dimension, got 2 and 3"),
+        (torch.ones(3), torch.ones(2, 3), "image embeddings with two axes"),
+        (torch.ones(3, 2), torch.ones(0, 2), "one row and one column in class embeddings"),
         (torch.tensor([[math.nan, 1.0]]), torch.ones(2, 2), "finite image embeddings"),
         (torch.ones(3, 2), torch.tensor([[math.inf, 1.0]]), "finite class embeddings"),
-        (torch.zeros(3, 2), torch.ones(2, 2), "a vector of zeros"),
+        (torch.zeros(3, 2), torch.ones(2, 2), "image embeddings with a direction, got only zeros in row 0"),
     ],
 )
 def test_embeddings_that_cannot_be_judged_are_refused(images, classes, message):

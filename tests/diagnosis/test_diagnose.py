@@ -268,26 +268,26 @@ def test_unknown_options_list_the_valid_ones(run):
 
 ADDED = (
     Measure(
-        "spread",
         "set",
-        lambda points: float(points.images.embeddings.std()),
+        "spread",
         "Spread <of all>",
         "Standard deviation of all entries, at least 0.",
+        lambda points: float(points.images.embeddings.std()),
     ),
     Measure(
-        "reddest",
         "class",
-        lambda points: [float(points.images.embeddings[points.images.labels == c, 0].max()) for c in range(points.k)],
+        "reddest",
         "Reddest",
         "Largest first entry, in 0..1.",
+        lambda points: [float(points.images.embeddings[points.images.labels == c, 0].max()) for c in range(points.k)],
         "share",
     ),
     Measure(
-        "first_right",
         "pairing",
-        lambda pair: None if pair.query.name.endswith("-PRMT") else 0.25,
+        "first_right",
         "First right",
         "Share that is made up, in 0..1.",
+        lambda pair: None if pair.query.name.endswith("-PRMT") else 0.25,
         "percent",
         interval=("first_low", "first_high"),
     ),

@@ -10,7 +10,7 @@ import torch
 from synthset.diagnosis.rows import ClassRow, Pairing, SetSummary
 from synthset.measures import points as shared
 from synthset.measures.points import SetPoints, split_points
-from synthset.measures.registry import MEASURES, Measure, describe_measures, measures_of
+from synthset.measures.registry import MEASURES, measures_of, of_set
 
 ROWS = {"set": SetSummary, "class": ClassRow, "pairing": Pairing}
 
@@ -46,12 +46,6 @@ def test_no_column_is_declared_twice(of):
     assert len(columns) == len(set(columns)) > 0
 
 
-def test_the_docs_have_a_row_for_each():
-    assert [(row["name"], row["of"]) for row in describe_measures()] == [(m.name, m.of) for m in MEASURES]
-    assert describe_measures()[0]["label"] == "Centroid Distance"
-    assert "0..4" in describe_measures()[0]["help"]
-
-
 def test_reading_the_declarations_loads_no_torch():
     line = "import sys, synthset.measures.registry, synthset.report.page; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", line], check=False).returncode == 0
@@ -85,6 +79,6 @@ def test_measures_of_one_computation_share_it(monkeypatch):
 
 
 def test_a_measure_of_ones_own_needs_no_more_than_a_function():
-    measure = Measure("count", "set", lambda points: len(points.images.labels), "Count", "Number of images.")
+    measure = of_set("count", "Count", "Number of images.", lambda points: len(points.images.labels))
     assert measure.take(make_points(prompts=False, real=False)) == 24
     assert measure.columns == ("count",)

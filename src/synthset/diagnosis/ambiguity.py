@@ -26,6 +26,7 @@ from torch import Tensor
 from synthset.classifiers.models import Classifier
 from synthset.classifiers.scoring import match_classes, wilson_interval
 from synthset.images.imageset import ImageSet
+from synthset.measures.checks import unit_pair
 from synthset.prompts.phrases import write_phrases
 
 REVIEWED_SHARE = 0.3  # of the classes: 300 of 1,000
@@ -36,7 +37,6 @@ class ClassAmbiguity:
     """How a judge recognises the synthetic images of one class.
 
     Attributes:
-        class_index, class_name: the class.
         accuracy: share of its images that are recognised, in [0, 1].
         low, high: 95 % Wilson interval of the accuracy.
         taken_for: the class that its other images are most often taken for; None if all are recognised.
@@ -70,15 +70,13 @@ def rank_ambiguity(
         [('jug', 0.33, 'jay'), ('jay', 1.0, None)]
     """
     k = len(class_names)
-    true = _indices(torch.as_tensor(labels), k, "labels")
-    predicted = _predicted(predictions, k)
+    true, predicted = _indices(torch.as_tensor(labels), k, "labels"), _predicted(predictions, k)
     if len(true) != len(predicted):
         raise ValueError(f"Expected as many predictions as labels, got {len(predicted)} and {len(true)}.")
     confusion = torch.bincount(true * k + predicted, minlength=k * k).reshape(k, k)  # rows are true classes
     totals = confusion.sum(1)
-    if (totals == 0).any():
-        empty = class_names[int((totals == 0).nonzero()[0])]
-        raise ValueError(f"Expected images of every class, got none of '{empty}'.")
+    if not totals.all():
+        raise ValueError(f"Expected images of every class, got none of '{class_names[int(totals.argmin())]}'.")
     ranking = [_judged(index, row, class_names) for index, row in enumerate(confusion)]
     return sorted(ranking, key=lambda row: (row.accuracy, row.class_index))
 
@@ -91,16 +89,12 @@ def judge_by_clip(image_embeddings: Tensor, class_embeddings: Tensor) -> Tensor:
         class_embeddings: (k, d), any scale, from the same encoder; see embed.embed_classes. Give those of the class
             names, or of phrases that say for certain what is meant.
     Raises:
-        ValueError: other shapes, NaN or infinity, or a vector of zeros.
+        ValueError: two dimensions; NaN, infinity or zeros for a row.
     Example:
         >>> judge_by_clip(torch.tensor([[2.0, 1.0], [0.0, 3.0]]), torch.eye(2))
         tensor([0, 1])
     """
-    images, classes = _unit_rows(image_embeddings, "image"), _unit_rows(class_embeddings, "class")
-    if images.shape[1] != classes.shape[1]:
-        raise ValueError(
-            f"Expected embeddings of one dimension, got {images.shape[1]} of images and {classes.shape[1]} of classes."
-        )
+    images, classes = unit_pair(image_embeddings, class_embeddings, ("image embeddings", "class embeddings"))
     return (images @ classes.T).argmax(1)
 
 
@@ -141,10 +135,9 @@ def write_phrases_draft(
 ) -> None:
     """Write a YAML file with the classes of `ranking` and their present phrases, to edit and pass to create.
 
-    Unedited lines change nothing.
+    Unedited lines change nothing. The file appears whole or not at all.
 
     Args:
-        path: of the file; it appears whole or not at all.
         ranking: the classes to clarify, see suggest_phrases.
         phrases: present phrase of a class in prompts, by class name; the name itself for one that is left out.
     """
@@ -186,14 +179,3 @@ def _indices(values: Tensor, k: int, what: str) -> Tensor:
     if values.min() < 0 or values.max() >= k:
         raise ValueError(f"Expected {what} in 0..{k - 1}, got {int(values.min())}..{int(values.max())}.")
     return values.long().cpu()
-
-
-def _unit_rows(embeddings: Tensor, what: str) -> Tensor:
-    if embeddings.ndim != 2 or not embeddings.numel():
-        raise ValueError(f"Expected {what} embeddings of shape (n, d), got {tuple(embeddings.shape)}.")
-    norms = embeddings.float().norm(dim=1, keepdim=True)
-    if not torch.isfinite(norms).all():
-        raise ValueError(f"Expected finite {what} embeddings, got NaN or infinity among them.")
-    if (norms == 0).any():
-        raise ValueError(f"Expected {what} embeddings with a direction, got a vector of zeros.")
-    return embeddings.float() / norms

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from synthset.classifiers.models import SmallCNN, normalise
 from synthset.core.errors import DataError, UsageError
-from synthset.measures.checks import check_embeddings, check_labels, check_same_dimension
+from synthset.measures.checks import check_labels, check_pair
 from synthset.measures.geometry import hold_out
 
 if TYPE_CHECKING:
@@ -118,9 +118,7 @@ def tune_head(
 def _check(features: Tensor, labels: Tensor, synthetic_features: Tensor, synthetic_labels: Tensor, k: int) -> None:
     if k < 2:
         raise ValueError(f"Expected at least two classes, got {k}.")
-    check_embeddings(features, "features")
-    check_embeddings(synthetic_features, "synthetic features")
-    check_same_dimension(features, synthetic_features, ("features", "synthetic features"))
+    check_pair(features, synthetic_features, ("features", "synthetic features"))
     check_labels(labels, len(features), k)
     check_labels(synthetic_labels, len(synthetic_features), k, "synthetic labels")
     counts = torch.bincount(labels, minlength=k)

@@ -12,14 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from synthset.measures.checks import (
-    check_both_labels,
-    check_embeddings,
-    check_labels,
-    check_same_dimension,
-    unit_blocks,
-    unit_vectors,
-)
+from synthset.measures.checks import check_classes, check_embeddings, check_labels, check_pair, unit_blocks, unit_pair
 
 TIE = 1e-12  # cosines that differ by less are equal: the same product by another order of sums differs by as much
 CANCELLED = 1e-9  # a mean of unit vectors that is shorter has no direction but rounding
@@ -32,16 +25,12 @@ class CentroidAccuracy:
     Attributes:
         accuracy: share of the queries whose nearest centroid is that of their class, in [0, 1].
         per_class_accuracy: the same by class of the query, float64 (k,).
-        correct: which queries those are, bool (n,).
         predicted: class of the nearest centroid of each query, int64 (n,).
-        n: number of queries.
     """
 
     accuracy: float
     per_class_accuracy: Tensor
-    correct: Tensor
     predicted: Tensor
-    n: int
 
 
 @dataclass(frozen=True)
@@ -95,9 +84,7 @@ def centroid_distance(embeddings: Tensor, labels: Tensor, k: int | None = None) 
     The measure of a set is the mean over its classes.
 
     Args:
-        embeddings: image embeddings of one encoder, (n, d), any scale.
-        labels: class index of each row, int64 (n,), 0..k-1.
-        k: number of classes; where None, the highest label counts as the last class.
+        embeddings, labels, k: as for centroids().
     Returns:
         float64 (k,) in [0, 4], unitless; higher is more diverse, 0 where all images of a class coincide.
     Raises:
@@ -113,9 +100,8 @@ def centroid_distance(embeddings: Tensor, labels: Tensor, k: int | None = None) 
     centres = centroids(embeddings, labels, k)
     labels = labels.to(embeddings.device)
     squares = _codiff_to_own(embeddings, labels, centres).square()
-    return torch.zeros_like(centres[:, 0]).index_add_(0, labels, squares) / torch.bincount(
-        labels, minlength=len(centres)
-    )
+    totals = torch.bincount(labels, minlength=len(centres))
+    return torch.zeros_like(centres[:, 0]).index_add_(0, labels, squares) / totals
 
 
 def centroid_accuracy(
@@ -131,7 +117,7 @@ def centroid_accuracy(
         query_labels: int64 (n,), 0..k-1, each class at least once.
         references: (m, d), any scale; of the same encoder.
         reference_labels: int64 (m,), 0..k-1, each class at least once.
-        seed: of the ties. The same seed gives the same result.
+        seed: of the ties.
     Raises:
         ValueError: as centroids(); a class without a query; embeddings of two dimensions.
     Reference: Marwood et al. 2023, appendix A: CA(Q, R) = Σ_q Z(q, R) / |Q|.
@@ -150,13 +136,7 @@ def centroid_accuracy(
     predicted = torch.cat([_choose_nearest(block @ centres.T, draws[rows]) for rows, block in blocks])
     correct = predicted == query_labels
     hits, totals = torch.bincount(query_labels[correct], minlength=k), torch.bincount(query_labels, minlength=k)
-    return CentroidAccuracy(
-        accuracy=int(correct.sum()) / len(queries),
-        per_class_accuracy=hits.double() / totals,
-        correct=correct,
-        predicted=predicted,
-        n=len(queries),
-    )
+    return CentroidAccuracy(int(correct.sum()) / len(queries), hits.double() / totals, predicted)
 
 
 def average_cosine_similarity(
@@ -172,13 +152,7 @@ def average_cosine_similarity(
     experiment 30. It rules out the nearest centroid, which would be nearer for the many queries that are
     misclassified: in experiment 23 those are 37.6 %, and still 0.2314 is 0.2720 (34) · 0.8518 (22) = 0.2317.
 
-    Args:
-        queries: (n, d), any scale.
-        query_labels: int64 (n,), 0..k-1, each class at least once.
-        references: (m, d), any scale; of the same encoder.
-        reference_labels: int64 (m,), 0..k-1, each class at least once.
-    Raises:
-        ValueError: as centroid_accuracy().
+    Args, Raises: as of centroid_accuracy().
     Reference: Marwood et al. 2023, appendix A and Table 6, last column.
     Example:
         >>> images, prompts = torch.tensor([[3.0, 4.0], [0.0, 1.0]]), torch.eye(2)
@@ -202,8 +176,7 @@ def centroid_shift(a: Tensor, b: Tensor) -> Tensor:
         >>> centroid_shift(real, synthetic)
         tensor([0.0000, 0.2000], dtype=torch.float64)
     """
-    one, other = unit_vectors(a, "centroids"), unit_vectors(b, "centroids")
-    check_same_dimension(one, other, ("the centroids of a", "b"))
+    one, other = unit_pair(a, b, ("centroids of a", "centroids of b"))
     if len(one) != len(other):
         raise ValueError(f"Expected centroids of the same classes, got {len(one)} and {len(other)}.")
     return _codiff(one, other)
@@ -222,17 +195,13 @@ def split_error(
     """Split the error of synthetic images against their prompts into diversity and centroid shift.
 
     Only the centroids change between the two tests, so what remains of the error when the images' own centroids
-    stand in for the prompts is due to diversity, and the difference to centroid shift. The difference may be
-    negative; it is not cut off at 0.
+    stand in for the prompts is due to diversity, and the difference to centroid shift.
 
     Args:
-        images: synthetic images as queries, (n, d), any scale.
-        labels: int64 (n,), 0..k-1, each class at least once.
-        prompts: (p, d), any scale.
-        prompt_labels: int64 (p,), 0..k-1, each class at least once.
-        own_references: other images from the same distribution, (m, d): an image in both would find itself.
-        own_labels: int64 (m,), 0..k-1, each class at least once.
-        seed: of ties, as in centroid_accuracy().
+        images, labels: synthetic images as queries, see centroid_accuracy().
+        prompts, prompt_labels: references of the total error.
+        own_references, own_labels: other images from the same distribution: an image in both would find itself.
+        seed: of ties.
     Raises:
         ValueError: as centroid_accuracy().
     Reference: Marwood et al. 2023, section 3, reason 3: experiments 17 (25.1 %) and 15 (18.0 %) of Table 3.
@@ -252,10 +221,8 @@ def _compare(
     queries: Tensor, query_labels: Tensor, references: Tensor, reference_labels: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Centroids of the references (k, d) and the queries' labels, both beside the queries, all checked."""
-    check_embeddings(queries, "queries")
-    check_embeddings(references, "references")
-    check_same_dimension(queries, references, ("queries", "references"))
-    k = check_both_labels(query_labels, len(queries), reference_labels, len(references))
+    check_pair(queries, references, ("queries", "references"))
+    k = check_classes(query_labels, len(queries), reference_labels, len(references))
     return centroids(references, reference_labels, k).to(queries.device), query_labels.to(queries.device)
 
 

@@ -15,16 +15,12 @@ ROWS = 65_536  # checked or converted at once, so that a large set is never copi
 
 
 def check_matrix(embeddings: Tensor | np.ndarray, name: str = "embeddings") -> None:
-    """Raise ValueError unless `embeddings` is (n, d), of floating point, with n and d at least 1.
-
-    Looks at the shape alone, so that an array on disk is not read.
-    """
+    """Raise ValueError unless `embeddings` is (n, d) of floating point, n, d ≥ 1; reads no entry, as of a file."""
     if embeddings.ndim != 2:
         raise ValueError(f"Expected {name} with two axes (n, d), got shape {tuple(embeddings.shape)}.")
     if 0 in embeddings.shape:
         raise ValueError(f"Expected at least one row and one column in {name}, got shape {tuple(embeddings.shape)}.")
-    is_real = embeddings.is_floating_point() if isinstance(embeddings, Tensor) else embeddings.dtype.kind == "f"
-    if not is_real:
+    if not (embeddings.is_floating_point() if isinstance(embeddings, Tensor) else embeddings.dtype.kind == "f"):
         raise ValueError(f"Expected {name} of floating point, got {embeddings.dtype}.")
 
 
@@ -51,6 +47,13 @@ def check_same_dimension(one: Tensor | np.ndarray, other: Tensor | np.ndarray, n
             f"Expected {names[0]} and {names[1]} of one dimension, got {one.shape[1]} and {other.shape[1]}. "
             "Embed both with the same encoder."
         )
+
+
+def check_pair(one: Tensor, other: Tensor, names: tuple[str, str]) -> None:
+    """Raise ValueError unless both are matrices of finite numbers, with as many columns."""
+    for embeddings, name in zip((one, other), names, strict=True):
+        check_embeddings(embeddings, name)
+    check_same_dimension(one, other, names)
 
 
 def check_labels(labels: Tensor, n: int, k: int | None = None, name: str = "labels") -> int:
@@ -81,19 +84,15 @@ def check_labels(labels: Tensor, n: int, k: int | None = None, name: str = "labe
     return k
 
 
-def check_both_labels(query_labels: Tensor, n: int, reference_labels: Tensor, m: int) -> int:
-    """The number of classes, if both have a row of each class up to the highest label of either.
-
-    Raises:
-        ValueError: as check_labels(); the message says on which side.
-    """
+def check_classes(query_labels: Tensor, n: int, reference_labels: Tensor, m: int) -> int:
+    """The number of classes, if both have a row of each class up to the highest label of either, as check_labels()."""
     k = 1 + max((int(labels.max()) for labels in (query_labels, reference_labels) if labels.numel()), default=0)
     check_labels(query_labels, n, k, "query labels")
     return check_labels(reference_labels, m, k, "reference labels")
 
 
-def unit_vectors(embeddings: Tensor, name: str = "embeddings", dtype: torch.dtype = torch.float64) -> Tensor:
-    """The rows scaled to length 1: (n, d) of `dtype`.
+def unit_vectors(embeddings: Tensor, name: str = "embeddings") -> Tensor:
+    """The rows scaled to length 1: float64 (n, d).
 
     Raises:
         ValueError: not a matrix of finite numbers, or a row of zeros, which has no direction.
@@ -102,33 +101,33 @@ def unit_vectors(embeddings: Tensor, name: str = "embeddings", dtype: torch.dtyp
         tensor([[0.6000, 0.8000]], dtype=torch.float64)
     """
     check_embeddings(embeddings, name)
-    return torch.cat([block for _, block in unit_blocks(embeddings, name, dtype)])
+    return torch.cat([block for _, block in unit_blocks(embeddings, name)])
 
 
-def unit_blocks(
-    embeddings: Tensor, name: str = "embeddings", dtype: torch.dtype = torch.float64
-) -> Iterator[tuple[slice, Tensor]]:
-    """The rows of finite `embeddings` scaled to length 1, some at a time: which rows, and (rows, d) of `dtype`.
+def unit_pair(one: Tensor, other: Tensor, names: tuple[str, str]) -> tuple[Tensor, Tensor]:
+    """The rows of both scaled to length 1, float64. Raises ValueError as check_pair() and unit_vectors() do."""
+    check_pair(one, other, names)
+    return unit_vectors(one, names[0]), unit_vectors(other, names[1])
+
+
+def unit_blocks(embeddings: Tensor, name: str = "embeddings") -> Iterator[tuple[slice, Tensor]]:
+    """The rows of finite `embeddings` at length 1, some at a time: their slice, and float64 (rows, d).
 
     Raises:
         ValueError: a row of zeros.
     """
     for start in range(0, len(embeddings), ROWS):
         rows = slice(start, start + ROWS)
-        scaled = embeddings[rows].to(dtype)
+        scaled = embeddings[rows].double()
         # by the largest entry first: the squares of very large or small entries leave the range of the type
-        scaled = scaled / scaled.abs().amax(1, keepdim=True).clamp(min=torch.finfo(dtype).tiny)
+        scaled = scaled / scaled.abs().amax(1, keepdim=True).clamp(min=torch.finfo(torch.float64).tiny)
         lengths = torch.linalg.vector_norm(scaled, dim=1, keepdim=True)
         check_lengths(lengths, name, start)
         yield rows, scaled / lengths
 
 
 def check_lengths(lengths: Tensor, name: str, first_row: int = 0) -> None:
-    """Raise ValueError unless all lengths, (n,) or (n, 1), are finite and above 0.
-
-    Args:
-        first_row: number of the first of these rows, for the message.
-    """
+    """Raise ValueError unless all lengths, (n, 1), of the rows from `first_row` on are finite and above 0."""
     bad = ~((lengths > 0) & lengths.isfinite()).flatten()
     if bad.any():
         row = int(bad.int().argmax())

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from synthset.measures.checks import check_same_dimension, unit_vectors
+from synthset.measures.checks import unit_pair
 
 BLOCK = 2048  # rows of either side compared at once: the matrix of all pairs is never held
 TIE = 1e-12  # squared distances in [0, 4] that differ by less are equal: rounding makes as much
@@ -58,15 +58,13 @@ def precision_recall_density_coverage(real: Tensor, synthetic: Tensor, num_neigh
         >>> precision_recall_density_coverage(real, synthetic, 1)
         Coverage(precision=1.0, recall=0.0, density=2.0, coverage=0.5)
     """
-    x, y = unit_vectors(real, "real embeddings"), unit_vectors(synthetic, "synthetic embeddings")
-    check_same_dimension(x, y, ("real", "synthetic embeddings"))
+    x, y = unit_pair(real, synthetic, ("real embeddings", "synthetic embeddings"))
     if num_neighbours < 1:
         raise ValueError(f"Expected at least 1 neighbour, got {num_neighbours}.")
     real_radii = _squared_radii(x, num_neighbours, "real")
     synthetic_radii = _squared_radii(y, num_neighbours, "synthetic")
     in_a_real_ball = torch.zeros(len(y), dtype=torch.bool, device=x.device)
-    in_a_synthetic_ball = torch.zeros(len(x), dtype=torch.bool, device=x.device)
-    covered = torch.zeros(len(x), dtype=torch.bool, device=x.device)
+    in_a_synthetic_ball, covered = torch.zeros(2, len(x), dtype=torch.bool, device=x.device)
     pairs_in_real_balls = 0
     for i in range(0, len(x), BLOCK):
         rows = slice(i, i + BLOCK)
@@ -78,12 +76,10 @@ def precision_recall_density_coverage(real: Tensor, synthetic: Tensor, num_neigh
             in_a_real_ball[columns] |= inside.any(0)
             covered[rows] |= inside.any(1)
             in_a_synthetic_ball[rows] |= (distances < synthetic_radii[None, columns] - TIE).any(1)
-    return Coverage(
-        precision=_share(in_a_real_ball),
-        recall=_share(in_a_synthetic_ball),
-        density=pairs_in_real_balls / (num_neighbours * len(y)),
-        coverage=_share(covered),
+    precision, recall, coverage = (
+        int(hits.sum()) / len(hits) for hits in (in_a_real_ball, in_a_synthetic_ball, covered)
     )
+    return Coverage(precision, recall, pairs_in_real_balls / (num_neighbours * len(y)), coverage)
 
 
 def _squared_radii(x: Tensor, num_neighbours: int, name: str) -> Tensor:
@@ -112,7 +108,3 @@ def _squared_radii(x: Tensor, num_neighbours: int, name: str) -> Tensor:
 def _squared_distances(x: Tensor, y: Tensor) -> Tensor:
     """|x - y|² = 2 - 2 cos between all pairs of unit vectors: (n, m)."""
     return (x @ y.T).mul_(-2).add_(2)
-
-
-def _share(hits: Tensor) -> float:
-    return int(hits.sum()) / len(hits)

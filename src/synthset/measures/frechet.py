@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from synthset.measures.checks import ROWS, check_embeddings, check_same_dimension, unit_blocks
+from synthset.measures.checks import ROWS, check_pair, unit_blocks
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,7 @@ def frechet_distance(x: Tensor, y: Tensor, *, normalise: bool = True) -> Frechet
         >>> print(f"{distance.mean_term:.3f} {distance.covariance_term:.3f} {distance.total:.3f}")
         9.000 0.000 9.000
     """
-    check_embeddings(x, "x")
-    check_embeddings(y, "y")
-    check_same_dimension(x, y, ("x", "y"))
+    check_pair(x, y, ("x", "y"))
     mean_x, root_x = _moments(x, "x", normalise)
     mean_y, root_y = _moments(y, "y", normalise)
     mean_term = float((mean_x - mean_y).square().sum())
@@ -86,6 +84,5 @@ def _moments(embeddings: Tensor, name: str, normalise: bool) -> tuple[Tensor, Te
 def _blocks(embeddings: Tensor, name: str, normalise: bool) -> Iterator[Tensor]:
     """The rows in float64, some at a time."""
     if normalise:
-        yield from (block for _, block in unit_blocks(embeddings, name))
-    else:
-        yield from (block.double() for block in embeddings.split(ROWS))
+        return (block for _, block in unit_blocks(embeddings, name))
+    return (block.double() for block in embeddings.split(ROWS))

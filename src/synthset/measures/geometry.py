@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from synthset.measures.checks import check_same_dimension, unit_vectors
+from synthset.measures.checks import unit_pair
 
 FEWEST = 4  # of either kind: one held out, three to learn from
 SOFT = 100.0  # penalty of the mean vector on the wrong side, whatever their number, where there may be some
@@ -43,8 +43,8 @@ class Separability:
 def linear_separability(texts: Tensor, images: Tensor, seed: int = 0, *, num_splits: int = 5) -> Separability:
     """Held-out accuracy of a linear classifier that tells texts from images, and the margin between them.
 
-    The accuracy is the mean over `num_splits` splits, each of which holds out a quarter of the texts and of the
-    images. Both kinds weigh the same, however many there are. The margin is of all vectors, and depends on no split.
+    The accuracy is the mean over `num_splits` splits, each of which holds out a quarter of either kind. Both kinds
+    weigh the same, however many there are. The margin is of all vectors, and depends on no split.
 
     Args:
         texts: text embeddings, (n, d) with n ≥ 4, any scale. Give each text once: the same one on both sides of a
@@ -61,8 +61,7 @@ def linear_separability(texts: Tensor, images: Tensor, seed: int = 0, *, num_spl
         >>> print(f"{result.accuracy:.2f} {result.margin:.4f}")
         1.00 0.4741
     """
-    one, other = unit_vectors(texts, "texts"), unit_vectors(images, "images")
-    check_same_dimension(one, other, ("texts", "images"))
+    one, other = unit_pair(texts, images, ("texts", "images"))
     for name, count in (("texts", len(one)), ("images", len(other))):
         if count < FEWEST:
             raise ValueError(f"Expected at least {FEWEST} {name}, got {count}.")
@@ -109,10 +108,8 @@ def _margin(vectors: np.ndarray, is_text: np.ndarray) -> float:
         return overlap
     working = np.zeros(len(vectors), bool)
     while True:
-        heights = vectors @ normal
-        before = working.copy()
-        working[_nearest(-heights, is_text)] = True
-        working[_nearest(heights, ~is_text)] = True
+        heights, before = vectors @ normal, working.copy()
+        working[np.r_[_nearest(-heights, is_text), _nearest(heights, ~is_text)]] = True
         if (working == before).all():  # no vector outside is nearer
             return margin
         normal = _hard_normal(vectors[working], is_text[working])

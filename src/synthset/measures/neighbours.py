@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from synthset.core.devices import choose_device
-from synthset.measures.checks import check_both_labels, check_lengths, check_matrix, check_same_dimension
+from synthset.measures.checks import check_classes, check_lengths, check_matrix, check_same_dimension
 
 BLOCK_BYTES = 256 * 2**20
 GROUP = 32  # scores that one maximum stands for
@@ -88,12 +88,10 @@ def knn_accuracy(
     The neighbours vote, see vote(). Where there are fewer than k references, all of them do.
 
     Args:
-        queries: (n, d), any scale.
+        queries, references, max_bytes, device: as for nearest().
         query_labels: int64 (n,), 0..c-1 for c classes, each at least once.
-        references: (m, d), any scale, also on disk; of the same encoder.
-        reference_labels: int64 (m,), 0..c-1, each class at least once.
+        reference_labels: int64 (m,), likewise.
         num_neighbours: each at least 1.
-        max_bytes, device: as for nearest().
     Returns:
         The share in [0, 1] by number of neighbours.
     Raises:
@@ -106,7 +104,7 @@ def knn_accuracy(
     """
     check_matrix(queries, "queries")
     check_matrix(references, "references")
-    check_both_labels(query_labels, len(queries), reference_labels, len(references))
+    check_classes(query_labels, len(queries), reference_labels, len(references))
     if not num_neighbours or min(num_neighbours) < 1:
         raise ValueError(f"Expected numbers of neighbours from 1 on, got {tuple(num_neighbours)}.")
     most = min(max(num_neighbours), len(references))

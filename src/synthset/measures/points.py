@@ -24,6 +24,7 @@ from synthset.measures.centroids import (
 )
 from synthset.measures.coverage import Coverage, precision_recall_density_coverage
 from synthset.measures.frechet import FrechetDistance, frechet_distance
+from synthset.measures.geometry import hold_out
 from synthset.measures.neighbours import knn_accuracy
 from synthset.measures.vendi import vendi_score_per_class
 
@@ -75,15 +76,9 @@ def split_points(name: str, embeddings: Tensor, labels: np.ndarray, query_share:
 
     Marwood et al. take references from a set's training split and queries from an independent evaluation split.
     """
-    generator = np.random.default_rng(seed)
-    is_query = np.zeros(len(labels), bool)
-    is_reference = np.zeros(len(labels), bool)
-    for label in np.unique(labels):
-        rows = generator.permutation(np.flatnonzero(labels == label))
-        count = min(max(1, round(query_share * len(rows))), max(1, len(rows) - 1))
-        is_query[rows[:count]] = True
-        is_reference[rows[count:] if len(rows) > 1 else rows] = True
-    return Points(name, embeddings, *map(torch.from_numpy, (labels, is_query, is_reference)))
+    held = hold_out(labels, query_share, np.random.default_rng(seed))
+    is_alone = np.bincount(labels)[labels] == 1
+    return Points(name, embeddings, *map(torch.from_numpy, (labels, held | is_alone, ~held)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,6 +98,12 @@ class SetPoints:
     real: Points | None
     k: int
     seed: int = 0
+
+    @property
+    def others(self) -> Points:
+        """The real images, for measures that are taken where there are some."""
+        assert self.real is not None
+        return self.real
 
     @cached_property
     def distances(self) -> Tensor:
@@ -126,7 +127,7 @@ class SetPoints:
         assert self.prompts is not None
         return split_error(*self.images.queries, *self.prompts.all, *self.images.references, seed=self.seed)
 
-    def by_prompts(self, points: Points | None) -> CentroidAccuracy:
+    def by_prompts(self, points: Points) -> CentroidAccuracy:
         """The queries of `points`, classified by the centroids of all prompts.
 
         The images' own references stand in for prompts that are not known: an accuracy that is then low, is low by
@@ -142,48 +143,37 @@ class SetPoints:
     @cached_property
     def transfer(self) -> CentroidAccuracy:
         """Real queries, classified by the centroids of the set's references. Needs a real set."""
-        return self._classify(self.real, self.images.references)
+        return self._classify(self.others, self.images.references)
 
-    def _classify(self, points: Points | None, references: tuple[Tensor, Tensor]) -> CentroidAccuracy:
-        assert points is not None
+    def _classify(self, points: Points, references: tuple[Tensor, Tensor]) -> CentroidAccuracy:
         return centroid_accuracy(*points.queries, *references, seed=self.seed)
 
     @cached_property
     def real_distances(self) -> Tensor:
         """Centroid Distance of each class of the real set: (k,). Needs a real set."""
-        assert self.real is not None
-        return centroid_distance(*self.real.all, self.k)
+        return centroid_distance(*self.others.all, self.k)
 
     @cached_property
     def shifts(self) -> Tensor:
         """Distance of the centroids of each class: (k,). Needs a real set."""
-        assert self.real is not None
-        return centroid_shift(centroids(*self.images.all, self.k), centroids(*self.real.all, self.k))
+        return centroid_shift(centroids(*self.images.all, self.k), centroids(*self.others.all, self.k))
 
     @cached_property
     def frechet(self) -> FrechetDistance:
         """Fréchet distance to the real set in two terms. Needs a real set."""
-        assert self.real is not None
-        return frechet_distance(self.real.embeddings, self.images.embeddings)
+        return frechet_distance(self.others.embeddings, self.images.embeddings)
 
     @cached_property
     def coverage(self) -> Coverage:
         """Precision, recall, density and coverage against the real set. Needs a real set."""
-        assert self.real is not None
-        real = sample_rows(self.real.embeddings, COMPARED_IMAGES, self.seed)
-        images = sample_rows(self.images.embeddings, COMPARED_IMAGES, self.seed)
+        sets = (self.others, self.images)
+        real, images = (sample_rows(points.embeddings, COMPARED_IMAGES, self.seed) for points in sets)
         return precision_recall_density_coverage(real, images, min(NEIGHBOURS, len(real) - 1, len(images) - 1))
 
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """A pairing of the reference × query matrix.
-
-    Attributes:
-        reference: whose references classify.
-        query: whose queries are classified.
-        seed: of ties.
-    """
+    """A pairing of the reference × query matrix: the references of one classify the queries of the other."""
 
     reference: Points
     query: Points

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 Of = Literal["set", "class", "pairing"]
@@ -21,23 +22,23 @@ class Measure:
     """A measure of a set, of each class of a synthetic set, or of a pairing of the reference × query matrix.
 
     Attributes:
-        name: of its column, and of the attribute of a row; unique among those of the same `of`.
         of: "set", "class" or "pairing".
-        function: of `SetPoints`, to a number for a set and to one number a class, (k,), for its classes; of `Pair`,
-            to a number for a pairing. None where there is no value.
+        name: of its column, and of the attribute of a row; unique among those of the same `of`.
         label: heading of its column in the report.
         help: one sentence: meaning, range and source.
+        function: of `SetPoints`, to a number for a set and to one number a class, (k,), for its classes; of `Pair`,
+            to a number for a pairing. None where there is no value.
         format: "share" is shown in percent with a bar, "percent" without one, "number" with three digits.
         needs_prompts, needs_real: there is no value for a set without prompts, or without a real set beside it.
         interval: names of two further columns for the 95 % interval; for a measure that is a share of the queries.
         section: of the report, whose table shows it; for a measure of a set.
     """
 
-    name: str
     of: Of
-    function: Callable[[Any], Any]
+    name: str
     label: str
     help: str
+    function: Callable[[Any], Any]
     format: Literal["share", "percent", "number"] = "number"
     needs_prompts: bool = False
     needs_real: bool = False
@@ -56,245 +57,204 @@ class Measure:
         return self.function(points)
 
 
+of_set = partial(Measure, "set")
+of_set_and_real = partial(Measure, "set", needs_real=True)
+of_error = partial(Measure, "set", needs_prompts=True, section="errors")
+of_class = partial(Measure, "class")
+of_class_and_real = partial(Measure, "class", needs_real=True)
+of_pairing = partial(Measure, "pairing")
+
 # In the order of the columns of saved tables.
 MEASURES: tuple[Measure, ...] = (
-    Measure(
+    of_set(
         "centroid_distance",
-        "set",
-        lambda points: float(points.distances.mean()),
         "Centroid Distance",
-        "Diversity: mean squared cosine complement of images to the centroid of their class, averaged over "
-        "classes, in 0..4 (Marwood et al. 2023, section 3).",
+        "Diversity: mean squared cosine complement of images to the centroid of their class, averaged over classes, "
+        "in 0..4 (Marwood et al. 2023, section 3).",
+        lambda points: float(points.distances.mean()),
     ),
-    Measure(
+    of_set(
         "average_cosine_similarity",
-        "set",
-        lambda points: points.similarity,
         "Avg cos. sim.",
         "Mean cosine of images with the centroid of their class, in -1..1 (Marwood et al. 2023, appendix A).",
+        lambda points: points.similarity,
     ),
-    Measure(
+    of_set(
         "vendi_score",
-        "set",
-        lambda points: float(points.vendi_scores.mean()),
         "Vendi",
         "Effective number of different images of a class, averaged over classes, at least 1 (Friedman & Dieng 2022).",
+        lambda points: float(points.vendi_scores.mean()),
     ),
-    Measure(
+    of_set_and_real(
         "precision",
-        "set",
-        lambda points: points.coverage.precision,
         "Precision",
         "Share of the synthetic images that lie among real ones, in 0..1 (Kynkäänniemi et al. 2019).",
-        needs_real=True,
+        lambda points: points.coverage.precision,
     ),
-    Measure(
+    of_set_and_real(
         "recall",
-        "set",
-        lambda points: points.coverage.recall,
         "Recall",
         "Share of the real images that lie among synthetic ones, in 0..1 (Kynkäänniemi et al. 2019).",
-        needs_real=True,
+        lambda points: points.coverage.recall,
     ),
-    Measure(
+    of_set_and_real(
         "density",
-        "set",
-        lambda points: points.coverage.density,
         "Density",
         "Number of real images that a synthetic one has near by, relative to the number expected, at least 0 "
         "(Naeem et al. 2020).",
-        needs_real=True,
+        lambda points: points.coverage.density,
     ),
-    Measure(
+    of_set_and_real(
         "coverage",
-        "set",
-        lambda points: points.coverage.coverage,
         "Coverage",
         "Share of the real images with a synthetic one near by, in 0..1 (Naeem et al. 2020).",
-        needs_real=True,
+        lambda points: points.coverage.coverage,
     ),
-    Measure(
+    of_set_and_real(
         "frechet_distance",
-        "set",
-        lambda points: points.frechet.total,
         "Fréchet",
         "Squared Fréchet distance to the real set, at least 0 (Heusel et al. 2017).",
-        needs_real=True,
+        lambda points: points.frechet.total,
     ),
-    Measure(
+    of_set_and_real(
         "frechet_mean",
-        "set",
-        lambda points: points.frechet.mean_term,
         "Mean term",
         "First term of the Fréchet distance: how far the means lie apart, at least 0 (Marwood et al. 2023, section 3).",
-        needs_real=True,
+        lambda points: points.frechet.mean_term,
     ),
-    Measure(
+    of_set_and_real(
         "frechet_covariance",
-        "set",
-        lambda points: points.frechet.covariance_term,
         "Cov. term",
         "Second term of the Fréchet distance: how much the spreads differ, at least 0 (Marwood et al. 2023, "
         "section 3).",
-        needs_real=True,
+        lambda points: points.frechet.covariance_term,
     ),
-    Measure(
+    of_set_and_real(
         "centroid_shift",
-        "set",
-        lambda points: float(points.shifts.mean()),
         "Shift",
         "Cosine complement of the synthetic and the real centroid of a class, averaged over classes, in 0..2 "
         "(Marwood et al. 2023, section 3).",
-        needs_real=True,
+        lambda points: float(points.shifts.mean()),
     ),
-    Measure(
+    of_error(
         "prompt_accuracy",
-        "set",
-        lambda points: 1 - points.error_split.total,
         "Right by prompts",
-        "Share of the images whose nearest centroid of prompts is that of their class, in 0..1 (Marwood et "
-        "al. 2023, experiment 17).",
-        format="share",
-        needs_prompts=True,
-        section="errors",
+        "Share of the images whose nearest centroid of prompts is that of their class, in 0..1 (Marwood et al. 2023, "
+        "experiment 17).",
+        lambda points: 1 - points.error_split.total,
+        "share",
     ),
-    Measure(
+    of_error(
         "own_accuracy",
-        "set",
-        lambda points: 1 - points.error_split.diversity,
         "Right by own centroids",
         "Share of the images whose nearest centroid of the set's own images is that of their class, in 0..1 "
         "(Marwood et al. 2023, experiment 15).",
-        format="share",
-        needs_prompts=True,
-        section="errors",
+        lambda points: 1 - points.error_split.diversity,
+        "share",
     ),
-    Measure(
+    of_error(
         "diversity_error",
-        "set",
-        lambda points: points.error_split.diversity,
         "Error by diversity",
-        "Share of the images that are misread by the set's own centroids too, in 0..1 (Marwood et al. 2023, "
-        "section 3).",
-        format="percent",
-        needs_prompts=True,
-        section="errors",
+        "Share of the images that are misread by the set's own centroids too, in 0..1 (Marwood et al. 2023, section "
+        "3).",
+        lambda points: points.error_split.diversity,
+        "percent",
     ),
-    Measure(
+    of_error(
         "shift_error",
-        "set",
-        lambda points: points.error_split.shift,
         "Error by shift",
         "Rest of the error by prompts: these lie elsewhere than the images, in -1..1 (Marwood et al. 2023, section 3).",
-        format="percent",
-        needs_prompts=True,
-        section="errors",
+        lambda points: points.error_split.shift,
+        "percent",
     ),
-    Measure(
+    of_set_and_real(
         "transfer_accuracy",
-        "set",
-        lambda points: points.transfer.accuracy,
         "Real images right",
         "Share of the real images whose nearest centroid of synthetic images is that of their class, in 0..1 "
         "(Marwood et al. 2023, appendix A).",
-        format="share",
-        needs_real=True,
+        lambda points: points.transfer.accuracy,
+        "share",
         section="errors",
     ),
-    Measure(
+    of_class_and_real(
         "real_accuracy",
-        "class",
-        lambda points: points.by_prompts(points.real).per_class_accuracy,
         "Real",
-        "Share of the real images whose nearest centroid of prompts is that of their class, in 0..1 (Marwood "
-        "et al. 2023, experiment 5).",
-        format="share",
-        needs_real=True,
+        "Share of the real images whose nearest centroid of prompts is that of their class, in 0..1 (Marwood et al. "
+        "2023, experiment 5).",
+        lambda points: points.by_prompts(points.real).per_class_accuracy,
+        "share",
     ),
-    Measure(
+    of_class(
         "synthetic_accuracy",
-        "class",
-        lambda points: points.by_prompts(points.images).per_class_accuracy,
         "Synthetic",
-        "Share of the synthetic images whose nearest centroid of prompts is that of their class, in 0..1 "
-        "(Marwood et al. 2023, experiment 17).",
-        format="share",
+        "Share of the synthetic images whose nearest centroid of prompts is that of their class, in 0..1 (Marwood et "
+        "al. 2023, experiment 17).",
+        lambda points: points.by_prompts(points.images).per_class_accuracy,
+        "share",
     ),
-    Measure(
+    of_class(
         "own_accuracy",
-        "class",
-        lambda points: points.own.per_class_accuracy,
         "Own",
-        "Share of the synthetic images whose nearest centroid of the set's own images is that of their class,"
-        " in 0..1 (Marwood et al. 2023, experiment 15).",
-        format="share",
+        "Share of the synthetic images whose nearest centroid of the set's own images is that of their class, in 0..1 "
+        "(Marwood et al. 2023, experiment 15).",
+        lambda points: points.own.per_class_accuracy,
+        "share",
     ),
-    Measure(
+    of_class_and_real(
         "transfer_accuracy",
-        "class",
-        lambda points: points.transfer.per_class_accuracy,
         "Transfer",
-        "Share of the real images whose nearest centroid of synthetic images, from which a classifier learns,"
-        " is that of their class, in 0..1 (Marwood et al. 2023, appendix A).",
-        format="share",
-        needs_real=True,
+        "Share of the real images whose nearest centroid of synthetic images, from which a classifier learns, is that "
+        "of their class, in 0..1 (Marwood et al. 2023, appendix A).",
+        lambda points: points.transfer.per_class_accuracy,
+        "share",
     ),
-    Measure(
+    of_class(
         "centroid_distance",
-        "class",
-        lambda points: points.distances,
         "Diversity",
         "Centroid Distance of the synthetic images, in 0..4 (Marwood et al. 2023, section 3).",
+        lambda points: points.distances,
     ),
-    Measure(
+    of_class_and_real(
         "real_centroid_distance",
-        "class",
-        lambda points: points.real_distances,
         "Real div.",
         "Centroid Distance of the real images, in 0..4 (Marwood et al. 2023, section 3).",
-        needs_real=True,
+        lambda points: points.real_distances,
     ),
-    Measure(
+    of_class_and_real(
         "centroid_shift",
-        "class",
-        lambda points: points.shifts,
         "Shift",
         "Cosine complement of the synthetic and the real centroid, in 0..2 (Marwood et al. 2023, section 3).",
-        needs_real=True,
+        lambda points: points.shifts,
     ),
-    Measure(
+    of_pairing(
         "centroid_accuracy",
-        "pairing",
-        lambda pair: pair.accuracy,
         "Centroid",
-        "Centroid Accuracy: share of the queries whose nearest centroid of references is that of their class,"
-        " in 0..1 (Marwood et al. 2023, appendix A).",
-        format="share",
+        "Centroid Accuracy: share of the queries whose nearest centroid of references is that of their class, in 0..1 "
+        "(Marwood et al. 2023, appendix A).",
+        lambda pair: pair.accuracy,
+        "share",
         interval=("low", "high"),
     ),
-    Measure(
+    of_pairing(
         "knn1_accuracy",
-        "pairing",
-        lambda pair: pair.neighbour_accuracy.get(1),
         "1-nn",
         "Share of the queries whose nearest reference is of their class, in 0..1 (Marwood et al. 2023, Table 6).",
-        format="percent",
+        lambda pair: pair.neighbour_accuracy.get(1),
+        "percent",
     ),
-    Measure(
+    of_pairing(
         "knn5_accuracy",
-        "pairing",
-        lambda pair: pair.neighbour_accuracy.get(5),
         "5-nn",
         "Share of the queries whose 5 nearest references vote for their class, in 0..1 (Marwood et al. 2023, Table 6).",
-        format="percent",
+        lambda pair: pair.neighbour_accuracy.get(5),
+        "percent",
     ),
-    Measure(
+    of_pairing(
         "average_cosine_similarity",
-        "pairing",
-        lambda pair: pair.similarity,
         "Avg cos. sim.",
-        "Mean cosine of queries with the centroid of references of their class, in -1..1 (Marwood et al. "
-        "2023, appendix A).",
+        "Mean cosine of queries with the centroid of references of their class, in -1..1 (Marwood et al. 2023, "
+        "appendix A).",
+        lambda pair: pair.similarity,
     ),
 )
 
@@ -302,8 +262,3 @@ MEASURES: tuple[Measure, ...] = (
 def measures_of(of: Of) -> tuple[Measure, ...]:
     """The measures of sets, of classes or of pairings, in the order of their columns."""
     return tuple(measure for measure in MEASURES if measure.of == of)
-
-
-def describe_measures() -> list[dict[str, str]]:
-    """A row of texts a measure, for a table in the docs: name, label, help and of."""
-    return [{key: getattr(measure, key) for key in ("name", "label", "help", "of")} for measure in MEASURES]

@@ -43,10 +43,9 @@ def vendi_score_per_class(embeddings: Tensor, labels: Tensor, k: int | None = No
     """The Vendi score of the rows of each class: float64 (k,), each in [1, number of its rows].
 
     Args:
-        embeddings: (n, d), any scale.
+        embeddings, order: as for vendi_score().
         labels: class index of each row, int64 (n,), 0..k-1.
         k: number of classes; where None, the highest label counts as the last class.
-        order: as for vendi_score().
     Raises:
         ValueError: as vendi_score(); a class without a row.
     Example:
