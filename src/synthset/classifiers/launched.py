@@ -15,13 +15,16 @@ from synthset.classifiers.launch import RAISED
 from synthset.classifiers.stage import train
 from synthset.core.errors import SynthsetError
 from synthset.core.progress import set_progress
+from synthset.core.redaction import DiscreetFormatter
 
 
 def main(job_file: Path) -> int:
     """Train as one of the processes; 0, or the exit code of the error that lies beside the job."""
     _end_with_parent()
     first = os.environ["RANK"] == "0"
-    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING if first else logging.ERROR)
+    handler = logging.StreamHandler()
+    handler.setFormatter(DiscreetFormatter("%(levelname)s: %(message)s"))
+    logging.basicConfig(level=logging.WARNING if first else logging.ERROR, handlers=[handler])
     job = json.loads(job_file.read_text(encoding="utf-8"))
     shows_progress = job.pop("progress")
     set_progress(first and shows_progress)

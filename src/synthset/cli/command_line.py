@@ -17,7 +17,7 @@ from synthset.cli.config_files import config_source
 from synthset.cli.wording import Wording
 from synthset.core.errors import SynthsetError, UnknownNameError, UsageError, as_field
 from synthset.core.progress import set_progress
-from synthset.core.redaction import without_secrets
+from synthset.core.redaction import DiscreetFormatter, printable, without_secrets
 
 HELP = ("--help", "-h", "--version")
 
@@ -25,7 +25,7 @@ HELP = ("--help", "-h", "--version")
 def run(tokens: list[str]) -> int:
     """Run one command line and return its exit code; KeyboardInterrupt and BrokenPipeError are raised."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_DiscreetFormatter("%(levelname)s: %(message)s"))
+    handler.setFormatter(DiscreetFormatter("%(levelname)s: %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     # of PIL, about images that images.decode refuses in one line
     warnings.filterwarnings("ignore", "Image size .* could be decompression bomb")
@@ -92,12 +92,5 @@ def _dashed(token: str) -> str:
 
 
 def _complain(message: str, code: int) -> int:
-    print(f"error: {' '.join(without_secrets(message).split())}", file=sys.stderr)
+    print(f"error: {' '.join(printable(without_secrets(message)).split())}", file=sys.stderr)
     return code
-
-
-class _DiscreetFormatter(logging.Formatter):
-    """Writes log lines without keys and tokens."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return without_secrets(super().format(record))

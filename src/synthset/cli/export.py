@@ -8,6 +8,7 @@ from typing import Annotated
 
 from synthset.cli.arguments import Positional
 from synthset.cli.commands import command
+from synthset.cli.tables import say
 from synthset.core.options import Option
 from synthset.dataset.export import FORMATS
 
@@ -39,4 +40,4 @@ def export(call: ExportCall) -> None:
     from synthset.dataset.export import export as run_export
 
     options = {"format": call.format, "strategy": call.strategy, "all_images": call.all_images}
-    print(run_export(call.data, call.output_dir, overwrite=call.overwrite, **options))
+    say(run_export(call.data, call.output_dir, overwrite=call.overwrite, **options))

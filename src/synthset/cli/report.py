@@ -8,6 +8,7 @@ from typing import Annotated
 
 from synthset.cli.arguments import Positional
 from synthset.cli.commands import command
+from synthset.cli.tables import say
 
 
 @dataclass(frozen=True)
@@ -26,4 +27,4 @@ def report(call: ReportCall) -> None:
     """
     from synthset.report import build_report
 
-    print(f"report  {build_report(call.diagnosis)}")
+    say(f"report  {build_report(call.diagnosis)}")

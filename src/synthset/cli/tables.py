@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
+
+from synthset.core.redaction import printable
 
 if TYPE_CHECKING:
     from synthset.classifiers.scoring import EvaluationResult
@@ -42,12 +44,12 @@ def print_plan(run: DryRun, workers: int | None = None, price_per_hour: float | 
     _print(table)
     if config.refill:
         most = f"at most {run.max_draws:,} of a class and strategy"
-        print(f"Then more, until the filter '{config.refill}' keeps as many; {most}.")
+        say(f"Then more, until the filter '{config.refill}' keeps as many; {most}.")
     if run.sentences:
         seconds = round(run.sentences.seconds_a_class)
         first = f"; before anything is drawn, they take about {duration(seconds)} a class" if seconds else ""
-        print(f"The sentences are by '{run.sentences.writer}'{first}.")
-    print(f"\nSample prompts (of {total:,}):")
+        say(f"The sentences are by '{run.sentences.writer}'{first}.")
+    say(f"\nSample prompts (of {total:,}):")
     samples = _table("  guidance", "prompt")
     for request in run.shown:
         mixed = len(request.condition_images)
@@ -55,11 +57,11 @@ def print_plan(run: DryRun, workers: int | None = None, price_per_hour: float | 
         samples.add_row(f"  {request.guidance_scale:.2f}", prompt)
     _print(samples)
     if run.generation is None or run.estimate is None:
-        print(f"\nNo estimate of time, for the model is not at hand: {run.reason}")
+        say(f"\nNo estimate of time, for the model is not at hand: {run.reason}")
         return
     _print_drawing(config, run.generation)
     _print_estimate(run.estimate, run.is_on_gpu, workers or 1, price_per_hour)
-    print("Nothing was written.")
+    say("Nothing was written.")
 
 
 def _print_drawing(config: CreateConfig, generation: GenerationConfig) -> None:
@@ -71,13 +73,13 @@ def _print_drawing(config: CreateConfig, generation: GenerationConfig) -> None:
         antialias = "with" if config.antialias else "without"
         stored = f"at {config.resize_px} × {config.resize_px} px, resized {antialias} anti-aliasing"
     steps = f"{config.steps} {generation.scheduler} steps"
-    print(f"\nDrawn by {config.generator} at {size} in {steps}, stored {stored}.")
+    say(f"\nDrawn by {config.generator} at {size} in {steps}, stored {stored}.")
     if departures := config.sampling.phrases():
-        print(f"Sampling: {'; '.join(departures)}.")
+        say(f"Sampling: {'; '.join(departures)}.")
     if (images := config.initial_images) is not None:
         name = images if isinstance(images, str) else images.name
         shots = "" if config.shots is None else f"{config.shots} of each class of "
-        print(f"Drawing begins at real images: {shots}{name}.")
+        say(f"Drawing begins at real images: {shots}{name}.")
 
 
 def _print_estimate(estimate: Estimate, is_on_gpu: bool, workers: int, price_per_hour: float | None) -> None:
@@ -89,7 +91,7 @@ def _print_estimate(estimate: Estimate, is_on_gpu: bool, workers: int, price_per
     if price_per_hour is not None:
         text += f", at {price_per_hour:g} an hour {estimate.cost(price_per_hour):,.2f}"
     files = "file" if estimate.files == 1 else "files"
-    print(f"{text}. About {_size(estimate.disk_bytes)} in {estimate.files:,} {files}.")
+    say(f"{text}. About {_size(estimate.disk_bytes)} in {estimate.files:,} {files}.")
 
 
 def _size(count: float) -> str:
@@ -105,21 +107,21 @@ def print_create(result: CreateResult) -> None:
     folder = result.dataset.folder
     if result.drawn:
         rate = result.drawn / result.seconds
-        print(f"{result.accounting}; {duration(result.seconds)}, {rate:.1f} images/s")
+        say(f"{result.accounting}; {duration(result.seconds)}, {rate:.1f} images/s")
     else:
-        print(f"{result.accounting}; all of it was there already")
+        say(f"{result.accounting}; all of it was there already")
     if result.refill is not None:
         kept, total, rounds = result.refill.kept, result.accounting.ok, len(result.refill.rounds)
         further = f"after {rounds} further round{'' if rounds == 1 else 's'}" if rounds else "without a further round"
-        print(f"{kept:,} of {total:,} images are kept by the filter '{result.refill.method}', {further}")
-    print(f"dataset  {folder}\npreview  {folder / 'preview.png'}")
+        say(f"{kept:,} of {total:,} images are kept by the filter '{result.refill.method}', {further}")
+    say(f"dataset  {folder}\npreview  {folder / 'preview.png'}")
 
 
 def print_train(result: TrainResult, folder: Path) -> None:
     """How training went, on held-back synthetic images."""
     chosen = result.chosen
     spent = "all of it was there already" if result.was_finished else duration(result.seconds)
-    print(
+    say(
         f"{result.num_training:,} training and {result.num_held_back:,} held-back synthetic images; {spent}\n"
         f"chosen: epoch {chosen.epoch} of {len(result.history)}, "
         f"{chosen.held_back_accuracy:.1%} on the held-back synthetic images\n"
@@ -133,14 +135,14 @@ def print_tune(result: TuneResult, zero_shot: EvaluationResult | None = None) ->
     spent = "all of it was there already" if result.was_finished else duration(result.seconds)
     filtered = f" ({result.num_filtered:,} left out by the shots)" if result.num_filtered else ""
     held_back = f", {result.num_held_back:,} held back" if result.num_held_back else ""
-    print(f"{result.num_synthetic:,} synthetic images{filtered}{held_back} and {result.num_real:,} real ones; {spent}")
+    say(f"{result.num_synthetic:,} synthetic images{filtered}{held_back} and {result.num_real:,} real ones; {spent}")
     judged = "" if chosen.held_back_accuracy is None else f", {chosen.held_back_accuracy:.1%} on those held back"
-    print(f"chosen: epoch {chosen.epoch} of {len(result.history)}{judged}")
-    print(f"tuned: {result.tuned_share:.2%} of the parameters of image encoder and classifier\nmodel  {result.folder}")
+    say(f"chosen: epoch {chosen.epoch} of {len(result.history)}{judged}")
+    say(f"tuned: {result.tuned_share:.2%} of the parameters of image encoder and classifier\nmodel  {result.folder}")
     if zero_shot is not None:
         interval = f"(95 % interval {zero_shot.low:.1%} to {zero_shot.high:.1%})"
         by_class = f"; {zero_shot.mean_per_class:.1%} as the mean over classes"
-        print(f"\nbefore, zero-shot CLIP: {zero_shot.accuracy:.1%} {interval}{by_class}\nafter:", end=" ")
+        say(f"\nbefore, zero-shot CLIP: {zero_shot.accuracy:.1%} {interval}{by_class}\nafter:", end=" ")
 
 
 def print_curve(result: CurveResult) -> None:
@@ -148,15 +150,15 @@ def print_curve(result: CurveResult) -> None:
     methods = sorted({mean.method for mean in result.means}, key=lambda name: (name != "real + synthetic", name))
     cells = {(mean.method, mean.shots): mean for mean in result.means}
     score = "mean accuracy of the classes" if result.metric == "mean_per_class" else "accuracy"
-    print(f"{score} on the test part of {result.real}; zero-shot CLIP: {result.zero_shot:.1%}")
+    say(f"{score} on the test part of {result.real}; zero-shot CLIP: {result.zero_shot:.1%}")
     table = _table(">shots", *(f">{method}" for method in methods))
     for shots in sorted({mean.shots for mean in result.means}):
         found = [cells.get((method, shots)) for method in methods]
         table.add_row(str(shots), *("–" if mean is None else _mean(mean.mean, mean.low, mean.high) for mean in found))
     _print(table)
     if any(mean.low is not None for mean in result.means):
-        print("In brackets: the 95 % interval of the mean over seeds.")
-    print(f"curve  {result.folder / 'curve.png'}")
+        say("In brackets: the 95 % interval of the mean over seeds.")
+    say(f"curve  {result.folder / 'curve.png'}")
 
 
 def _mean(mean: float, low: float | None, high: float | None) -> str:
@@ -170,7 +172,7 @@ def print_evaluation(result: EvaluationResult, folder: Path) -> None:
         f"(95 % interval {result.low:.1%} to {result.high:.1%})"
     )
     by_class = f"{result.mean_per_class:.1%} as the mean over classes"
-    print(f"{by_class}; {whole}" if result.metric == "mean_per_class" else f"{whole}; {by_class}")
+    say(f"{by_class}; {whole}" if result.metric == "mean_per_class" else f"{whole}; {by_class}")
     table = _table("class", ">accuracy", "mostly taken for")
     for index, (name, accuracy) in enumerate(zip(result.class_names, result.per_class_accuracy, strict=True)):
         if index == MAX_ROWS:
@@ -178,7 +180,7 @@ def print_evaluation(result: EvaluationResult, folder: Path) -> None:
             break
         table.add_row(name, "–" if accuracy is None else f"{accuracy:.1%}", _confused_with(result, index))
     _print(table)
-    print(f"details  {folder}")
+    say(f"details  {folder}")
 
 
 def print_filter(result: FilterResult) -> None:
@@ -198,13 +200,13 @@ def print_filter(result: FilterResult) -> None:
     _print(table)
     for method, verdicts in result.verdicts.items():
         found = int((~verdicts.keep).sum())
-        print(f"{method:11}{f'{found:,} rejected' if found else 'none found to reject'}")
-    print(f"verdicts   {result.folder / 'filters'}")
+        say(f"{method:11}{f'{found:,} rejected' if found else 'none found to reject'}")
+    say(f"verdicts   {result.folder / 'filters'}")
 
 
 def print_cleared(methods: Sequence[str], folder: Path) -> None:
     """Which verdicts were taken away."""
-    print(f"Took away the verdicts of {', '.join(methods)}." if methods else f"'{folder}' has no verdicts.")
+    say(f"Took away the verdicts of {', '.join(methods)}." if methods else f"'{folder}' has no verdicts.")
 
 
 def print_demo(result: DemoResult) -> None:
@@ -220,9 +222,9 @@ def print_demo(result: DemoResult) -> None:
             end_section=row.is_last_synthetic,
         )
     _print(table)
-    print(result.footnote())
+    say(result.footnote())
     for label, path in result.paths().items():
-        print(f"{label:9}{path}")
+        say(f"{label:9}{path}")
 
 
 def print_diagnosis(result: DiagnosisResult) -> None:
@@ -240,15 +242,15 @@ def print_diagnosis(result: DiagnosisResult) -> None:
     _print(table)
     troubled = [row for row in result.classes if row.remedy]
     judged = len(result.classes)
-    print(f"\n{judged - len(troubled):,} of {judged:,} classes are fine." + (" The others:" if troubled else ""))
+    say(f"\n{judged - len(troubled):,} of {judged:,} classes are fine." + (" The others:" if troubled else ""))
     table = _table("  class", "set", "verdict", "what to do")
     for row in troubled[:MAX_ROWS]:
         table.add_row(f"  {row.class_name}", row.set, row.verdict, row.remedy)
     if troubled:
         _print(table)
     if len(troubled) > MAX_ROWS:
-        print(f"  … {len(troubled) - MAX_ROWS:,} more in {result.folder / 'classes.csv'}")
-    print(f"report  {result.report}")
+        say(f"  … {len(troubled) - MAX_ROWS:,} more in {result.folder / 'classes.csv'}")
+    say(f"report  {result.report}")
 
 
 def _percent(share: float | None) -> str:
@@ -276,12 +278,22 @@ def _confused_with(result: EvaluationResult, index: int) -> str:
     return f"{result.class_names[worst]} ({row[worst]})" if row[worst] else ""
 
 
+def say(text: object, end: str = "\n") -> None:
+    """Print, without what a terminal would act on."""
+    print(printable(str(text)), end=end)
+
+
+class _Table(Table):
+    def add_row(self, *cells: Any, end_section: bool = False) -> None:
+        super().add_row(*map(printable, cells), end_section=end_section)
+
+
 def _table(*columns: str) -> Table:
     """A plain table; a column whose name begins with > is set to the right."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = _Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         justify = "right" if column.startswith(">") else "left"
-        table.add_column(column.lstrip(">"), justify=justify, no_wrap=True)
+        table.add_column(printable(column.lstrip(">")), justify=justify, no_wrap=True)
     return table
 
 

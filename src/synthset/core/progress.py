@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from synthset.core.redaction import printable
+
 console = Console(stderr=True)
 _enabled = True
 _LINE_EVERY_SECONDS = 30.0  # where no terminal shows a bar, a line now and then shows life
@@ -26,8 +28,8 @@ class Track:
     """The handle of one running bar."""
 
     def __init__(self, total: int, description: str, unit: str, progress: Progress | None) -> None:
-        self._progress, self._description, self._total, self._unit = progress, description, total, unit
-        self._task = progress.add_task(description, total=total, unit=unit) if progress else None
+        self._progress, self._description, self._total, self._unit = progress, printable(description), total, unit
+        self._task = progress.add_task(self._description, total=total, unit=unit) if progress else None
         self._done, self._start = 0, time.monotonic()
         self._last_line = self._start
 
@@ -47,9 +49,9 @@ class Track:
 
     def describe(self, text: str) -> None:
         """Change the words before the bar."""
-        self._description = text
+        self._description = printable(text)
         if self._progress is not None and self._task is not None:
-            self._progress.update(self._task, description=text)
+            self._progress.update(self._task, description=self._description)
 
 
 @contextmanager
@@ -59,7 +61,7 @@ def track(total: int, description: str, unit: str = "images") -> Iterator[Track]
         yield Track(total, description, unit, None)
         return
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),  # a name may hold [brackets]
         BarColumn(bar_width=30),
         TextColumn("{task.completed:,.0f}/{task.total:,.0f} {task.fields[unit]}"),
         _Rate(),
