@@ -21,7 +21,6 @@ from safetensors import safe_open
 
 import golden.golden_net  # noqa: F401 - registers the network of the trainings
 import synthset
-from synthset.cli import main
 
 GOLDEN = Path(__file__).parent / "golden"
 EXPECTED = json.loads((GOLDEN / "expected.json").read_text())
@@ -66,18 +65,6 @@ def _among_copies(unpacked, tmp_path, monkeypatch):
     level = logger.level
     yield
     logger.setLevel(level)
-
-
-@pytest.fixture
-def run(capsys):
-    """Run a command line; gives the exit code, stdout and stderr."""
-
-    def run_line(*words):
-        capsys.readouterr()
-        code = main([str(word) for word in words])
-        return code, *capsys.readouterr()
-
-    return run_line
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import synthset
+from outcomes import contents
 from synthset.testing import FakeGenerator
 
 CLASSES = ("cat", "sea_lake")
@@ -28,10 +29,6 @@ def real(tmp_path):
     made = synthset.create(CLASSES, tmp_path / "real", images_per_class=6, seed=1, generator=FakeGenerator())
     images = made.dataset.images()
     return images, synthset.ImageSet("real", images.class_names, 1 - images.labels, images.read)
-
-
-def contents(folder):
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_every_stage_reads_what_the_one_before_wrote(tmp_path, real):

@@ -12,24 +12,20 @@ import pytest
 import torch
 from PIL import Image
 
+from outcomes import the_error
 from synthset.classifiers.models import read_config
 from synthset.cli import main
 from synthset.core import progress
 from synthset.core.errors import FailureThresholdError
 from synthset.dataset.reader import open_dataset
-from tiny_models import build_stable_diffusion
+
+pytestmark = pytest.mark.usefixtures("own_folder")
 
 COMMANDS = ("demo", "create", "filter", "train", "tune", "eval", "diagnose", "report", "export")
 CLASSES = ("--classes", "one", "two")
 
 
 # ---- the stage: a random Stable Diffusion model, and what the commands make of it --------------------------
-
-
-@pytest.fixture(scope="session")
-def tiny(tmp_path_factory):
-    """A random checkpoint that draws 16 px."""
-    return build_stable_diffusion(tmp_path_factory.mktemp("models") / "tiny", sample_size=4)
 
 
 @pytest.fixture(scope="session")
@@ -61,29 +57,6 @@ def real(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(autouse=True)
-def _own_folder(tmp_path, monkeypatch):
-    """Each test in an empty folder, and the switches of the process put back."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(progress, "_enabled", progress._enabled)
-    logger = logging.getLogger("synthset")
-    level = logger.level
-    yield
-    logger.setLevel(level)
-
-
-@pytest.fixture
-def run(capsys):
-    """Run a command line; gives the exit code, stdout and stderr."""
-
-    def run_line(*words):
-        capsys.readouterr()
-        code = main([str(word) for word in words])
-        return code, *capsys.readouterr()
-
-    return run_line
-
-
 @pytest.fixture
 def create(run, tiny):
     """`synthset create` with the random checkpoint, two steps, and one image a class unless told otherwise."""
@@ -95,32 +68,6 @@ def create(run, tiny):
         return run("create", *classes, *words, *count, *steps, "--generator", tiny)
 
     return create_line
-
-
-@pytest.fixture
-def refuse(run):
-    """Run a line that must fail: one line on stderr, nothing on stdout, not a byte changed below the folder."""
-
-    def refuse_line(*words, code=2):
-        before = contents(Path())
-        got, out, err = run(*words)
-        assert (got, out) == (code, "")
-        assert contents(Path()) == before
-        return the_error(err)
-
-    return refuse_line
-
-
-def contents(folder):
-    return {path: path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
-
-
-def the_error(err):
-    """The one line that a failed command prints."""
-    assert err.startswith("error: ")
-    assert err.count("\n") == 1
-    assert "Traceback" not in err
-    return err
 
 
 def manifest(folder):

@@ -6,7 +6,6 @@ import pytest
 
 import synthset
 from parity_encoder import ParityEncoder
-from synthset.cli import main
 from synthset.create.stage import create
 from synthset.dataset.reader import open_dataset
 from synthset.dataset.verdicts import verdicts_path
@@ -30,18 +29,6 @@ def _fakes(tmp_path, monkeypatch):
 def digits(tmp_path):
     create(CLASSES, "digits", generator=FakeGenerator(), images_per_class=20)
     return "digits"
-
-
-@pytest.fixture
-def run(capsys):
-    """Run a command line; gives the exit code, stdout and stderr."""
-
-    def run_line(*words):
-        capsys.readouterr()
-        code = main([str(word) for word in words])
-        return code, *capsys.readouterr()
-
-    return run_line
 
 
 def test_filter_writes_verdicts_and_prints_a_table(run, digits):

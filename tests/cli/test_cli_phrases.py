@@ -6,12 +6,6 @@ from pathlib import Path
 import pytest
 
 from synthset.cli import main
-from tiny_models import build_stable_diffusion
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory):
-    return build_stable_diffusion(tmp_path_factory.mktemp("models") / "tiny", sample_size=4)
 
 
 @pytest.fixture

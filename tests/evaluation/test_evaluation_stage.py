@@ -2,36 +2,25 @@
 
 import dataclasses
 import json
-import logging
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from bars import make_set
-from synthset.cli import main
-from synthset.core import progress
 from synthset.core.errors import DataError, ModelError, UsageError
 from synthset.encoders.templates import TEMPLATES
 from synthset.evaluation.stage import evaluate, open_real
 from synthset.real import known_sets, load_real
 from tiny_clip import save_clip
 
+pytestmark = pytest.mark.usefixtures("own_folder")
+
 
 @pytest.fixture
 def images():
     """Thirty images of bars."""
     return make_set((10, 10, 10))
-
-
-@pytest.fixture(autouse=True)
-def _own_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("SYNTHSET_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(progress, "_enabled", False)
-    level = logging.getLogger("synthset").level
-    yield
-    logging.getLogger("synthset").setLevel(level)
 
 
 @pytest.fixture(scope="module")
@@ -43,32 +32,6 @@ def digits(tmp_path_factory):
         for i in np.flatnonzero(real.labels == label)[:4]:
             real.image(int(i)).save(folder / name / f"{i}.png")
     return folder
-
-
-@pytest.fixture
-def run(capsys):
-    def run_line(*words):
-        capsys.readouterr()
-        code = main([str(word) for word in words])
-        return code, *capsys.readouterr()
-
-    return run_line
-
-
-@pytest.fixture
-def refuse(run):
-    """Run a line that must fail: one line on stderr, nothing written."""
-
-    def refuse_line(*words, code=2):
-        before = sorted(Path().rglob("*"))
-        got, out, err = run(*words)
-        assert (got, out) == (code, ""), err
-        assert sorted(Path().rglob("*")) == before
-        assert err.startswith("error: ")
-        assert err.count("\n") == 1
-        return err
-
-    return refuse_line
 
 
 # ---- folders ----------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from outcomes import contents
 from prompts.sentences.tiny_t5 import build_t5
 from synthset.cli import main
 from synthset.core.errors import ConfigChangedError, ModelError, UsageError
@@ -20,7 +21,6 @@ from synthset.prompts.language_enhancement import SentenceConfig
 from synthset.prompts.sentences import SENTENCES_FILE
 from synthset.prompts.strategies import PromptStyle, resolve_strategies
 from synthset.testing import FakeEncoder, FakeGenerator
-from tiny_models import build_stable_diffusion
 
 CLASSES = ("cat", "sea_lake")
 SENTENCES = {
@@ -47,10 +47,6 @@ def make(folder, file, *, generator=None, count=3, **options):
 
 def job(folder):
     return json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["job"]
-
-
-def files(folder):
-    return {path.name: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 @dataclass
@@ -197,20 +193,20 @@ def test_a_second_run_asks_nobody_and_draws_nothing(tmp_path, use):
 def test_another_job_is_refused_before_a_sentence_is_written(tmp_path, file, change, named):
     folder = tmp_path / "pets"
     make(folder, file)
-    before = files(folder)
+    before = contents(folder)
     with pytest.raises(ConfigChangedError, match=named):
         make(folder, file, **change)
-    assert files(folder) == before
+    assert contents(folder) == before
 
 
 def test_changed_sentences_are_refused_and_named(tmp_path, file):
     folder = tmp_path / "pets"
     make(folder, file)
-    before = files(folder)
+    before = contents(folder)
     write_yaml(tmp_path / "sentences.yaml", SENTENCES | {"cat": ["a cat", "a cat at sea", "cats"]})
     with pytest.raises(ConfigChangedError, match=r"\(sentences.fingerprint: "):
         make(folder, file)
-    assert files(folder) == before
+    assert contents(folder) == before
 
     write_yaml(tmp_path / "sentences.yaml")
     cache = folder / SENTENCES_FILE
@@ -246,7 +242,7 @@ def test_a_run_that_stops_among_the_sentences_is_resumed(tmp_path, use):
     use(Writer(stop_at="sea_lake"))
     with pytest.raises(KeyboardInterrupt):
         create(CLASSES, folder, **options)
-    assert list(files(folder)) == [SENTENCES_FILE]
+    assert list(contents(folder)) == [SENTENCES_FILE]
     writer = use(Writer())
     create(CLASSES, folder, **options)
     assert writer.asked == ["sea_lake"]
@@ -336,11 +332,6 @@ def test_a_style_has_lists_of_sentences(sentences):
 # ---- the command ------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory):
-    return build_stable_diffusion(tmp_path_factory.mktemp("models") / "tiny", sample_size=4)
-
-
 @pytest.fixture
 def run(tmp_path, monkeypatch, capsys, tiny):
     """Run `synthset create` in an empty folder; gives the exit code, stdout and stderr."""
@@ -364,9 +355,9 @@ def test_a_dry_run_shows_the_sentences_and_writes_nothing(run, file, tmp_path):
     assert list((tmp_path / "work").iterdir()) == []
 
     assert run(*line)[0] == 0
-    before = files(tmp_path / "work")
+    before = contents(tmp_path / "work")
     assert run(*line, "--dry-run")[0] == 0
-    assert files(tmp_path / "work") == before
+    assert contents(tmp_path / "work") == before
 
 
 def test_a_dry_run_asks_about_a_few_classes_and_takes_what_is_kept(tmp_path, use, capsys):

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 
 import synthset
+from outcomes import contents
 from synthset.cli import main
 from synthset.core.errors import UsageError
 from synthset.diagnosis.saving import to_csv
@@ -19,10 +20,6 @@ CLASSES = ("cat", "dog")
 
 def draw(folder, **options):
     return synthset.create(CLASSES, folder, generator=FakeGenerator(), images_per_class=4, **options)
-
-
-def contents(folder):
-    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 @pytest.mark.parametrize("part", ["data", "filters"])
