@@ -6,17 +6,21 @@ that is atomic, but an upload is: there a file is collected in memory and sent a
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
+import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
 from typing import Any, BinaryIO
 
 from synthset.core.errors import UsageError
 
-PART = ".part"  # ending of files that are being written; they may be deleted at any time
+PART = ".part"  # ending of files that are being written
+_PARTS = re.compile(rf"\..+\.\d+{re.escape(PART)}")
+_NO_LOCKS = (errno.EBADF, errno.EINVAL, errno.EISDIR, errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)
 
 
 def to_path(folder: str | Path) -> Path:
@@ -60,7 +64,7 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}{PART}")
     try:
-        with part.open("wb") as file:
+        with _open_part(part) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -108,12 +112,45 @@ def refuse_links(folder: Path, *names: str) -> None:
             raise UsageError(f"Expected a folder at '{part}', got a link, which may lead anywhere. Remove it.")
 
 
-def delete_parts(folder: Path) -> None:
-    """Delete what interrupted writes left behind in `folder` and below; elsewhere than here they leave nothing."""
+def delete_parts(folder: Path, *, below: bool = True) -> None:
+    """Delete what interrupted writes left behind in `folder`, and below it; elsewhere than here they leave nothing."""
     if not is_local(folder):
         return
-    for part in folder.rglob(f".*{PART}"):
-        part.unlink(missing_ok=True)
+    for part in (folder.rglob if below else folder.glob)(f".*{PART}"):
+        if _PARTS.fullmatch(part.name):
+            with suppress(OSError), part.open("r+b") as file:
+                if lock(file.fileno()) is not False:  # else it is being written
+                    part.unlink()
+
+
+def lock(handle: int, *, shared: bool = False) -> bool | None:
+    """Lock an open file or folder until it is closed, alone or beside others who share it; waits for nobody.
+
+    Returns:
+        Whether it is locked now; None where the file system, or the system, knows no such locks.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        return None
+    try:
+        fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        return None
+    return True
+
+
+def _open_part(part: Path) -> BinaryIO:
+    """A new file, locked, so that nobody takes it for one that an interrupted write left."""
+    while True:
+        file = part.open("wb")
+        if lock(file.fileno()) is not False and os.fstat(file.fileno()).st_nlink:
+            return file
+        file.close()  # just then it was taken for one, and is being deleted
 
 
 def _sync_folder(folder: Path) -> None:
