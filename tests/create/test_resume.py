@@ -73,7 +73,7 @@ def test_two_runs_do_not_fill_one_folder_at_once(tmp_path):
     while not (folder / "plan.parquet").exists():
         assert first.poll() is None
         time.sleep(0.01)
-    assert "Another 'synthset create' is filling" in finish(folder)
+    assert "Another command is at work in" in finish(folder)
     first.kill()
     first.wait()
     assert finish(folder) == ""  # the lock of a dead run is free

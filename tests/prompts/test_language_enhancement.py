@@ -266,7 +266,7 @@ def test_two_runs_do_not_write_sentences_into_one_folder(tmp_path, use):
     class Nested(Writer):
         def write(self, class_name, phrase, count, seed):
             use(inner)
-            with pytest.raises(UsageError, match="Another 'synthset create' is filling"):
+            with pytest.raises(UsageError, match="Another command is at work in"):
                 create(CLASSES, tmp_path / "d", generator=FakeGenerator(), strategies="le")
             return super().write(class_name, phrase, count, seed)
 

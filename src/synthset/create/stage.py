@@ -14,17 +14,15 @@ written before anything is planned, see language_enhancement.py.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock, Timeout
-
-from synthset.core.errors import FailureThresholdError, UsageError, setting
+from synthset.core.errors import FailureThresholdError, setting
 from synthset.core.files import is_local, to_path
+from synthset.core.locks import reading, writing
 from synthset.core.options import expect, with_options
 from synthset.create.config import CreateConfig
 from synthset.create.inputs import check_names, plan_run, read_initial_images, with_matched_phrases
@@ -42,6 +40,7 @@ from synthset.generators.source import GeneratorSource
 from synthset.prompts.language_enhancement import SentenceConfig, wants_sentences, write_sentences
 from synthset.prompts.sentences import sentence_job
 from synthset.prompts.strategies import mixing_strategies
+from synthset.real.sets import path_of
 
 if TYPE_CHECKING:
     from synthset.encoders.clip import Encoder
@@ -55,7 +54,6 @@ class CreateResult:
     """A finished dataset, and the share of this run in it.
 
     Attributes:
-        dataset: opened for reading.
         accounting: of the whole dataset.
         drawn: images drawn by this run; 0 where all was there already.
         seconds: that this run took.
@@ -106,7 +104,8 @@ def create(
         options["strategies"] = (options["strategies"],)
     config = with_matched_phrases(with_options(config or CreateConfig(), options), classes)
     folder = to_path(output_dir)
-    initial = read_initial_images(classes, config)
+    with reading(path_of(config.initial_images)):
+        initial = read_initial_images(classes, config)
     config, sentences = _with_sentences(classes, config, generator, folder, overwrite)
     plan = plan_images(classes, config, generator, initial)
     check_folder(folder)
@@ -118,7 +117,7 @@ def create(
     batch_size = min(config.shard_size, config.batch_size or described.preferred_batch_size)
     writer = DatasetWriter(folder, job, plan, config.shard_size, batch_size, defaults=default_job())
     writer.check(overwrite)
-    with _locked(folder):
+    with writing(folder), reading(path_of(config.filter.real)):
         writer.open(overwrite, config.batch_size is None, initial.table() if initial else None)
         draw = partial(draw_missing, source=source, config=config, executor=executor)
         drawn, refilled = draw(writer), None
@@ -177,7 +176,7 @@ def _with_sentences(
     if not overwrite:
         job["sentences"] = sentence_job(writer, wanted.count, {})
         check_part_of_job(folder, job, default_job(), unknown=["sentences.sha256"])
-    with _locked(folder):
+    with writing(folder):
         texts = write_sentences(names, config.style.phrases_by_class(), writer, wanted.count, config.seed, folder)
     return replace(config, style=replace(config.style, sentences=texts)), sentence_job(writer, wanted.count, texts)
 
@@ -209,33 +208,6 @@ def load_with_images(config: CreateConfig, generator: Generator | None, initial:
     negatives = (config.negative_prompt,) if isinstance(config.negative_prompt, str) else config.negative_prompt
     check_conditions(generator, config.runs(), negatives)
     return with_initial_images(generator, initial) if initial else generator
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Keeps two runs from filling one folder; the system frees the lock when its holder dies.
-
-    Elsewhere than here there is no lock: two runs of one job then write the same files with the same bytes.
-    """
-    if not is_local(folder):
-        yield
-        return
-    was_there = folder.exists()
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / ".lock"
-    lock = FileLock(path, timeout=0)
-    try:
-        lock.acquire()
-    except Timeout as error:
-        raise UsageError(f"Another 'synthset create' is filling '{folder}'. Wait until it is done.") from error
-    try:
-        yield
-    finally:
-        lock.release()
-        path.unlink(missing_ok=True)
-        if not was_there:
-            with suppress(OSError):
-                folder.rmdir()  # if nothing came to be in it
 
 
 def _finish(writer: DatasetWriter, seconds: float, refilled: Refill | None, drawn: int) -> Dataset:

@@ -5,11 +5,12 @@ All of He et al. 2023, Table 1, and two sets of digits: sets.yaml lists them.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Literal
 
 from synthset.core.errors import UnknownNameError
@@ -102,6 +103,13 @@ def match_set(name: str) -> RealSet | None:
     """The known set of that name, however it is spelled; None if it is none."""
     key = _key(name)
     return next((real for real in known_sets().values() if key in (_key(real.name), *real.aliases)), None)
+
+
+def path_of(real: object) -> Path | None:
+    """Where real images are read from; None where they are known by name, or in memory already."""
+    if not isinstance(real, str | PurePath) or match_set(str(real)) is not None:
+        return None
+    return Path(os.path.expanduser(real))  # noqa: PTH111  # Path's own raises for the home of nobody
 
 
 def unknown_set(name: str) -> UnknownNameError:
