@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from synthset import miniature
+from synthset.core.locks import reading
 from synthset.create.config import CreateConfig
 from synthset.create.plan import Part, make_plan
 from synthset.create.real_guidance import InitialImages, choose_initial_images
@@ -13,6 +14,7 @@ from synthset.dataset.plan import Plan
 from synthset.generators.base import Generator, steps_to_pass
 from synthset.prompts.classes import check_classes
 from synthset.prompts.phrases import load_phrases, match_phrases
+from synthset.real.sets import path_of
 
 
 def check_names(classes: Sequence[str], config: CreateConfig, generator: Generator | None = None) -> tuple[str, ...]:
@@ -36,7 +38,8 @@ def read_initial_images(classes: Sequence[str], config: CreateConfig) -> Initial
     if config.initial_images is None:
         return None
     names = check_classes(classes)
-    images = choose_initial_images(config.initial_images, names, config.shots, config.shots_seed, config.strength)
+    with reading(path_of(config.initial_images)):
+        images = choose_initial_images(config.initial_images, names, config.shots, config.shots_seed, config.strength)
     if config.begins_at_images:
         steps_to_pass(images.strength, config.steps_range[0])  # raises where no step is left
     return images

@@ -104,8 +104,7 @@ def create(
         options["strategies"] = (options["strategies"],)
     config = with_matched_phrases(with_options(config or CreateConfig(), options), classes)
     folder = to_path(output_dir)
-    with reading(path_of(config.initial_images)):
-        initial = read_initial_images(classes, config)
+    initial = read_initial_images(classes, config)
     config, sentences = _with_sentences(classes, config, generator, folder, overwrite)
     plan = plan_images(classes, config, generator, initial)
     check_folder(folder)

@@ -13,6 +13,8 @@ import numpy as np
 import pyarrow as pa
 
 from synthset.core.errors import DataError, UnknownNameError, UsageError, setting
+from synthset.core.files import delete_parts
+from synthset.core.locks import reading, writing
 from synthset.core.options import declared_options, with_options
 from synthset.dataset.reader import Dataset, open_dataset
 from synthset.dataset.verdicts import SCHEMA, Verdicts, delete_verdicts, write_verdicts
@@ -24,6 +26,7 @@ from synthset.filters.config import FilterConfig
 from synthset.filters.duplicates import DUPLICATES
 from synthset.filters.real import REAL, no_real_images
 from synthset.images.imageset import ImageSet
+from synthset.real.sets import path_of
 
 if TYPE_CHECKING:
     from synthset.encoders.clip import Encoder
@@ -108,19 +111,22 @@ def filter_dataset(
     if "real" in filters and config.real is None and real is None:  # said before a model is loaded
         raise no_real_images()
     dataset = open_dataset(folder)
-    if not dataset.rows.num_rows:
-        raise DataError(f"Expected images in '{folder}', found none. Run 'synthset create' first.")
-    inputs = prepare(config, encoder=encoder, cache=cache, real=real, phrases=dataset.phrases)
-    for one in filters.values():
-        one.settings(dataset.class_names, inputs)  # raises before anything is computed
-    if executor is not None and inputs.cache is not None:
-        for images in (dataset.images(kept=False), *((inputs.real,) if inputs.real else ())):
-            fill_cache(images, inputs.encoder, inputs.cache, executor)
-    verdicts = {method: judge(dataset, method, one, inputs) for method, one in filters.items()}
-    for written in verdicts.values():
-        write_verdicts(dataset.folder, written)
-    labels = dataset.rows.column("label").to_numpy().astype(np.int64)
-    result = FilterResult(dataset.folder, dataset.class_names, labels, verdicts, _kept(dataset, verdicts))
+    with writing(dataset.folder), reading(path_of(config.real)):
+        dataset = open_dataset(folder)  # nobody writes into it from here on
+        if not dataset.rows.num_rows:
+            raise DataError(f"Expected images in '{folder}', found none. Run 'synthset create' first.")
+        inputs = prepare(config, encoder=encoder, cache=cache, real=real, phrases=dataset.phrases)
+        for one in filters.values():
+            one.settings(dataset.class_names, inputs)  # raises before anything is computed
+        if executor is not None and inputs.cache is not None:
+            for images in (dataset.images(kept=False), *((inputs.real,) if inputs.real else ())):
+                fill_cache(images, inputs.encoder, inputs.cache, executor)
+        verdicts = {method: judge(dataset, method, one, inputs) for method, one in filters.items()}
+        delete_parts(dataset.folder)
+        for written in verdicts.values():
+            write_verdicts(dataset.folder, written)
+        labels = dataset.rows.column("label").to_numpy().astype(np.int64)
+        result = FilterResult(dataset.folder, dataset.class_names, labels, verdicts, _kept(dataset, verdicts))
     _warn(result)
     return result
 
@@ -161,7 +167,8 @@ def clear_filters(folder: str | Path) -> list[str]:
         The methods whose verdicts were there.
     """
     dataset = open_dataset(folder)
-    return delete_verdicts(dataset.folder, list(FILTERS))
+    with writing(dataset.folder):
+        return delete_verdicts(dataset.folder, list(FILTERS))
 
 
 def _find(methods: Sequence[str] | Mapping[str, Filter]) -> dict[str, Filter]:
