@@ -391,9 +391,13 @@ def test_the_command_draws_and_finishes(run, file, tmp_path):
 @pytest.mark.parametrize(
     ("words", "code", "named"),
     [
-        (("--sentences", 200), 2, "--strategy language_enhancement with --sentences. Or leave it out"),
-        (("--sentences-from", "miniature", "--sentences-revision", "x"), 2, "-from and --sentences-revision"),
-        (("--strategy", "base", "--no-require-mention"), 2, "language_enhancement with --no-require-mention"),
+        (("--sentences", 200), 2, "reads --sentences (language_enhancement), got base. Or leave it out"),
+        (
+            ("--sentences-from", "miniature", "--sentences-revision", "x"),
+            2,
+            "--sentences-from and --sentences-revision (lang",
+        ),
+        (("--strategy", "base", "--no-require-mention"), 2, "reads --no-require-mention (language_enhancement)"),
         (("--strategy", "le", "--sentence-model", "gpt"), 2, "--sentence-model with a URL only"),
         (("--strategy", "le", "--sentences-from", "http://localhost/v1"), 2, "Expected --sentence-model with the URL"),
         (("--strategy", "le", "--sentences-from", "s.yaml", "--sentences-revision", "x"), 2, "with a hub id only"),

@@ -123,8 +123,10 @@ def _check_details(given: Given[CreateConfig], strategies: Sequence[str]) -> Non
         )
     sentence_options = [f"SentenceConfig.{path[-1]}" for path in given.values if path[0] == "sentences"]
     if sentence_options and not readers("sentences", strategies):
-        wanted = setting("strategies", readers("sentences")[0])
-        raise UsageError(f"Expected {wanted} with {_and(sentence_options)}. Or leave it out.")
+        raise UsageError(
+            f"Expected a strategy that reads {_and(sentence_options)} ({', '.join(readers('sentences'))}), got "
+            f"{', '.join(strategies)}. Or leave it out."
+        )
 
 
 def _and(names: Sequence[str]) -> str:
