@@ -1,6 +1,9 @@
-"""Small datasets to test with, of noise."""
+"""Small datasets to test with, of noise; and what may happen to them."""
 
 from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 import synthset
 from synthset.dataset.reader import open_dataset
@@ -19,6 +22,22 @@ def hashes(folder):
     """The SHA-256 of each image of a dataset, by its request."""
     rows = open_dataset(folder).rows
     return dict(zip(rows.column("request_id").to_pylist(), rows.column("sha256").to_pylist(), strict=True))
+
+
+VERDICTS_DAMAGE = ("cut", "column", "empty", "notes")
+
+
+def damage_verdicts(path, damage):
+    """Make a file of verdicts unreadable in one of these ways."""
+    table = pq.read_table(path)
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[:-20])
+    elif damage == "column":
+        pq.write_table(table.drop_columns(["keep"]), path)
+    elif damage == "empty":
+        pq.write_table(table.set_column(1, "keep", pa.array([None] * len(table), pa.bool_())), path)
+    else:
+        pq.write_table(table.replace_schema_metadata({b"synthset": b"[1"}), path)
 
 
 class Crash(Exception):

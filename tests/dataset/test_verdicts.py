@@ -2,9 +2,9 @@
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
+from small_datasets import VERDICTS_DAMAGE, damage_verdicts
 from synthset.core.errors import DataError
 from synthset.dataset.verdicts import (
     SCHEMA,
@@ -66,18 +66,10 @@ def test_a_file_of_another_tool_needs_no_hash():
     assert kept_rows(own, np.array([0, 1]), "h", "d").tolist() == [True, False]
 
 
-@pytest.mark.parametrize("damage", ["cut", "column", "empty", "notes"])
+@pytest.mark.parametrize("damage", VERDICTS_DAMAGE)
 def test_damaged_files_are_refused_in_one_line(tmp_path, damage):
     path = write_verdicts(tmp_path, verdicts([True] * 4))
-    table = pq.read_table(path)
-    if damage == "cut":
-        path.write_bytes(path.read_bytes()[:-20])
-    elif damage == "column":
-        pq.write_table(table.drop_columns(["keep"]), path)
-    elif damage == "empty":
-        pq.write_table(table.set_column(1, "keep", pa.array([None] * 4, pa.bool_())), path)
-    else:
-        pq.write_table(table.replace_schema_metadata({b"synthset": b"[1"}), path)
+    damage_verdicts(path, damage)
     with pytest.raises(DataError, match=r"clip\.parquet.* Run the filter again, or delete the file") as error:
         read_verdicts(tmp_path)
     assert "\n" not in str(error.value)

@@ -11,6 +11,7 @@ from PIL import Image
 
 import synthset
 from parity_encoder import ParityEncoder, image_set, picture
+from small_datasets import VERDICTS_DAMAGE, damage_verdicts
 from synthset.core.errors import DataError, UnknownNameError, UsageError
 from synthset.dataset.reader import open_dataset
 from synthset.dataset.verdicts import verdicts_path
@@ -343,19 +344,10 @@ def test_clearing_takes_only_our_verdicts_away(pets):
     assert clear_filters(pets) == []
 
 
-@pytest.mark.parametrize("damage", ["cut", "column", "empty", "notes"])
+@pytest.mark.parametrize("damage", VERDICTS_DAMAGE)
 def test_damaged_verdicts_are_refused_and_can_be_replaced(pets, damage):
     run(pets)
-    path = verdicts_path(pets, "clip")
-    table = pq.read_table(path)
-    if damage == "cut":
-        path.write_bytes(path.read_bytes()[:-20])
-    elif damage == "column":
-        pq.write_table(table.drop_columns(["keep"]), path)
-    elif damage == "empty":
-        pq.write_table(table.set_column(1, "keep", pa.array([None] * 40, pa.bool_())), path)
-    else:
-        pq.write_table(table.replace_schema_metadata({b"synthset": b"[1"}), path)
+    damage_verdicts(verdicts_path(pets, "clip"), damage)
     with pytest.raises(DataError, match="Run the filter again"):
         open_dataset(pets).images()
     assert len(open_dataset(pets).images(kept=False)) == 40
