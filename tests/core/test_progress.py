@@ -1,5 +1,7 @@
 """Progress goes to stderr alone: a bar on a terminal, a line now and then elsewhere, nothing where it is off."""
 
+import io
+
 import pytest
 from rich.console import Console
 
@@ -59,3 +61,14 @@ def test_where_it_is_off_nothing_is_shown(clock, monkeypatch, capsys, is_termina
     set_progress(False)
     work(clock, seconds=16)
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_bar_shows_names_as_they_are(monkeypatch):
+    screen = io.StringIO()
+    monkeypatch.setattr(progress, "console", Console(file=screen, force_terminal=True, width=100))
+    with track(2, "reading [/pets]\x1b]0;title\x07") as bar:
+        bar.advance()
+        bar.describe("reading [/dogs]\x1b]0;title\x07")
+    assert "reading [/pets]" in screen.getvalue()
+    assert "reading [/dogs]" in screen.getvalue()
+    assert "\x1b]0;" not in screen.getvalue()

@@ -1,11 +1,10 @@
-import io
+"""What is printed holds no secret and nothing that a terminal would act on; see also security/test_secrets.py."""
+
 import logging
 
 import pytest
-from rich.console import Console
 
-from synthset.core import progress
-from synthset.core.redaction import DiscreetFormatter, printable
+from synthset.core.redaction import SECRET_VARIABLES, DiscreetFormatter, printable, without_secrets
 
 
 @pytest.mark.parametrize(
@@ -33,13 +32,22 @@ def test_log_lines_are_plain(monkeypatch):
     assert DiscreetFormatter("%(message)s").format(record) == "…, cat"
 
 
-def test_a_bar_shows_names_as_they_are(monkeypatch):
-    screen = io.StringIO()
-    monkeypatch.setattr(progress, "console", Console(file=screen, force_terminal=True, width=100))
-    monkeypatch.setattr(progress, "_enabled", True)
-    with progress.track(2, "reading [/pets]\x1b]0;title\x07") as bar:
-        bar.advance()
-        bar.describe("reading [/dogs]\x1b]0;title\x07")
-    assert "reading [/pets]" in screen.getvalue()
-    assert "reading [/dogs]" in screen.getvalue()
-    assert "\x1b]0;" not in screen.getvalue()
+def test_a_value_is_gone_wherever_it_stands_unless_it_is_too_short_to_tell(monkeypatch):
+    for name in SECRET_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HF_TOKEN", " swordfish-1 ")
+    monkeypatch.setenv("OPENAI_API_KEY", "the")
+    monkeypatch.setenv("EDITOR", "a plain editor")
+    assert without_secrets("the=swordfish-1&swordfish-1z, a plain editor") == "the=…&…z, a plain editor"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("with hf_abcdefghijklmnopqr.", "with …."),
+        ("https://me:secret@host/v1 and s3://key:word@bucket", "https://…@host/v1 and s3://…@bucket"),
+        ("shelf_abcdefghijklmnopqr, hf_short, https://host/a:b@c", None),
+    ],
+)
+def test_tokens_and_passwords_are_known_by_their_form(text, shown):
+    assert without_secrets(text) == (shown or text)
