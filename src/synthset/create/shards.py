@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from itertools import chain
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,6 +38,8 @@ MAX_RETRIES = 5
 PIXELS_AT_ONCE = 2**20  # encoded by one task: with less to do, threads wait for Python's lock more than they encode
 PNG_UP_TO_PX = 64  # below this PNG is small anyway; above it JPEG saves ten times the disk
 
+Rows = list[dict[str, Any]]
+
 
 def draw_missing(writer: DatasetWriter, source: GeneratorSource, config: CreateConfig, executor: Executor) -> int:
     """Draw the shards of the writer's plan that are not there yet; the number of images drawn."""
@@ -56,39 +59,17 @@ def draw_missing(writer: DatasetWriter, source: GeneratorSource, config: CreateC
     return to_draw
 
 
-@dataclass(frozen=True)
-class _Drawn:
-    """A shard whose images are drawn, and being encoded.
-
-    Attributes:
-        encoding: rows of the images, in parts.
-        failures: rows of requests that could not be drawn, by the request's id.
-        retries: attempts beyond the first.
-    """
-
-    encoding: list[Future[list[dict[str, Any]]]]
-    failures: dict[int, dict[str, Any]]
-    retries: int
-
-
+@dataclass(eq=False)
 class ShardWorker:
     """Draws and commits shards of one plan; it may travel to another process, and loads its generator there.
 
-    Args:
-        writer: of the dataset, in a folder that all workers reach.
-        source: of the generator.
-        config: of the run.
-        advance: hears of images as they are drawn, in this process only.
+    All workers reach the writer's folder; `advance` hears of images as they are drawn, in this process only.
     """
 
-    def __init__(
-        self,
-        writer: DatasetWriter,
-        source: GeneratorSource,
-        config: CreateConfig,
-        advance: Callable[[int], None] | None = None,
-    ) -> None:
-        self.writer, self.source, self.config, self.advance = writer, source, config, advance
+    writer: DatasetWriter
+    source: GeneratorSource
+    config: CreateConfig
+    advance: Callable[[int], None] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "advance": None}
@@ -106,47 +87,40 @@ class ShardWorker:
         generator = self.source.get()
         self._check_same_generator(generator)
         with _encoding_behind(generator.config) as pool:
-            drawn = self._draw(generator, shard, pool)
-        return partial(self._commit, shard, drawn)
+            encoding, failures, retries = self._draw(generator, shard, pool)
 
-    def _draw(self, generator: Generator, shard: int, pool: ThreadPoolExecutor) -> _Drawn:
-        encoding: list[Future[list[dict[str, Any]]]] = []
-        failures: dict[int, dict[str, Any]] = {}
-        rows = self.writer.shard_rows(shard)
+        def commit() -> Accounting:
+            rows = sorted(chain.from_iterable(part.result() for part in encoding), key=itemgetter("request_id"))
+            return self.writer.write_shard(shard, rows, [failures[i] for i in sorted(failures)], retries)
+
+        return commit
+
+    def _draw(
+        self, generator: Generator, shard: int, pool: ThreadPoolExecutor
+    ) -> tuple[list[Future[Rows]], dict[int, dict[str, Any]], int]:
+        """The rows of images, on their way, those of failures by the request's id, and the number of retries."""
+        rows, size = self.writer.shard_rows(shard), self.writer.batch_size
         pending = list(self.writer.plan.requests(rows.start, rows.stop))
-        retries = 0
+        encoding, failures, retries = list[Future[Rows]](), dict[int, dict[str, Any]](), 0
         for attempt in range(MAX_RETRIES + 1):
             retries += len(pending) if attempt else 0
-            failed = []
-            for start in range(0, len(pending), self.writer.batch_size):
-                batch = pending[start : start + self.writer.batch_size]
+            for batch in [pending[start : start + size] for start in range(0, len(pending), size)]:
                 tries = [request.retried(attempt) for request in batch]
                 drawn: list[tuple[Request, np.ndarray]] = []
-                for request, tried, image in zip(batch, tries, draw_batch(generator, tries), strict=True):
+                for tried, image in zip(tries, draw_batch(generator, tries), strict=True):
                     if image.status == "ok" and image.pixels is not None:
                         drawn.append((tried, image.pixels))
-                        failures.pop(request.id, None)
+                        failures.pop(tried.id, None)
                     else:
                         outcome = {"attempts": attempt + 1, "status": image.status, "reason": image.reason}
-                        failures[request.id] = failure_row(tried) | outcome
-                        failed.append(request)
+                        failures[tried.id] = failure_row(tried) | outcome
                 together = max(1, PIXELS_AT_ONCE // max((pixels.size // 3 for _, pixels in drawn), default=1))
-                encoding += [
-                    pool.submit(_rows, drawn[i : i + together], attempt + 1, self.config)
-                    for i in range(0, len(drawn), together)
-                ]
+                parts = (drawn[i : i + together] for i in range(0, len(drawn), together))
+                encoding += [pool.submit(_encoded, part, attempt + 1, self.config) for part in parts]
                 if self.advance and attempt == 0:
                     self.advance(len(batch))
-            pending = failed
-            if not pending:
-                break
-        return _Drawn(encoding, failures, retries)
-
-    def _commit(self, shard: int, drawn: _Drawn) -> Accounting:
-        rows = [row for part in drawn.encoding for row in part.result()]
-        rows.sort(key=lambda row: row["request_id"])
-        failures = [drawn.failures[i] for i in sorted(drawn.failures)]
-        return self.writer.write_shard(shard, rows, failures, drawn.retries)
+            pending = [request for request in pending if request.id in failures]
+        return encoding, failures, retries
 
     def _check_same_generator(self, generator: Generator) -> None:
         planned, local = self.writer.job["generation"], generator.config.describe()
@@ -208,13 +182,13 @@ def encode_image(pixels: np.ndarray, config: CreateConfig) -> tuple[bytes, str]:
     return encode(pixels, image_format, config.quality), image_format
 
 
-def _rows(drawn: Sequence[tuple[Request, np.ndarray]], attempts: int, config: CreateConfig) -> list[dict[str, Any]]:
-    return [_row(request, attempts, pixels, config) for request, pixels in drawn]
-
-
-def _row(request: Request, attempts: int, pixels: np.ndarray, config: CreateConfig) -> dict[str, Any]:
-    data, image_format = encode_image(pixels, config)
-    # built from numbers and known words: a class name never becomes a path
-    name = f"{request.class_index:04d}-{request.strategy.replace(':', '_')}-{request.index:06d}.{image_format}"
-    outcome = {"image": {"bytes": data, "path": name}, "attempts": attempts, "sha256": hashlib.sha256(data).hexdigest()}
-    return stored_row(request) | outcome
+def _encoded(drawn: Sequence[tuple[Request, np.ndarray]], attempts: int, config: CreateConfig) -> Rows:
+    rows = []
+    for request, pixels in drawn:
+        data, image_format = encode_image(pixels, config)
+        # built from numbers and known words: a class name never becomes a path
+        name = f"{request.class_index:04d}-{request.strategy.replace(':', '_')}-{request.index:06d}.{image_format}"
+        digest = hashlib.sha256(data).hexdigest()
+        outcome = {"image": {"bytes": data, "path": name}, "attempts": attempts, "sha256": digest}
+        rows.append(stored_row(request) | outcome)
+    return rows
