@@ -80,7 +80,7 @@ def test_who_has_patience_waits(tmp_path):
 def test_a_folder_is_made_and_goes_again_if_nothing_came_to_be_in_it(tmp_path):
     with writing(tmp_path / "a" / "b"):
         assert (tmp_path / "a" / "b").is_dir()
-    assert not (tmp_path / "a" / "b").exists()
+    assert not (tmp_path / "a").exists()
     with writing(tmp_path / "kept"):
         (tmp_path / "kept" / "file").touch()
     assert (tmp_path / "kept" / "file").exists()

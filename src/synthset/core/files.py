@@ -112,12 +112,17 @@ def refuse_links(folder: Path, *names: str) -> None:
             raise UsageError(f"Expected a folder at '{part}', got a link, which may lead anywhere. Remove it.")
 
 
+def is_part(path: Path) -> bool:
+    """Whether a file is one of ours that is being written, or that an interrupted write left."""
+    return _PARTS.fullmatch(path.name) is not None
+
+
 def delete_parts(folder: Path, *, below: bool = True) -> None:
     """Delete what interrupted writes left behind in `folder`, and below it; elsewhere than here they leave nothing."""
     if not is_local(folder):
         return
     for part in (folder.rglob if below else folder.glob)(f".*{PART}"):
-        if _PARTS.fullmatch(part.name):
+        if is_part(part):
             with suppress(OSError), part.open("r+b") as file:
                 if lock(file.fileno()) is not False:  # else it is being written
                     part.unlink()

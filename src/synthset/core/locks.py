@@ -34,7 +34,7 @@ def writing(folder: Path, patience_seconds: float = 0.0) -> Iterator[None]:
     if not is_local(folder) or (folder.exists() and not folder.is_dir()):
         yield
         return
-    was_there = folder.exists()
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
     with ExitStack() as stack:
         deadline = time.monotonic() + patience_seconds
         while not _lock(folder, stack, shared=False):
@@ -44,9 +44,9 @@ def writing(folder: Path, patience_seconds: float = 0.0) -> Iterator[None]:
         try:
             yield
         finally:
-            if not was_there:
+            for path in missing:
                 with suppress(OSError):  # not empty
-                    folder.rmdir()
+                    path.rmdir()
 
 
 @contextmanager

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from synthset.core.errors import DataError, UsageError, setting
-from synthset.core.files import atomic_write, delete_parts, read_json, refuse_links, write_json, write_text
+from synthset.core.files import atomic_write, delete_parts, is_part, read_json, refuse_links, write_json, write_text
 
 MARKER = "diagnosis.json"
 WITH_CSV = ("summary", "classes", "matrix", "ambiguity")
@@ -32,7 +32,7 @@ def check_folder(folder: Path) -> None:
         raise UsageError(
             f"Expected a folder for the diagnosis, '{folder}' is a file. Choose another {setting('output_dir')}."
         )
-    if folder.is_dir() and not (folder / MARKER).exists() and any(folder.iterdir()):
+    if folder.is_dir() and not (folder / MARKER).exists() and not all(map(is_part, folder.iterdir())):
         raise UsageError(
             f"'{folder}' holds files that are no diagnosis; nothing was changed. "
             f"Choose another {setting('output_dir')}."
@@ -79,7 +79,7 @@ def save(
 ) -> None:
     """Write a diagnosis, in place of an earlier one; a table that is None is deleted."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / MARKER).unlink(missing_ok=True)  # until the end there is no diagnosis here
+    # until the end there is no diagnosis here
     write_json(folder / MARKER, {**note, "status": "writing"})
     delete_parts(folder)
     for name, table in tables.items():

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from synthset.classifiers.models import load_classifier
 from synthset.core.errors import UsageError, setting
+from synthset.core.locks import reading, writing
 from synthset.core.options import with_options
 from synthset.core.versions import library_versions
 from synthset.diagnosis.ambiguity import ClassAmbiguity, suggest_phrases, write_phrases_draft
@@ -47,7 +48,8 @@ from synthset.encoders.clip import Encoder, load_encoder
 from synthset.encoders.embed import EmbeddingCache, fill_cache
 from synthset.executors import Executor
 from synthset.images.imageset import ImageSet
-from synthset.report import build_report
+from synthset.real.sets import path_of
+from synthset.report import write_report
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -121,22 +123,18 @@ def diagnose(
     config = with_options(config or DiagnoseConfig(), options)
     folder = Path(output_dir)
     check_folder(folder)
-    copies = read_evaluations(evaluations)
     inputs = [synthetic] if isinstance(synthetic, str | Path) else synthetic
-    sets = open_sets(inputs, real, by_strategy=config.by_strategy, all_images=config.all_images)
-    network = _load_network(classifier, real)
-    encoder = encoder or load_encoder(config.encoder, device=config.device)
-    store = EmbeddingCache(Path(cache) if cache else None)
-    if executor is not None:
-        for item in sets:
-            fill_cache(item.images, encoder, store, executor)
-    embedded = [embed_set(item, encoder, store, config.query_share, config.seed) for item in sets]
-    rankings = rank_sets([item for item in embedded if not item.source.is_real], encoder, store)
-    findings = _measure(embedded, rankings, network, config)
-    note = _describe(findings, encoder, network, config)
-    save(folder, _make_tables(findings, config), {**note, "seconds": round(time.monotonic() - began, 1)}, copies)
-    _draft_phrases(folder / PHRASES_DRAFT, findings)
-    build_report(folder)
+    with writing(folder), reading(*inputs, path_of(real), classifier):
+        check_folder(folder)  # as it is now that nobody else writes into it
+        copies = read_evaluations(evaluations)
+        sets = open_sets(inputs, real, by_strategy=config.by_strategy, all_images=config.all_images)
+        network = _load_network(classifier, real)
+        encoder = encoder or load_encoder(config.encoder, device=config.device)
+        findings = _find(sets, encoder, EmbeddingCache(Path(cache) if cache else None), executor, network, config)
+        note = _describe(findings, encoder, network, config)
+        save(folder, _make_tables(findings, config), {**note, "seconds": round(time.monotonic() - began, 1)}, copies)
+        _draft_phrases(folder / PHRASES_DRAFT, findings)
+        write_report(folder)
     for doubt in note["doubts"]:
         log.warning("%s", doubt)
     return DiagnosisResult(folder, findings.summary, findings.classes, findings.matrix, time.monotonic() - began)
@@ -176,12 +174,19 @@ def _load_network(folder: str | Path | None, real: Any) -> Classifier | None:
     return None if folder is None else load_classifier(Path(folder))
 
 
-def _measure(
-    sets: Sequence[EmbeddedSet],
-    rankings: Mapping[str, Sequence[ClassAmbiguity]],
+def _find(
+    opened: Sequence[DiagnosedSet],
+    encoder: Encoder,
+    cache: EmbeddingCache,
+    executor: Executor | None,
     network: Classifier | None,
     config: DiagnoseConfig,
 ) -> _Findings:
+    if executor is not None:
+        for item in opened:
+            fill_cache(item.images, encoder, cache, executor)
+    sets = [embed_set(item, encoder, cache, config.query_share, config.seed) for item in opened]
+    rankings = rank_sets([item for item in sets if not item.source.is_real], encoder, cache)
     real = next((item for item in sets if item.source.is_real), None)
     points = [(item, item.against(real, config.seed)) for item in sets]
     in_space = [item.images for item in sets] + [item.prompts for item in sets if item.prompts]

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from synthset.core.files import write_text
+from synthset.core.files import delete_parts, write_text
+from synthset.core.locks import writing
 
 FILE_NAME = "report.html"
 
@@ -23,12 +24,19 @@ def build_report(folder: str | Path) -> Path:
 
     Raises:
         DataError: a file is missing or damaged; an earlier report is left as it is.
+        UsageError: another command is at work in the folder.
     """
+    with writing(Path(folder)):
+        return write_report(Path(folder))
+
+
+def write_report(folder: Path) -> Path:
+    """As `build_report`, for a command that is alone with the folder already."""
     from synthset.report.page import render_page
     from synthset.report.reading import read_diagnosis
 
-    folder = Path(folder)
-    page = render_page(read_diagnosis(folder))
-    # a lone surrogate, which JSON may hold, has no UTF-8
-    write_text(folder / FILE_NAME, page.encode("utf-8", "replace").decode())
-    return folder / FILE_NAME
+    path = folder / FILE_NAME
+    page = render_page(read_diagnosis(path.parent))
+    delete_parts(path.parent)
+    write_text(path, page.encode("utf-8", "replace").decode())  # a lone surrogate, which JSON may hold, has no UTF-8
+    return path

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from synthset.core.errors import UnknownNameError
+from synthset.core.locks import reading
 from synthset.dataset.export.imagefolder import export_imagefolder
 from synthset.dataset.opening import open_images
 from synthset.images.imageset import ImageSet
@@ -58,4 +59,6 @@ def export(
     """
     if format not in FORMATS:
         raise UnknownNameError("export format", format, FORMATS)
-    return FORMATS[format].write(open_images(data, strategy, all_images=all_images), output_dir, overwrite=overwrite)
+    with reading(data):
+        images = open_images(data, strategy, all_images=all_images)
+        return FORMATS[format].write(images, output_dir, overwrite=overwrite)

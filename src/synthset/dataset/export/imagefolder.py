@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import json
 import re
-import secrets
 import shutil
 import unicodedata
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 
 from synthset.core.errors import DataError, UsageError, setting
+from synthset.core.locks import writing
 from synthset.core.progress import track
 from synthset.images.folders import EXPORT_LAYOUT, EXPORT_MARKER, exported_classes
 from synthset.images.imageset import ImageSet
@@ -47,17 +48,21 @@ def export_imagefolder(images: ImageSet, output_dir: str | Path, *, overwrite: b
             "An image folder cannot hold an empty class: create the missing images first."
         )
     output = output.absolute()
-    partial = output.parent / f".{output.name}.{secrets.token_hex(4)}.partial"
+    partial = output.with_name(f".{output.name}.partial")
     try:
-        partial.mkdir(parents=True)
-        _write_classes(images, partial)
-        _replace_folder(partial, output)
+        with writing(partial), writing(output) if output.is_dir() else nullcontext():
+            _check_target(output, overwrite)  # as it is now that nobody else writes there
+            try:
+                _delete_all(partial)  # of an export that was killed
+                _write_classes(images, partial)
+                _replace_folder(partial, output)
+            except BaseException:
+                shutil.rmtree(partial, ignore_errors=True)
+                raise
     except OSError as error:
         raise DataError(
             f"Expected to write '{output_dir}', got: {error}. Nothing was exported; check space and rights."
         ) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return Path(output_dir)
 
 
@@ -122,16 +127,21 @@ def _extension(data: bytes) -> str | None:
     return None
 
 
+def _delete_all(folder: Path) -> None:
+    for entry in folder.iterdir():
+        shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+
+
 def _replace_folder(new: Path, target: Path) -> None:
     """Put `new` at `target`; an older folder stays there until the new one is in place."""
-    if not target.exists():
-        new.rename(target)
-        return
-    old = new.with_suffix(".old")
-    target.rename(old)
+    old = target.with_name(f".{target.name}.old")
+    shutil.rmtree(old, ignore_errors=True)  # of an export that was killed just here
+    if target.exists():
+        target.rename(old)
     try:
         new.rename(target)
     except OSError:
-        old.rename(target)
+        if old.exists():
+            old.rename(target)
         raise
-    shutil.rmtree(old)
+    shutil.rmtree(old, ignore_errors=True)
