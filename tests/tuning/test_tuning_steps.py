@@ -9,16 +9,18 @@ from tuning_bars import encoder, real, synthetic
 
 from bars import make_set
 from synthset.core.errors import DataError, UnknownNameError, UsageError
+from synthset.images.imageset import ImageSet
+from synthset.real.learning import load_test_part
 from synthset.tuning.config import TuneConfig, resolve_config
 from synthset.tuning.features import Features, compute_features
-from synthset.tuning.few_shot import draw_shots, filter_by_shots, load_test_part
+from synthset.tuning.few_shot import draw_shots, filter_by_shots
 from synthset.tuning.phases import Source, arrange
 from synthset.tuning.stage import tune
 
 
 def source(n, batch_size, kind="synthetic"):
-    features = Features("some", ("a", "b"), np.zeros((n, 2), np.float32), np.arange(n) % 2)
-    return Source(kind, features, None, np.arange(n), batch_size)
+    images = ImageSet("some", ("a", "b"), np.arange(n) % 2, lambda row: b"")
+    return Source(kind, Features(images, np.zeros((n, 2), np.float32)), np.arange(n), batch_size)
 
 
 def watched(tmp_path, data, **options):
@@ -72,10 +74,11 @@ def test_batches_are_shuffled_passes_without_a_seam():
 def test_an_epoch_is_a_pass_over_the_larger_source():
     config = resolve_config(TuneConfig(shots=1, epochs=7))
     first, second = source(100, 10), source(6, 2, "real")
-    assert [phase.steps_per_epoch for phase in arrange(first, second, config)] == [10]
-    phases = arrange(first, second, replace(config, order="real_then_syn"))
-    assert [(phase.sources[0].kind, phase.num_steps) for phase in phases] == [("real", 21), ("synthetic", 70)]
-    assert arrange(None, second, replace(config, steps_per_epoch=9))[0].num_steps == 63
+    assert [phase.steps_per_epoch for phase in arrange([first, second], config)] == [10]
+    phases = arrange([first, second], replace(config, order="real_then_syn"))
+    steps = [(phase.sources[0].kind, phase.epochs * phase.steps_per_epoch) for phase in phases]
+    assert steps == [("real", 21), ("synthetic", 70)]
+    assert arrange([second], replace(config, steps_per_epoch=9))[0].steps_per_epoch == 9
 
 
 def test_shots_and_test_part_share_no_image():
@@ -106,7 +109,8 @@ def test_more_shots_than_images_are_refused():
 def test_real_filtering_keeps_what_is_nearest_to_its_own_class():
     clip = encoder()
     given, shots = compute_features(synthetic(), clip), compute_features(draw_shots(real(), None, 3, 0), clip)
-    mislabelled = replace(given, labels=np.where(np.arange(60) < 5, 1, given.labels))
+    images = replace(given.images, labels=np.where(np.arange(60) < 5, 1, given.labels))
+    mislabelled = replace(given, images=images)
     keep = filter_by_shots(mislabelled, shots)
     cosines = mislabelled.vectors @ shots.vectors.T
     same = mislabelled.labels[:, None] == shots.labels

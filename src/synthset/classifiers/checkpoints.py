@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from synthset.classifiers.models import CONFIG_FILE, FORMAT, WEIGHTS_FILE, ModelConfig, plain_state, save_classifier
+from synthset.classifiers.models import CONFIG_FILE, FORMAT, WEIGHTS_FILE, plain_state
 from synthset.core.errors import UsageError, setting
 from synthset.core.files import atomic_write, parse_json, read_json, write_json
 from synthset.core.jobs import differences, refuse
@@ -59,14 +59,23 @@ class Job:
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """One line of the training's history; `epoch` counts from 1, losses are means over images."""
+    """One line of the training's history; `epoch` counts from 1, losses are means over images.
+
+    What concerns held-back images is None where none are held back.
+    """
 
     epoch: int
     train_loss: float
-    held_back_loss: float
-    held_back_accuracy: float
+    held_back_loss: float | None
+    held_back_accuracy: float | None
     learning_rate: float
     seconds: float
+
+    @classmethod
+    def read(cls, values: Mapping[str, Any]) -> EpochRecord:
+        """From JSON; NaN stood for None in the checkpoints of earlier versions."""
+        measured: dict[str, Any] = {name: None if value != value else value for name, value in values.items()}
+        return cls(**measured)
 
 
 @dataclass
@@ -88,16 +97,17 @@ class Session:
     save_seconds: float = 0.0
 
     def record(self, epoch: EpochRecord) -> None:
-        """Add a finished epoch; keep its weights if no earlier one was better beyond chance.
+        """Add a finished epoch; keep its weights if no earlier one was better beyond chance, or none is held back.
 
         The one-standard-error rule (Breiman et al. 1984): held-back accuracies that differ by less than the
         standard error of the highest do not differ, and of these epochs the last, with the smallest learning
         rate, is kept. The epoch of the highest alone would often be an early one, by luck.
         """
         self.history.append(epoch)
-        highest = max(past.held_back_accuracy for past in self.history)
-        standard_error = math.sqrt(highest * (1 - highest) / self.num_held_back)
-        if epoch.held_back_accuracy >= highest - standard_error:
+        accuracies = [past.held_back_accuracy or 0.0 for past in self.history]
+        highest = max(accuracies)
+        standard_error = math.sqrt(highest * (1 - highest) / max(1, self.num_held_back))
+        if accuracies[-1] >= highest - standard_error:
             self.best = epoch
             self.best_state = plain_state(self.model)
 
@@ -137,8 +147,8 @@ class Session:
                 key: value.to(parameter.device) if key == "step" else torch.empty_like(parameter).copy_(value)
                 for key, value in saved.items()
             }
-        self.history = [EpochRecord(**epoch) for epoch in note["history"]]
-        self.best = EpochRecord(**note["best"])
+        self.history = [EpochRecord.read(epoch) for epoch in note["history"]]
+        self.best = EpochRecord.read(note["best"])
         self.best_state = _under(tensors, "best.")
 
 
@@ -174,26 +184,24 @@ def read_finished(folder: Path) -> dict[str, Any] | None:
     return note
 
 
-def finish(
-    session: Session, model_config: ModelConfig, images: str, num_training: int, num_held_back: int
-) -> dict[str, Any]:
+def finish(session: Session, save: Callable[[], None], about: Mapping[str, Any]) -> dict[str, Any]:
     """Write the best checkpoint, then training.json, which marks completion, then drop the resume file.
 
+    Args:
+        save: writes the model of the session, which has the best weights then.
+        about: entries of training.json that are not the session's.
     Returns:
         What training.json holds.
     """
     assert session.best is not None
     session.model.load_state_dict(session.best_state)
-    save_classifier(session.folder, session.model, model_config)
-    seconds = sum(epoch.seconds for epoch in session.history)
+    save()
     note = {
         "format": TRAINING_FORMAT,
         "job": session.job.to_json(),
-        "images": images,
-        "num_training": num_training,
-        "num_held_back": num_held_back,
+        **about,
         "chosen": asdict(session.best),
-        "seconds": round(seconds, 3),
+        "seconds": round(sum(epoch.seconds for epoch in session.history), 3),
         "device": str(next(session.model.parameters()).device),
         "libraries": library_versions(),
         "history": [asdict(epoch) for epoch in session.history],

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -42,6 +43,7 @@ from synthset.classifiers.models import (
     normalise,
     read_config,
     resolve_architecture,
+    save_classifier,
 )
 from synthset.classifiers.training_set import (
     TrainingSet,
@@ -144,7 +146,8 @@ def train_classifier(
         data = TrainingSet(pixels, labels, torch.from_numpy(training_rows), torch.from_numpy(held_back_rows))
         _train(session, data.to(world.device), model_config, config, world)
     if world.is_first:
-        finish(session, model_config, images.name, len(training_rows), len(held_back_rows))
+        counts = {"num_training": len(training_rows), "num_held_back": len(held_back_rows)}
+        finish(session, partial(save_classifier, folder, model, model_config), {"images": images.name, **counts})
     world.wait()
     return read_result(folder, was_finished=False)
 

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from synthset.core.errors import UnknownNameError
-from synthset.measures.checks import check_labels, check_same_dimension, unit_vectors
+from synthset.measures.checks import check_labels, check_same_dimension, unit_pair, unit_vectors
 from synthset.tuning.zero_shot import zero_shot_logits
 
 ALPHA, BETA = 1.0, 5.5  # the paper's, on ImageNet; for a single shot, which cannot be left out
@@ -87,7 +87,7 @@ def fit(name: str, shots: Tensor, labels: Tensor, classes: Tensor, logit_scale: 
 
 def zero_shot(shots: Tensor, labels: Tensor, classes: Tensor, logit_scale: float, seed: int = 0) -> Predictor:
     """CLIP as it is: the shots are not looked at."""
-    texts = unit_vectors(classes, "class texts", torch.float32)
+    texts = unit_vectors(classes, "class texts").float()
     return Predictor("zero_shot", _in_blocks(lambda queries: zero_shot_logits(queries, texts, logit_scale), texts))
 
 
@@ -233,8 +233,7 @@ class _Shots:
 
 
 def _check(shots: Tensor, labels: Tensor, classes: Tensor, logit_scale: float) -> _Shots:
-    vectors, texts = unit_vectors(shots, "shots", torch.float32), unit_vectors(classes, "class texts", torch.float32)
-    check_same_dimension(vectors, texts, ("shots", "class texts"))
+    vectors, texts = (part.float() for part in unit_pair(shots, classes, ("shots", "class texts")))
     check_labels(labels, len(vectors), len(texts))
     labels = labels.to(vectors.device, torch.int64)
     return _Shots(vectors, labels, F.one_hot(labels, len(texts)).float(), texts.to(vectors.device), logit_scale)
@@ -357,7 +356,7 @@ def _in_blocks(logits: Callable[[Tensor], Tensor], like: Tensor) -> Callable[[Te
 
     @torch.no_grad()
     def of_any(queries: Tensor) -> Tensor:
-        rows = unit_vectors(queries, "queries", torch.float32).to(like.device)
+        rows = unit_vectors(queries, "queries").float().to(like.device)
         check_same_dimension(rows, like, ("queries", "shots"))
         return torch.cat([logits(part) for part in rows.split(BLOCK)])
 

@@ -17,7 +17,7 @@ from synthset.core.errors import UsageError
 from synthset.core.seeds import derive_seed
 from synthset.encoders.clip import Encoder, OpenClipEncoder
 from synthset.tuning.config import TuneConfig
-from synthset.tuning.features import normalisation
+from synthset.tuning.features import normalisation, open_clip_encoder
 from synthset.tuning.head import random_head
 
 SHARE_TOLERANCE = 1e-9  # 0.3 of 10 is 3
@@ -81,13 +81,6 @@ def make_model(config: TuneConfig, encoder: Encoder, head: nn.Linear) -> TunedMo
     if not config.text_initialisation:
         own = random_head(head.out_features, head.in_features, derive_seed(config.seed, "head"))
     return TunedModel(own.requires_grad_(True), tower, freeze_batch_norm=config.freeze_batch_norm)
-
-
-def open_clip_encoder(encoder: Encoder) -> OpenClipEncoder:
-    """The encoder, whose model can be reached. Raises UsageError for another kind."""
-    if not isinstance(encoder, OpenClipEncoder):
-        raise UsageError(f"Expected an encoder that open_clip built, to encode in each epoch, got '{encoder.name}'.")
-    return encoder
 
 
 def batch_norms(module: nn.Module) -> list[nn.Module]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from synthset.core.errors import DataError
+from synthset.core.errors import DataError, UsageError
 from synthset.core.progress import track
 from synthset.encoders.clip import Encoder, OpenClipEncoder
 from synthset.encoders.embed import EmbeddingCache, embed_images
@@ -26,35 +25,30 @@ from synthset.images.imageset import ImageSet
 
 IN_MEMORY_BYTES = 1 << 30  # more than this goes to disk
 BLOCK = 65_536  # vectors computed, hashed or compared at once: 256 MB at 1,024 dimensions
-PIXEL_BATCH = 64
 
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """Unit vectors of n images of one set.
+    """Unit vectors, float32 (n, d), of the n images of a set; in memory or a np.memmap."""
 
-    Attributes:
-        name: of the set.
-        class_names: the k classes, in label order.
-        vectors: float32 (n, d), in memory or a np.memmap.
-        labels: int64 (n,), each in 0..k-1.
-    """
-
-    name: str
-    class_names: tuple[str, ...]
+    images: ImageSet
     vectors: np.ndarray
-    labels: np.ndarray
+
+    @property
+    def labels(self) -> np.ndarray:
+        """int64 (n,), each in 0..k-1."""
+        return np.asarray(self.images.labels, np.int64)
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.images)
 
     def read(self, rows: np.ndarray) -> Tensor:
         """The vectors of `rows`, float32 (m, d), in memory."""
-        return torch.from_numpy(np.ascontiguousarray(self.vectors[rows]))
+        return read_rows(self.vectors, rows)
 
     def fingerprint(self) -> str:
         """A hash of classes, labels and vectors: what tuning depends on."""
-        digest = hashlib.blake2b(json.dumps(self.class_names).encode(), digest_size=16)
+        digest = hashlib.blake2b(json.dumps(self.images.class_names).encode(), digest_size=16)
         digest.update(np.asarray(self.labels, "<i8").tobytes())
         for start in range(0, len(self), BLOCK):
             digest.update(self.vectors[start : start + BLOCK].tobytes())
@@ -87,57 +81,54 @@ def compute_features(
         for start in range(0, len(images), block):
             rows = np.arange(start, min(start + block, len(images)))
             vectors[rows] = embed_images(images.select(rows), encoder, cache).numpy()
-    return Features(images.name, images.class_names, vectors, images.labels.astype(np.int64))
+    return Features(images, vectors)
 
 
-@dataclass(frozen=True, eq=False)
-class Pixels:
-    """n images as the encoder takes them, resized and cropped, before they are normalised.
-
-    Attributes:
-        pixels: uint8 (n, 3, h, w), in memory or a np.memmap.
-        labels: int64 (n,).
-    """
-
-    pixels: np.ndarray
-    labels: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def read(self, rows: np.ndarray) -> Tensor:
-        """The pixels of `rows`, uint8 (m, 3, h, w), in memory."""
-        return torch.from_numpy(np.ascontiguousarray(self.pixels[rows]))
+def read_rows(array: np.ndarray, rows: np.ndarray) -> Tensor:
+    """Rows of an array that may lie on disk, in memory."""
+    return torch.from_numpy(np.ascontiguousarray(array[rows]))
 
 
 def compute_pixels(
-    images: ImageSet, encoder: OpenClipEncoder, *, in_memory_bytes: int = IN_MEMORY_BYTES, folder: Path | None = None
-) -> Pixels:
-    """Decode and resize all images once.
+    images: ImageSet, encoder: Encoder, *, in_memory_bytes: int = IN_MEMORY_BYTES, folder: Path | None = None
+) -> np.ndarray:
+    """All images as the encoder takes them, resized and cropped, before they are normalised.
 
     Args:
         in_memory_bytes, folder: as for `compute_features`.
+    Returns:
+        uint8 (n, 3, h, w), in memory or a np.memmap.
     Raises:
-        DataError: an image that cannot be read, which is named; no image.
+        DataError: images that cannot be read, which are named; no image.
+        UsageError: an encoder that open_clip did not build.
     """
     if not len(images):
         raise DataError(f"Expected images in '{images.name}', found none.")
-    mean, std = normalisation(encoder.model)
+    clip = open_clip_encoder(encoder)
+    mean, std = normalisation(clip.model)
 
     def one(row: int) -> np.ndarray:
-        prepared = encoder.prepare(images.image(row))  # chw, (x / 255 - mean) / std of some uint8 x
+        prepared = clip.prepare(images.image(row))  # chw, (x / 255 - mean) / std of some uint8 x
         return (prepared * std + mean).mul(255).round().clamp(0, 255).to(torch.uint8).numpy()
 
     shape = (len(images), *one(0).shape)
     on_disk = int(np.prod(shape)) > in_memory_bytes
     pixels = _scratch(shape, np.uint8, folder) if on_disk else np.empty(shape, np.uint8)
-    with ThreadPoolExecutor() as pool, track(len(images), f"reading {images.name}") as progress:
-        for start in range(0, len(images), PIXEL_BATCH):
-            stop = min(start + PIXEL_BATCH, len(images))
-            for row, array in enumerate(pool.map(one, range(start, stop)), start):
-                pixels[row] = array
-            progress.advance(stop - start)
-    return Pixels(pixels, images.labels.astype(np.int64))
+    with track(len(images), f"reading {images.name}") as progress:
+
+        def read(row: int) -> None:
+            pixels[row] = one(row)
+            progress.advance()
+
+        images.for_each(read)
+    return pixels
+
+
+def open_clip_encoder(encoder: Encoder) -> OpenClipEncoder:
+    """The encoder, whose model can be reached. Raises UsageError for another kind."""
+    if not isinstance(encoder, OpenClipEncoder):
+        raise UsageError(f"Expected an encoder that open_clip built, to encode in each epoch, got '{encoder.name}'.")
+    return encoder
 
 
 def normalisation(model: Any) -> tuple[Tensor, Tensor]:

@@ -17,11 +17,11 @@ import numpy as np
 import torch
 
 from synthset.classifiers.scoring import match_classes
-from synthset.core.errors import DataError, UnknownNameError, UsageError, setting
+from synthset.core.errors import DataError, UsageError, setting
 from synthset.dataset.reader import Dataset
 from synthset.filters.real import nearest_real
 from synthset.images.imageset import ImageSet
-from synthset.real import few_shot, load_real, match_set, split
+from synthset.real import few_shot
 from synthset.real.learning import few_shot_pool
 from synthset.tuning.config import USES_OF_SHOTS, TuneConfig
 from synthset.tuning.features import BLOCK, Features
@@ -46,36 +46,17 @@ def draw_shots(real: str | Path | ImageSet, class_names: Sequence[str] | None, s
     return few_shot(pool, shots, seed)
 
 
-def load_test_part(real: str | Path | ImageSet) -> ImageSet:
-    """The images of a real set that shots are never drawn from: what a tuned classifier is tested on.
-
-    Its test split; of a set without splits, such as `digits`, the half that is not `few_shot_pool`'s.
-    """
-    if isinstance(real, ImageSet):
-        return split(real, 0.5, 0)[1]
-    known = match_set(str(real))
-    if known:
-        return load_real(real) if known.splits else split(load_real(real), 0.5, 0)[1]
-    try:
-        whole = load_real(real)
-    except UnknownNameError:
-        raise
-    except UsageError:  # it holds splits, and wants to know which
-        return load_real(real, "test")
-    return split(whole, 0.5, 0)[1]
-
-
 def hash_images(images: ImageSet) -> list[str]:
     """SHA-256 of each image's file, in hexadecimal."""
     return [hashlib.sha256(images.read(row)).hexdigest() for row in range(len(images))]
 
 
-def check_initial_images(dataset: Dataset | None, shots: Sequence[str], config: TuneConfig, real: str) -> None:
+def check_initial_images(dataset: Dataset | None, shots: ImageSet | None, config: TuneConfig, real: str) -> None:
     """Refuse images that were drawn from more real images than there are shots, or not from them.
 
     Args:
         dataset: the synthetic images; None where they are no Synthset dataset.
-        shots: hashes of the real images, see `hash_images`; empty in zero-shot tuning.
+        shots: None in zero-shot tuning.
         real: name of the real set.
     Raises:
         UsageError: real guidance without a dataset that was drawn so, or by other images.
@@ -88,10 +69,9 @@ def check_initial_images(dataset: Dataset | None, shots: Sequence[str], config: 
         raise UsageError(
             f"Expected images that were drawn from the shots for {config.use_of_shots}, got others in {name}. {remedy}"
         )
-    others = drawn_from.difference(shots)
-    if others and not shots:
-        log.warning("The images were drawn from %d real images: this is no zero-shot tuning.", len(others))
-    elif others:
+    if shots is None and drawn_from:
+        log.warning("The images were drawn from %d real images: this is no zero-shot tuning.", len(drawn_from))
+    elif shots is not None and drawn_from and (others := drawn_from.difference(hash_images(shots))):
         raise UsageError(
             f"Expected images drawn from none but the {len(shots)} real images of {config.shots} shots (seed "
             f"{config.seed}) of '{real}', got ones drawn from {len(others)} others. {remedy}"
@@ -106,15 +86,14 @@ def filter_by_shots(synthetic: Features, shots: Features) -> np.ndarray:
         bool (n,).
     """
     keep = np.zeros(len(synthetic), bool)
-    real_vectors, real_labels = torch.from_numpy(np.array(shots.vectors)), torch.from_numpy(shots.labels)
-    for start in range(0, len(synthetic), BLOCK):
-        rows = np.arange(start, min(start + BLOCK, len(synthetic)))
+    real_vectors, real_labels = torch.from_numpy(np.array(shots.vectors)), torch.tensor(shots.labels)
+    for rows in torch.arange(len(synthetic)).split(BLOCK):
         labels = torch.from_numpy(synthetic.labels[rows])
-        own, other, _ = nearest_real(synthetic.read(rows), labels, real_vectors, real_labels)
-        keep[rows] = (own > other).numpy()
+        own, other, _ = nearest_real(synthetic.read(rows.numpy()), labels, real_vectors, real_labels)
+        keep[rows] = own > other
     if not keep.any():
         raise DataError(
-            f"Expected images of '{synthetic.name}' that are nearest to shots of their own class, found none. Give "
-            f"{setting('use_of_shots', 'basic')}, or more shots."
+            f"Expected images of '{synthetic.images.name}' that are nearest to shots of their own class, found none. "
+            f"Give {setting('use_of_shots', 'basic')}, or more shots."
         )
     return keep

@@ -15,7 +15,7 @@ from synthset.images.imageset import ImageSet
 from synthset.real import class_names_of, match_set
 from synthset.real.learning import few_shot_pool
 from synthset.tuning.config import TuneConfig
-from synthset.tuning.few_shot import check_initial_images, draw_shots, hash_images
+from synthset.tuning.few_shot import check_initial_images, draw_shots
 
 Images = str | Path | ImageSet
 
@@ -86,25 +86,22 @@ def open_inputs(source: Synthetic, real: Images | None, config: TuneConfig) -> T
     """
     if config.shots and real is None:
         raise UsageError(f"Expected a real set to draw shots from, e.g. {setting('real', 'digits')}, got none.")
-    synthetic = source.open()
     name = real.name if isinstance(real, ImageSet) else None if real is None else str(real)
-    shots = None
+    synthetic, shots = source.open(), None
     if config.shots and real is not None:
-        class_names = None if synthetic is None else synthetic.class_names
-        shots = draw_shots(real, class_names, config.shots, config.seed)
+        shots = draw_shots(real, synthetic.class_names if synthetic else None, config.shots, config.seed)
     elif real is not None and synthetic is not None:
         _check_classes_of(real, synthetic)
     if synthetic is not None:
-        hashes = () if shots is None else hash_images(shots)
-        check_initial_images(source.dataset(), hashes, config, name or "REAL")
-    images = shots if synthetic is None else synthetic
-    assert images is not None
-    if len(images.class_names) < 2:
+        check_initial_images(source.dataset(), shots, config, name or "REAL")
+    first = shots if synthetic is None else synthetic
+    assert first is not None
+    if len(first.class_names) < 2:
         raise UsageError(
-            f"Expected at least two classes in '{images.name}', got {len(images.class_names)}: a classifier of one "
+            f"Expected at least two classes in '{first.name}', got {len(first.class_names)}: a classifier of one "
             "class is always right. Create images of a second class."
         )
-    return TuneInputs(tuple(images.class_names), synthetic, shots, name)
+    return TuneInputs(tuple(first.class_names), synthetic, shots, name)
 
 
 def _check_classes_of(real: Images, synthetic: ImageSet) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from synthset.core.seeds import derive_seed
 from synthset.tuning.config import ORDERS, TuneConfig
-from synthset.tuning.features import Features, Pixels
+from synthset.tuning.features import Features, read_rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,20 +21,22 @@ class Source:
     Attributes:
         kind: "synthetic" or "real".
         features: their vectors under the encoder as it was; a teacher looks at them.
-        pixels: their pixels, where they are encoded anew.
         rows: int64 (m,), those that are learned from.
         batch_size: of them a step; where there are fewer, all.
         weight: of their loss.
         loss: a key of losses.LOSSES.
+        held_back: int64, further rows, that the epoch is chosen by.
+        pixels: uint8 (n, 3, h, w), where they are encoded anew.
     """
 
     kind: str
     features: Features
-    pixels: Pixels | None
     rows: np.ndarray
     batch_size: int
     weight: float = 1.0
     loss: str = "ce"
+    held_back: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+    pixels: np.ndarray | None = None
 
     @property
     def steps_per_pass(self) -> int:
@@ -43,6 +47,11 @@ class Source:
     def size(self) -> int:
         """Images a step."""
         return min(self.batch_size, len(self.rows))
+
+    def read(self, rows: np.ndarray, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Inputs of the model, vectors or uint8 pixels, and labels, of some rows."""
+        inputs = self.features.vectors if self.pixels is None else self.pixels
+        return read_rows(inputs, rows).to(device), torch.from_numpy(self.features.labels[rows]).to(device)
 
     def batches(self, seed: int, epoch: int) -> Iterator[np.ndarray]:
         """Batches of rows without end, every one of exactly `size`: shuffled passes, one after the other."""
@@ -64,19 +73,13 @@ class Phase:
     epochs: int
     steps_per_epoch: int
 
-    @property
-    def num_steps(self) -> int:
-        """Of the phase."""
-        return self.epochs * self.steps_per_epoch
 
-
-def arrange(synthetic: Source | None, real: Source | None, config: TuneConfig) -> tuple[Phase, ...]:
-    """The phases of tuning: one, or one for each kind of image (He et al. 2023, Table 7).
+def arrange(sources: Iterable[Source], config: TuneConfig) -> tuple[Phase, ...]:
+    """The phases of tuning on sources, synthetic before real: one, or one for each (He et al. 2023, Table 7).
 
     An epoch is a pass over the source that takes more steps; the other begins again and again.
     """
-    sources = tuple(source for source in (synthetic, real) if source is not None)
     return tuple(
         Phase(group, config.epochs, config.steps_per_epoch or max(source.steps_per_pass for source in group))
-        for group in ORDERS[config.order].phases(sources)
+        for group in ORDERS[config.order].phases(tuple(sources))
     )
