@@ -1,12 +1,13 @@
 """Small datasets to test with, of noise; and what may happen to them."""
 
-from dataclasses import dataclass
-
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 import synthset
 from synthset.dataset.reader import open_dataset
+from synthset.images.decoding import encode
+from synthset.images.imageset import ImageSet
 from synthset.testing import FakeGenerator
 
 CLASSES = ("cat", "sea_lake")
@@ -40,18 +41,30 @@ def damage_verdicts(path, damage):
         pq.write_table(table.replace_schema_metadata({b"synthset": b"[1"}), path)
 
 
+def photo(seed):
+    """A file of noise, 8 px."""
+    return encode(np.random.default_rng(seed).integers(0, 256, (8, 8, 3), np.uint8))
+
+
+def photos(counts=(5, 5), names=("sea lake", "Cat"), name="photos"):
+    """Real images of the classes, which are in another order and spelled otherwise."""
+    labels = np.repeat(np.arange(len(counts)), counts)
+    files = [photo(i) for i in range(len(labels))]
+    return ImageSet(name, tuple(names), labels, files.__getitem__)
+
+
 class Crash(Exception):
     pass
 
 
-@dataclass
-class FailingGenerator(FakeGenerator):
-    """Stops after some batches, as a crash would."""
+def crashing(generator, batches=1):
+    """The generator, which crashes after so many batches."""
+    draw, left = generator.generate, iter(range(batches))
 
-    batches_left: int = 1
-
-    def generate(self, requests):
-        if self.batches_left == 0:
+    def generate(requests):
+        if next(left, None) is None:
             raise Crash
-        self.batches_left -= 1
-        return super().generate(requests)
+        return draw(requests)
+
+    generator.generate = generate
+    return generator

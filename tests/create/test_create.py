@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import synthset
-from small_datasets import Crash, FailingGenerator, hashes, make
+from small_datasets import Crash, crashing, hashes, make
 from synthset.core.errors import ConfigChangedError, DataError, FailureThresholdError, UnknownNameError, UsageError
 from synthset.dataset.reader import open_dataset
 from synthset.testing import FakeGenerator, ShuffledExecutor
@@ -73,7 +73,7 @@ def test_a_second_run_draws_nothing_and_changes_nothing(tmp_path):
 def test_an_interrupted_run_is_finished_to_the_same_images(tmp_path, batches):
     make(tmp_path / "whole", generator=FakeGenerator(preferred_batch_size=4))
     with pytest.raises(Crash):
-        make(tmp_path / "cut", generator=FailingGenerator(preferred_batch_size=4, batches_left=batches))
+        make(tmp_path / "cut", generator=crashing(FakeGenerator(preferred_batch_size=4), batches))
     with pytest.raises(DataError, match="not finished"):
         open_dataset(tmp_path / "cut")
     result = make(tmp_path / "cut", generator=FakeGenerator(preferred_batch_size=16))
@@ -138,7 +138,7 @@ def test_the_miniature_refuses_what_it_cannot_draw(tmp_path):
 def test_a_dataset_may_lie_in_an_object_store(tmp_path):
     url = f"memory://bucket/{tmp_path.name}"
     with pytest.raises(Crash):
-        make(url, generator=FailingGenerator(preferred_batch_size=4, batches_left=3))
+        make(url, generator=crashing(FakeGenerator(preferred_batch_size=4), 3))
     result = make(url, generator=FakeGenerator(preferred_batch_size=4))
     make(tmp_path / "here", generator=FakeGenerator(preferred_batch_size=4))
     assert 0 < result.drawn < 20

@@ -6,7 +6,7 @@ import datasets
 import pyarrow.parquet as pq
 import pytest
 
-from small_datasets import Crash, FailingGenerator, hashes, make
+from small_datasets import Crash, crashing, hashes, make
 from synthset.core.errors import ConfigChangedError, DataError, UsageError
 from synthset.dataset.reader import open_dataset
 from synthset.testing import FakeGenerator
@@ -96,7 +96,7 @@ def test_all_shards_of_a_dataset_have_the_columns_of_the_first(tmp_path):
     """A dataset that was begun before the rows had a column is finished without it."""
     folder = tmp_path / "pets"
     with pytest.raises(Crash):
-        make(folder, steps="2:4", generator=FailingGenerator(preferred_batch_size=4, batches_left=3))
+        make(folder, steps="2:4", generator=crashing(FakeGenerator(preferred_batch_size=4), 3))
     (first,) = (folder / "data").glob("*.parquet")
     table = pq.read_table(first)
     assert table.column_names[-1] == "num_inference_steps"

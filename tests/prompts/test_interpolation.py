@@ -13,7 +13,7 @@ import pytest
 from scipy import stats
 
 from parity_encoder import ParityEncoder
-from small_datasets import Crash, hashes
+from small_datasets import Crash, crashing, hashes, photo, photos
 from synthset.cli import main
 from synthset.core.errors import ConfigChangedError, UsageError
 from synthset.core.seeds import derive_seed
@@ -23,8 +23,7 @@ from synthset.create.stage import CreateConfig, create
 from synthset.dataset import plan as dataset_plan
 from synthset.dataset.plan import Plan
 from synthset.dataset.reader import open_dataset
-from synthset.images.decoding import decode, encode
-from synthset.images.imageset import ImageSet
+from synthset.images.decoding import decode
 from synthset.prompts.interpolation import MAX_MIXED
 from synthset.prompts.strategies import resolve_strategies
 from synthset.testing import FakeGenerator, ShuffledExecutor
@@ -56,18 +55,8 @@ class ConditionedFake(FakeGenerator):
         return images
 
 
-def picture(seed):
-    return encode(np.random.default_rng(seed).integers(0, 256, (8, 8, 3), np.uint8))
-
-
-def real_set(counts=(5, 5)):
-    labels = np.repeat(np.arange(len(counts)), counts)
-    files = [picture(i) for i in range(len(labels))]
-    return ImageSet("photos", ("sea lake", "Cat"), labels, files.__getitem__)
-
-
 def make(folder, generator=None, **options):
-    options = {"strategies": STRATEGIES, "images_per_class": 5, "initial_images": real_set(), "shard_size": 8} | options
+    options = {"strategies": STRATEGIES, "images_per_class": 5, "initial_images": photos(), "shard_size": 8} | options
     return create(CLASSES, folder, generator=generator or ConditionedFake(preferred_batch_size=4), **options)
 
 
@@ -293,21 +282,10 @@ def test_hugging_face_datasets_opens_the_folder(tmp_path, monkeypatch):
     assert loaded.features["condition_weights"].feature.dtype == "float32"
 
 
-@dataclass
-class Crashing(ConditionedFake):
-    batches_left: int = 3
-
-    def generate_from(self, requests, initial_images):
-        if not self.batches_left:
-            raise Crash
-        self.batches_left -= 1
-        return super().generate_from(requests, initial_images)
-
-
 def test_an_interrupted_run_is_finished_to_the_same_images(tmp_path):
     make(tmp_path / "whole", ConditionedFake(preferred_batch_size=3), executor=ShuffledExecutor(1))
     with pytest.raises(Crash):
-        make(tmp_path / "cut", Crashing(preferred_batch_size=4))
+        make(tmp_path / "cut", crashing(ConditionedFake(preferred_batch_size=4), 3))
     make(tmp_path / "cut")
     assert hashes(tmp_path / "cut") == hashes(tmp_path / "whole")
     assert make(tmp_path / "cut").drawn == 0
@@ -345,7 +323,7 @@ def test_refilling_draws_further_mixtures(tmp_path, monkeypatch):
 
 def plan_of_real_set(count):
     """What a run of more images would mix."""
-    names = [[hashlib.sha256(picture(i)).hexdigest() for i in part] for part in (range(5, 10), range(5))]
+    names = [[hashlib.sha256(photo(i)).hexdigest() for i in part] for part in (range(5, 10), range(5))]
     planned = make_plan(CLASSES, resolve_strategies(["interpolate_three"], count), initial_images=names)
     return {(r.class_index, r.index): (list(r.condition_images), list(r.condition_weights)) for r in planned.requests()}
 
@@ -357,7 +335,7 @@ def plan_of_real_set(count):
             {"initial_images": None},
             "real images for interpolate_three and interpolate_all@1:5, got none. Give initial_im",
         ),
-        ({"initial_images": real_set((5, 2))}, "at least 3 different real images .* got 2 of 'cat'"),
+        ({"initial_images": photos((5, 2))}, "at least 3 different real images .* got 2 of 'cat'"),
         ({"shots": 2}, "at least 3 different real images .* got 2 of 'cat'"),
         ({"strength": 0.5}, "begins at real images with strength, got .* which begin at noise"),
         ({"generator": FakeGenerator()}, "'fake' cannot be conditioned on images, as interpolate_three and"),
@@ -388,9 +366,9 @@ def test_what_cannot_be_is_one_clear_line_and_nothing_is_written(tmp_path, optio
 
 def test_strategies_by_the_steps_that_are_left():
     """Few steps leave none to begin at an image with; mixtures begin at noise and take them all."""
-    config = CreateConfig(strategies=("interpolate_three",), initial_images=real_set(), steps=1)
+    config = CreateConfig(strategies=("interpolate_three",), initial_images=photos(), steps=1)
     assert not config.begins_at_images
-    assert CreateConfig(strategies=("base", "interpolate_all"), initial_images=real_set()).begins_at_images
+    assert CreateConfig(strategies=("base", "interpolate_all"), initial_images=photos()).begins_at_images
 
 
 # ---- on the command line, with a model --------------------------------------------------------------------
