@@ -96,7 +96,7 @@ def test_the_pool_of_digits_leaves_the_half_that_is_tested_on():
 
 def test_the_training_split_is_the_pool_where_there_is_one(tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr(learning, "load_real", lambda *words: asked.append(words) or real_set())
+    monkeypatch.setattr(learning, "open_set", lambda name, how: asked.append((name, how.split)) or real_set())
     few_shot_pool("CIFAR-10")
     few_shot_pool("aircraft")
     assert asked == [("CIFAR-10", "train"), ("aircraft", "train+validation")]
@@ -146,7 +146,11 @@ def damaged():
         ({"initial_images": "./nowhere"}, DataError, "nowhere"),
         ({"shots": 6}, UsageError, "Expected at least 6 images of every class of 'photos', got 5 of 'cat'"),
         ({"initial_images": real_set((5, 0)), "shots": None}, DataError, "found none of: cat"),
-        ({"initial_images": damaged(), "shots": 1}, DataError, r"Image 1 of 'photos' \(file-1.png\): .*do not decode"),
+        (
+            {"initial_images": damaged(), "shots": 1},
+            DataError,
+            r"Image 1 of 'photos' \(file-1.png\): .*a whole PNG",
+        ),
         ({"shots": 0}, UsageError, "Expected shots of at least 1, got 0"),
         ({"shots_seed": -1}, UsageError, "Expected shots_seed of at least 0"),
         ({"strength": 0.0}, UsageError, "above 0 and at most 1, got 0"),

@@ -294,7 +294,7 @@ def test_what_cannot_be_drawn_from_is_one_clear_line(folders, change, files, err
 
 def test_an_image_that_does_not_decode_is_named(folders):
     name = hashlib.sha256(b"no image").hexdigest()
-    with pytest.raises(DataError, match=f"real image {name[:12]}.*do not decode"):
+    with pytest.raises(DataError, match=f"real image {name[:12]}.*Expected a whole PNG"):
         load(folders["adapter"]).generate_from([replace(MIXED[0], condition_images=(name,))], {name: b"no image"})
 
 

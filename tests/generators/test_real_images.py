@@ -224,7 +224,7 @@ def test_what_cannot_be_begun_at_is_one_clear_line(checkpoint, strength, files, 
 
 def test_an_image_that_does_not_decode_is_named(generator):
     name = hashlib.sha256(b"no image").hexdigest()
-    with pytest.raises(DataError, match=f"real image {name[:12]}.*do not decode"):
+    with pytest.raises(DataError, match=f"real image {name[:12]}.*Expected a whole PNG"):
         generator.generate_from([make_request("a five", initial_image=name, strength=0.5)], {name: b"no image"})
 
 

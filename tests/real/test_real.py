@@ -16,9 +16,10 @@ from PIL import Image
 from synthset.core.errors import DataError, UnknownNameError, UsageError
 from synthset.dataset.export import export_imagefolder
 from synthset.encoders.templates import TEMPLATES
-from synthset.images import folders
+from synthset.images import tables
 from synthset.images.decoding import encode
 from synthset.images.imageset import ImageSet
+from synthset.images.opening import load_path
 from synthset.prompts.classes import check_classes
 from synthset.prompts.presets import preset_for
 from synthset.real import class_names_of, few_shot, find_set, known_sets, load_real, split
@@ -450,7 +451,9 @@ def test_other_files_are_ignored_with_a_count(tmp_path, caplog):
     (tmp_path / ".git").mkdir()
     with caplog.at_level(logging.WARNING):
         assert len(load_real(tmp_path)) == 4
-    assert [record.message for record in caplog.records] == [f"{tmp_path}: ignored 4 hidden or non-image files"]
+    (record,) = caplog.records
+    assert record.message.startswith(f"{tmp_path}: left out 4 files that are hidden or not called .png, ")
+    assert record.message.endswith(": hidden (2), .gif (1), .txt (1)")
 
 
 def test_an_unreadable_image_is_found_when_it_is_decoded(tmp_path):
@@ -461,6 +464,8 @@ def test_an_unreadable_image_is_found_when_it_is_decoded(tmp_path):
     images = load_real(tmp_path)
     assert len(images) == 4
     with pytest.raises(DataError, match=r"Image 2 of .* \(dog/0\.png\): Expected a whole PNG"):
+        images.image(2)
+    with pytest.raises(DataError, match=r"2 of the 4 images .* dog/0\.png: an empty file; dog/1\.png: No such file"):
         images.tensor(4)
     with pytest.raises(DataError, match=r"Image 3 of .* \(dog/1\.png\): Expected a readable file .*No such file"):
         images.image(3)
@@ -473,9 +478,6 @@ def test_folders_without_images_are_refused(tmp_path):
     with pytest.raises(DataError, match="one folder a class"):
         load_real(tmp_path)
     make_folder(tmp_path)
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match=r"images in '.*empty', found none"):
-        load_real(tmp_path)
     with pytest.raises(DataError, match=r"Expected a folder or a \.parquet file"):
         load_real(tmp_path / "loose.png")
 
@@ -504,10 +506,13 @@ def test_links_within_the_folder_and_to_the_folder_are_fine(tmp_path):
 def test_splits_of_an_image_folder(tmp_path):
     for name in ("train", "test"):
         make_folder(tmp_path / name, n=1 if name == "test" else 3)
-    with pytest.raises(UsageError, match="holds splits"):
-        load_real(tmp_path)
-    assert len(load_real(tmp_path, "test")) == 2
-    with pytest.raises(UsageError, match="folder 'val'"):
+    with pytest.raises(
+        UsageError, match=r"holds splits \(test, train\), .* got none of them\. Say which, e\.g\. split=test"
+    ):
+        load_path(tmp_path)
+    assert len(load_real(tmp_path, "train")) == 6
+    assert (len(load_real(tmp_path)), load_real(tmp_path).split) == (2, "test")
+    with pytest.raises(UsageError, match="got 'val'"):
         load_real(tmp_path, "val")
 
 
@@ -558,7 +563,7 @@ def test_a_synthset_dataset_is_read_from_its_data_folder(tmp_path):
 
 
 def test_row_groups_beyond_the_budget_are_read_again(tmp_path, monkeypatch):
-    monkeypatch.setattr(folders._ParquetImages, "budget_bytes", 1)
+    monkeypatch.setattr(tables._ParquetImages, "budget_bytes", 1)
     images = load_real(write_parquet(tmp_path / "a.parquet", labels=[0, 1] * 5))
     for order in (range(10), range(9, -1, -1)):
         assert [images.image(i).getpixel((0, 0))[0] for i in order] == list(order)
@@ -568,8 +573,9 @@ def test_parquet_splits_are_told_apart_by_file_name(tmp_path):
     write_parquet(tmp_path / "cifar10-test.parquet")
     assert len(load_real(tmp_path)) == 3
     write_parquet(tmp_path / "cifar10-train.parquet", labels=[0, 1] * 4)
-    with pytest.raises(UsageError, match=r"\(test, train\), got none"):
-        load_real(tmp_path)
+    with pytest.raises(UsageError, match=r"\(test, train\), .* got none of them"):
+        load_path(tmp_path)
+    assert len(load_real(tmp_path)) == 3
     assert len(load_real(tmp_path, "train")) == 8
     with pytest.raises(UsageError, match="got 'validation'"):
         load_real(tmp_path, "validation")
@@ -578,7 +584,9 @@ def test_parquet_splits_are_told_apart_by_file_name(tmp_path):
 def test_an_unreadable_row_is_named(tmp_path):
     path = write_parquet(tmp_path / "a.parquet", images=[grey_png(1), b"junk", None])
     images = load_real(path)
-    with pytest.raises(DataError, match=r"Image 1 of .*\(row 1 of a\.parquet\): Expected a whole PNG"):
+    with pytest.raises(DataError, match=r"Image 1 of .*\(row 1 of a\.parquet\): Expected a whole PNG.*4 bytes of text"):
+        images.image(1)
+    with pytest.raises(DataError, match=r"row 1 of a\.parquet: 4 bytes of text; row 2 of a\.parquet: none\. Mend"):
         images.tensor(4)
     with pytest.raises(DataError, match=r"Image 2 of .*Expected an image at row 2 of a\.parquet, got none"):
         images.image(2)
@@ -588,8 +596,8 @@ def test_an_unreadable_row_is_named(tmp_path):
     ("changes", "message"),
     [
         ({"labels": [0, 1, 2]}, r"labels 0\.\.1 .* got 0\.\.2"),
-        ({"labels": [0, -1, 1]}, r"got -1\.\.1"),
-        ({"labels": [0, None, 1]}, "all integers or all text"),
+        ({"labels": [0, -2, 1]}, r"got -2\.\.1"),
+        ({"labels": [-1, -1, None]}, r"3 of the 3 images .* have no label \(-1 or nothing\): hubs publish"),
         ({"labels": [0.5, 1.0, 1.0]}, "all integers or all text"),
         ({"labels": [0, 10**9, 1], "names": None}, "class indices"),
         ({"labels": pa.array([], pa.int64()), "images": []}, "found no rows"),
@@ -612,7 +620,7 @@ def test_unusable_tables(tmp_path):
     pq.write_table(pa.table({"image": [b"x"], "kind": [0]}), path)
     with pytest.raises(DataError, match=r"column with the label .* got image, kind"):
         load_real(path)
-    pq.write_table(pa.table({"image": ["a.png"], "label": [0]}), path)
+    pq.write_table(pa.table({"image": [1.5], "label": [0]}), path)
     with pytest.raises(DataError, match="encoded images"):
         load_real(path)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from synthset.core.errors import DataError, UsageError, setting
 from synthset.dataset.reader import Dataset, is_dataset, open_dataset
-from synthset.images.folders import load_path
 from synthset.images.imageset import ImageSet
+from synthset.images.opening import load_path
 
 log = logging.getLogger("synthset")
 

@@ -7,6 +7,7 @@ come out as RGB, upright. Resizing is on PIL images so that a file looks the sam
 from __future__ import annotations
 
 import io
+import re
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -14,6 +15,28 @@ from PIL import Image, ImageOps
 from synthset.core.errors import DataError
 
 FORMATS = ("PNG", "JPEG", "WEBP")
+_SIGNATURES = {
+    "PNG": rb"\x89PNG\r\n\x1a\n",
+    "JPEG": rb"\xff\xd8\xff",
+    "WEBP": rb"RIFF....WEBP",
+    "a GIF": rb"GIF8",
+    "a BMP": rb"BM......\0\0",
+    "a TIFF": rb"II\*\0|MM\0\*|II\+\0|MM\0\+",
+    "a HEIC": rb"....ftyp(hei|hev|mif1|msf1)",
+    "an AVIF": rb"....ftypavi",
+    "a JPEG XL": rb"\xff\n|\0\0\0\x0cJXL ",
+    "a JPEG 2000": rb"\0\0\0\x0cjP ",
+    "a PSD": rb"8BPS",
+    "a PDF": rb"%PDF",
+    "a ZIP archive": rb"PK\x03\x04",
+    "a gzip archive": rb"\x1f\x8b",
+    "a NumPy array": rb"\x93NUMPY",
+}
+_TEXTS = {
+    "an SVG": (b"<svg", b"<?xml"),
+    "a web page": (b"<!doctype html", b"<html"),
+    "a pointer of Git LFS, not the image itself": b"version https://git-lfs",
+}
 MAX_PIXELS = 89_000_000  # a larger image is an accident or an attack; PIL warns from just above this
 
 
@@ -33,9 +56,26 @@ def decode(data: bytes) -> Image.Image:
     except DataError:
         raise
     except Exception as error:  # what a decoder raises on damaged bytes depends on where they are damaged
-        raise DataError(
-            f"Expected a whole {', '.join(FORMATS)} file, got {len(data)} bytes that do not decode ({error})."
-        ) from error
+        raise DataError(f"Expected a whole {', '.join(FORMATS)} file, got {what_is(data)}.") from error
+
+
+def what_is(data: bytes) -> str:
+    """What a file is that does not decode, in words.
+
+    >>> what_is(b"GIF89a"), what_is(b"<html>"), what_is(bytes(9))
+    ('a GIF', 'a web page', '9 bytes of zeros')
+    """
+    start = data[:64].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    for kind, pattern in _SIGNATURES.items():
+        if re.match(pattern, data, re.DOTALL):
+            return f"a damaged {kind}" if kind in FORMATS else kind
+    for kind, beginning in _TEXTS.items():
+        if start.startswith(beginning):
+            return kind
+    if not data.strip(b"\0"):
+        return f"{len(data)} bytes of zeros" if data else "an empty file"
+    is_text = all(byte >= 32 or byte in b"\t\r\n" for byte in data[:512])
+    return f"{len(data)} bytes of {'text' if is_text else 'no image'}"
 
 
 def encode(pixels: np.ndarray, format: str = "png", quality: int = 95) -> bytes:

@@ -1,48 +1,33 @@
-"""Labelled images from a path: one folder a class, or Parquet files with an image and a label column.
+"""Image folders: one folder a class, as they are unpacked, with splits above the classes or none.
 
-Images stay encoded until they are looked at: a damaged one is found when it is decoded, and the error names
-the file or row. Reading follows no link out of the folder, and of Parquet files it keeps a bounded share.
+Folders are read when they are first looked at. Reading follows no link out of the folder, and leaves out what
+archives, file systems and editors leave behind.
 """
 
 from __future__ import annotations
 
 import logging
-import re
-from bisect import bisect_right
-from collections import OrderedDict
-from collections.abc import Sequence
+import os
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from threading import Lock
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from synthset.core.errors import DataError, UsageError, first_line
-from synthset.core.files import parse_json, read_json
+from synthset.core.errors import DataError, UsageError
+from synthset.core.files import read_json
 from synthset.images.imageset import ImageSet
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from synthset.images.splits import is_split_word, split_of
 
 logger = logging.getLogger(__name__)
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp")
 EXPORT_MARKER = "classes.json"  # beside the folders of an export; keeps the class names as they were
 EXPORT_LAYOUT = "synthset-imagefolder"
-SPLIT_WORDS = ("train", "validation", "valid", "val", "dev", "test")
-
-
-def load_path(path: Path, split: str | None = None) -> ImageSet:
-    """Labelled images of an image folder, a Parquet file, or a folder of Parquet files.
-
-    Raises:
-        UsageError: a split that is not there, or none given where there are several.
-        DataError: nothing to read there, an empty class, unusable labels, a link that leaves the folder.
-    """
-    try:
-        return _load(path, split)
-    except OSError as error:
-        raise DataError(f"Expected a readable folder or file at '{path}', got: {error}.") from error
+LEFT_BEHIND = ("__MACOSX", "__pycache__", "@eaDir", "lost+found", "$RECYCLE.BIN", "System Volume Information")
 
 
 def read_file(path: Path) -> bytes:
@@ -50,14 +35,13 @@ def read_file(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise DataError(f"Expected a readable file at '{path}', got: {error.strerror}.") from error
+        raise DataError(f"Expected a readable file at '{shown(path)}', got {error.strerror}.") from error
 
 
 def exported_classes(folder: Path) -> dict[str, str] | None:
     """Class folder -> class name, in label order, if `folder` is an export of ours; else None."""
-    marker = folder / EXPORT_MARKER
     try:
-        record = read_json(marker)
+        record = read_json(folder / EXPORT_MARKER)
         if record["layout"] != EXPORT_LAYOUT:
             return None
         return {str(entry["folder"]): str(entry["name"]) for entry in record["classes"]}
@@ -65,262 +49,190 @@ def exported_classes(folder: Path) -> dict[str, str] | None:
         return None  # not there, or somebody else's file of that name
 
 
-def _load(path: Path, split: str | None) -> ImageSet:
-    if not path.is_dir():
-        if path.suffix != ".parquet":
-            raise DataError(f"Expected a folder or a .parquet file, got '{path}'.")
-        return _load_parquet(path, _files_of_split(path, [path], split))
-    for pattern in ("data/*.parquet", "*.parquet"):  # data/ is where dataset repositories keep their images
-        files = sorted(file for file in path.glob(pattern) if not file.name.startswith("."))
-        if files:
-            return _load_parquet(path, _files_of_split(path, files, split))
-    return _load_imagefolder(path, split)
+def shown(path: Path | str) -> str:
+    """A path as it can be printed: a name from the file system need not be UTF-8."""
+    return str(path).encode("utf-8", "backslashreplace").decode()
 
 
-def _load_imagefolder(path: Path, split: str | None) -> ImageSet:
+@dataclass(frozen=True)
+class Folder:
+    """A folder and what is in it, but for hidden entries.
+
+    Attributes:
+        path: where it is.
+        root: no link leads out of it, resolved.
+    """
+
+    path: Path
+    root: Path
+
+    @staticmethod
+    def top(path: Path) -> Folder:
+        """A folder that was named; it may be a link itself."""
+        return Folder(path.resolve() if path.is_symlink() else path, path.resolve())
+
+    @property
+    def name(self) -> str:
+        """Of the folder."""
+        return self.path.name
+
+    @cached_property
+    def _entries(self) -> tuple[list[Folder], list[Path], Counter[str]]:
+        folders: list[Folder] = []
+        files: list[Path] = []
+        others = Counter[str]()
+        if self.path.is_symlink():  # a linked folder may lead anywhere, also back up
+            raise DataError(f"Expected a folder, got '{shown(self.path)}', a link. Links to folders are not followed.")
+        for entry in sorted(self.path.iterdir()):
+            if entry.name.startswith(".") or entry.name in LEFT_BEHIND:
+                others["hidden"] += 1
+            elif entry.is_dir():
+                folders.append(Folder(entry, self.root))
+            else:
+                files.append(entry)
+        return folders, files, others
+
+    @property
+    def folders(self) -> list[Folder]:
+        """The folders in it, by name."""
+        return self._entries[0]
+
+    @cached_property
+    def images(self) -> list[Path]:
+        """The images directly in it. Raises DataError for a link that leaves the root, a pipe or a device."""
+        images = [file for file in self._entries[1] if file.suffix.lower() in SUFFIXES]
+        for image in images:
+            if image.is_symlink() and not image.resolve().is_relative_to(self.root):
+                raise DataError(f"Expected images inside '{self.root}', got '{shown(image)}', a link that leaves it.")
+            if image.exists() and not image.is_file():  # reading a pipe would wait for ever
+                raise DataError(f"Expected an image file, got '{shown(image)}', a pipe or a device. Remove it.")
+        return images
+
+    def files(self, *suffixes: str) -> list[Path]:
+        """The files directly in it whose names end so."""
+        return [file for file in self._entries[1] if file.suffix.lower() in suffixes]
+
+    def walk(self) -> Iterator[Folder]:
+        """It and all folders within."""
+        yield self
+        for folder in self.folders:
+            yield from folder.walk()
+
+    @cached_property
+    def has_images(self) -> bool:
+        """Whether there are images in it, at any depth."""
+        return any(folder.images for folder in self.walk())
+
+    def left_out(self) -> Counter[str]:
+        """Files at any depth that are no images by their names, by extension."""
+        counts = Counter[str]()
+        for folder in self.walk():
+            counts += folder._entries[2]
+            suffixes = (file.suffix.lower() or file.name for file in folder._entries[1])
+            counts.update(suffix for suffix in suffixes if suffix not in SUFFIXES)
+        return counts
+
+
+def find_splits(top: Folder) -> dict[str, Folder]:
+    """The folders of splits within `top`, by name; under "" the only one that holds the classes, where it has none.
+
+    Splits are folders called so, in part of their names too, that hold folders of classes and no images themselves.
+    Two that are called nothing else are splits whatever they hold: a classifier would tell the splits apart.
+    """
+    called = [folder for folder in top.folders if split_of(folder.name)]
+    plain = [folder for folder in called if is_split_word(folder.name)]
+    splits = [folder for folder in called if folder.folders and not folder.images]
+    if len({split_of(folder.name) for folder in plain}) > 1:
+        splits = [folder for folder in called if folder in splits or folder in plain]
+    is_alone = bool(splits) and not any(folder.has_images for folder in top.folders if folder not in splits)
+    if is_alone or len({split_of(folder.name) for folder in splits}) > 1:
+        return {folder.name: _unwrap(folder) for folder in splits}
+    inner = _unwrap(top)
+    return {"": top} if inner is top else find_splits(inner)
+
+
+def _unwrap(folder: Folder) -> Folder:
+    """The folder within that holds the folders with images, where it alone does: archives unpack to a folder."""
+    holders = [inner for inner in folder.folders if inner.has_images]
+    if folder.images or len(holders) != 1 or holders[0].images:
+        return folder
+    inner = _unwrap(holders[0])
+    return inner if sum(part.has_images for part in inner.folders) > 1 else folder
+
+
+def load_imagefolder(root: Folder, name: str) -> ImageSet:
     """One folder a class, labels in the order of the sorted folder names, as torchvision has it."""
-    root = path / split if split else path
-    if not root.is_dir():
-        raise UsageError(f"Expected a folder '{split}' in '{path}', found none. Leave the split out.")
-    real_root = root.resolve()
-    folders = sorted(entry.name for entry in root.iterdir() if entry.is_dir() and entry.name[0] != ".")
+    folders = {folder.name: folder for folder in root.folders}
+    exported = exported_classes(root.path)
     if not folders:
         raise DataError(
-            f"Expected one folder a class, or Parquet files, in '{root}', found neither. "
+            f"Expected one folder a class, or Parquet files, in '{root.path}', found neither. "
             "Put the images of each class into a folder of its name."
         )
-    if set(folders) <= set(SPLIT_WORDS):
-        raise UsageError(
-            f"'{root}' holds splits ({', '.join(folders)}), not classes. Say which: '{root / folders[-1]}'."
-        )
-    names = exported_classes(root) or {folder: folder for folder in folders}
-    if sorted(names) != folders:
-        raise DataError(f"The class folders of '{root}' are not those that its classes.json lists.")
-    files: list[Path] = []
-    labels: list[int] = []
-    ignored = 0
-    for label, folder in enumerate(names):
-        found, others = _image_files(root / folder, real_root)
-        if not found:
-            raise DataError(
-                f"Expected {', '.join(SUFFIXES)} images in '{root / folder}', found none. "
-                "Add some, or remove the folder."
-            )
-        files += found
-        labels += [label] * len(found)
-        ignored += others
-    if ignored:
-        logger.warning("%s: ignored %d hidden or non-image files", root, ignored)
+    if exported is not None and sorted(exported) != sorted(folders):
+        raise DataError(f"The class folders of '{root.path}' are not those that its classes.json lists.")
+    names = exported or {folder: _class_name(folder, root) for folder in folders}
+    _check_distinct(names, root)
+    _check_same_folders(root)
+    files = [sorted(image for part in folders[folder].walk() for image in part.images) for folder in names]
+    _tell_left_out(root, [name for name, images in zip(names.values(), files, strict=True) if not images])
+    flat = [file for images in files for file in images]
+    if not flat:
+        raise DataError(f"Expected {', '.join(SUFFIXES)} images in the folders of '{root.path}', found none.")
     return ImageSet(
-        name=str(path),
+        name=name,
         class_names=tuple(names.values()),
-        labels=np.array(labels, np.int64),
-        read=lambda index: read_file(files[index]),
-        origin=lambda index: str(files[index].relative_to(root)),
+        labels=np.repeat(np.arange(len(files)), [len(images) for images in files]).astype(np.int64),
+        read=lambda index: read_file(flat[index]),
+        origin=lambda index: shown(flat[index].relative_to(root.path)),
+        kind="real" if exported is None else "exported",
     )
 
 
-def _image_files(folder: Path, root: Path) -> tuple[list[Path], int]:
-    """The sorted images under `folder`, at any depth, and the number of other files there."""
-    images: list[Path] = []
-    ignored = 0
-    pending = [folder]
-    while pending:
-        current = pending.pop()
-        if current.is_symlink():  # a linked folder may lead anywhere, also back up
-            raise DataError(f"Expected a folder, got '{current}', a link. Links to folders are not followed.")
-        for entry in current.iterdir():
-            if entry.is_dir():
-                pending.append(entry)
-            elif entry.name.startswith(".") or entry.suffix.lower() not in SUFFIXES:
-                ignored += 1
-            elif entry.is_symlink() and not entry.resolve().is_relative_to(root):
-                raise DataError(f"Expected images inside '{root}', got '{entry}', a link that leaves it.")
-            elif entry.exists() and not entry.is_file():  # reading a pipe would wait for ever
-                raise DataError(f"Expected an image file, got '{entry}', a pipe or a device. Remove it.")
-            else:
-                images.append(entry)
-    return sorted(images), ignored
+def _class_name(folder: str, root: Folder) -> str:
+    """The class of a folder: file systems spell accents in two ways, names here in one."""
+    if folder != os.fsencode(folder).decode("utf-8", "replace"):
+        raise DataError(f"Expected names in UTF-8 in '{root.path}', got the folder '{shown(folder)}'. Rename it.")
+    return unicodedata.normalize("NFC", folder)
 
 
-def _files_of_split(path: Path, files: list[Path], split: str | None) -> list[Path]:
-    """The files whose name carries the split's word (`test-00000.parquet`); all where there is one split."""
-    by_split: dict[str, list[Path]] = {}
-    for file in files:
-        words = re.split(r"[^a-z]+", file.stem.lower())
-        found = next((word for word in SPLIT_WORDS if word in words), "")
-        by_split.setdefault(found, []).append(file)
-    if split in by_split:
-        return by_split[split]
-    if split is None and len(by_split) == 1:
-        return files
-    names = ", ".join(sorted(filter(None, by_split))) or "none in its file names"
-    got = f"got '{split}'" if split else "got none"
-    raise UsageError(f"Expected a split of '{path}' ({names}), {got}. Name one, or give one file's path.")
+def _check_distinct(names: dict[str, str], root: Folder) -> None:
+    twice = [name for name, count in Counter(names.values()).items() if count > 1]
+    if twice:
+        raise DataError(f"Expected each class once in '{root.path}', got two folders called '{twice[0]}'. Join them.")
 
 
-def _load_parquet(path: Path, files: list[Path]) -> ImageSet:
-    schema = _parquet_schema(files[0])
-    features = _features(schema)
-    image_column = _find_column(schema, files[0], "image", ("image", "img", "picture"), _typed(features, "Image"))
-    label_column = _find_column(
-        schema,
-        files[0],
-        "label",
-        ("label", "fine_label", "labels", "target", "class"),
-        _typed(features, "ClassLabel"),
-    )
-    _check_image_type(schema.field(image_column), files[0])
-    has_strategy = "strategy" in schema.names
-    labels: list[Any] = []
-    groups: list[str] = []
-    for file in files:
-        table = _read_columns(file, [label_column, "strategy"] if has_strategy else [label_column])
-        labels += table.column(label_column).to_pylist()
-        if has_strategy:
-            groups += [str(word) for word in table.column("strategy").to_pylist()]
-    if not labels:
-        raise DataError(f"Expected images in '{path}', found no rows.")
-    indices, class_names = _number_labels(labels, features.get(label_column, {}).get("names"), path)
-    images = _ParquetImages(path, files, image_column)
-    return ImageSet(str(path), class_names, indices, images.read, tuple(groups), images.origin)
+def _check_same_folders(root: Folder) -> None:
+    """Refuse folders that hold the same folders: those within are the classes, or splits of each class."""
+    holders = [
+        (folder, {inner.name.casefold() for inner in folder.folders if inner.has_images})
+        for folder in root.folders
+        if not folder.images
+    ]
+    for i, (first, inner) in enumerate(holders):
+        for second, others in holders[i + 1 :]:
+            if len(same := sorted(inner & others)) > 1:
+                raise UsageError(
+                    f"Expected one folder a class in '{root.path}', got '{first.name}' and '{second.name}', "
+                    f"which both hold the folders {_some(same)}. Name one of the two, or move the images of each class "
+                    "into one folder."
+                )
 
 
-def _number_labels(labels: list[Any], names: Sequence[str] | None, path: Path) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Labels of any kind -> int64 (n,) and the class names, which are the labels themselves if need be."""
-    kinds = {type(label) for label in labels}
-    if kinds == {str}:
-        class_names = tuple(names or ()) if set(labels) <= set(names or ()) else tuple(sorted(set(labels)))
-        index = {name: i for i, name in enumerate(class_names)}
-        return np.array([index[label] for label in labels], np.int64), class_names
-    if kinds != {int}:
-        raise DataError(
-            f"Expected labels of '{path}' that are all integers or all text, "
-            f"got {', '.join(sorted(kind.__name__ for kind in kinds))}."
+def _tell_left_out(root: Folder, empty: Sequence[str]) -> None:
+    left_out = sum((folder.left_out() for folder in root.folders), Counter[str]())
+    if left_out:
+        kinds = ", ".join(f"{kind} ({count:,})" for kind, count in left_out.most_common(8))
+        logger.warning(
+            "%s: left out %s files that are hidden or not called %s: %s",
+            root.path,
+            f"{left_out.total():,}",
+            ", ".join(SUFFIXES),
+            kinds,
         )
-    indices = np.array(labels, np.int64)
-    largest = int(indices.max())
-    if not names and largest >= 100_000:
-        raise DataError(f"Expected class indices as labels of '{path}', got values up to {largest}.")
-    return indices, tuple(names) if names else tuple(str(i) for i in range(largest + 1))
+    if empty:
+        logger.warning("%s: no images of %s", root.path, _some(empty))
 
 
-def _features(schema: pa.Schema) -> dict[str, dict[str, Any]]:
-    """Column -> its description by the `datasets` library, where it wrote the file."""
-    try:
-        features = parse_json((schema.metadata or {})[b"huggingface"])["info"]["features"]
-        return {name: feature for name, feature in features.items() if isinstance(feature, dict)}
-    except (KeyError, ValueError, TypeError, AttributeError):
-        return {}  # written by another tool
-
-
-def _typed(features: dict[str, dict[str, Any]], kind: str) -> list[str]:
-    return [name for name, feature in features.items() if feature.get("_type") == kind]
-
-
-def _find_column(schema: pa.Schema, file: Path, what: str, usual: Sequence[str], typed: Sequence[str]) -> str:
-    candidates = [name for name in usual if name in schema.names] + list(typed)
-    if not candidates:
-        raise DataError(
-            f"Expected a column with the {what} in '{file}' ({', '.join(usual)}), "
-            f"got {', '.join(schema.names)}. Rename it."
-        )
-    return candidates[0]
-
-
-def _check_image_type(field: pa.Field, file: Path) -> None:
-    import pyarrow as pa
-
-    kind = field.type
-    if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
-        kind = kind.field("bytes").type
-    if not (pa.types.is_binary(kind) or pa.types.is_large_binary(kind)):
-        raise DataError(f"Expected encoded images (bytes) in column '{field.name}' of '{file}', got {kind}.")
-
-
-def _parquet_schema(file: Path) -> pa.Schema:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        return pq.read_schema(file)
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"Expected a whole Parquet file at '{file}', got: {first_line(error)}") from error
-
-
-def _read_columns(file: Path, columns: list[str]) -> pa.Table:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        with pq.ParquetFile(file) as parquet:
-            table = parquet.read(columns=columns)
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"Expected a whole Parquet file at '{file}', got: {first_line(error)}") from error
-    if missing := set(columns) - set(table.column_names):
-        raise DataError(f"Expected columns {', '.join(columns)} in '{file}', missing: {', '.join(missing)}.")
-    return table
-
-
-class _ParquetImages:
-    """The image column of Parquet files, read a row group at a time and kept up to a budget of memory."""
-
-    budget_bytes = 1 << 30
-
-    def __init__(self, root: Path, files: list[Path], column: str) -> None:
-        import pyarrow.parquet as pq
-
-        self._root = root
-        self._column = column
-        self._files = files
-        self._groups: list[tuple[Path, int, int]] = []  # file, row group, first row within the file
-        self._starts: list[int] = []  # first row of each group within the set
-        self._kept: OrderedDict[int, pa.ChunkedArray] = OrderedDict()
-        self._lock = Lock()  # readers come from a pool of threads
-        start = 0
-        for file in files:
-            metadata = pq.read_metadata(file)
-            row = 0
-            for group in range(metadata.num_row_groups):
-                self._groups.append((file, group, row))
-                self._starts.append(start + row)
-                row += metadata.row_group(group).num_rows
-            start += row
-
-    def __reduce__(self) -> tuple[Any, ...]:  # to another process go the names of the files alone
-        return type(self), (self._root, self._files, self._column)
-
-    def read(self, index: int) -> bytes:
-        group = bisect_right(self._starts, index) - 1
-        value = self._group(group)[index - self._starts[group]].as_py()
-        data = value["bytes"] if isinstance(value, dict) else value
-        if data is None:
-            raise DataError(f"Expected an image at {self.origin(index)}, got none.")
-        return data
-
-    def origin(self, index: int) -> str:
-        group = bisect_right(self._starts, index) - 1
-        file, _, first = self._groups[group]
-        name = file.name if file == self._root else file.relative_to(self._root)
-        return f"row {first + index - self._starts[group]} of {name}"
-
-    def _group(self, group: int) -> pa.ChunkedArray:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        with self._lock:
-            if group in self._kept:
-                self._kept.move_to_end(group)
-                return self._kept[group]
-            file, number, _ = self._groups[group]
-            try:
-                with pq.ParquetFile(file) as parquet:
-                    column = parquet.read_row_group(number, columns=[self._column]).column(self._column)
-            except (pa.ArrowException, OSError, KeyError) as error:
-                raise DataError(
-                    f"Expected images in row group {number} of '{file}', got: {first_line(error)}"
-                ) from error
-            self._kept[group] = column
-            while len(self._kept) > 1 and sum(kept.nbytes for kept in self._kept.values()) > self.budget_bytes:
-                self._kept.popitem(last=False)
-            return column
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(f"'{name}'" for name in names[:8]) + (f" and {len(names) - 8:,} more" if len(names) > 8 else "")

@@ -5,10 +5,10 @@ An `ImageSet` holds no pixels, only how to read them; `tensor()` decodes all of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -18,6 +18,8 @@ from synthset.images.decoding import decode, resize
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+MAX_NAMED = 20  # unreadable images that an error names
 
 
 @dataclass(frozen=True, eq=False)  # arrays have no one answer to ==, so a set equals only itself
@@ -32,6 +34,8 @@ class ImageSet:
         groups: one free word an image (its strategy, where it has one), or empty.
         origin: says where image i lies (a file, a row), for errors; None where there is nothing to say.
         metric: what the field scores the set by, accuracy or mean_per_class.
+        kind: of images: "real"; "synthetic" where Synthset drew them, "exported" where it wrote them into folders.
+        split: which part of a set with several they are, as it is called there; empty where there are none.
     Raises:
         DataError: labels outside 0..k-1, or groups that are not one an image.
     """
@@ -43,6 +47,8 @@ class ImageSet:
     groups: tuple[str, ...] = ()
     origin: Callable[[int], str] | None = None
     metric: str = "accuracy"
+    kind: str = "real"
+    split: str = ""
 
     def __post_init__(self) -> None:
         k = len(self.class_names)
@@ -70,7 +76,11 @@ class ImageSet:
             raise DataError(f"{self.place(index)}: {error}") from error
 
     def tensor(self, size_px: int, antialias: bool = True, out: np.ndarray | None = None) -> Tensor:
-        """All images decoded and resized: uint8 (n, 3, size_px, size_px), in `out` where it is given."""
+        """All images decoded and resized: uint8 (n, 3, size_px, size_px), in `out` where it is given.
+
+        Raises:
+            UnreadableImagesError: some do not decode; all of them are named.
+        """
         import torch
 
         pixels = np.empty((len(self), 3, size_px, size_px), np.uint8) if out is None else out
@@ -78,10 +88,23 @@ class ImageSet:
         def one(index: int) -> None:
             pixels[index] = np.asarray(resize(self.image(index), size_px, antialias)).transpose(2, 0, 1)  # HWC -> CHW
 
-        with ThreadPoolExecutor() as pool:
-            for _ in pool.map(one, range(len(self))):
-                pass
+        self.for_each(one)
         return torch.from_numpy(pixels)
+
+    def for_each(self, work: Callable[[int], Any]) -> None:
+        """Do `work` for each index, in parallel. Raises UnreadableImagesError for all those that raised DataError."""
+
+        def reason(index: int) -> str | None:
+            try:
+                work(index)
+            except DataError as error:
+                return str(error)
+            return None
+
+        with ThreadPoolExecutor() as pool:
+            reasons = {i: text for i, text in enumerate(pool.map(reason, range(len(self)))) if text is not None}
+        if reasons:
+            raise _unreadable(self, reasons)
 
     def select(self, indices: Sequence[int] | np.ndarray) -> ImageSet:
         """The images at `indices` (or where a mask of n booleans is true), in that order."""
@@ -97,3 +120,29 @@ class ImageSet:
             groups=tuple(self.groups[i] for i in chosen) if self.groups else (),
             origin=(lambda i: origin(int(chosen[i]))) if origin else None,
         )
+
+
+class UnreadableImagesError(DataError):
+    """Images of a set that do not decode: `rows` of them, all named in one line."""
+
+    def __init__(self, message: str, rows: Sequence[int] = ()) -> None:
+        super().__init__(message)
+        self.rows = tuple(rows)
+
+
+def _unreadable(images: ImageSet, reasons: Mapping[int, str]) -> UnreadableImagesError:
+    """The error that names the images, by row and reason."""
+    if len(reasons) == 1:
+        return UnreadableImagesError(next(iter(reasons.values())), list(reasons))
+    shown = [_in_brief(images, row, reason) for row, reason in list(reasons.items())[:MAX_NAMED]]
+    more = f" and {len(reasons) - MAX_NAMED:,} more" if len(reasons) > MAX_NAMED else ""
+    message = (
+        f"{len(reasons):,} of the {len(images):,} images of '{images.name}' cannot be read: {'; '.join(shown)}{more}"
+    )
+    return UnreadableImagesError(f"{message}. Mend them, or take them away.", list(reasons))
+
+
+def _in_brief(images: ImageSet, row: int, reason: str) -> str:
+    """An image and what it is: "cat/3.jpg: a GIF"."""
+    where = images.origin(row) if images.origin else f"image {row}"
+    return f"{where}: {reason.rpartition(', got ')[2].rstrip('.')}"

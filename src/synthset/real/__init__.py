@@ -12,24 +12,31 @@ that is not at hand.
 
 from __future__ import annotations
 
+import logging
 import re
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from synthset.core.errors import DataError, UsageError
+from synthset.core.options import with_options
 from synthset.images.decoding import encode
-from synthset.images.opening import load_path
 from synthset.images.imageset import ImageSet
+from synthset.images.opening import Opening, load_path
+from synthset.images.splits import FOR_TESTS
 from synthset.real.few_shot import few_shot, split
 from synthset.real.hub import load_hub
 from synthset.real.sets import RealSet, class_names_of, find_set, known_sets, match_set, unknown_set
 
 __all__ = ["RealSet", "class_names_of", "few_shot", "find_set", "known_sets", "load_real", "match_set", "split"]
 
+log = logging.getLogger("synthset")
 
-def load_real(name_or_path: str | Path, split: str | None = None) -> ImageSet:
+
+def load_real(name_or_path: str | Path, split: str | None = None, **options: Any) -> ImageSet:
     """Labelled real images, by a name of `known_sets()` or from a path.
 
     A path may be a folder with one folder of PNG, JPEG or WebP images a class; a Parquet file, or a folder
@@ -38,19 +45,31 @@ def load_real(name_or_path: str | Path, split: str | None = None) -> ImageSet:
 
     Args:
         name_or_path: `cifar10`, `CIFAR-10`, … or a path.
-        split: `train`, `test`, …, or several as `train+validation`; the set's test split by default.
+        split: `train`, `test`, …, of a known set also several as `train+validation`; by default the test split, or
+            else the validation split.
+        options: further fields of images.opening.Opening, e.g. `label_column="fine_label"`.
     Raises:
         UnknownNameError: neither a name nor a path.
-        UsageError: a split that the set has not, or none given where the path holds several.
-        DataError: nothing to read there, an empty class, or a hub that cannot be reached.
+        UsageError: a split that the set has not.
+        DataError: nothing to read there, or a hub that cannot be reached.
     """
-    name = str(name_or_path)
+    return open_set(name_or_path, with_options(Opening(split=split), options), FOR_TESTS)
+
+
+def open_set(name_or_path: str | Path, opening: Opening | None = None, defaults: Sequence[str] = ()) -> ImageSet:
+    """As `load_real`, with another choice of split for a path that has several: `defaults` are taken in turn."""
+    name, opening = str(name_or_path), opening or Opening()
     real = match_set(name)
     if real:
-        return _load_digits(split) if real.name == "digits" else load_hub(real, split)
-    path = _existing_path(name)
+        if opening.label_column or opening.label_names:
+            raise UsageError(f"Expected no other labels of '{real.name}', whose classes are known. Leave them out.")
+        return _load_digits(opening.split) if real.name == "digits" else load_hub(real, opening.split)
+    path = existing_path(name)
     if path:
-        return load_path(path, split)
+        images = load_path(path, opening, defaults)
+        if images.kind != "real":
+            log.warning("'%s' holds %s images where real ones are expected", images.name, images.kind)
+        return images
     if re.search(r"[/\\]|^[.~]|\.parquet$", name):
         raise DataError(
             f"Expected a folder or a Parquet file at '{name}', found nothing. "
@@ -76,9 +95,10 @@ def _digits() -> ImageSet:
     return ImageSet("digits", class_names_of("digits"), np.asarray(labels, np.int64), files.__getitem__)
 
 
-def _existing_path(name: str) -> Path | None:
+def existing_path(name: str | Path) -> Path | None:
+    """The path, with the user's home for ~, if anything is there."""
     try:
         path = Path(name).expanduser()
-        return path if name.strip() and path.exists() else None
+        return path if str(name).strip() and path.exists() else None
     except (OSError, ValueError, RuntimeError):  # too long, with a null byte, or the home of nobody
         return None

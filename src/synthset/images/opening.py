@@ -1,0 +1,124 @@
+"""How labelled images are opened from a path, declared once for every stage; and which reader a path needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+
+from synthset.core.errors import DataError, UsageError, setting
+from synthset.core.options import Option, check_options
+from synthset.images.batches import find_batches, load_batches
+from synthset.images.folders import Folder, find_splits, load_imagefolder
+from synthset.images.imageset import ImageSet
+from synthset.images.splits import choose_split, split_of
+from synthset.images.tables import find_metadata, find_tables, load_tables
+
+MANIFEST = "manifest.json"  # of a Synthset dataset, whose images lie in data/ and whose other tables hold none
+
+
+@dataclass(frozen=True)
+class Opening:
+    """How labelled images are opened, where a path leaves it open."""
+
+    split: Annotated[str | None, Option(default="test, else validation, to test on")] = None
+    """Split of the images, where there are several: train, validation, test, or the name of its folder."""
+    label_column: Annotated[str | None, Option(default="the only one")] = None
+    """Column of the labels, where a table has several."""
+    label_names: Annotated[tuple[str, ...], Option(default="those of the images")] = ()
+    """Class names of the labels 0, 1, …, for images that have numbers alone."""
+    strict: bool = False
+    """Refuse images that do not decode, have no label, or miss or add a class, where they are left out otherwise."""
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+
+def load_path(path: Path, opening: Opening | None = None, defaults: Sequence[str] = ()) -> ImageSet:
+    """Labelled images of an image folder, of tables (Parquet, or metadata beside images), or of CIFAR's batches.
+
+    Args:
+        opening: what is wanted.
+        defaults: splits that are taken where there are several and none is wanted, the first that is there.
+    Raises:
+        UsageError: a split that is not there, or none wanted where there are several; likewise a column.
+        DataError: nothing to read there, unusable labels, a link that leaves the folder.
+    """
+    opening = opening or Opening()
+    with _readable(path):
+        loaders = _loaders(path)
+        splits = [name for name in loaders if name]
+        if opening.split is not None and not splits:
+            raise UsageError(f"Expected no split of '{path}', which has none, got '{opening.split}'. Leave it out.")
+        split = choose_split(str(path), splits, opening.split, defaults) if splits else ""
+        images = replace(loaders[split](opening), split=split)
+    return _with_names(images, opening.label_names) if opening.label_names else images
+
+
+def splits_at(path: Path) -> dict[str, str]:
+    """The splits at a path: what each is, by its name there; empty where there is one set of images."""
+    with _readable(path):
+        return {name: split_of(name) or name for name in _loaders(path) if name}
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f"Expected a readable folder or file at '{path}', got: {error}.") from error
+
+
+Loader = Callable[[Opening], ImageSet]
+
+
+def _loaders(path: Path) -> dict[str, Loader]:
+    """What opens each split of a path, by its name; under "" what opens images that no name of a split stands by."""
+
+    def tables(files: Sequence[Path]) -> Loader:
+        return lambda opening: load_tables(files, path, opening.label_column, strict=opening.strict)
+
+    if not path.is_dir():
+        if path.suffix != ".parquet":
+            raise DataError(f"Expected a folder or a .parquet file, got '{path}'.")
+        return {split_of(path.stem) or "": tables([path])}
+    top = Folder.top(path)
+    if batches := find_batches(top):
+        return {
+            split: lambda opening, files=files: load_batches(files, str(path), opening.label_column)
+            for split, files in batches.items()
+        }
+    if found := find_tables(top):
+        return {split: tables(files) for split, files in found.items()}
+    if (path / MANIFEST).exists():
+        raise DataError(f"'{path}' is a Synthset dataset without its images, which lie in data/. Copy it whole.")
+    return {split: _folder_loader(folder, path) for split, folder in find_splits(top).items()}
+
+
+def _folder_loader(folder: Folder, path: Path) -> Loader:
+    """What opens the classes of a folder: by its folders, or by the metadata beside its files."""
+
+    def load(opening: Opening) -> ImageSet:
+        metadata = find_metadata(folder)
+        if metadata is not None and sum(part.has_images for part in folder.folders) < 2:
+            return load_tables([metadata], path, opening.label_column, strict=opening.strict)
+        if opening.label_column is not None:
+            raise UsageError(f"Expected no column of labels of '{path}', whose classes are its folders. Leave it out.")
+        return load_imagefolder(folder, str(path))
+
+    return load
+
+
+def _with_names(images: ImageSet, names: Sequence[str]) -> ImageSet:
+    """Images that have numbers for classes, with names for these. Raises UsageError where they have names."""
+    numbers = [int(name) if name.isdecimal() else len(names) for name in images.class_names]
+    if not all(number < len(names) for number in numbers):
+        raise UsageError(
+            f"Expected images with the labels 0..{len(names) - 1} for {setting('label_names')}, got "
+            f"{', '.join(images.class_names[:8])} in '{images.name}'."
+        )
+    return replace(images, labels=np.array(numbers, np.int64)[images.labels], class_names=tuple(names))
