@@ -22,13 +22,14 @@ from synthset.core.options import with_options
 from synthset.encoders.clip import Encoder, load_encoder
 from synthset.encoders.embed import EmbeddingCache, embed_classes, embed_images
 from synthset.images.imageset import ImageSet
+from synthset.real.learning import load_test_part
 from synthset.tuning.baselines import BASELINES, fit
 from synthset.tuning.config import TuneConfig
 from synthset.tuning.curve_chart import draw_curve
 from synthset.tuning.curve_results import CurvePoint, CurveResult, summarise, write_curve
 from synthset.tuning.evaluate import evaluate_tuned, zero_shot_of
 from synthset.tuning.features import Features
-from synthset.tuning.few_shot import draw_shots, load_test_part
+from synthset.tuning.few_shot import draw_shots
 from synthset.tuning.inputs import Synthetic
 from synthset.tuning.results import TuneResult
 from synthset.tuning.saving import load_tuned, read_tuned_config

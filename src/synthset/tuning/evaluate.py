@@ -10,7 +10,7 @@ from synthset.encoders.clip import Encoder, load_encoder
 from synthset.encoders.embed import EmbeddingCache, embed_classes, embed_images
 from synthset.images.imageset import ImageSet
 from synthset.real import load_real, match_set
-from synthset.tuning.few_shot import load_test_part
+from synthset.real.learning import load_test_part
 from synthset.tuning.head import zero_shot_head
 from synthset.tuning.saving import TunedClassifier, load_tuned, read_tuned_config
 
