@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from synthset.core.errors import ConfigChangedError, UsageError, setting
-from synthset.core.files import read_json, write_json
+from synthset.core.files import delete_parts, is_part, read_json, write_json
 from synthset.core.jobs import differences
+from synthset.core.locks import writing
 from synthset.create.config import CreateConfig
 from synthset.create.stage import CreateResult, create
 from synthset.dataset.reader import open_dataset
@@ -124,21 +125,21 @@ def demo(output_dir: str | Path = "demo", *, seeds: int = 1, images_per_class: i
     if seeds < 1:
         raise UsageError(f"Expected {setting('seeds')} of at least 1, got {seeds}.")
     folder = Path(output_dir)
-    _claim(folder, images_per_class)
     from synthset.real import load_real
 
-    real = load_real("digits")
-    rows = [row for seed in range(seeds) for row in _run_seed(folder, seed, images_per_class, real)]
-    _draw_strategies(folder)
-    result = DemoResult(folder, tuple(rows), len(real))
-    write_json(
-        folder / "results.json",
-        {
+    with writing(folder):
+        _claim(folder, images_per_class)
+        delete_parts(folder)
+        real = load_real("digits")
+        rows = [row for seed in range(seeds) for row in _run_seed(folder, seed, images_per_class, real)]
+        _draw_strategies(folder)
+        result = DemoResult(folder, tuple(rows), len(real))
+        note = {
             "test_set": {"name": real.name, "images": len(real)},
             "rows": [asdict(row) for row in result.rows],
             "summary": [asdict(row) for row in result.summary()],
-        },
-    )
+        }
+        write_json(folder / "results.json", note)
     return result
 
 
@@ -237,7 +238,7 @@ def _claim(folder: Path, images_per_class: int) -> None:
             recorded = {}
         if changes := differences(recorded if isinstance(recorded, dict) else {}, wanted):
             raise ConfigChangedError(f"'{folder}' holds another demo ({'; '.join(changes)}); {advice}")
-    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    elif folder.exists() and (not folder.is_dir() or not all(map(is_part, folder.iterdir()))):
         raise UsageError(f"'{folder}' holds something else; {advice}")
     else:
         write_json(marker, wanted)

@@ -14,10 +14,12 @@ from synthset.classifiers.confusion_chart import draw_confusion_matrix
 from synthset.classifiers.models import Classifier
 from synthset.classifiers.scoring import EvaluationResult, count, match_classes
 from synthset.core.errors import DataError
-from synthset.core.files import write_json
+from synthset.core.files import delete_parts, write_json
+from synthset.core.locks import writing
 from synthset.images.imageset import ImageSet
 
 RESERVED = ("model", "config", "training")  # names of a classifier's own files
+PATIENCE_SECONDS = 60.0  # with another test that writes into the same folder
 
 
 def evaluate(classifier: Classifier, real: ImageSet, batch_size: int = 256) -> EvaluationResult:
@@ -46,8 +48,10 @@ def write_evaluation(
     """
     name = file_name(result.real)
     table, picture = Path(folder) / f"{name}.json", Path(folder) / f"{name}-confusion.png"
-    write_json(table, result.to_json() | dict(about or {}))
-    draw_confusion_matrix(result, picture)
+    with writing(Path(folder), PATIENCE_SECONDS):
+        delete_parts(Path(folder), below=False)
+        write_json(table, result.to_json() | dict(about or {}))
+        draw_confusion_matrix(result, picture)
     return table, picture
 
 

@@ -13,8 +13,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path, PurePath
 
-from filelock import FileLock, Timeout
-
 from synthset.core.errors import UsageError
 from synthset.core.files import is_local, lock
 
@@ -96,6 +94,8 @@ def _lock(folder: Path, stack: ExitStack, *, shared: bool) -> bool:
 
 
 def _lock_file(path: Path, stack: ExitStack) -> bool:
+    from filelock import FileLock, Timeout
+
     try:
         stack.enter_context(FileLock(path, timeout=0))
     except Timeout:

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synthset.core.errors import UsageError
+from synthset.core.locks import reading
 from synthset.images.imageset import ImageSet
+from synthset.real.sets import path_of
 
 if TYPE_CHECKING:
     from synthset.classifiers.scoring import EvaluationResult
@@ -44,7 +46,8 @@ def evaluate(
     test = _Test(str(model), real, architecture, dataset, tuple(templates))
     if templates and not is_clip(model):
         raise UsageError(f"Expected 'clip:' and a name with templates, got '{model}', which takes none. Drop them.")
-    result, about = _tester_of(model)(test)
+    with reading(None if is_clip(model) else model, path_of(real)):
+        result, about = _tester_of(model)(test)
     if output_dir is not None:
         from synthset.classifiers.evaluate import write_evaluation
 
