@@ -43,7 +43,3 @@ def weights(folder):
 
 def scores(result):
     return [dataclasses.replace(epoch, seconds=0) for epoch in result.history]
-
-
-def files(folder):
-    return {path.name: path.read_bytes() for path in folder.iterdir()}

@@ -6,7 +6,8 @@ import shutil
 
 import pytest
 
-from bars import CONFIG, files, make_set, scores, weights
+from bars import CONFIG, make_set, scores, weights
+from outcomes import contents
 from synthset.classifiers import checkpoints, train
 from synthset.classifiers.train import train_classifier
 from synthset.core.errors import ConfigChangedError, UsageError
@@ -42,16 +43,16 @@ def test_interrupted_and_resumed_equals_uninterrupted(tmp_path, monkeypatch, fin
     assert len(epochs) == {"augment": 2, "_score_held_back": 2, "finish": 0}[name]
     assert weights(tmp_path) == weights(finished.folder)
     assert scores(resumed) == scores(finished)
-    assert sorted(files(tmp_path)) == ["config.json", "model.safetensors", "training.json"]
+    assert sorted(contents(tmp_path)) == ["config.json", "model.safetensors", "training.json"]
 
 
 def test_a_finished_training_returns_at_once(monkeypatch, finished):
-    before = files(finished.folder)
+    before = contents(finished.folder)
     epochs = interrupt(monkeypatch, "train_epoch", 1)
     again = train_classifier(make_set(), dataclasses.replace(CONFIG, architecture="Small-CNN"), finished.folder)
     assert again == dataclasses.replace(finished, was_finished=True, seconds=again.seconds)
     assert not epochs
-    assert files(finished.folder) == before
+    assert contents(finished.folder) == before
 
 
 @pytest.mark.parametrize(
@@ -63,10 +64,10 @@ def test_a_finished_training_returns_at_once(monkeypatch, finished):
     ],
 )
 def test_another_config_is_refused_by_name_and_changes_nothing(finished, changes, difference):
-    before = files(finished.folder)
+    before = contents(finished.folder)
     with pytest.raises(ConfigChangedError, match=difference):
         train_classifier(make_set(), dataclasses.replace(CONFIG, **changes), finished.folder)
-    assert files(finished.folder) == before
+    assert contents(finished.folder) == before
 
 
 def test_a_setting_that_an_older_folder_lacks_had_its_default(tmp_path, finished):
@@ -90,12 +91,12 @@ def test_an_unfinished_training_refuses_another_config(tmp_path, monkeypatch):
         interrupt(patch, "train_epoch", 2)
         with pytest.raises(KeyboardInterrupt):
             train_classifier(make_set(), CONFIG, tmp_path)
-    before = files(tmp_path)
+    before = contents(tmp_path)
     with pytest.raises(ConfigChangedError, match="batch_size: 16 there, 8 here"):
         train_classifier(make_set(), dataclasses.replace(CONFIG, batch_size=8), tmp_path)
     with pytest.raises(UsageError, match="already holds"):
         train_classifier(make_set(), CONFIG, tmp_path, resume=False)
-    assert files(tmp_path) == before
+    assert contents(tmp_path) == before
 
 
 def test_overwrite_replaces_the_classifier_and_nothing_else(tmp_path, finished):
@@ -117,4 +118,4 @@ def test_a_folder_that_is_not_ours_is_left_alone(tmp_path, overwrite):
         train_classifier(make_set(), CONFIG, tmp_path, overwrite=overwrite)
     with pytest.raises(UsageError, match="is a file"):
         train_classifier(make_set(), CONFIG, tmp_path / "thesis.tex", overwrite=overwrite)
-    assert sorted(files(tmp_path)) == ["config.json", "thesis.tex"]
+    assert sorted(contents(tmp_path)) == ["config.json", "thesis.tex"]

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from bars import CONFIG, files, make_set, scores, weights
+from bars import CONFIG, make_set, scores, weights
+from outcomes import contents
 from synthset.classifiers import train
 from synthset.classifiers.config import TrainConfig
 from synthset.classifiers.models import load_classifier
@@ -60,7 +61,7 @@ def test_ten_epochs_learn_the_bars(tmp_path):
 def test_saves_what_it_says(finished):
     images = make_set()
     assert (finished.num_training, finished.num_held_back) == (45, 15)
-    assert sorted(files(finished.folder)) == ["config.json", "model.safetensors", "training.json"]
+    assert sorted(contents(finished.folder)) == ["config.json", "model.safetensors", "training.json"]
 
     classifier = load_classifier(finished.folder, "cpu")
     assert classifier.config == finished.model_config
