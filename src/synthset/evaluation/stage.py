@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synthset.core.errors import UsageError
-from synthset.core.locks import reading
 from synthset.images.imageset import ImageSet
-from synthset.real.sets import path_of
 
 if TYPE_CHECKING:
     from synthset.classifiers.scoring import EvaluationResult
@@ -43,11 +41,15 @@ def evaluate(
             is neither a sentence with a place for the class nor a name.
         DataError, ModelError: one of the two cannot be read.
     """
-    test = _Test(str(model), real, architecture, dataset, tuple(templates))
     if templates and not is_clip(model):
         raise UsageError(f"Expected 'clip:' and a name with templates, got '{model}', which takes none. Drop them.")
-    with reading(None if is_clip(model) else model, path_of(real)):
-        result, about = _tester_of(model)(test)
+    about: Mapping[str, Any] = {}  # what else the result depends on
+    if is_clip(model):
+        if architecture is not None:
+            raise UsageError(f"Expected no architecture with '{model}', got '{architecture}'. Leave it out.")
+        result, about = _test_clip(str(model).removeprefix(CLIP), real, dataset, templates)
+    else:
+        result = _test_folder(model, real, architecture)
     if output_dir is not None:
         from synthset.classifiers.evaluate import write_evaluation
 
@@ -60,60 +62,27 @@ def is_clip(model: str | Path) -> bool:
     return str(model).startswith(CLIP)
 
 
-def _tester_of(model: str | Path) -> Callable[[_Test], Tested]:
-    """The test that is made for a model of its kind."""
+def _test_folder(model: str | Path, real: str | Path | ImageSet, architecture: str | None) -> EvaluationResult:
+    """Test what `train` or `tune` wrote."""
+    from synthset.classifiers.models import load_classifier, resolve_architecture
     from synthset.tuning.saving import KIND, kind_of
 
-    if is_clip(model):
-        return _test_clip
-    return _test_tuned_clip if kind_of(model) == KIND else _test_classifier
+    classifier = None if kind_of(model) == KIND else load_classifier(model)
+    actual = classifier.config.architecture if classifier else "tuned CLIP"
+    if architecture is not None and (expected := resolve_architecture(architecture)) != actual:
+        raise UsageError(f"Expected a {expected} in '{model}', found a {actual}.")
+    if classifier is None:
+        from synthset.tuning.evaluate import evaluate_folder
 
-
-@dataclass(frozen=True)
-class _Test:
-    """The arguments of `evaluate`."""
-
-    model: str
-    real: str | Path | ImageSet
-    architecture: str | None
-    dataset: str | None
-    templates: tuple[str, ...]
-
-    def images(self) -> ImageSet:
-        """The real images."""
-        from synthset.real import load_real
-
-        return self.real if isinstance(self.real, ImageSet) else load_real(self.real)
-
-    def check_architecture(self, actual: str) -> None:
-        """Raise UsageError where the model is expected to have another one."""
-        from synthset.classifiers.models import resolve_architecture
-
-        if self.architecture is not None and resolve_architecture(self.architecture) != actual:
-            expected = resolve_architecture(self.architecture)
-            raise UsageError(f"Expected a {expected} in '{self.model}', found a {actual}.")
-
-
-Tested = tuple["EvaluationResult", Mapping[str, Any]]  # and what else the result depends on
-
-
-def _test_classifier(test: _Test) -> Tested:
+        return evaluate_folder(model, real)
     from synthset.classifiers.evaluate import evaluate as evaluate_classifier
-    from synthset.classifiers.models import load_classifier
 
-    classifier = load_classifier(test.model)
-    test.check_architecture(classifier.config.architecture)
-    return evaluate_classifier(classifier, test.images()), {}
+    return evaluate_classifier(classifier, _load(real))
 
 
-def _test_tuned_clip(test: _Test) -> Tested:
-    from synthset.tuning.evaluate import evaluate_folder
-
-    test.check_architecture("tuned CLIP")
-    return evaluate_folder(test.model, test.real), {}
-
-
-def _test_clip(test: _Test) -> Tested:
+def _test_clip(
+    name: str, real: str | Path | ImageSet, dataset: str | None, templates: Sequence[str]
+) -> tuple[EvaluationResult, dict[str, Any]]:
     """Zero-shot classification; what can be refused without a model or an image is refused first."""
     from synthset.encoders.clip import load_encoder
     from synthset.encoders.embed import EmbeddingCache
@@ -121,21 +90,24 @@ def _test_clip(test: _Test) -> Tested:
     from synthset.tuning.head import resolve_templates
     from synthset.tuning.zero_shot import zero_shot
 
-    if test.architecture is not None:
-        raise UsageError(f"Expected no architecture with '{test.model}', got '{test.architecture}'. Leave it out.")
-    name = test.model.removeprefix(CLIP)
     if not name:
         raise UsageError("Expected the name of a CLIP after 'clip:', got none. Name one, e.g. clip:RN50.")
-    known = find_set(test.dataset) if test.dataset else None
-    real_name = test.real.name if isinstance(test.real, ImageSet) else str(test.real)
-    sentences = resolve_templates(test.templates, known.name if known else real_name)
+    known = find_set(dataset) if dataset else None
+    real_name = real.name if isinstance(real, ImageSet) else str(real)
+    sentences = resolve_templates(tuple(templates), known.name if known else real_name)
     encoder = load_encoder(name, dtype="float32")  # as a CLIP is tuned, so that the two are compared
-    images = test.images()
+    images = _load(real)
     class_names = class_names_of(known.name) if known else images.class_names
     images = replace(images, metric=known.metric) if known else images
     result = zero_shot(encoder, class_names, sentences, images, EmbeddingCache())
     about = {"encoder": {"name": encoder.name, "fingerprint": encoder.fingerprint}, "templates": list(sentences)}
     return result, about
+
+
+def _load(real: str | Path | ImageSet) -> ImageSet:
+    from synthset.real import load_real
+
+    return real if isinstance(real, ImageSet) else load_real(real)
 
 
 def open_real(real: str | Path, class_names: Sequence[str]) -> ImageSet:
@@ -149,8 +121,7 @@ def open_real(real: str | Path, class_names: Sequence[str]) -> ImageSet:
         DataError: it cannot be read.
     """
     from synthset.classifiers.scoring import match_classes
-    from synthset.real import load_real
 
-    images = load_real(real)
+    images = _load(real)
     match_classes(class_names, images)
     return images
