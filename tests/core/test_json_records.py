@@ -79,7 +79,7 @@ def test_a_whole_record_is_read_by_its_types():
         (
             "name",
             "x\ud800",
-            "Expected JSON in 'note.json', it does not read (a text in it is no Unicode). Do it again.",
+            "Expected JSON in 'note.json', it does not read (a text is no Unicode). Do it again.",
         ),
         ("name", "wrong", "Expected values that go together in 'note.json', got others: a name that is wrong."),
         ("name", ["\x1b[31m"], 'got ["\\u001b[31m"].'),

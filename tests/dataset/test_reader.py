@@ -1,12 +1,15 @@
 """A dataset opened for reading: its images, views of them, and the requests that they were drawn from."""
 
 import json
+import shutil
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
+import synthset
 from small_datasets import CLASSES, make
-from synthset.core.errors import UnknownNameError
+from synthset.core.errors import DataError, UnknownNameError
 from synthset.create.inputs import plan_run
 from synthset.create.stage import CreateConfig
 from synthset.dataset.reader import open_dataset
@@ -56,3 +59,89 @@ def test_columns_are_those_of_the_manifest(tmp_path):
     del manifest["columns"]
     (tmp_path / "pets" / "manifest.json").write_text(json.dumps(manifest))
     assert open_dataset(tmp_path / "pets").columns == make(tmp_path / "plain", steps=3).dataset.columns
+
+
+def rewrite(path, change, **options):
+    """A shard with another table, written as by versions without checksums."""
+    table = pq.read_table(path)
+    pq.write_table(change(table).replace_schema_metadata(table.schema.metadata), path, **options)
+
+
+def with_column(name, value):
+    """A change: another value in the second row of a column."""
+
+    def change(table):
+        values = table.column(name).to_pylist()
+        values[1] = value(values[1])
+        return table.set_column(table.column_names.index(name), table.schema.field(name), [values])
+
+    return change
+
+
+def flipped(image):
+    data = bytearray(image["bytes"])
+    data[-20] ^= 1  # within the pixels, or the checksum of the PNG
+    return image | {"bytes": bytes(data)}
+
+
+@pytest.mark.parametrize("change", [flipped, lambda image: image | {"bytes": None}])
+def test_an_image_that_was_changed_is_noticed_and_the_others_are_read(tmp_path, change):
+    dataset = make(tmp_path / "pets").dataset
+    rewrite(dataset.shards[1], with_column("image", change))
+    images = open_dataset(tmp_path / "pets").images()
+    with pytest.raises(DataError, match=r"Expected row 1 of '.*train-00001\.parquet' as it was drawn, it was changed"):
+        images.image(9)
+    assert len({images.read(row) for row in range(20) if row != 9}) == 19
+    for use in (lambda: images.tensor(8), lambda: synthset.export(tmp_path / "pets", tmp_path / "files")):
+        with pytest.raises(DataError, match=r"train-00001\.parquet.* Delete it, and run the same"):
+            use()
+    dataset.shards[1].unlink()
+    again = make(tmp_path / "pets").dataset
+    assert [again.images().read(row) for row in range(20)] == [
+        make(tmp_path / "new").dataset.images().read(row) for row in range(20)
+    ]
+
+
+def test_a_flip_in_a_page_of_a_shard_is_noticed(tmp_path):
+    (path, *_) = make(tmp_path / "pets").dataset.shards
+    data = bytearray(path.read_bytes())
+    data[data.index(b"IDAT") + 6] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(DataError, match=r"train-00000\.parquet' does not read .*checksum"):
+        open_dataset(tmp_path / "pets").images().read(0)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("label", 2, r"Expected labels 0\.\.1 in '.*train-00000\.parquet', got 0\.\.2"),
+        ("label", -1, r"got -1\.\.\d"),
+        ("label", None, "rows without 'label'"),
+        ("sha256", None, "rows without 'sha256'"),
+        ("strategy", None, "rows without 'strategy'"),
+        ("seed", None, "rows without 'seed'"),
+    ],
+)
+def test_a_row_that_no_run_writes_is_refused(tmp_path, name, value, reason):
+    (path, *_) = make(tmp_path / "pets").dataset.shards
+    rewrite(path, with_column(name, lambda _: value))
+    with pytest.raises(DataError, match=reason) as caught:
+        open_dataset(tmp_path / "pets").images()
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("lost", [1, 3])
+def test_lost_shards_are_noticed(tmp_path, lost):
+    dataset = make(tmp_path / "pets").dataset
+    for path in dataset.shards[:lost]:
+        path.unlink()
+    with pytest.raises(DataError, match=r"Expected 20 images in '.*pets', as its manifest counts, found "):
+        open_dataset(tmp_path / "pets").images()
+    assert len(make(tmp_path / "pets").dataset.images()) == 20
+
+
+def test_a_shard_that_is_there_twice_is_noticed(tmp_path):
+    (path, *_) = make(tmp_path / "pets").dataset.shards
+    shutil.copy(path, path.with_name("train-copy.parquet"))
+    with pytest.raises(DataError, match=r"counts, found 28\. Take away what is there twice"):
+        open_dataset(tmp_path / "pets").images()

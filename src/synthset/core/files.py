@@ -93,14 +93,9 @@ def read_json(path: Path) -> Any:
 def parse_json(data: bytes) -> Any:
     """What UTF-8 JSON holds. Raises ValueError, whose text is short and of one line, for anything else."""
     try:
-        value = json.loads(data.decode("utf-8"))
-        if b"\\u" in data:  # an escape may be half of a character, which could be written nowhere
-            json.dumps(value, ensure_ascii=False).encode()
-        return value
+        return json.loads(data.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise ValueError(f"no UTF-8 at byte {error.start}") from error  # its own repr would quote all bytes
-    except UnicodeEncodeError as error:
-        raise ValueError("a text in it is no Unicode") from error
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
 

@@ -69,7 +69,10 @@ def as_record(
 ) -> Record:
     """A record from a value that `parse_json` gave; else as `parse_record`."""
     try:
+        json.dumps(value, ensure_ascii=False).encode()  # an escape may be half of a character, to be written nowhere
         return _read_object(kind, value)
+    except UnicodeEncodeError as error:
+        raise raises(f"Expected JSON in {place}, it does not read (a text is no Unicode). {remedy}") from error
     except _MisfitError as misfit:
         key = misfit.key.removeprefix(".")
         named = f"'{key}' in {place}" if key else place

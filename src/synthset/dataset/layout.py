@@ -15,20 +15,4 @@ A shard that exists is complete: its failures travel in its own metadata, so one
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from synthset.core.errors import DataError
-from synthset.core.files import parquet_source
-
 INITIAL_IMAGES_FILE = "real-images.parquet"
-
-
-def read_table(path: Path, columns: list[str]) -> pa.Table:
-    """Some columns of one file. Raises DataError if it does not read."""
-    try:
-        return pq.read_table(parquet_source(path), columns=columns)
-    except (OSError, pa.ArrowException) as error:
-        raise DataError(f"Expected a file of a Synthset dataset, '{path}' does not read ({error}).") from error

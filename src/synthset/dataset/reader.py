@@ -6,32 +6,41 @@ import hashlib
 import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from synthset.core.errors import DataError
-from synthset.core.files import parquet_source, refuse_links, to_path
-from synthset.dataset.layout import INITIAL_IMAGES_FILE, read_table
+from synthset.core.files import refuse_links, to_path
+from synthset.core.parquet_files import count_rows, read_table
+from synthset.dataset.layout import INITIAL_IMAGES_FILE
 from synthset.dataset.manifest import MANIFEST_FILE, Accounting, read_manifest
-from synthset.dataset.records import Request, columns_of, request_of
+from synthset.dataset.records import Request, columns_of, request_of, stored_schema, unknown_columns
 from synthset.dataset.verdicts import FOLDER as VERDICTS_FOLDER
 from synthset.dataset.verdicts import Verdicts, kept_rows, read_verdicts
 from synthset.images.imageset import ImageSet
 from synthset.prompts.strategies import select_rows
 
+REDRAW = "Delete it, and run the same 'synthset create' again to have it drawn anew."
+_RESTORE = "Restore the file, or create the dataset anew."
+_REAL_IMAGES = pa.schema([("sha256", pa.string()), ("bytes", pa.binary())])
+
 
 @dataclass(frozen=True)
 class Dataset:
-    """A dataset folder, opened for reading."""
+    """A dataset folder, opened for reading.
+
+    Attributes:
+        max_shards: at most so many are read, from all over it; None for all.
+    """
 
     folder: Path
     manifest: Mapping[str, Any]
+    max_shards: int | None = None
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -56,13 +65,36 @@ class Dataset:
     @cached_property
     def shards(self) -> list[Path]:
         """The shard files, in order."""
-        return sorted((self.folder / "data").glob("train-*.parquet"))
+        shards = sorted((self.folder / "data").glob("train-*.parquet"))
+        most = len(shards) if self.max_shards is None else self.max_shards
+        return [shards[i] for i in np.linspace(0, len(shards) - 1, min(most, len(shards))).astype(int)]
 
     @cached_property
     def rows(self) -> pa.Table:
-        """All columns but the images."""
-        columns = [name for name in self.columns if name != "image"]
-        return pa.concat_tables([read_table(path, columns) for path in self.shards])
+        """All columns but the images.
+
+        Raises:
+            DataError: a shard that is damaged or lost.
+        """
+        schema = stored_schema(name for name in self.columns if name != "image")
+        later = unknown_columns(self.columns)
+        tables = [read_table(path, schema, REDRAW, others=later) for path in self.shards]
+        for path, table in zip(self.shards, tables, strict=True):
+            labels = table.column("label").to_numpy()
+            if len(labels) and not 0 <= labels.min() <= labels.max() < len(self.class_names):
+                raise DataError(
+                    f"Expected labels 0..{len(self.class_names) - 1} in '{path}', "
+                    f"got {labels.min()}..{labels.max()}. {REDRAW}"
+                )
+        rows = pa.concat_tables(tables) if tables else schema.empty_table()
+        is_whole = self.max_shards is None and self.manifest["status"] == "complete"
+        if is_whole and rows.num_rows != self.accounting.ok:
+            raise DataError(
+                f"Expected {self.accounting.ok:,} images in '{self.folder}', as its manifest counts, found "
+                f"{rows.num_rows:,}. Take away what is there twice, and run the same 'synthset create' again to have "
+                "lost shards drawn anew."
+            )
+        return rows
 
     def requests(self, rows: Sequence[int] | np.ndarray | None = None) -> list[Request]:
         """The requests behind the images: of all of them, or of some `rows`, by their indices."""
@@ -73,16 +105,14 @@ class Dataset:
         """How many images each strategy has; a column of one shard is in memory at a time."""
         counts = Counter[str]()
         for path in self.shards:
-            for count in read_table(path, ["strategy"]).column("strategy").value_counts().to_pylist():
+            column = read_table(path, stored_schema(["strategy"]), REDRAW).column("strategy")
+            for count in column.value_counts().to_pylist():
                 counts[count["values"]] += count["counts"]
         return counts
 
     def part(self, max_shards: int) -> Dataset:
         """At most so many of its shards, from all over the dataset: to look at what is too large to be read."""
-        part = Dataset(self.folder, self.manifest)
-        places = np.linspace(0, len(self.shards) - 1, min(max_shards, len(self.shards))).astype(int)
-        part.__dict__["shards"] = [self.shards[i] for i in places]
-        return part
+        return replace(self, max_shards=max_shards)
 
     @cached_property
     def rows_hash(self) -> str:
@@ -117,8 +147,12 @@ class Dataset:
         """
         if "initial_images" not in self.manifest["job"]:
             return {}
-        table = read_table(self.folder / INITIAL_IMAGES_FILE, ["sha256", "bytes"])
-        return dict(zip(*(table.column(name).to_pylist() for name in table.column_names), strict=True))
+        path = self.folder / INITIAL_IMAGES_FILE
+        table = read_table(path, _REAL_IMAGES, _RESTORE)
+        images = dict(zip(*(table.column(name).to_pylist() for name in table.column_names), strict=True))
+        if any(hashlib.sha256(data).hexdigest() != name for name, data in images.items()):
+            raise DataError(f"Expected the real images that drawing began at in '{path}', got others. {_RESTORE}")
+        return images
 
     def strategies(self) -> list[str]:
         """The plain strategies that have images, in drawing order."""
@@ -199,7 +233,7 @@ class _ShardReader:
 
     def __init__(self, shards: Sequence[Path]) -> None:
         self._shards = list(shards)
-        counts = [pq.read_metadata(parquet_source(path)).num_rows for path in shards]
+        counts = [count_rows(path, REDRAW) for path in shards]
         self._starts = np.concatenate([[0], np.cumsum(counts)])
         self._lock = threading.Lock()  # a shard is read once, however many threads ask
         self._load = lru_cache(maxsize=4)(self._load_shard)
@@ -210,9 +244,13 @@ class _ShardReader:
     def read(self, index: int) -> bytes:
         shard = int(np.searchsorted(self._starts, index, "right")) - 1
         with self._lock:
-            images = self._load(shard)
-        return images[index - int(self._starts[shard])].as_py()
+            images, hashes = self._load(shard)
+        row = index - int(self._starts[shard])
+        data = images[row].as_py()
+        if data is None or hashlib.sha256(data).hexdigest() != hashes[row].as_py():
+            raise DataError(f"Expected row {row} of '{self._shards[shard]}' as it was drawn, it was changed. {REDRAW}")
+        return data
 
-    def _load_shard(self, shard: int) -> pa.Array:
-        column = read_table(self._shards[shard], ["image"]).column("image").combine_chunks()
-        return column.field("bytes")
+    def _load_shard(self, shard: int) -> tuple[pa.Array, pa.Array]:
+        table = read_table(self._shards[shard], stored_schema(["image", "sha256"]), REDRAW).combine_chunks()
+        return table.column("image").chunk(0).field("bytes"), table.column("sha256").chunk(0)

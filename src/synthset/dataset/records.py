@@ -115,11 +115,14 @@ def _written(kind: pa.DataType) -> pa.DataType:
     return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 
-def _stored_schema(names: Iterable[str]) -> pa.Schema:
-    return pa.schema([(name, _STORED[name].stored_type or _written(_STORED[name].type)) for name in names])
+def stored_schema(names: Iterable[str]) -> pa.Schema:
+    """The schema of these columns in shards and among failures; those that a later version added are left out."""
+    return pa.schema(
+        [(name, _STORED[name].stored_type or _written(_STORED[name].type)) for name in names if name in _STORED]
+    )
 
 
-FAILURE_SCHEMA = _stored_schema(name for name, column in _STORED.items() if column.in_failures)
+FAILURE_SCHEMA = stored_schema(name for name, column in _STORED.items() if column.in_failures)
 _FAILURE_FIELDS = {name: stored for name, stored in _STORED_NAMES.items() if stored in FAILURE_SCHEMA.names}
 
 
@@ -154,12 +157,12 @@ def unknown_columns(columns: Iterable[str]) -> list[str]:
 def shard_schema(columns: Sequence[str], class_names: Sequence[str]) -> pa.Schema:
     """The schema of shards with these columns, as `datasets` reads it too."""
     note = json.dumps({"info": {"features": features(columns, class_names)}})
-    return _stored_schema(columns).with_metadata({b"huggingface": note.encode()})
+    return stored_schema(columns).with_metadata({b"huggingface": note.encode()})
 
 
 def features(columns: Sequence[str], class_names: Sequence[str]) -> dict[str, Any]:
     """These columns as Hugging Face features, in their JSON form."""
-    described = {item.name: _feature(item.type) for item in _stored_schema(columns)}
+    described = {item.name: _feature(item.type) for item in stored_schema(columns)}
     described["image"] = {"_type": "Image"}
     described["label"] = {"names": list(class_names), "_type": "ClassLabel"}
     return described

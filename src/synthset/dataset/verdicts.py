@@ -8,22 +8,27 @@ the images of the dataset is stale, and refused.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from synthset.core.errors import DataError, first_line, setting
-from synthset.core.files import atomic_write, parquet_source, parse_json
+from synthset.core.errors import DataError, setting
+from synthset.core.parquet_files import read_notes, read_table, write_table
 
 FOLDER = "filters"
 SCHEMA = pa.schema([("request_id", pa.int64()), ("keep", pa.bool_()), ("reason", pa.string()), ("score", pa.float64())])
-_KEY = b"synthset"
+
+
+@dataclass(frozen=True)
+class _Notes:
+    """What stands beside the verdicts; another tool need not write it."""
+
+    config: Mapping[str, Any] = field(default_factory=dict)
+    rows_hash: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,9 +66,8 @@ def verdicts_path(folder: Path, method: str) -> Path:
 def write_verdicts(folder: Path, verdicts: Verdicts) -> Path:
     """Write, or replace, the verdicts of one filter in the dataset `folder`."""
     path = verdicts_path(folder, verdicts.method)
-    notes = json.dumps({"config": dict(verdicts.config), "rows_hash": verdicts.rows_hash}, ensure_ascii=False)
-    with atomic_write(path) as file:
-        pq.write_table(verdicts.table.cast(SCHEMA).replace_schema_metadata({_KEY: notes}), file)
+    notes = {"config": dict(verdicts.config), "rows_hash": verdicts.rows_hash}
+    write_table(path, verdicts.table.cast(SCHEMA).replace_schema_metadata(), notes)
     return path
 
 
@@ -129,15 +133,6 @@ def _methods(folder: Path) -> list[str]:
 def _read(path: Path) -> Verdicts:
     command = f"'synthset filter {path.parent.parent}' with {setting('method', 'none')}"
     remedy = f"Run the filter again, or delete the file: {command}."
-    try:
-        table = pq.read_table(parquet_source(path))
-        notes = parse_json((table.schema.metadata or {}).get(_KEY, b"{}"))
-        config, rows_hash = dict(notes.get("config", {})), str(notes.get("rows_hash", ""))
-        table = table.select(SCHEMA.names).cast(SCHEMA).combine_chunks()
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, pa.ArrowException) as error:
-        raise DataError(
-            f"Expected a filter's verdicts in '{path}', it does not read ({first_line(error)}). {remedy}"
-        ) from error
-    if table.column("keep").null_count or table.column("request_id").null_count:
-        raise DataError(f"Expected a verdict in every row of '{path}', some are empty. {remedy}")
-    return Verdicts(path.stem, config, table, rows_hash)
+    table = read_table(path, SCHEMA, remedy, nullable=("reason", "score")).combine_chunks()
+    notes = read_notes(_Notes, path, remedy)
+    return Verdicts(path.stem, notes.config, table, notes.rows_hash)

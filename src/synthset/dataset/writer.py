@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from synthset.core.errors import DataError, UsageError, first_line, setting
-from synthset.core.files import atomic_write, delete_parts, parquet_source, parse_json, refuse_links
+from synthset.core.files import delete_parts, refuse_links
 from synthset.core.jobs import differences, flatten, refuse
-from synthset.dataset.layout import INITIAL_IMAGES_FILE, read_table
+from synthset.core.parquet_files import read_notes, read_table, write_table
+from synthset.dataset.layout import INITIAL_IMAGES_FILE
 from synthset.dataset.manifest import MANIFEST_FILE, Accounting, read_manifest, write_manifest
 from synthset.dataset.plan import Plan
+from synthset.dataset.reader import REDRAW
 from synthset.dataset.records import FAILURE_SCHEMA, columns_of, shard_columns, shard_schema, unknown_columns
 from synthset.dataset.verdicts import FOLDER as VERDICTS_FOLDER
 from synthset.dataset.verdicts import delete_verdicts
 from synthset.prompts.sentences import SENTENCES_FILE
-
-_SHARD_KEY = b"synthset"
 
 
 class DatasetWriter:
@@ -97,8 +96,8 @@ class DatasetWriter:
         # the manifest first: from here on the folder is known as ours; the plan last: with it, all is there
         self._write_manifest("drawing", Accounting(), 0.0)
         if initial_images is not None:
-            _write_table(self.folder / INITIAL_IMAGES_FILE, initial_images)
-        _write_table(self.folder / "plan.parquet", self.plan.table)
+            write_table(self.folder / INITIAL_IMAGES_FILE, initial_images)
+        write_table(self.folder / "plan.parquet", self.plan.table)
 
     def stored_round(self, number: int) -> Plan | None:
         """The plan of a further round that an earlier run began, or None. Raises DataError if it is lost."""
@@ -110,7 +109,8 @@ class DatasetWriter:
                     f"Give {setting('overwrite')} to begin anew."
                 )
             return None
-        plan = Plan(self.plan.class_names, self.plan.strategies, read_table(path, self.plan.table.column_names))
+        table = read_table(path, self.plan.table.schema, f"Give {setting('overwrite')} to begin anew.")
+        plan = Plan(self.plan.class_names, self.plan.strategies, table)
         ids = plan.table.column("id").to_pylist()
         if not ids or ids != list(range(self.next_id, self.next_id + len(ids))):
             raise DataError(
@@ -123,7 +123,7 @@ class DatasetWriter:
         # first of all the folder is no longer complete: nobody shall read it in the middle of a round
         manifest = read_manifest(self.folder)
         self._write_manifest("drawing", Accounting(**manifest["accounting"]), manifest["seconds"])
-        _write_table(self.round_path(number), plan.table)
+        write_table(self.round_path(number), plan.table)
         return self.continued(plan)
 
     def continued(self, plan: Plan) -> DatasetWriter:
@@ -170,10 +170,8 @@ class DatasetWriter:
         accounting = Accounting(len(rows) + len(failures), len(rows), flagged, len(failures) - flagged, retries)
         notes = {"accounting": asdict(accounting), "failures": list(failures)}
         columns = self.listed_columns or columns_of({"job": self.job})
-        schema = shard_schema(columns, self.job["classes"])
-        schema = schema.with_metadata({**schema.metadata, _SHARD_KEY: json.dumps(notes)})
-        with atomic_write(self.shard_path(shard)) as file:
-            pq.write_table(pa.Table.from_pylist(list(rows), schema=schema), file, row_group_size=128)
+        table = pa.Table.from_pylist(list(rows), schema=shard_schema(columns, self.job["classes"]))
+        write_table(self.shard_path(shard), table, notes, row_group_size=128)
         return accounting
 
     def finish(self, seconds: float, refill: Mapping[str, Any] | None = None) -> Accounting:
@@ -186,10 +184,8 @@ class DatasetWriter:
         shards = [self.shard_path(shard) for shard in range(self.first_shard + self.num_shards)]
         with ThreadPoolExecutor(max_workers=16) as pool:  # each waits for its file, which may be far away
             notes = list(pool.map(_read_notes, shards))
-        failures = [failure for note in notes for failure in note["failures"]]
-        total = sum((Accounting(**note["accounting"]) for note in notes), Accounting())
-        with atomic_write(self.folder / "failures.parquet") as file:
-            pq.write_table(pa.Table.from_pylist(failures, schema=FAILURE_SCHEMA), file)
+        total = sum((note.accounting for note in notes), Accounting())
+        write_table(self.folder / "failures.parquet", pa.concat_tables(note.table for note in notes))
         seconds += read_manifest(self.folder)["seconds"]
         self._write_manifest("complete", total, seconds, refill)
         return total
@@ -265,16 +261,22 @@ def _delete_own_files(folder: Path) -> None:
         shard.unlink()
 
 
-def _write_table(path: Path, table: pa.Table) -> None:
-    with atomic_write(path) as file:
-        pq.write_table(table, file, row_group_size=2**20)
+@dataclass(frozen=True)
+class _ShardNotes:
+    accounting: Accounting
+    failures: tuple[Mapping[str, Any], ...]
+
+    @cached_property
+    def table(self) -> pa.Table:
+        """The failures, as they stand in a file."""
+        return pa.Table.from_pylist(list(self.failures), schema=FAILURE_SCHEMA)
+
+    def __post_init__(self) -> None:
+        try:
+            _ = self.table
+        except (OverflowError, TypeError, pa.ArrowException) as error:
+            raise ValueError(f"'failures' of another kind ({first_line(error)})") from error
 
 
-def _read_notes(path: Path) -> dict[str, Any]:
-    try:
-        return parse_json((pq.read_schema(parquet_source(path)).metadata or {})[_SHARD_KEY])
-    except (OSError, KeyError, ValueError) as error:  # pyarrow's own are among them
-        raise DataError(
-            f"Expected a shard of a Synthset dataset, '{path}' does not read ({first_line(error)}). "
-            "Delete it, and run the same command again to have it drawn anew."
-        ) from error
+def _read_notes(path: Path) -> _ShardNotes:
+    return read_notes(_ShardNotes, path, REDRAW)
