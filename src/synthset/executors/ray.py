@@ -65,20 +65,15 @@ class RayExecutor:
             SynthsetError: the cluster cannot be reached, or an item cost MAX_LOSSES workers.
             Exception: of `work`, itself; items in flight are then given up.
         """
-        ray = _connect(self.address, self._local_cores())
-        pool = _Pool(ray, ray.put(work), self._size(ray), self.cpus_per_worker)
+        ray = _connect(self.address, self.num_workers and self.num_workers * self.cpus_per_worker)
+        resources = ray.cluster_resources()
+        cores = int(resources.get("CPU", 0)) // self.cpus_per_worker
+        size = self.num_workers or int(resources.get("GPU", 0)) or max(1, cores)
+        pool = _Pool(ray, ray.put(work), size, self.cpus_per_worker)
         try:
             yield from pool.run(items)
         finally:
             pool.close()
-
-    def _local_cores(self) -> int | None:
-        return None if self.num_workers is None else self.num_workers * self.cpus_per_worker
-
-    def _size(self, ray: Any) -> int:
-        resources = ray.cluster_resources()
-        cores = int(resources.get("CPU", 0)) // self.cpus_per_worker
-        return self.num_workers or int(resources.get("GPU", 0)) or max(1, cores)
 
 
 class _Worker:
@@ -158,8 +153,14 @@ class _Pool:
 
     def _start_workers(self, num_tasks: int) -> None:
         """As many as the tasks that wait, and as there may be."""
-        for _ in range(min(num_tasks - len(self.starting), self.size - len(self.workers) - len(self.starting))):
-            worker = self._make_worker()
+        count = min(num_tasks, self.size - len(self.workers)) - len(self.starting)
+        if count <= 0:
+            return
+        num_gpus = 1 if self.ray.cluster_resources().get("GPU", 0) > 0 else 0
+        environment = {"env_vars": {"OMP_NUM_THREADS": str(self.cpus)}}
+        actor = self.ray.remote(num_cpus=self.cpus, num_gpus=num_gpus, runtime_env=environment)(_Worker)
+        for _ in range(count):
+            worker = actor.remote(self.work)
             self.starting[worker.ready.remote()] = worker
 
     def _welcome(self, reference: Any) -> None:
@@ -183,19 +184,9 @@ class _Pool:
             self.failed_starts = 0
             self.workers.append(worker)
 
-    def _make_worker(self) -> Any:
-        has_gpu = self.ray.cluster_resources().get("GPU", 0) > 0
-        actor = self.ray.remote(
-            num_cpus=self.cpus,
-            num_gpus=1 if has_gpu else 0,
-            runtime_env={"env_vars": {"OMP_NUM_THREADS": str(self.cpus)}},
-        )(_Worker)
-        return actor.remote(self.work)
-
     def _lost(self, worker: Any, error: Exception) -> list[_Task]:
         """The tasks of a worker that is no more, to be done again. Raises for one that has cost too many."""
-        lost = [reference for reference, (other, _) in self.in_hand.items() if other is worker]
-        tasks = [self.in_hand.pop(reference)[1] for reference in lost]
+        tasks = [self.in_hand.pop(reference)[1] for reference, (other, _) in [*self.in_hand.items()] if other is worker]
         task = tasks[0]  # the one in work: the others waited
         log.warning("A worker was lost (%s): its items go to others.", first_line(error).rstrip("."))
         with suppress(ValueError):
@@ -231,8 +222,9 @@ def _import_ray(address: str | None) -> Any:
         import ray
         import ray.exceptions
     except ImportError as error:
-        message = 'Expected Ray for this executor, it is not installed. Run: pip install "synthset[ray]"'
-        raise UsageError(message) from error
+        raise UsageError(
+            'Expected Ray for this executor, it is not installed. Run: pip install "synthset[ray]"'
+        ) from error
     return ray
 
 
@@ -243,11 +235,10 @@ def _connect(address: str | None, num_cpus: int | None) -> Any:
         return ray
     # "local", or Ray would join a cluster of somebody else that happens to run here
     own = {"address": "local", "include_dashboard": False, "num_cpus": num_cpus}
-    settings = own if address is None else {"address": address}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about its own coming versions
-            ray.init(**settings, logging_level="ERROR", log_to_driver=False)
+            ray.init(**(own if address is None else {"address": address}), logging_level="ERROR", log_to_driver=False)
     except Exception as error:  # Ray has many ways to say that nobody is there
         where = f"a Ray cluster at '{address}'" if address else "Ray to start on this machine"
         raise SynthsetError(f"Expected {where}, got: {first_line(error)}") from error
