@@ -3,14 +3,18 @@
 import dataclasses
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
 from bars import CONFIG, make_set, scores, weights
 from outcomes import contents
 from synthset.classifiers import checkpoints, train
+from synthset.classifiers.stage import train as train_stage
 from synthset.classifiers.train import train_classifier
 from synthset.core.errors import ConfigChangedError, UsageError
+from synthset.core.locks import writing
+from synthset.dataset.export import export_imagefolder
 
 
 def interrupt(monkeypatch, name, call):
@@ -44,6 +48,53 @@ def test_interrupted_and_resumed_equals_uninterrupted(tmp_path, monkeypatch, fin
     assert weights(tmp_path) == weights(finished.folder)
     assert scores(resumed) == scores(finished)
     assert sorted(contents(tmp_path)) == ["config.json", "model.safetensors", "training.json"]
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "training.json"])
+def test_stopped_at_any_file_of_its_end_a_training_without_a_checkpoint_is_finished(
+    tmp_path, monkeypatch, finished, name
+):
+    replace = Path.replace
+
+    def stopped(part, target):
+        if target.name == name:
+            raise KeyboardInterrupt
+        return replace(part, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            train_classifier(make_set(), CONFIG, tmp_path)
+    epochs = interrupt(monkeypatch, "train_epoch", -1)
+    train_classifier(make_set(), CONFIG, tmp_path)
+    assert not epochs
+    assert weights(tmp_path) == weights(finished.folder)
+    assert sorted(contents(tmp_path)) == ["config.json", "model.safetensors", "training.json"]
+
+
+def test_a_folder_in_which_another_command_is_at_work_is_refused(tmp_path):
+    with writing(tmp_path / "model"):
+        with pytest.raises(UsageError, match=r"Another command is at work in .*model'"):
+            train_classifier(make_set(), CONFIG, tmp_path / "model")
+        assert contents(tmp_path / "model") == {}
+
+
+def test_images_may_be_written_again_once_they_are_decoded(tmp_path, monkeypatch):
+    export_imagefolder(make_set(), tmp_path / "bars")
+    held = []
+
+    def epoch(*args):
+        with writing(tmp_path / "bars"):
+            held.append(len(args))
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "train_epoch", epoch)
+        with pytest.raises(KeyboardInterrupt):
+            train_stage(tmp_path / "bars", tmp_path / "model", CONFIG)
+    assert held
+    with writing(tmp_path / "bars"), pytest.raises(UsageError, match=r"Another command is at work in .*bars'"):
+        train_stage(tmp_path / "bars", tmp_path / "model", CONFIG)
 
 
 def test_a_finished_training_returns_at_once(monkeypatch, finished):

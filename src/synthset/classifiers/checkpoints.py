@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from synthset.classifiers.models import CONFIG_FILE, FORMAT, WEIGHTS_FILE, plain
 from synthset.core.errors import UsageError, setting
 from synthset.core.files import atomic_write, parse_json, read_json, write_json
 from synthset.core.jobs import differences, refuse
+from synthset.core.locks import writing
 from synthset.core.versions import library_versions
 
 TRAINING_FILE = "training.json"
@@ -111,10 +113,10 @@ class Session:
             self.best = epoch
             self.best_state = plain_state(self.model)
 
-    def save(self) -> None:
+    def save(self, *, at_once: bool = False) -> None:
         """Write the checkpoint, unless the last one is too recent for what writing it costs."""
         started = time.monotonic()
-        if started - self.saved_at < max(CHECKPOINT_SECONDS, self.save_seconds / CHECKPOINT_SHARE):
+        if not at_once and started - self.saved_at < max(CHECKPOINT_SECONDS, self.save_seconds / CHECKPOINT_SHARE):
             return
         tensors = {f"model.{name}": value for name, value in plain_state(self.model).items()}
         tensors |= {f"best.{name}": value for name, value in self.best_state.items()}
@@ -174,6 +176,38 @@ def check_folder(folder: Path, job: Job, *, resume: bool = True, overwrite: bool
     refuse(folder, "training", job.differences(note.get("job", {})))
 
 
+@contextmanager
+def claim(
+    folder: Path,
+    job: Job,
+    *,
+    resume: bool = True,
+    overwrite: bool = False,
+    from_first: Callable[[Callable[[], str]], str] = lambda make: make(),
+) -> Iterator[None]:
+    """Alone with the folder of a training, which is made, for the time of the block. Raises as `check_folder` does.
+
+    Args:
+        from_first: of several processes, gives all of them the result of the first, which locks the folder for all.
+    Raises:
+        UsageError: another command is at work there.
+    """
+    check_folder(folder, job, resume=resume, overwrite=overwrite)  # it may be the one that the images are read from
+    with ExitStack() as stack:
+
+        def lock() -> str:
+            try:
+                stack.enter_context(writing(folder))
+            except UsageError as error:
+                return str(error)
+            return ""
+
+        if refusal := from_first(lock):
+            raise UsageError(refusal)
+        check_folder(folder, job, resume=resume, overwrite=overwrite)  # as it is now that nobody else writes there
+        yield
+
+
 def read_finished(folder: Path) -> dict[str, Any] | None:
     """The content of training.json, if `folder` holds a complete training."""
     note = _read_json(folder / TRAINING_FILE, TRAINING_FORMAT)
@@ -194,6 +228,8 @@ def finish(session: Session, save: Callable[[], None], about: Mapping[str, Any])
         What training.json holds.
     """
     assert session.best is not None
+    if not (session.folder / RESUME_FILE).exists():
+        session.save(at_once=True)  # a kill from here on costs nothing, and leaves a folder that is known as ours
     session.model.load_state_dict(session.best_state)
     save()
     note = {

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from synthset.classifiers.config import TrainConfig
 from synthset.core.errors import UsageError
+from synthset.core.locks import reading
 from synthset.core.options import with_options
 from synthset.dataset.opening import open_images
 from synthset.images.imageset import ImageSet
@@ -45,14 +46,15 @@ def train(
 
     config = with_options(config or TrainConfig(), options)
     _check_processes(processes, data)
-    images = open_images(data, strategy, all_images=all_images)
-    if processes > 1:
-        from synthset.classifiers.launch import run_in_processes
+    with reading(data) as held:
+        images = open_images(data, strategy, all_images=all_images)
+        if processes == 1:
+            return train_classifier(images, config, output_dir, overwrite=overwrite, when_decoded=held.close)
+    from synthset.classifiers.launch import run_in_processes
 
-        job = {"data": str(data), "output_dir": str(output_dir), "config": asdict(config)}
-        job |= {"strategy": strategy, "all_images": all_images, "overwrite": overwrite}
-        return read_result(Path(output_dir), was_finished=run_in_processes(job, processes))
-    return train_classifier(images, config, Path(output_dir), overwrite=overwrite)
+    job = {"data": str(data), "output_dir": str(output_dir), "config": asdict(config)}
+    job |= {"strategy": strategy, "all_images": all_images, "overwrite": overwrite}
+    return read_result(Path(output_dir), was_finished=run_in_processes(job, processes))
 
 
 def _check_processes(processes: int, data: str | Path | ImageSet) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -29,7 +29,7 @@ from synthset.classifiers.checkpoints import (
     EpochRecord,
     Job,
     Session,
-    check_folder,
+    claim,
     delete_own_files,
     finish,
     read_finished,
@@ -55,6 +55,7 @@ from synthset.classifiers.training_set import (
     split_batches,
 )
 from synthset.core.cpu import tune_for_cpu
+from synthset.core.devices import seeded
 from synthset.core.errors import DataError, ModelError, UsageError, setting
 from synthset.core.files import delete_parts
 from synthset.core.options import job_of
@@ -97,6 +98,7 @@ def train_classifier(
     *,
     resume: bool = True,
     overwrite: bool = False,
+    when_decoded: Callable[[], object] = lambda: None,
 ) -> TrainResult:
     """Train on `images` from random initialisation and save the best checkpoint in `output_dir`.
 
@@ -105,6 +107,7 @@ def train_classifier(
         images: synthetic images; part of each class is held back (`config.validation_fraction`).
         resume: without it, a folder that holds a training is refused.
         overwrite: a classifier in the folder is replaced, whatever it is; other files are never touched.
+        when_decoded: is called when the images are no longer read.
     Raises:
         UsageError: a setting or folder that cannot be right; UnknownNameError, ConfigChangedError likewise.
         DataError: classes without enough images, or unreadable images.
@@ -118,25 +121,38 @@ def train_classifier(
     _check_compile(config, world)
     folder = Path(output_dir)
     job = Job(job_of(config), world.from_first(lambda: fingerprint(images)), job_of(TrainConfig()))
-    check_folder(folder, job, resume=resume, overwrite=overwrite)
-    if not overwrite and read_finished(folder):
+    with claim(folder, job, resume=resume, overwrite=overwrite, from_first=world.from_first):
+        if overwrite or not read_finished(folder):
+            _train_in(folder, job, images, config, world, when_decoded, overwrite=overwrite)
+            return read_result(folder, was_finished=False)
         return read_result(folder, was_finished=True)
 
+
+def _train_in(
+    folder: Path,
+    job: Job,
+    images: ImageSet,
+    config: TrainConfig,
+    world: World,
+    when_decoded: Callable[[], object],
+    *,
+    overwrite: bool,
+) -> None:
+    """Train to the end in a folder that is free, or holds this very training."""
     training_rows, held_back_rows = hold_back(images.labels, config.validation_fraction, config.seed)
     model_config = _model_config(images, config)
     model = build_model(model_config, derive_seed(config.seed, "weights"))
     _check_batch_size(model, config)
     world.wait()  # none has yet to look at the folder when the first one writes there
-    if world.is_first and folder.is_dir():
+    if world.is_first:
         delete_parts(folder)
     with decoded(images, model_config.image_size_px, config.antialias, folder, world, config.memory_bytes) as pixels:
+        when_decoded()
         if config.normalisation == "dataset":
             mean, std = channel_statistics(pixels, training_rows)
             model_config = replace(model_config, mean=mean, std=std)
-        if world.is_first:
-            if overwrite:
-                delete_own_files(folder)
-            folder.mkdir(parents=True, exist_ok=True)
+        if world.is_first and overwrite:
+            delete_own_files(folder)
         world.wait()
         model = world.prepare(model)
         session = Session(folder, job, model, _make_optimizer(model, config), len(held_back_rows))
@@ -149,7 +165,6 @@ def train_classifier(
         counts = {"num_training": len(training_rows), "num_held_back": len(held_back_rows)}
         finish(session, partial(save_classifier, folder, model, model_config), {"images": images.name, **counts})
     world.wait()
-    return read_result(folder, was_finished=False)
 
 
 def read_result(folder: Path, was_finished: bool) -> TrainResult:
@@ -234,7 +249,7 @@ def train_epoch(
 
     model.train()
     total_loss = torch.zeros((), device=device)
-    with _own_random_state(device, derive_seed(config.seed, "dropout", epoch)):
+    with seeded(derive_seed(config.seed, "dropout", epoch), device):  # dropout takes no generator
         for step, batch in enumerate(batches, first_step):
             rows, share = world.take(batch)
             images, labels = data.read(rows, device)
@@ -316,18 +331,6 @@ def _make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimi
 
 def _is_bf16(precision: str, device: torch.device) -> bool:
     return precision == "bf16" or (precision == "auto" and device.type == "cuda")
-
-
-@contextmanager
-def _own_random_state(device: torch.device, seed: int) -> Iterator[None]:
-    """Dropout has no generator argument: seed the global state for a while, then put it back."""
-    on_gpu = device.type == "cuda"
-    with torch.random.fork_rng(devices=[device] if on_gpu else []):
-        torch.default_generator.manual_seed(seed)
-        with torch.cuda.device(device) if on_gpu else nullcontext():
-            if on_gpu:
-                torch.cuda.manual_seed(seed)
-            yield
 
 
 # ---- settings and inputs -----------------------------------------------------------------------------

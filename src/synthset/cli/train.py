@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from synthset.classifiers.config import TrainConfig
 from synthset.cli.arguments import Positional, one_path
 from synthset.cli.commands import command
 from synthset.cli.compat import SCRIPT
 from synthset.core.errors import UsageError
+from synthset.core.locks import reading
 from synthset.core.options import Option
 
 
@@ -56,13 +57,21 @@ def train(call: TrainCall, config: TrainConfig) -> None:
         raise UsageError("Expected the synthetic images, e.g. 'synthset train digits'. Run 'synthset create' first.")
     if config.dataset is not None:
         find_set(config.dataset)
-    images = open_images(source, call.strategy, all_images=call.all_images)
-    # before the training, which may take hours: a test that cannot be is no news for its end
-    real_images = None if call.real is None else open_real(call.real, images.class_names)
-    several = call.processes > 1
-    part: dict[str, Any] = {"strategy": call.strategy, "all_images": call.all_images} if several else {}
-    data = source if several else images
-    result = run_train(data, call.output_dir, config, processes=call.processes, overwrite=call.overwrite, **part)
+    real_images = None
+    if call.real is not None:
+        # before the training, which may take hours: a test that cannot be is no news for its end
+        with reading(source):
+            class_names = open_images(source, call.strategy, all_images=True).class_names
+        real_images = open_real(call.real, class_names)
+    result = run_train(
+        source,
+        call.output_dir,
+        config,
+        strategy=call.strategy,
+        all_images=call.all_images,
+        overwrite=call.overwrite,
+        processes=call.processes,
+    )
     if not is_first():
         return
     print_train(result, call.output_dir)
