@@ -140,7 +140,8 @@ def _reader(kind: Any, option: Option | None = None) -> Callable[[Any], Any]:
     if is_dataclass(kind):
         return lambda value: _read_object(kind, value)  # pyright: ignore[reportArgumentType]
     if origin in (Union, types.UnionType):
-        return _optional(*[_reader(part, option) for part in inner if part is not types.NoneType], len(inner))
+        (part,) = [part for part in inner if part is not types.NoneType]
+        return _optional(_reader(part, option))
     if origin is tuple:
         return _tuple_of([_reader(part, option) for part in inner if part is not Ellipsis], Ellipsis in inner)
     if isinstance(origin, type) and issubclass(origin, Mapping):
@@ -148,8 +149,7 @@ def _reader(kind: Any, option: Option | None = None) -> Callable[[Any], Any]:
     return _scalar(kind, option or Option())
 
 
-def _optional(read: Callable[[Any], Any], parts: int) -> Callable[[Any], Any]:
-    assert parts == 2, "a type or None"
+def _optional(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
     # NaN stood for nothing in the checkpoints of earlier versions
     return lambda value: None if value is None or value != value else read(value)
 

@@ -93,13 +93,14 @@ def test_what_another_job_wrote_is_never_read_and_never_lost(tmp_path, change, a
         "nonsense\n",
         "[]\n",
         '{"class_name": "one"}\n',
-        '{"class_name": "one", "phrase": "", "fingerprint": "f", "count": 2, "seed": 0, "sentences": ["x"]}\n',
+        '{"class_name": "one", "phrase": "", "writer": "w", "fingerprint": "f", "count": 2, "seed": 0, '
+        '"sentences": ["x"]}\n',
         '{"class_name": ["one"], "phrase": "", "fingerprint": "f", "count": 1, "seed": 0, "sentences": ["x"]}\n',
     ],
 )
 def test_a_damaged_file_is_not_read(tmp_path, damage):
     (tmp_path / SENTENCES_FILE).write_text(damage)
-    with pytest.raises(DataError, match=r"Delete the file .* damaged") as error:
+    with pytest.raises(DataError, match=r"line 1 of '.*sentences\.jsonl'.* The file is damaged\. Delete it") as error:
         sentences(tmp_path, Writer())
     assert "\n" not in str(error.value)
     assert (tmp_path / SENTENCES_FILE).read_text() == damage

@@ -11,14 +11,33 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from synthset.core.errors import DataError, UsageError
+from synthset.core.json_records import parse_record
 from synthset.prompts.sentences.base import SentenceWriter
 
 SENTENCES_FILE = "sentences.jsonl"
-_KEY = ("class_name", "phrase", "fingerprint", "count", "seed")
+
+
+@dataclass(frozen=True)
+class _Line:
+    """The sentences of a class, and all that they depended on."""
+
+    class_name: str
+    phrase: str
+    writer: str
+    fingerprint: str
+    count: int
+    seed: int
+    sentences: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """Whose sentences they are; the writer may be known by another name."""
+        return self.class_name, self.phrase, self.fingerprint, self.count, self.seed
 
 
 def sentences_for(
@@ -49,22 +68,14 @@ def sentences_for(
     if count < 1:
         raise UsageError(f"Expected at least 1 sentence a class, got {count}.")
     path = Path(folder) / SENTENCES_FILE
-    kept = {_key(row): row["sentences"] for row in _read(path)}
+    kept = {line.key: line.sentences for line in _read(path)}
     sentences = {}
     for name in classes:
-        row: dict[str, Any] = {
-            "class_name": name,
-            "phrase": phrases.get(name, ""),
-            "writer": writer.name,
-            "fingerprint": writer.fingerprint,
-            "count": count,
-            "seed": seed,
-        }
-        if _key(row) not in kept:
-            row["sentences"] = writer.write(name, row["phrase"], count, seed)
-            _append(path, row)
-            kept[_key(row)] = row["sentences"]
-        sentences[name] = tuple(kept[_key(row)])
+        line = _Line(name, phrases.get(name, ""), writer.name, writer.fingerprint, count, seed)
+        if line.key not in kept:
+            kept[line.key] = tuple(writer.write(name, line.phrase, count, seed))
+            _append(path, {**asdict(line), "sentences": kept[line.key]})
+        sentences[name] = kept[line.key]
         if on_class:
             on_class(name)
     return sentences
@@ -81,33 +92,24 @@ def sentence_job(writer: SentenceWriter, count: int, sentences: Mapping[str, Seq
     }
 
 
-def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    return tuple(row[part] for part in _KEY)
-
-
-def _read(path: Path) -> list[dict[str, Any]]:
-    """The rows of the file, without a torn last one."""
+def _read(path: Path) -> list[_Line]:
+    """The lines of the file, without a torn last one."""
     try:
-        data = path.read_bytes() if path.exists() else b""
-        whole = data[: data.rfind(b"\n") + 1]
-        rows = [json.loads(line) for line in whole.decode("utf-8").split("\n")[:-1]]
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{_damaged(path)} ({(str(error).splitlines() or [type(error).__name__])[0]}).") from error
-    for number, row in enumerate(rows, 1):
-        if not _is_row(row):
-            raise DataError(f"{_damaged(path)} (line {number}).")
-    return rows
-
-
-def _is_row(row: Any) -> bool:
-    if not isinstance(row, dict) or not all(type(row.get(part)) in (str, int) for part in _KEY):
-        return False
-    texts = row.get("sentences")
-    return isinstance(texts, list) and all(isinstance(text, str) for text in texts) and len(texts) == row["count"]
-
-
-def _damaged(path: Path) -> str:
-    return f"Expected the sentences of a dataset in '{path}'. Delete the file to have them written anew; it is damaged"
+        whole = path.read_bytes().split(b"\n")[:-1]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise DataError(f"Expected the sentences of a dataset in '{path}', got: {error.strerror}.") from error
+    remedy = "The file is damaged. Delete it to have the sentences written anew."
+    lines = []
+    for number, data in enumerate(whole, 1):
+        line = parse_record(_Line, data, f"line {number} of '{path}'", remedy)
+        if len(line.sentences) != line.count:
+            raise DataError(
+                f"Expected {line.count} sentences in line {number} of '{path}', got {len(line.sentences)}. {remedy}"
+            )
+        lines.append(line)
+    return lines
 
 
 def _append(path: Path, row: Mapping[str, Any]) -> None:
