@@ -298,12 +298,14 @@ def test_labels_whose_wording_differs_go_by_number(hub, name):
     assert load_real(name).labels.tolist() == list(range(len(ours)))
 
 
-def test_labels_in_another_order_are_refused(hub):
+def test_labels_in_another_order_go_by_name_or_are_refused(hub):
     theirs = ["AnnualCrop", "Forest", "HerbaceousVegetation", "Industrial", "Highway", "Pasture"]
     theirs += ["PermanentCrop", "Residential", "River", "SeaLake"]
-    hub(label=([0, 1], theirs))
+    hub(label=([3, 4, 9], theirs))
+    assert load_real("eurosat").labels.tolist() == [4, 3, 9]
+    hub(label=([0, 1], [*theirs[:9], "lakes"]))
     with pytest.raises(
-        DataError, match=r"10 classes of 'eurosat'.*usual order, got 'Highway' as number 4\. Give the path"
+        DataError, match=r"10 classes of 'eurosat'.*usual order, got 'Industrial' as number 3\. Give the path"
     ):
         load_real("eurosat")
     hub(label=([0, 1], ["forest", "road"]))

@@ -7,7 +7,6 @@ be scored against the wrong names.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -18,7 +17,8 @@ from synthset.core.errors import DataError, UsageError, first_line
 from synthset.images.folders import read_file
 from synthset.images.imageset import ImageSet
 from synthset.real.few_shot import split as split_in_two
-from synthset.real.sets import RealSet, class_names_of, wordnet_ids_of
+from synthset.real.matching import fold, labels_of
+from synthset.real.sets import RealSet, class_names_of
 
 if TYPE_CHECKING:
     import datasets
@@ -118,26 +118,24 @@ def _labels(real: RealSet, rows: datasets.Dataset, column: str) -> np.ndarray:
 
 def _by_name(real: RealSet, names: Sequence[str]) -> np.ndarray:
     """Our label of each of the repository's names. Raises DataError for a name that is not ours."""
-    ours, left_out = _our_labels(real), {_key(name) for name in real.left_out}
-    labels = [-1 if _key(name) in left_out else ours.get(_key(name)) for name in names]
-    unknown = [name for name, label in zip(names, labels, strict=True) if label is None]
+    labels, left_out = labels_of(real.name, names), _left_out(real, names)
+    unknown = [name for name, label, is_out in zip(names, labels, left_out, strict=True) if label < 0 and not is_out]
     if unknown:
         raise DataError(
             f"Expected the {real.num_classes} classes of '{real.name}' in {real.hub_id}, got {_some(unknown)} too. "
             f"{HINT}"
         )
-    return np.array(labels, np.int64)
+    return labels
 
 
 def _by_name_or_number(real: RealSet, names: Sequence[str]) -> np.ndarray:
     """Our label of each of the repository's numbers 0..len(names)-1."""
-    ours, left_out = _our_labels(real), {_key(name) for name in real.left_out}
-    keys = [_key(name) for name in names]
-    if all(key in ours or key in left_out for key in keys):
+    labels = labels_of(real.name, names)
+    if all((labels >= 0) | _left_out(real, names)):
         return _by_name(real, names)
-    moved = [name for number, name in enumerate(names) if ours.get(_key(name), number) != number]
+    moved = [number for number, label in enumerate(labels.tolist()) if label not in (-1, number)]
     if len(names) != real.num_classes or moved:
-        got = f"'{moved[0]}' as number {names.index(moved[0])}" if moved else f"{len(names)}"
+        got = f"'{names[moved[0]]}' as number {moved[0]}" if moved else f"{len(names)}"
         raise DataError(
             f"Expected the {real.num_classes} classes of '{real.name}' in {real.hub_id}, in their usual order, "
             f"got {got}. {HINT}"
@@ -145,16 +143,9 @@ def _by_name_or_number(real: RealSet, names: Sequence[str]) -> np.ndarray:
     return np.arange(len(names))
 
 
-def _our_labels(real: RealSet) -> dict[str, int]:
-    """Our label by class name and by WordNet id."""
-    by_name = {_key(name): label for label, name in enumerate(class_names_of(real.name))}
-    return by_name | {synset: label for label, synset in enumerate(wordnet_ids_of(real.name))}
-
-
-def _key(name: str) -> str:
-    """A class name as letters and digits: "015.bonsai-101" is "bonsai", for sets that number their folders."""
-    plain = re.sub(r"^\d{3}\.|-101$", "", name)
-    return re.sub(r"[^a-z0-9]", "", plain.lower())
+def _left_out(real: RealSet, names: Sequence[str]) -> np.ndarray:
+    """Which of the repository's classes are none of the set's: bool (m,)."""
+    return np.array([bool(real.left_out) and fold(name).strip("0123456789") in real.left_out for name in names], bool)
 
 
 def _some(names: Sequence[str]) -> str:

@@ -51,3 +51,17 @@ def imagenet_r_names() -> tuple[str, ...]:
     """ImageNet's names of the 200 synsets that ImageNet-R draws."""
     name_of = dict(zip(imagenet_ids(), imagenet_names(), strict=True))
     return tuple(name_of[synset] for synset in read_names("imagenet-r"))
+
+
+@cache
+def imagenet_texts() -> dict[str, tuple[str, ...]]:
+    """Other names of ImageNet's classes by WordNet id: the lemmas of a synset, and those that CLIP was asked for."""
+    from open_clip.zero_shot_metadata import IMAGENET_CLASSNAMES
+    from timm.data import ImageNetInfo
+
+    info = ImageNetInfo("imagenet-1k")
+    texts = [info.index_to_description(index) for index in range(info.num_classes())]
+    return {
+        synset: (text, text.partition(",")[0], IMAGENET_CLASSNAMES[index])
+        for index, (synset, text) in enumerate(zip(imagenet_ids(), texts, strict=True))
+    }
