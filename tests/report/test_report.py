@@ -245,39 +245,41 @@ def _edit_json(path, **changes):
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
+DIAGNOSE, EVAL = "Run 'synthset diagnose'", "Run 'synthset eval' again"
 DAMAGE = {
-    "no folder": ("diagnose", "", lambda f: f.rename(f.with_name("away"))),
-    "no json": ("diagnose", "diagnosis.json", lambda f: (f / "diagnosis.json").unlink()),
-    "cut json": ("diagnose", "diagnosis.json", lambda f: (f / "diagnosis.json").write_text('{"format')),
-    "json list": ("diagnose", "diagnosis.json", lambda f: (f / "diagnosis.json").write_text("[]")),
-    "version": ("diagnose", "diagnosis.json", lambda f: _edit_json(f / "diagnosis.json", format_version=9)),
-    "interrupted": ("diagnose", "diagnosis.json", lambda f: _edit_json(f / "diagnosis.json", status="writing")),
-    "sets": ("diagnose", "diagnosis.json", lambda f: _edit_json(f / "diagnosis.json", sets=[{"name": "a"}])),
-    "encoder": ("diagnose", "diagnosis.json", lambda f: _edit_json(f / "diagnosis.json", encoder=None)),
-    "names": ("diagnose", "diagnosis.json", lambda f: _edit_json(f / "diagnosis.json", class_names=[1, 2])),
-    "no table": ("diagnose", "classes.parquet", lambda f: (f / "classes.parquet").unlink()),
-    "cut table": ("diagnose", "matrix.parquet", lambda f: (f / "matrix.parquet").write_bytes(b"PAR1 and so on")),
+    "no folder": (DIAGNOSE, "", lambda f: f.rename(f.with_name("away"))),
+    "no json": (DIAGNOSE, "diagnosis.json", lambda f: (f / "diagnosis.json").unlink()),
+    "cut json": (DIAGNOSE, "diagnosis.json", lambda f: (f / "diagnosis.json").write_text('{"format')),
+    "json list": (DIAGNOSE, "diagnosis.json", lambda f: (f / "diagnosis.json").write_text("[]")),
+    "version": ("update synthset", "diagnosis.json", lambda f: _edit_json(f / "diagnosis.json", format_version=9)),
+    "interrupted": (DIAGNOSE, "diagnosis.json", lambda f: _edit_json(f / "diagnosis.json", status="writing")),
+    "sets": (DIAGNOSE, "diagnosis.json", lambda f: _edit_json(f / "diagnosis.json", sets=[{"name": "a"}])),
+    "encoder": (DIAGNOSE, "diagnosis.json", lambda f: _edit_json(f / "diagnosis.json", encoder=None)),
+    "no sets": (DIAGNOSE, "diagnosis.json", lambda f: _edit_json(f / "diagnosis.json", sets=[])),
+    "names": (DIAGNOSE, "diagnosis.json", lambda f: _edit_json(f / "diagnosis.json", class_names=[1, 2])),
+    "no table": (DIAGNOSE, "classes.parquet", lambda f: (f / "classes.parquet").unlink()),
+    "cut table": (DIAGNOSE, "matrix.parquet", lambda f: (f / "matrix.parquet").write_bytes(b"PAR1 and so on")),
     "column": (
-        "diagnose",
+        DIAGNOSE,
         "tsne.parquet",
         lambda f: pq.write_table(pq.read_table(f / "tsne.parquet").drop_columns(["x"]), f / "tsne.parquet"),
     ),
-    "kind": ("diagnose", "summary.parquet", lambda f: _replace(f, "summary.parquet", images="many")),
-    "null": ("diagnose", "classes.parquet", lambda f: _replace(f, "classes.parquet", verdict=None)),
-    "index": ("diagnose", "tsne.parquet", lambda f: _replace(f, "tsne.parquet", class_index=10)),
-    "image": ("diagnose", "galleries.parquet", lambda f: _replace(f, "galleries.parquet", image=b"<svg onload=x>")),
-    "evaluation": ("eval", "000.json", lambda f: _edit_json(f / "evaluations" / "000.json", confusion=[[1]])),
-    "accuracy": ("eval", "000.json", lambda f: _edit_json(f / "evaluations" / "000.json", accuracy="good")),
+    "kind": (DIAGNOSE, "summary.parquet", lambda f: _replace(f, "summary.parquet", images="many")),
+    "null": (DIAGNOSE, "classes.parquet", lambda f: _replace(f, "classes.parquet", verdict=None)),
+    "index": (DIAGNOSE, "tsne.parquet", lambda f: _replace(f, "tsne.parquet", class_index=10)),
+    "image": (DIAGNOSE, "galleries.parquet", lambda f: _replace(f, "galleries.parquet", image=b"<svg onload=x>")),
+    "evaluation": (EVAL, "000.json", lambda f: _edit_json(f / "evaluations" / "000.json", confusion=[[1]])),
+    "accuracy": (EVAL, "000.json", lambda f: _edit_json(f / "evaluations" / "000.json", accuracy="good")),
 }
 
 
 @pytest.mark.parametrize("name", DAMAGE)
-def test_damage_is_one_line_that_names_the_file_and_the_command(tmp_path, name):
-    command, file, damage = DAMAGE[name]
+def test_damage_is_one_line_that_names_the_file_and_the_remedy(tmp_path, name):
+    remedy, file, damage = DAMAGE[name]
     folder = write_example(tmp_path / "diagnosis", sets=SETS[:1])
     (folder / "report.html").write_text("the earlier report")
     damage(folder)
-    with pytest.raises(DataError, match=f"Expected .*{re.escape(file)}.*synthset {command}") as caught:
+    with pytest.raises(DataError, match=f"Expected .*{re.escape(file)}.*{remedy}") as caught:
         build_report(folder)
     assert "\n" not in str(caught.value)
     if folder.exists():

@@ -36,7 +36,7 @@ def write_report(folder: Path) -> Path:
     from synthset.report.reading import read_diagnosis
 
     path = folder / FILE_NAME
-    page = render_page(read_diagnosis(path.parent))
-    delete_parts(path.parent)
+    page = render_page(read_diagnosis(folder))
+    delete_parts(folder)
     write_text(path, page.encode("utf-8", "replace").decode())  # a lone surrogate, which JSON may hold, has no UTF-8
     return path

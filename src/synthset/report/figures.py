@@ -6,13 +6,13 @@ labels, since plotly would merge two classes of one name and read a class "1" as
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from synthset.report.formatting import LONGEST_LABEL, is_number, label, number, percent
 from synthset.report.reading import Diagnosis, Evaluation
 
-Figure = dict[str, Any]
+Part = dict[str, Any]  # a figure or a part of one: plotly's options by name
 
 ROW_PX = 34
 CHARACTER_PX = 7
@@ -25,9 +25,10 @@ MAX_CURVE_POINTS = 300
 NUM_COLOURS = 10
 SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross")
 RAMP = [[i / 4, f"--ramp-{i}"] for i in range(5)]
+LEGEND_ON_TOP = Part(orientation="h", x=0, y=1, yanchor="bottom")
 
 
-def build_figures(diagnosis: Diagnosis) -> dict[str, Figure]:
+def build_figures(diagnosis: Diagnosis) -> dict[str, Part]:
     """Every chart there is data for, by the id of its element; `confusion-0` is that of the first evaluation."""
     figures = {
         "accuracy": _accuracies(diagnosis.evaluations),
@@ -39,100 +40,55 @@ def build_figures(diagnosis: Diagnosis) -> dict[str, Figure]:
         "tsne": _tsne(diagnosis),
         "threshold": _threshold_curves(diagnosis),
     }
-    for i, evaluation in enumerate(diagnosis.evaluations):
-        figures[f"confusion-{i}"] = _confusion(evaluation)
+    figures |= {f"confusion-{i}": _confusion(evaluation) for i, evaluation in enumerate(diagnosis.evaluations)}
     return {name: figure for name, figure in figures.items() if figure is not None}
 
 
-def _accuracies(evaluations: Sequence[Evaluation]) -> Figure | None:
+# ---- rows: one a test, or one a set -----------------------------------------------------------------------
+
+
+def _accuracies(evaluations: Sequence[Evaluation]) -> Part | None:
     if not evaluations:
         return None
-    values = [item.accuracy for item in evaluations]
-    trace = {
-        "type": "scatter",
-        "mode": "markers",
-        "x": values,
-        "y": list(range(len(values))),
-        "marker": {"color": "--accent", "size": 10},
-        "error_x": {
-            "type": "data",
-            "symmetric": False,
-            "array": [item.high - item.accuracy for item in evaluations],
-            "arrayminus": [item.accuracy - item.low for item in evaluations],
-            "color": "--accent",
-            "thickness": 1.5,
-            "width": 5,
-        },
-        "text": [
-            f"{label(e.label)}: {percent(e.accuracy)} ({percent(e.low)} to {percent(e.high)}), {e.n:,} images"
-            for e in evaluations
-        ],
-        "hoverinfo": "text",
-    }
-    layout = _rows_layout([item.label for item in evaluations], "accuracy and 95 % interval")
+    above, below = [e.high - e.accuracy for e in evaluations], [e.accuracy - e.low for e in evaluations]
+    bars = Part(type="data", symmetric=False, array=above, arrayminus=below, color="--accent", thickness=1.5, width=5)
+    texts = [
+        f"{label(e.name)}: {percent(e.accuracy)} ({percent(e.low)} to {percent(e.high)}), {e.n:,} images"
+        for e in evaluations
+    ]
+    trace = _scatter("markers", [e.accuracy for e in evaluations], list(range(len(evaluations))), texts)
+    trace |= Part(marker=Part(color="--accent", size=10), error_x=bars)
+    layout = _rows_layout([e.name for e in evaluations], "accuracy and 95 % interval")
     layout["xaxis"]["tickformat"] = ".0%"
-    return {"data": [trace], "layout": layout}
+    return Part(data=[trace], layout=layout)
 
 
-def _bars(diagnosis: Diagnosis, column: str, title: str) -> Figure | None:
+def _bars(diagnosis: Diagnosis, column: str, title: str) -> Part | None:
     """One bar a synthetic set, and the real set as a line across."""
-    rows = diagnosis.summary.to_pylist()
-    bars = [row for row in rows if row["kind"] != "real" and is_number(row[column])]
-    lines = [row for row in rows if row["kind"] == "real" and is_number(row[column])]
+    rows = [row for row in diagnosis.summary.to_pylist() if is_number(row[column])]
+    bars, real = _apart(rows)
     if not bars:
         return None
-    trace = {
-        "type": "bar",
-        "orientation": "h",
-        "x": [row[column] for row in bars],
-        "y": list(range(len(bars))),
-        "marker": {"color": "--accent"},
-        "text": [number(row[column]) for row in bars],
-        "textposition": "auto",
-        "hoverinfo": "text",
-        "hovertext": [f"{label(row['set'])}: {number(row[column])}" for row in bars],
-        "showlegend": False,
-    }
+    trace = _bar(bars, column, number, "--accent") | Part(textposition="auto", showlegend=False)
     layout = _rows_layout([row["set"] for row in bars], title)
-    layout["shapes"] = [
-        {
-            "type": "line",
-            "x0": row[column],
-            "x1": row[column],
-            "y0": 0,
-            "y1": 1,
-            "yref": "paper",
-            "line": {"color": "--real", "width": 2, "dash": "dash"},
-        }
-        for row in lines
-    ]
-    layout["annotations"] = [
-        {
-            "x": row[column],
-            "y": 1,
-            "yref": "paper",
-            "yanchor": "bottom",
-            "showarrow": False,
-            "text": f"real: {number(row[column])}",
-            "font": {"color": "--real"},
-        }
-        for row in lines
-    ]
-    largest = max(row[column] for row in [*bars, *lines])
-    layout["xaxis"] |= {"range": [0, largest * 1.12 or 1], "nticks": 5}
-    layout["margin"] |= {"t": 26}
-    return {"data": [trace], "layout": layout}
+    dashed, paper = Part(color="--real", width=2, dash="dash"), Part(yref="paper")
+    texts = Part(y=1, yanchor="bottom", showarrow=False, font=Part(color="--real"))
+    layout["shapes"] = [_line_across(row[column], dashed) | paper for row in real]
+    layout["annotations"] = [texts | paper | Part(x=row[column], text=f"real: {number(row[column])}") for row in real]
+    layout["xaxis"] |= Part(range=[0, max(row[column] for row in rows) * 1.12 or 1], nticks=5)
+    layout["margin"] |= Part(t=26)
+    return Part(data=[trace], layout=layout)
 
 
-def _frechet(diagnosis: Diagnosis) -> Figure | None:
-    parts = (("frechet_mean", "means apart", "--series-0"), ("frechet_covariance", "spreads apart", "--series-1"))
+def _frechet(diagnosis: Diagnosis) -> Part | None:
+    parts = (("frechet_mean", "means apart"), ("frechet_covariance", "spreads apart"))
     return _stacked(diagnosis, parts, "Fréchet distance to the real set", number)
 
 
-def _error_split(diagnosis: Diagnosis) -> Figure | None:
+def _error_split(diagnosis: Diagnosis) -> Part | None:
     parts = (
-        ("diversity_error", "diversity (errs against own centroids)", "--series-0"),
-        ("shift_error", "centroid shift (errs against prompts only)", "--series-1"),
+        ("diversity_error", "diversity (errs against own centroids)"),
+        ("shift_error", "centroid shift (errs against prompts only)"),
     )
     figure = _stacked(diagnosis, parts, "share of the images that are misread", percent)
     if figure:
@@ -140,38 +96,33 @@ def _error_split(diagnosis: Diagnosis) -> Figure | None:
     return figure
 
 
-def _stacked(diagnosis: Diagnosis, parts: Sequence[tuple[str, str, str]], title: str, write: Any) -> Figure | None:
-    rows = [
-        row
-        for row in diagnosis.summary.to_pylist()
-        if row["kind"] != "real" and all(is_number(row[column]) for column, _, _ in parts)
-    ]
+def _stacked(
+    diagnosis: Diagnosis, parts: Sequence[tuple[str, str]], title: str, write: Callable[[Any], str]
+) -> Part | None:
+    """Bars of several columns end to end, one row a synthetic set."""
+    measured = [row for row in diagnosis.summary.to_pylist() if all(is_number(row[column]) for column, _ in parts)]
+    rows, _ = _apart(measured)
     if not rows:
         return None
     traces = [
-        {
-            "type": "bar",
-            "orientation": "h",
-            "name": name,
-            "x": [row[column] for row in rows],
-            "y": list(range(len(rows))),
-            "marker": {"color": colour},
-            "text": [write(row[column]) for row in rows],
-            "textposition": "inside",
-            "hoverinfo": "text",
-            "hovertext": [f"{label(row['set'])}, {name}: {write(row[column])}" for row in rows],
-        }
-        for column, name, colour in parts
+        _bar(rows, column, write, f"--series-{i}", f", {name}") | Part(name=name, textposition="inside")
+        for i, (column, name) in enumerate(parts)
     ]
-    layout = _rows_layout([row["set"] for row in rows], title)
-    layout["barmode"] = "relative"
+    layout = _rows_layout([row["set"] for row in rows], title) | Part(barmode="relative")
     layout["height"] += 30  # for the legend
-    layout["margin"] |= {"t": 34}
-    layout["legend"] = {"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom", "traceorder": "normal"}
-    return {"data": traces, "layout": layout}
+    layout["margin"] |= Part(t=34)
+    return Part(data=traces, layout=layout | Part(legend=LEGEND_ON_TOP | Part(traceorder="normal")))
 
 
-def _matrix(diagnosis: Diagnosis) -> Figure | None:
+def _apart(rows: Sequence[Part]) -> tuple[list[Part], list[Part]]:
+    """Rows of synthetic and of real sets."""
+    return [row for row in rows if row["kind"] != "real"], [row for row in rows if row["kind"] == "real"]
+
+
+# ---- grids ------------------------------------------------------------------------------------------------
+
+
+def _matrix(diagnosis: Diagnosis) -> Part | None:
     rows = diagnosis.matrix.to_pylist()
     if not rows:
         return None
@@ -179,15 +130,14 @@ def _matrix(diagnosis: Diagnosis) -> Figure | None:
     queries = list(dict.fromkeys(row["query"] for row in rows))
     cells = {(row["reference"], row["query"]): row for row in rows}
     grid = [[cells.get((reference, query)) for query in queries] for reference in references]
-    texts = [[_matrix_text(cell) for cell in line] for line in grid]
-    trace = _heat_map([[cell and cell["centroid_accuracy"] for cell in line] for line in grid], texts)
+    values = [[cell and cell["centroid_accuracy"] for cell in line] for line in grid]
+    trace = _heat_map(values, [[_matrix_text(cell) for cell in line] for line in grid])
     if len(queries) <= 14:
-        values = [[percent(cell["centroid_accuracy"]) if cell else "" for cell in line] for line in grid]
-        trace |= {"text": values, "texttemplate": "%{text}"}
-    return {"data": [trace], "layout": _grid_layout(references, queries, "reference", "query", 36)}
+        trace |= _written([[percent(cell["centroid_accuracy"]) if cell else "" for cell in line] for line in grid])
+    return Part(data=[trace], layout=_grid_layout(references, queries, "reference", "query", 36))
 
 
-def _matrix_text(cell: dict[str, Any] | None) -> str:
+def _matrix_text(cell: Part | None) -> str:
     if cell is None:
         return ""
     return (
@@ -197,191 +147,152 @@ def _matrix_text(cell: dict[str, Any] | None) -> str:
     )
 
 
-def _confusion(evaluation: Evaluation) -> Figure | None:
-    k = len(evaluation.class_names)
+def _confusion(evaluation: Evaluation) -> Part | None:
+    classes, confusion = evaluation.class_names, evaluation.confusion
+    k = len(classes)
     if k > MAX_CONFUSION_CLASSES:
         return None
-    totals = [sum(row) for row in evaluation.confusion]
-    shares = [
-        [count / total if total else None for count in row]
-        for row, total in zip(evaluation.confusion, totals, strict=True)
-    ]
-    names = [label(name, 40) for name in evaluation.class_names]
+    totals = [sum(row) for row in confusion]
+    shares = [[count / total if total else None for count in row] for row, total in zip(confusion, totals, strict=True)]
+    names = [label(name, 40) for name in classes]
     texts = [
         [f"{names[i]}<br>taken for {names[j]}:<br>{count:,} of {totals[i]:,}" for j, count in enumerate(row)]
-        for i, row in enumerate(evaluation.confusion)
+        for i, row in enumerate(confusion)
     ]
     trace = _heat_map(shares, texts)
     if k <= MAX_CONFUSION_COUNTS:
-        counts = [[f"{count:,}" if count else "" for count in row] for row in evaluation.confusion]
-        trace |= {"text": counts, "texttemplate": "%{text}"}
+        trace |= _written([[f"{count:,}" if count else "" for count in row] for row in confusion])
     side = 34 if k <= MAX_CONFUSION_COUNTS else max(5, min(24, 760 // k))
-    layout = _grid_layout(evaluation.class_names, evaluation.class_names, "true class", "predicted class", side)
-    return {"data": [trace], "layout": layout}
+    return Part(data=[trace], layout=_grid_layout(classes, classes, "true class", "predicted class", side))
 
 
-def _tsne(diagnosis: Diagnosis) -> Figure | None:
+# ---- points and curves ------------------------------------------------------------------------------------
+
+
+def _tsne(diagnosis: Diagnosis) -> Part | None:
     """One trace a set and class, so that the legend switches classes and the page's boxes switch sets."""
     if diagnosis.tsne is None or not diagnosis.tsne.num_rows:
         return None
-    step = -(-diagnosis.tsne.num_rows // MAX_POINTS)
-    table = diagnosis.tsne.take(list(range(0, diagnosis.tsne.num_rows, step)))
-    k = len(diagnosis.class_names)
-    by_class = k <= MAX_COLOURED_CLASSES
-    groups: dict[tuple[str, int], list[dict[str, Any]]] = {}
-    for row in table.to_pylist():
+    total = diagnosis.tsne.num_rows
+    points = diagnosis.tsne.take(list(range(0, total, -(-total // MAX_POINTS)))).to_pylist()
+    by_class = len(diagnosis.info.class_names) <= MAX_COLOURED_CLASSES
+    groups: dict[tuple[str, int], list[Part]] = {}
+    for row in points:
         groups.setdefault((row["set"], row["class_index"] if by_class else 0), []).append(row)
     sets = list(dict.fromkeys(name for name, _ in groups))
-    names = [label(name) for name in diagnosis.class_names]
+    real = {row["set"] for row in points if row["kind"] == "real"}
+    names = [label(name) for name in diagnosis.info.class_names]
     ordered = sorted(groups, key=lambda key: (key[1], sets.index(key[0])))
     traces, in_legend = [], set()
-    for set_name, index in ordered:
-        rows = groups[set_name, index]
+    for key in ordered:
+        (set_name, index), rows = key, groups[key]
         family = index if by_class else sets.index(set_name)
         texts = [f"{label(set_name)}<br>{names[row['class_index']]}" for row in rows]
-        traces.append(
-            {
-                "type": "scatter",
-                "mode": "markers",
-                "x": [row["x"] for row in rows],
-                "y": [row["y"] for row in rows],
-                "name": names[index] if by_class else label(set_name),
-                "legendgroup": str(family),
-                "showlegend": family not in in_legend,
-                "text": texts,
-                "hoverinfo": "text",
-                "marker": _mark(family, sets.index(set_name), is_real=rows[0]["kind"] == "real"),
-            }
-        )
+        trace = _scatter("markers", [row["x"] for row in rows], [row["y"] for row in rows], texts)
+        trace |= Part(legendgroup=str(family), showlegend=family not in in_legend)
+        trace |= Part(name=names[index] if by_class else label(set_name))
+        traces.append(trace | Part(marker=_mark(family, sets.index(set_name), is_real=set_name in real)))
         in_legend.add(family)
     toggles = [
-        {
-            "label": name,
-            "real": any(key[0] == name and rows[0]["kind"] == "real" for key, rows in groups.items()),
-            "traces": [i for i, key in enumerate(ordered) if key[0] == name],
-        }
+        Part(label=name, real=name in real, traces=[i for i, key in enumerate(ordered) if key[0] == name])
         for name in sets
     ]
-    bare = {"showticklabels": False, "showgrid": False, "zeroline": False, "showline": False, "fixedrange": False}
-    layout = {
-        "height": 560,
-        "margin": {"l": 8, "r": 8, "t": 36, "b": 8},
-        "xaxis": bare,
-        "yaxis": bare | {"scaleanchor": "x"},
-        "dragmode": "pan",
-        "hovermode": "closest",
-        "legend": {"itemsizing": "constant"},
-    }
-    shown = {"points": table.num_rows, "total": diagnosis.tsne.num_rows}
-    return {"data": traces, "layout": layout, "toggles": toggles, "zoom": True, "shown": shown, "by_class": by_class}
+    bare = Part(showticklabels=False, showgrid=False, zeroline=False, showline=False, fixedrange=False)
+    layout = Part(height=560, margin=Part(l=8, r=8, t=36, b=8), xaxis=bare, yaxis=bare | Part(scaleanchor="x"))
+    layout |= Part(dragmode="pan", hovermode="closest", legend=Part(itemsizing="constant"))
+    shown = Part(points=len(points), total=total)
+    return Part(data=traces, layout=layout, toggles=toggles, zoom=True, shown=shown, by_class=by_class)
 
 
-def _mark(family: int, number_of_set: int, *, is_real: bool) -> dict[str, Any]:
+def _mark(family: int, number_of_set: int, *, is_real: bool) -> Part:
     """Real images are open circles; synthetic ones are filled, each set of its own form."""
-    return {
-        "color": f"--series-{family % NUM_COLOURS}",
-        "size": 7,
-        "opacity": 0.75,
-        "symbol": "circle-open" if is_real else SYMBOLS[number_of_set % len(SYMBOLS)],
-        "line": {"width": 1.5 if is_real else 0},
-    }
+    symbol = "circle-open" if is_real else SYMBOLS[number_of_set % len(SYMBOLS)]
+    colour, line = f"--series-{family % NUM_COLOURS}", Part(width=1.5 if is_real else 0)
+    return Part(color=colour, size=7, opacity=0.75, symbol=symbol, line=line)
 
 
-def _threshold_curves(diagnosis: Diagnosis) -> Figure | None:
+def _threshold_curves(diagnosis: Diagnosis) -> Part | None:
     """For each set and method the share that would be kept at each threshold: its saved scores, sorted."""
     table = diagnosis.filters
     if table is None or not table.num_rows:
         return None
-    thresholds = {(item.get("set"), item.get("method")): item["config"] for item in diagnosis.filters_info}
-    traces, shapes = [], []
+    thresholds = {(run.set, run.method): run.config.get("threshold") for run in diagnosis.info.filters}
     groups: dict[tuple[str, str], list[float]] = {}
     columns = (table.column(name).to_pylist() for name in ("set", "method", "score"))
     for set_name, method, score in zip(*columns, strict=True):
         groups.setdefault((set_name, method or ""), []).append(score)
+    traces, shapes = [], []
     for i, ((set_name, method), values) in enumerate(groups.items()):
         scores = sorted(filter(is_number, values))
         if not scores:
             continue
         n, colour = len(scores), f"--series-{i % NUM_COLOURS}"
-        step = max(1, n // MAX_CURVE_POINTS)
-        picked = sorted({*range(0, n, step), n - 1})
-        traces.append(
-            {
-                "type": "scatter",
-                "mode": "lines",
-                "name": f"{label(set_name)} · {label(method)}",
-                "x": [scores[j] for j in picked],
-                "y": [(n - j) / n for j in picked],
-                "line": {"color": colour, "shape": "vh", "width": 2},
-                "text": [f"{percent((n - j) / n)} score {number(scores[j])} or more" for j in picked],
-                "hoverinfo": "text+name",
-                "showlegend": True,
-            }
-        )
-        threshold = thresholds.get((set_name, method), {}).get("threshold")
+        picked = sorted({*range(0, n, max(1, n // MAX_CURVE_POINTS)), n - 1})
+        texts = [f"{percent((n - j) / n)} score {number(scores[j])} or more" for j in picked]
+        trace = _scatter("lines", [scores[j] for j in picked], [(n - j) / n for j in picked], texts)
+        trace |= Part(name=f"{label(set_name)} · {label(method)}", hoverinfo="text+name", showlegend=True)
+        traces.append(trace | Part(line=Part(color=colour, shape="vh", width=2)))
+        threshold = thresholds.get((set_name, method))
         if isinstance(threshold, int | float):
-            line = {"color": colour, "dash": "dot", "width": 1.5}
-            shapes.append({"type": "line", "x0": threshold, "x1": threshold, "y0": 0, "y1": 1, "line": line})
+            shapes.append(_line_across(threshold, Part(color=colour, dash="dot", width=1.5)))
     if not traces:
         return None
-    layout = {
-        "height": 340,
-        "margin": {"l": 64, "r": 16, "t": 34, "b": 52},
-        "xaxis": {"title": {"text": "score"}},
-        "yaxis": {"title": {"text": "share with this score or more"}, "tickformat": ".0%", "range": [0, 1.02]},
-        "shapes": shapes,
-        "legend": {"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom"},
-    }
-    return {"data": traces, "layout": layout}
+    layout = Part(height=340, margin=Part(l=64, r=16, t=34, b=52), shapes=shapes, legend=LEGEND_ON_TOP)
+    layout["xaxis"] = Part(title=Part(text="score"))
+    layout["yaxis"] = Part(title=Part(text="share with this score or more"), tickformat=".0%", range=[0, 1.02])
+    return Part(data=traces, layout=layout)
 
 
-def _heat_map(values: list[list[float | None]], texts: list[list[str]]) -> dict[str, Any]:
-    return {
-        "type": "heatmap",
-        "z": values,
-        "zmin": 0,
-        "zmax": 1,
-        "colorscale": RAMP,
-        "xgap": 1,
-        "ygap": 1,
-        "hovertext": texts,
-        "hoverinfo": "text",
-        "colorbar": {"tickformat": ".0%", "thickness": 10, "len": 1, "outlinewidth": 0},
-    }
+# ---- parts ------------------------------------------------------------------------------------------------
 
 
-def _rows_layout(names: Sequence[str], title: str) -> dict[str, Any]:
+def _scatter(mode: str, x: Sequence[float], y: Sequence[float], texts: Sequence[str]) -> Part:
+    return Part(type="scatter", mode=mode, x=x, y=y, text=texts, hoverinfo="text")
+
+
+def _bar(rows: Sequence[Part], column: str, write: Callable[[Any], str], colour: str, suffix: str = "") -> Part:
+    """A bar a row; its length is the value of the column, and the set's name with `suffix` its hover text."""
+    texts = [write(row[column]) for row in rows]
+    hints = [f"{label(row['set'])}{suffix}: {text}" for row, text in zip(rows, texts, strict=True)]
+    bar = Part(type="bar", orientation="h", x=[row[column] for row in rows], y=list(range(len(rows))))
+    return bar | Part(marker=Part(color=colour), text=texts, hoverinfo="text", hovertext=hints)
+
+
+def _line_across(x: float, line: Part) -> Part:
+    return Part(type="line", x0=x, x1=x, y0=0, y1=1, line=line)
+
+
+def _heat_map(values: list[list[float | None]], texts: list[list[str]]) -> Part:
+    key = Part(tickformat=".0%", thickness=10, len=1, outlinewidth=0)
+    trace = Part(type="heatmap", z=values, zmin=0, zmax=1, colorscale=RAMP, xgap=1, ygap=1, colorbar=key)
+    return trace | Part(hovertext=texts, hoverinfo="text")
+
+
+def _written(texts: list[list[str]]) -> Part:
+    """Texts in the cells of a heat map."""
+    return Part(text=texts, texttemplate="%{text}")
+
+
+def _rows_layout(names: Sequence[str], title: str) -> Part:
     """One row a name, the first on top."""
-    return {
-        "height": 70 + ROW_PX * len(names),
-        "margin": {"l": 8, "r": 16, "t": 8, "b": 48},
-        "xaxis": {"title": {"text": title}},
-        "yaxis": _name_axis(names) | {"range": [len(names) - 0.5, -0.5], "showgrid": False},
-        "bargap": 0.35,
-    }
+    y_axis = _name_axis(names) | Part(range=[len(names) - 0.5, -0.5], showgrid=False)
+    layout = Part(height=70 + ROW_PX * len(names), margin=Part(l=8, r=16, t=8, b=48), bargap=0.35)
+    return layout | Part(xaxis=Part(title=Part(text=title)), yaxis=y_axis)
 
 
-def _grid_layout(rows: Sequence[str], columns: Sequence[str], row_title: str, column_title: str, side: int) -> Figure:
+def _grid_layout(rows: Sequence[str], columns: Sequence[str], row_title: str, column_title: str, side: int) -> Part:
     thinned = len(rows) > MAX_NAMED  # too many names to write each
     longest = 0 if thinned else min(LONGEST_LABEL, max(len(name) for name in columns))
     is_upright = longest > 8 and len(columns) > 8  # slanted, they would run into each other
     below_px = round(longest * CHARACTER_PX * (1 if is_upright else 0.65))
-    return {
-        "height": side * len(rows) + below_px + 70,
-        "margin": {"l": 8, "r": 8, "t": 8, "b": 8},
-        "xaxis": _name_axis(columns, thinned)
-        | {"title": {"text": column_title}, "showgrid": False, "tickangle": -90 if is_upright else -40},
-        "yaxis": _name_axis(rows, thinned)
-        | {
-            "title": {"text": row_title, "standoff": 14},
-            "range": [len(rows) - 0.5, -0.5],
-            "showgrid": False,
-        },
-    }
+    x_axis = Part(title=Part(text=column_title), showgrid=False, tickangle=-90 if is_upright else -40)
+    y_axis = Part(title=Part(text=row_title, standoff=14), showgrid=False, range=[len(rows) - 0.5, -0.5])
+    layout = Part(height=side * len(rows) + below_px + 70, margin=Part(l=8, r=8, t=8, b=8))
+    return layout | Part(xaxis=_name_axis(columns, thinned) | x_axis, yaxis=_name_axis(rows, thinned) | y_axis)
 
 
-def _name_axis(names: Sequence[str], thinned: bool = False) -> dict[str, Any]:
-    axis = {"zeroline": False, "automargin": True, "ticks": ""}
+def _name_axis(names: Sequence[str], thinned: bool = False) -> Part:
+    axis = Part(zeroline=False, automargin=True, ticks="")
     if thinned:
-        return axis | {"showticklabels": False}
-    return axis | {"tickvals": list(range(len(names))), "ticktext": [label(name) for name in names]}
+        return axis | Part(showticklabels=False)
+    return axis | Part(tickvals=list(range(len(names))), ticktext=[label(name) for name in names])

@@ -5,9 +5,9 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from synthset.core.errors import DataError
-from synthset.report.reading import Diagnosis
+from synthset.report.reading import Diagnosis, damaged
 
 MAX_CLASSES = 40
 MAX_THUMBNAILS = 10  # of a class, set and strategy
@@ -43,7 +43,6 @@ class Strip:
 class ClassGallery:
     """All strips of one class."""
 
-    class_index: int
     class_name: str
     strips: tuple[Strip, ...]
 
@@ -71,7 +70,7 @@ def _build(diagnosis: Diagnosis, class_order: Sequence[int], kept: tuple[bool, .
     if table is None or not table.num_rows:
         return None
     audits = False in kept
-    order = {info.name: (not info.is_real, i) for i, info in enumerate(diagnosis.sets)}
+    order = {info.name: (not info.is_real, i) for i, info in enumerate(diagnosis.info.sets)}
     strips: dict[int, dict[tuple[str, str, bool], list[int]]] = {}
     plain = table.drop_columns(["image"]).to_pylist()
     rejected = {(row["set"], row["class_index"]) for row in plain if row["kept"] is False}
@@ -87,19 +86,16 @@ def _build(diagnosis: Diagnosis, class_order: Sequence[int], kept: tuple[bool, .
     for index in wanted[:MAX_CLASSES]:
         rows = strips[index]
         keys = sorted(rows, key=lambda key: (order.get(key[0], (True, len(order))), key[1], not key[2]))
-        first = {key: rows[key][:MAX_THUMBNAILS] for key in keys}
-        data = {i: images[i].as_py() for numbers in first.values() for i in numbers}
-        budget -= sum(map(len, data.values()))
+        first = {key: {i: images[i].as_py() for i in rows[key][:MAX_THUMBNAILS]} for key in keys}
+        budget -= sum(len(data) for some in first.values() for data in some.values())
         if budget < 0 and galleries:
             break
-        shown = tuple(
-            Strip(
-                _label(*key, audits=audits),
-                tuple(_thumbnail(data[i], plain[i]["reason"] or "", diagnosis) for i in numbers),
-            )
-            for key, numbers in first.items()
-        )
-        galleries.append(ClassGallery(index, diagnosis.class_names[index], shown))
+        thumbnails = {
+            key: tuple(_thumbnail(data, plain[i]["reason"] or "", diagnosis.folder) for i, data in some.items())
+            for key, some in first.items()
+        }
+        shown = tuple(Strip(_label(*key, audits=audits), some) for key, some in thumbnails.items())
+        galleries.append(ClassGallery(diagnosis.info.class_names[index], shown))
     return Galleries(tuple(galleries), len(wanted)) if galleries else None
 
 
@@ -109,12 +105,9 @@ def _label(set_name: str, strategy: str, was_kept: bool, *, audits: bool) -> str
     return f"{set_name} · {strategy}" if strategy and strategy != set_name else set_name
 
 
-def _thumbnail(data: bytes, reason: str, diagnosis: Diagnosis) -> Thumbnail:
+def _thumbnail(data: bytes, reason: str, folder: Path) -> Thumbnail:
     if data[:8] != PNG_HEAD or len(data) < 24:
-        raise DataError(
-            f"Expected PNG images in '{diagnosis.folder / 'galleries.parquet'}', got other bytes. "
-            "Run 'synthset diagnose' again."
-        )
+        raise damaged(folder / "galleries.parquet", "other images than PNG")
     # a PNG begins with its header chunk: width and height at bytes 16 to 24
     width, height = int.from_bytes(data[16:20]), int.from_bytes(data[20:24])
     return Thumbnail("data:image/png;base64," + base64.b64encode(data).decode(), width, height, reason)

@@ -12,19 +12,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from synthset.measures.registry import measures_of
+from synthset.report import sections
 from synthset.report.figures import build_figures
 from synthset.report.formatting import number, page_json, percent, unbroken_flags
 from synthset.report.galleries import build_filter_galleries, build_galleries, order_classes
 from synthset.report.reading import Diagnosis
-from synthset.report.sections import (
-    ambiguous_classes,
-    filter_settings,
-    most_confused,
-    prompts_by_class,
-    set_details,
-    set_measures,
-    sets_with_errors,
-)
 from synthset.report.verdicts import group_verdicts, order_by_need, tone
 from synthset.version import __version__
 
@@ -34,51 +26,43 @@ ROWS_SHOWN_FIRST = 50  # of long tables; the rest is in the page, hidden until a
 def render_page(diagnosis: Diagnosis) -> str:
     """The whole report as HTML."""
     rows = order_by_need(diagnosis.classes.to_pylist())
-    class_order = order_classes(rows, len(diagnosis.class_names))
+    class_order = order_classes(rows, len(diagnosis.info.class_names))
     figures = build_figures(diagnosis)
     style, script = _asset("report.css"), _asset("report.js")
     plotly = _plotly() if figures else ""
-    return (
-        _environment()
-        .get_template("report.html.j2")
-        .render(
-            version=__version__,
-            diagnosis=diagnosis,
-            policy=_policy([style, ""], [plotly, script] if plotly else [script]),
-            style=Markup(style),
-            script=Markup(script),
-            plotly=Markup(plotly),
-            plotly_style_ids=re.findall(r'getElementById\("([0-9a-f]{64})"\)', plotly),
-            figures=figures,
-            figures_json=Markup(page_json(figures)),
-            real_sets=[info for info in diagnosis.sets if info.is_real],
-            verdicts=group_verdicts(diagnosis, rows),
-            class_rows=rows,
-            measures_of=measures_of,
-            set_measures=set_measures,
-            summary_rows=diagnosis.summary.to_pylist(),
-            error_rows=sets_with_errors(diagnosis),
-            matrix_rows=diagnosis.matrix.sort_by("experiment").to_pylist(),
-            ambiguous=ambiguous_classes(diagnosis),
-            galleries=build_galleries(diagnosis, class_order),
-            filter_galleries=build_filter_galleries(diagnosis, class_order),
-            confusions=[most_confused(evaluation) for evaluation in diagnosis.evaluations],
-            settings_of=filter_settings,
-            prompts=prompts_by_class(diagnosis, class_order),
-            details=set_details(diagnosis),
-            rows_first=ROWS_SHOWN_FIRST,
-        )
+    template = _environment().get_template("report.html.j2")
+    return template.render(
+        version=__version__,
+        diagnosis=diagnosis,
+        policy=_policy([style, ""], [plotly, script] if plotly else [script]),
+        style=Markup(style),
+        script=Markup(script),
+        plotly=Markup(plotly),
+        plotly_style_ids=re.findall(r'getElementById\("([0-9a-f]{64})"\)', plotly),
+        figures=figures,
+        figures_json=Markup(page_json(figures)),
+        real_sets=[info for info in diagnosis.info.sets if info.is_real],
+        verdicts=group_verdicts(diagnosis, rows),
+        class_rows=rows,
+        measures_of=measures_of,
+        set_measures=sections.set_measures,
+        summary_rows=diagnosis.summary.to_pylist(),
+        error_rows=sections.sets_with_errors(diagnosis),
+        matrix_rows=diagnosis.matrix.sort_by("experiment").to_pylist(),
+        ambiguous=sections.ambiguous_classes(diagnosis),
+        galleries=build_galleries(diagnosis, class_order),
+        filter_galleries=build_filter_galleries(diagnosis, class_order),
+        confusions=[sections.most_confused(evaluation) for evaluation in diagnosis.evaluations],
+        settings_of=sections.filter_settings,
+        prompts=sections.prompts_by_class(diagnosis, class_order),
+        details=sections.set_details(diagnosis),
+        rows_first=ROWS_SHOWN_FIRST,
     )
 
 
 def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("synthset.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    loader, strict = PackageLoader("synthset.report"), StrictUndefined
+    environment = Environment(loader=loader, undefined=strict, autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"percent": percent, "number": number, "tone": tone, "flags": unbroken_flags}
     return environment
 

@@ -24,16 +24,6 @@ class Shown:
     total: int
 
 
-@dataclass(frozen=True)
-class Confusion:
-    """A pair of classes that are taken for each other: `count` of `total` images of the true class."""
-
-    true: str
-    predicted: str
-    count: int
-    total: int
-
-
 def ambiguous_classes(diagnosis: Diagnosis) -> Shown | None:
     """The ranking as saved, its head."""
     if diagnosis.ambiguity is None or not diagnosis.ambiguity.num_rows:
@@ -72,16 +62,16 @@ def sets_with_errors(diagnosis: Diagnosis) -> list[dict[str, Any]]:
     return [row for row in diagnosis.summary.to_pylist() if any(is_number(row[name]) for name in names)]
 
 
-def most_confused(evaluation: Evaluation) -> list[Confusion]:
-    """The pairs with the most images, the first of them."""
+def most_confused(evaluation: Evaluation) -> list[tuple[str, str, int, int]]:
+    """The pairs with the most images: true class, predicted class, their images, and all of the true class."""
     names = evaluation.class_names
     pairs = [
-        Confusion(names[true], names[predicted], count, sum(row))
+        (names[true], names[predicted], count, sum(row))
         for true, row in enumerate(evaluation.confusion)
         for predicted, count in enumerate(row)
         if count and true != predicted
     ]
-    return sorted(pairs, key=lambda pair: -pair.count)[:MAX_CONFUSIONS]
+    return sorted(pairs, key=lambda pair: -pair[2])[:MAX_CONFUSIONS]
 
 
 def filter_settings(config: dict[str, Any]) -> str:
@@ -90,22 +80,19 @@ def filter_settings(config: dict[str, Any]) -> str:
     >>> filter_settings({"threshold": 0.1, "keep_share": None, "encoder": {"name": "miniature", "fingerprint": "ab"}})
     'threshold 0.1, encoder miniature'
     """
-    values = {key: value.get("name") if isinstance(value, dict) else value for key, value in config.items()}
-    return ", ".join(
-        f"{key.replace('_', ' ')} {', '.join(map(str, value)) if isinstance(value, list) else value}"
-        for key, value in values.items()
-        if value is not None
-    )
+    words = []
+    for key, value in config.items():
+        text = value.get("name") if isinstance(value, dict) else value
+        if text is not None:
+            words.append(f"{key.replace('_', ' ')} {', '.join(map(str, text)) if isinstance(text, list) else text}")
+    return ", ".join(words)
 
 
 def set_details(diagnosis: Diagnosis) -> list[tuple[str, str]]:
     """Of each set that was drawn, its name, and its config and accounting as indented JSON."""
-    details = []
-    for info in diagnosis.sets:
-        known = {name: value for name, value in (("job", info.job), ("accounting", info.accounting)) if value}
-        if known:
-            details.append((info.name, json.dumps(_short(known), indent=2, ensure_ascii=False)))
-    return details
+    known = [(info.name, {"job": info.job, "accounting": info.accounting}) for info in diagnosis.info.sets]
+    present = [(name, {key: value for key, value in parts.items() if value}) for name, parts in known]
+    return [(name, json.dumps(_short(parts), indent=2, ensure_ascii=False)) for name, parts in present if parts]
 
 
 def _short(value: Any) -> Any:

@@ -26,7 +26,6 @@ class VerdictGroup:
     """The classes of one set that share a verdict and its remedy."""
 
     verdict: str
-    tone: str
     explanation: str
     remedy: str
     class_names: tuple[str, ...]
@@ -60,23 +59,16 @@ def group_verdicts(diagnosis: Diagnosis, rows: Sequence[dict[str, Any]]) -> list
     """For each synthetic set its verdicts, from the ordered rows of classes.parquet."""
     summaries = {row["set"]: row for row in diagnosis.summary.to_pylist()}
     results = []
-    for info in diagnosis.sets:
+    for info in diagnosis.info.sets:
         own = [row for row in rows if row["set"] == info.name]
         if info.is_real or not own:
             continue
         groups: dict[str, list[dict[str, Any]]] = {}
         for row in own:
-            if row["verdict"] != FINE:
-                groups.setdefault(row["verdict"], []).append(row)
-        results.append(
-            SetVerdicts(
-                info=info,
-                summary=summaries.get(info.name),
-                num_classes=len(own),
-                num_fine=sum(row["verdict"] == FINE for row in own),
-                groups=tuple(_group(verdict, members) for verdict, members in groups.items()),
-            )
-        )
+            groups.setdefault(row["verdict"], []).append(row)
+        num_fine = len(groups.pop(FINE, ()))
+        ailing = tuple(_group(members) for members in groups.values())
+        results.append(SetVerdicts(info, summaries.get(info.name), len(own), num_fine, ailing))
     return results
 
 
@@ -85,12 +77,7 @@ def tone(verdict: str) -> str:
     return TONES.get(verdict, "unclear")
 
 
-def _group(verdict: str, members: list[dict[str, Any]]) -> VerdictGroup:
+def _group(members: list[dict[str, Any]]) -> VerdictGroup:
     first = members[0]
-    return VerdictGroup(
-        verdict=verdict,
-        tone=tone(verdict),
-        explanation=first["explanation"] or "",
-        remedy=first["remedy"] or "",
-        class_names=tuple(row["class_name"] for row in members),
-    )
+    class_names = tuple(row["class_name"] for row in members)
+    return VerdictGroup(first["verdict"], first["explanation"] or "", first["remedy"] or "", class_names)
