@@ -13,6 +13,7 @@ import synthset
 from synthset.classifiers.scoring import count
 from synthset.core.errors import DataError, UsageError
 from synthset.diagnosis.inputs import DiagnosedSet
+from synthset.encoders.embed import EmbeddingCache
 from synthset.images.decoding import encode
 from synthset.images.imageset import ImageSet
 from synthset.measures import registry
@@ -166,6 +167,19 @@ def test_datasets_strategy_by_strategy(tmp_path):
     assert {"set": "pets/base", "class_name": "cat", "prompt": "an image of a cat", "images": 8}.items() <= prompts[
         0
     ].items()
+
+
+def test_a_dataset_with_verdicts_beside_one_without(tmp_path):
+    encoder = synthset.testing.FakeEncoder()
+    for name in ("filtered", "whole"):
+        synthset.create(["cat", "dog"], tmp_path / name, images_per_class=8, generator=FakeGenerator())
+    options = {"encoder": encoder, "cache": EmbeddingCache(tmp_path / "cache")}
+    synthset.filter_dataset(tmp_path / "filtered", ["clip"], keep_share=0.75, **options)
+    sets = [tmp_path / "whole", tmp_path / "filtered"]
+    synthset.diagnose(sets, tmp_path / "out", encoder=encoder, cache=tmp_path / "cache", tsne_images=0)
+    rows = pq.read_table(tmp_path / "out" / "filters.parquet").to_pylist()
+    assert {row["set"] for row in rows} == {"filtered"}
+    assert [row["keep"] for row in rows].count(False) == 4
 
 
 def test_the_smallest_sets(run):

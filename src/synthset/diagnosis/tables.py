@@ -212,9 +212,9 @@ def filter_table(sets: Sequence[DiagnosedSet]) -> pa.Table | None:
     tables = []
     for folder, dataset in _datasets(sets).items():
         verdicts = audit(dataset)
-        tables.append(verdicts.append_column("set", pa.array([folder.resolve().name] * verdicts.num_rows)))
-    table = pa.concat_tables(tables) if tables else None
-    return table if table is not None and table.num_rows else None
+        names = pa.array([folder.resolve().name] * verdicts.num_rows, pa.string())
+        tables.append(verdicts.append_column("set", names))
+    return pa.concat_tables(tables) if any(table.num_rows for table in tables) else None
 
 
 def filter_notes(sets: Sequence[DiagnosedSet]) -> list[dict[str, Any]]:
