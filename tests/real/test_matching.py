@@ -95,8 +95,8 @@ PUBLISHED = {
                 "Residential", "River", "SeaLake"],
     "cifar100": [name.replace(" ", "_") for name in class_names_of("cifar100")],
     "mnist": [str(i) for i in range(10)],
-    "imagenet": [id if name == "crane" else name  # two classes have that name
-                 for id, name in zip(imagenet_ids(), ImageNetInfo("imagenet-1k").label_descriptions(), strict=True)],
+    "imagenet": [synset if name == "crane" else name  # two classes have that name
+                 for synset, name in zip(imagenet_ids(), ImageNetInfo("imagenet-1k").label_descriptions(), strict=True)],
     "imagenet-sketch": list(imagenet_ids()),
     "imagenet-r": list(read_names("imagenet-r")),
     "cub": [f"{i + 1:03d}.{name.replace(' ', '_')}" for i, name in enumerate(class_names_of("cub"))],

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -267,17 +268,19 @@ def _lists_of_names() -> Mapping[str, str]:
 
 @cache
 def _labels_by_name(name: str) -> Mapping[str, int]:
-    """The labels of a known set, by the folded forms of all names that one class alone has."""
+    """The labels of a known set by the folded forms of its names: its own first, then others that one class has."""
     others = read_yaml(Path(__file__).parent / "other_names.yaml", "other names", "").get(name, {})
-    ids = wordnet_ids_of(name)
+    ids, own = wordnet_ids_of(name), class_names_of(name)
     texts = imagenet_texts() if ids else {}
-    labels: dict[str, set[int]] = {}
-    for label, own in enumerate(class_names_of(name)):
-        more = (ids[label], *texts[ids[label]]) if ids else others.get(own, ())
-        for one in (own, *more):
-            labels.setdefault(fold(one), set()).add(label)
-    own_names = {fold(own): label for label, own in enumerate(class_names_of(name))}
-    return {key: min(found) for key, found in labels.items() if len(found) == 1} | own_names
+    more = [(one, *texts[one]) for one in ids] if ids else [tuple(others.get(word, ())) for word in own]
+    labels: dict[str, int] = {}
+    for names in zip_longest(*((word, *rest) for word, rest in zip(own, more, strict=True)), fillvalue=""):
+        keys = [fold(word) for word in names]
+        counts = Counter(keys)
+        for label, key in enumerate(keys):
+            if key and counts[key] == 1:
+                labels.setdefault(key, label)
+    return labels
 
 
 def labels_of(name: str, words: Sequence[str]) -> np.ndarray:
