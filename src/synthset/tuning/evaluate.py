@@ -6,11 +6,13 @@ from pathlib import Path
 
 from synthset.classifiers.scoring import EvaluationResult, count, match_classes
 from synthset.core.errors import DataError
+from synthset.core.locks import reading
 from synthset.encoders.clip import Encoder, load_encoder
 from synthset.encoders.embed import EmbeddingCache, embed_classes, embed_images
 from synthset.images.imageset import ImageSet
 from synthset.real import load_real, match_set
 from synthset.real.learning import load_test_part
+from synthset.real.sets import path_of
 from synthset.tuning.head import zero_shot_head
 from synthset.tuning.saving import TunedClassifier, load_tuned, read_tuned_config
 
@@ -29,13 +31,14 @@ def evaluate_on(
     Raises:
         UsageError, DataError, ModelError: one of the two cannot be read, or they do not go together.
     """
-    config = read_tuned_config(folder)
-    encoder = encoder or load_encoder(config.clip, dtype=config.dtype)
-    cache = EmbeddingCache() if cache is None else cache
-    classifier = load_tuned(folder, encoder=encoder)
-    images = load_test_part(real)
-    before = evaluate_tuned(zero_shot_of(classifier, encoder, cache), images, cache)
-    return before, evaluate_tuned(classifier, images, cache)
+    with reading(folder, path_of(real)):
+        config = read_tuned_config(folder)
+        encoder = encoder or load_encoder(config.clip, dtype=config.dtype)
+        cache = EmbeddingCache() if cache is None else cache
+        classifier = load_tuned(folder, encoder=encoder)
+        images = load_test_part(real)
+        before = evaluate_tuned(zero_shot_of(classifier, encoder, cache), images, cache)
+        return before, evaluate_tuned(classifier, images, cache)
 
 
 def evaluate_folder(folder: str | Path, real: str | Path | ImageSet) -> EvaluationResult:

@@ -19,15 +19,17 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from synthset.classifiers.checkpoints import Job, Session, check_folder, delete_own_files, finish, read_finished
+from synthset.classifiers.checkpoints import Job, Session, claim, delete_own_files, finish, read_finished
 from synthset.classifiers.training_set import hold_back
 from synthset.core.devices import choose_device
 from synthset.core.errors import DataError, some
 from synthset.core.files import delete_parts
+from synthset.core.locks import reading
 from synthset.core.options import job_of, with_options
 from synthset.encoders.clip import Encoder, load_encoder
 from synthset.encoders.embed import EmbeddingCache, embed_classes
 from synthset.images.imageset import ImageSet
+from synthset.real.sets import path_of
 from synthset.tuning.config import USES_OF_SHOTS, TuneConfig, resolve_config
 from synthset.tuning.encoder_tuning import TunedModel, changed_state, make_model, tuned_share
 from synthset.tuning.features import Features, compute_features, compute_pixels
@@ -79,29 +81,34 @@ def tune(
     """
     config = resolve_config(with_options(config or TuneConfig(), options), has_synthetic=data is not None)
     source, folder = Synthetic(data, prompt_strategy, all_images), Path(output_dir)
-    inputs = open_inputs(source, real, config)
-    device = choose_device(config.device)
-    encoder = encoder or load_encoder(config.clip, device=config.device, dtype=config.dtype)
-    cache = EmbeddingCache() if cache is None else cache
-    templates = resolve_templates(config.templates, inputs.real)
-    teacher = zero_shot_head(embed_classes(inputs.class_names, encoder, templates, cache), encoder.logit_scale)
-    model = make_model(config, encoder, teacher.requires_grad_(False))
-    key = f"{source.key} {encoder.fingerprint}"
-    sources = _compute_sources(inputs, config, encoder, cache, {} if features is None else features, key)
-    tuned = TunedConfig(
-        config.clip, config.dtype, encoder.fingerprint, inputs.class_names, templates, inputs.real, config.shots
-    )
-    job = _job(sources, config, tuned)
-    check_folder(folder, job, overwrite=overwrite)
-    if not overwrite and (note := read_finished(folder)):
-        return read_result(folder, config, inputs.class_names, note, was_finished=True)
-    if config.encodes_each_epoch:  # the last that can be refused
-        sources = [replace(one, pixels=compute_pixels(one.features.images, encoder)) for one in sources]
-    if overwrite:
-        delete_own_files(folder)
-    model = model.to(device)
-    session = Session(folder, job, model, make_optimizer(model, config), sum(len(one.held_back) for one in sources))
-    return _tune(session, sources, teacher.to(device), config, tuned, encoder, watch)
+    with reading(data, path_of(real)) as held:
+        inputs = open_inputs(source, real, config)
+        device = choose_device(config.device)
+        encoder = encoder or load_encoder(config.clip, device=config.device, dtype=config.dtype)
+        cache = EmbeddingCache() if cache is None else cache
+        templates = resolve_templates(config.templates, inputs.real)
+        teacher = zero_shot_head(embed_classes(inputs.class_names, encoder, templates, cache), encoder.logit_scale)
+        model = make_model(config, encoder, teacher.requires_grad_(False))
+        key = f"{source.key} {encoder.fingerprint}"
+        sources = _compute_sources(inputs, config, encoder, cache, {} if features is None else features, key)
+        texts = (inputs.class_names, templates)
+        tuned = TunedConfig(config.clip, config.dtype, encoder.fingerprint, *texts, inputs.real, config.shots)
+        job = _job(sources, config, tuned)
+        with claim(folder, job, overwrite=overwrite):
+            if not overwrite and (note := read_finished(folder)):
+                return read_result(folder, config, inputs.class_names, note, was_finished=True)
+            if config.encodes_each_epoch:  # the last that can be refused
+                sources = [replace(one, pixels=compute_pixels(one.features.images, encoder)) for one in sources]
+            held.close()  # from here on no image is read
+            if overwrite:
+                delete_own_files(folder)
+            session = _session(folder, job, model.to(device), config, sources)
+            return _tune(session, sources, teacher.to(device), config, tuned, encoder, watch)
+
+
+def _session(folder: Path, job: Job, model: TunedModel, config: TuneConfig, sources: Sequence[Source]) -> Session:
+    num_held_back = sum(len(source.held_back) for source in sources)
+    return Session(folder, job, model, make_optimizer(model, config), num_held_back)
 
 
 def _tune(
@@ -121,7 +128,6 @@ def _tune(
         visual = changed_state(model.encoder, freeze_batch_norm=config.freeze_batch_norm) if model.encoder else {}
         save_tuned(session.folder, tuned, model.head.state_dict(), visual)
 
-    session.folder.mkdir(parents=True, exist_ok=True)
     delete_parts(session.folder)
     session.restore()
     phases = arrange(sources, config)
