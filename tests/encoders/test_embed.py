@@ -253,13 +253,17 @@ def test_a_damaged_part_is_computed_again(damage, cache, caplog):
     assert "\n" not in caplog.messages[0]
 
 
-def test_what_an_interrupted_write_left_behind_is_not_read(cache):
+def test_what_an_interrupted_write_left_behind_is_not_read_and_goes_with_the_next_write(cache):
     embed_images(image_set(4), FakeEncoder(), cache)
     part = stored(cache)[0]
-    (part.parent / f".{part.name}.123.part").write_bytes(part.read_bytes()[:100])
+    left = part.parent / f".{part.name}.123.part"
+    left.write_bytes(part.read_bytes()[:100])
     encoder = FakeEncoder()
     embed_images(image_set(4), encoder, cache)
     assert encoder.batches == []
+    embed_images(image_set(5), encoder, EmbeddingCache(cache.folder))
+    assert not left.exists()
+    assert len(stored(cache)) == 2
 
 
 def test_many_may_write_at_once(cache, monkeypatch):

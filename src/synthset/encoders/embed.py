@@ -29,7 +29,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from synthset.core.errors import DataError, ModelError, UsageError, setting
-from synthset.core.files import atomic_write
+from synthset.core.files import atomic_write, delete_parts
 from synthset.core.progress import track
 from synthset.encoders.clip import Encoder, OpenClipEncoder
 from synthset.encoders.templates import TEMPLATES, fill_template
@@ -278,6 +278,7 @@ class EmbeddingCache:
     def __init__(self, folder: str | Path | None = None) -> None:
         self.folder = Path(folder) if folder is not None else _default_folder()
         self._unreadable: set[Path] = set()
+        self._tidy: set[Path] = set()
         self._writable = True
 
     def read(
@@ -319,6 +320,9 @@ class EmbeddingCache:
             return
         part = self._space(fingerprint, kind) / f"part-{uuid.uuid4().hex}.parquet"
         try:
+            if part.parent not in self._tidy:
+                delete_parts(part.parent)  # what was killed left it, and would never write it again
+                self._tidy.add(part.parent)
             with atomic_write(part) as file:
                 pq.write_table(
                     _table(keys, vectors),
