@@ -56,10 +56,10 @@ def test_another_demo_or_something_else_in_the_folder_is_refused(small_demo, tmp
         synthset.demo(tmp_path / "demo", seeds=0)
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{"])
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"synthset_demo": 1, "images_per_class": null}'])
 def test_a_damaged_marker_is_another_demo(tmp_path, content):
     (tmp_path / "demo.json").write_text(content)
-    with pytest.raises(ConfigChangedError, match="another demo"):
+    with pytest.raises(ConfigChangedError, match=r"'.*demo\.json'.*another demo"):
         synthset.demo(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["demo.json"]
 

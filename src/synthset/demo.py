@@ -12,14 +12,16 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 
 from synthset.core.errors import ConfigChangedError, UsageError, setting
-from synthset.core.files import delete_parts, is_part, read_json, write_json
+from synthset.core.files import delete_parts, is_part, write_json
 from synthset.core.jobs import differences
+from synthset.core.json_records import read_record
 from synthset.core.locks import writing
+from synthset.core.options import Option
 from synthset.create.config import CreateConfig
 from synthset.create.stage import CreateResult, create
 from synthset.dataset.reader import open_dataset
@@ -227,18 +229,26 @@ def _drawing_seconds(made: CreateResult, num_images: int) -> float:
     return made.dataset.manifest["seconds"] * num_images / max(1, made.accounting.ok)
 
 
+@dataclass(frozen=True)
+class _Marker:
+    """What marks the folder of a demo."""
+
+    synthset_demo: Literal[1]
+    images_per_class: Annotated[int, Option(at_least=1)]
+
+
 def _claim(folder: Path, images_per_class: int) -> None:
     """Mark the folder as a demo's, or check that it is one of the same size."""
-    marker, advice = folder / "demo.json", f"nothing was changed. Choose another {setting('output_dir')}."
-    wanted = {"synthset_demo": 1, "images_per_class": images_per_class}
+    marker, advice = folder / "demo.json", f"Choose another {setting('output_dir')}."
+    wanted = asdict(_Marker(1, images_per_class))
     if marker.exists():
-        try:
-            recorded = read_json(marker)
-        except ValueError:
-            recorded = {}
-        if changes := differences(recorded if isinstance(recorded, dict) else {}, wanted):
-            raise ConfigChangedError(f"'{folder}' holds another demo ({'; '.join(changes)}); {advice}")
+        damaged = f"'{folder}' may hold another demo. {advice}"
+        recorded = asdict(read_record(_Marker, marker, damaged, ConfigChangedError))
+        if changes := differences(recorded, wanted):
+            raise ConfigChangedError(
+                f"'{folder}' holds another demo ({'; '.join(changes)}); nothing was changed. {advice}"
+            )
     elif folder.exists() and (not folder.is_dir() or not all(map(is_part, folder.iterdir()))):
-        raise UsageError(f"'{folder}' holds something else; {advice}")
+        raise UsageError(f"'{folder}' holds something else; nothing was changed. {advice}")
     else:
         write_json(marker, wanted)
