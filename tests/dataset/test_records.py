@@ -27,6 +27,7 @@ from synthset.dataset.records import (
     stored_row,
     unknown_columns,
 )
+from synthset.testing import FakeGenerator
 
 FIELDS = [field.name for field in fields(Request)]
 ALWAYS = [field.name for field in fields(Request) if field.default is MISSING]
@@ -148,8 +149,8 @@ A_NEW_COLUMN = {
         "    def retried(",
     ),
     "create/plan.py": (
-        '        "class_name": names,\n',
-        '        "class_name": names,\n        "mood": ["glad" if index % 2 else "sad" for _, _, index in cells],\n',
+        '        "seed": seeds,\n',
+        '        "seed": seeds,\n        "mood": ["glad" if index % 2 else "sad" for _, _, index in cells],\n',
     ),
 }
 USE_OF_IT = """
@@ -174,7 +175,7 @@ assert {request.mood for request in synthset.open_dataset(old).requests()} == {"
 
 def test_who_adds_a_column_writes_the_field_and_what_computes_it(tmp_path):
     old = tmp_path / "old"
-    synthset.create(["cat"], old, generator=synthset.testing.FakeGenerator(), images_per_class=2)
+    synthset.create(["cat"], old, generator=FakeGenerator(), images_per_class=2)
     home = Path(synthset.__file__).parent
     shutil.copytree(home, tmp_path / "src" / "synthset", ignore=shutil.ignore_patterns("*.safetensors", "__pycache__"))
     for name, (before, after) in A_NEW_COLUMN.items():

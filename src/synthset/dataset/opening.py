@@ -32,8 +32,7 @@ def open_images(data: str | Path | ImageSet, strategy: str | None = None, *, all
             _warn_of_rejected(dataset)
         return dataset.images(strategy, kept=not all_images)
     if strategy is not None:
-        name = data.name if isinstance(data, ImageSet) else data
-        option = setting("strategy")
+        name, option = data.name if isinstance(data, ImageSet) else data, setting("strategy")
         raise UsageError(f"Expected a Synthset dataset for {option}, '{name}' is none. Leave {option} out.")
     if isinstance(data, ImageSet):
         return data

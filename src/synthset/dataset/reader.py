@@ -71,21 +71,15 @@ class Dataset:
 
     @cached_property
     def rows(self) -> pa.Table:
-        """All columns but the images.
-
-        Raises:
-            DataError: a shard that is damaged or lost.
-        """
+        """All columns but the images. Raises DataError for a shard that is damaged or lost."""
         schema = stored_schema(name for name in self.columns if name != "image")
         later = unknown_columns(self.columns)
         tables = [read_table(path, schema, REDRAW, others=later) for path in self.shards]
         for path, table in zip(self.shards, tables, strict=True):
-            labels = table.column("label").to_numpy()
-            if len(labels) and not 0 <= labels.min() <= labels.max() < len(self.class_names):
-                raise DataError(
-                    f"Expected labels 0..{len(self.class_names) - 1} in '{path}', "
-                    f"got {labels.min()}..{labels.max()}. {REDRAW}"
-                )
+            labels, k = table.column("label").to_numpy(), len(self.class_names)
+            if len(labels) and not 0 <= labels.min() <= labels.max() < k:
+                got = f"{labels.min()}..{labels.max()}"
+                raise DataError(f"Expected labels 0..{k - 1} in '{path}', got {got}. {REDRAW}")
         rows = pa.concat_tables(tables) if tables else schema.empty_table()
         is_whole = self.max_shards is None and self.manifest["status"] == "complete"
         if is_whole and rows.num_rows != self.accounting.ok:
@@ -122,11 +116,7 @@ class Dataset:
         return digest.hexdigest()
 
     def verdicts(self) -> dict[str, Verdicts]:
-        """Verdicts of filters on the images, by method; empty where none was run.
-
-        Raises:
-            DataError: a file that is damaged.
-        """
+        """Verdicts of filters on the images, by method; empty where none was run. DataError for a damaged file."""
         return read_verdicts(self.folder)
 
     def kept(self) -> np.ndarray:
@@ -142,8 +132,7 @@ class Dataset:
     def initial_images(self) -> dict[str, bytes]:
         """The files of the real images that drawing began at, by the SHA-256 in `rows`; empty without any.
 
-        Raises:
-            DataError: they are lost or damaged.
+        Raises DataError where they are lost or damaged.
         """
         if "initial_images" not in self.manifest["job"]:
             return {}
@@ -193,8 +182,7 @@ class Dataset:
     def _turns(self, keep: np.ndarray) -> list[int]:
         """The number of each row within its class and strategy, as a combination of equal parts counts them.
 
-        That is its index, unless images are left out or were drawn in their stead: then the kept ones are
-        counted, so that equal parts stay equal.
+        That is its index; where images are left out, or drawn in their stead, only those that are kept count.
         """
         if keep.all() and not self.manifest["job"].get("refill"):
             return self.rows.column("index").to_pylist()

@@ -91,10 +91,7 @@ OUTCOMES = {
 _FIRST = ("image", "label", "class_name", "strategy", "prompt", "negative_prompt")
 _FIRST += ("guidance_scale", "seed", "index", "request_id", "attempts", "sha256")
 # before manifests listed the columns of their shards, these followed, by what the job did with real images
-_FIRST_OF_REAL_IMAGES = {
-    "strength": ("initial_image", "strength"),
-    "mixed": ("condition_images", "condition_weights"),
-}
+_FIRST_OF_REAL_IMAGES = {"strength": ("initial_image", "strength"), "mixed": ("condition_images", "condition_weights")}
 
 
 def _declared_columns() -> dict[str, Column]:
@@ -184,14 +181,12 @@ def column_texts(columns: Iterable[str]) -> dict[str, str]:
 
 def stored_row(request: Request) -> dict[str, Any]:
     """A request as rows have it; a shard keeps its own columns of it."""
-    values = vars(request)
-    return {stored: values[name] for name, stored in _STORED_NAMES.items()}
+    return {stored: getattr(request, name) for name, stored in _STORED_NAMES.items()}
 
 
 def failure_row(request: Request) -> dict[str, Any]:
     """The part of a request that the table of failures has."""
-    values = vars(request)
-    return {stored: values[name] for name, stored in _FAILURE_FIELDS.items()}
+    return {stored: getattr(request, name) for name, stored in _FAILURE_FIELDS.items()}
 
 
 def request_of(row: Mapping[str, Any]) -> Request:

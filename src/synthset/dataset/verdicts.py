@@ -72,11 +72,7 @@ def write_verdicts(folder: Path, verdicts: Verdicts) -> Path:
 
 
 def read_verdicts(folder: Path) -> dict[str, Verdicts]:
-    """The verdicts in the dataset `folder`, by method, in the order of their names.
-
-    Raises:
-        DataError: a file that is damaged or lacks a column.
-    """
+    """The verdicts in the dataset `folder`, by method, in that order. Raises DataError for a damaged file."""
     return {method: _read(verdicts_path(folder, method)) for method in _methods(folder)}
 
 
@@ -113,8 +109,7 @@ def kept_rows(verdicts: Mapping[str, Verdicts], request_ids: np.ndarray, rows_ha
         order = np.argsort(judged, kind="stable")
         place = np.minimum(np.searchsorted(judged, request_ids, sorter=order), max(len(judged) - 1, 0))
         covered = judged[order[place]] == request_ids if len(judged) else np.zeros(len(request_ids), bool)
-        without = int((~covered).sum())
-        extra = len(judged) - int(covered.sum())
+        without, extra = int((~covered).sum()), len(judged) - int(covered.sum())
         if without or extra or (verdict.rows_hash and verdict.rows_hash != rows_hash):
             raise DataError(
                 f"Expected verdicts of the filter '{method}' on the {len(request_ids):,} images of '{name}', "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from synthset.dataset.verdicts import delete_verdicts
 from synthset.prompts.sentences import SENTENCES_FILE
 
 
+@dataclass(eq=False)
 class DatasetWriter:
     """A dataset folder that is being filled, or filled further, for exactly one job.
 
@@ -37,38 +38,34 @@ class DatasetWriter:
         defaults: entries of a job that an older manifest may lack, by dotted keys or nested.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        job: Mapping[str, Any],
-        plan: Plan,
-        shard_size: int,
-        batch_size: int,
-        first_shard: int = 0,
-        defaults: Mapping[str, Any] | None = None,
-    ) -> None:
-        self.folder, self.job, self.plan, self.shard_size = folder, dict(job), plan, shard_size
-        self.batch_size, self.first_shard, self.defaults = batch_size, first_shard, defaults or {}
-        self.listed_columns: tuple[str, ...] | None = shard_columns(plan.table.column_names)
+    folder: Path
+    job: Mapping[str, Any]
+    plan: Plan
+    shard_size: int
+    batch_size: int
+    first_shard: int = 0
+    defaults: Mapping[str, Any] = field(default_factory=dict)
 
-    def check(self, overwrite: bool = False) -> str:
-        """The state of the folder, "nothing" or "dataset"; touches nothing.
+    def __post_init__(self) -> None:
+        self.listed_columns: tuple[str, ...] | None = shard_columns(self.plan.table.column_names)
+
+    def check(self, overwrite: bool = False) -> dict[str, Any] | None:
+        """The manifest of the dataset in the folder, None where there is nothing; touches nothing.
 
         Raises:
             UsageError: the folder holds something that Synthset did not write, or is a file.
             ConfigChangedError: it holds another job; the difference is named.
             DataError: it holds this job, begun by a later version.
         """
-        state = check_folder(self.folder)
-        if state == "dataset" and not overwrite:
-            manifest = read_manifest(self.folder)
-            _refuse_other_job(self.folder, manifest["job"], self.job, self.defaults)
+        manifest = check_folder(self.folder)
+        if manifest and not overwrite:
+            refuse(self.folder, "job", differences(manifest["job"], self.job, self.defaults, derived=["plan_hash"]))
             if unknown := unknown_columns(columns_of(manifest)):
                 raise DataError(
                     f"'{self.folder}' was begun by a later version, whose rows have columns that this one does not "
                     f"know: {', '.join(unknown)}. Update synthset."
                 )
-        return state
+        return manifest
 
     def open(
         self, overwrite: bool = False, keep_batch_size: bool = True, initial_images: pa.Table | None = None
@@ -81,12 +78,11 @@ class DatasetWriter:
                 the very same batches, and so the same pixels.
             initial_images: the real images that the job begins at, where it has any, to be stored with it.
         """
-        state = self.check(overwrite)
+        manifest = self.check(overwrite)
         delete_parts(self.folder)  # there may be some though there is no dataset: of a run killed at its first file
-        if state == "dataset" and overwrite:
+        if manifest and overwrite:
             _delete_own_files(self.folder)
-        elif state == "dataset":
-            manifest = read_manifest(self.folder)
+        elif manifest:
             # all shards of a dataset have the same columns, whoever wrote the first
             self.listed_columns = columns_of(manifest) if "columns" in manifest else None
             if keep_batch_size:
@@ -128,8 +124,7 @@ class DatasetWriter:
 
     def continued(self, plan: Plan) -> DatasetWriter:
         """The writer of a further round, whose shards follow those of this one."""
-        following = self.first_shard + self.num_shards
-        writer = DatasetWriter(self.folder, self.job, plan, self.shard_size, self.batch_size, following)
+        writer = replace(self, plan=plan, first_shard=self.first_shard + self.num_shards)
         writer.listed_columns = self.listed_columns
         return writer
 
@@ -196,27 +191,26 @@ class DatasetWriter:
         write_manifest(self.folder, status, self.job, self.batch_size, accounting, seconds, refill, self.listed_columns)
 
 
-def check_folder(folder: Path) -> str:
-    """The state of `folder`: "nothing" or "dataset". Raises UsageError for anything else.
+def check_folder(folder: Path) -> dict[str, Any] | None:
+    """The manifest of the dataset in `folder`; None where there is nothing. Raises UsageError for anything else.
 
     Sentences alone are nothing yet: they are what a run leaves that was stopped while they were written.
     """
     if not folder.exists():
-        return "nothing"
+        return None
     if not folder.is_dir():
         raise UsageError(
             f"Expected a folder for the dataset, '{folder}' is a file. Choose another {setting('output_dir')}."
         )
     refuse_links(folder, "data", VERDICTS_FOLDER)
     if (folder / MANIFEST_FILE).exists():
-        read_manifest(folder)
-        return "dataset"
+        return read_manifest(folder)
     if any(entry.name != SENTENCES_FILE and not entry.name.startswith(".") for entry in folder.iterdir()):
         raise UsageError(
             f"'{folder}' holds files that are no Synthset dataset; nothing was changed. Choose another "
             f"{setting('output_dir')}."
         )
-    return "nothing"
+    return None
 
 
 def check_part_of_job(
@@ -233,17 +227,10 @@ def check_part_of_job(
         UsageError: the folder holds something else than a dataset.
         ConfigChangedError: it holds another job; the difference is named.
     """
-    if check_folder(folder) == "dataset":
-        job = read_manifest(folder)["job"]
-        sides = ({key: job[key] for key in part if key in job}, part)
+    if manifest := check_folder(folder):
+        sides = ({key: value for key, value in manifest["job"].items() if key in part}, part)
         recorded, wanted = ({k: v for k, v in flatten(side).items() if k not in unknown} for side in sides)
-        _refuse_other_job(folder, recorded, wanted, defaults)
-
-
-def _refuse_other_job(
-    folder: Path, recorded: Mapping[str, Any], wanted: Mapping[str, Any], defaults: Mapping[str, Any]
-) -> None:
-    refuse(folder, "job", differences(recorded, wanted, defaults, derived=["plan_hash"]))
+        refuse(folder, "job", differences(recorded, wanted, defaults))
 
 
 def _delete_own_files(folder: Path) -> None:
@@ -253,12 +240,10 @@ def _delete_own_files(folder: Path) -> None:
     """
     delete_parts(folder)
     delete_verdicts(folder)  # first: they must never be read with other images
-    for name in ("preview.png", "README.md", "failures.parquet", "plan.parquet", INITIAL_IMAGES_FILE):
-        (folder / name).unlink(missing_ok=True)
-    for plan in folder.glob("plan-refill-*.parquet"):
-        plan.unlink()
-    for shard in (folder / "data").glob("train-*.parquet"):
-        shard.unlink()
+    files = ("preview.png", "README.md", "failures.parquet", "plan.parquet", INITIAL_IMAGES_FILE)
+    for pattern in (*files, "plan-refill-*.parquet", "data/train-*.parquet"):
+        for path in folder.glob(pattern):
+            path.unlink()
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,9 @@ __all__ = ["FORMATS", "Format", "export", "export_imagefolder"]
 
 @dataclass(frozen=True)
 class Format:
-    """A layout that datasets are exported to.
+    """A layout that datasets are exported to: a line about it, and what writes it.
 
-    Attributes:
-        summary: a line about it.
-        write: (images, output_dir, overwrite=…) -> the folder; it replaces nothing but an earlier export.
+    `write` is (images, output_dir, overwrite=…) -> the folder; it replaces nothing but an earlier export.
     """
 
     summary: str
