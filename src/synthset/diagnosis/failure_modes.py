@@ -26,17 +26,11 @@ WEAK_ENCODER = 0.6  # mean accuracy on real images below which the encoder is no
 
 @dataclass(frozen=True)
 class Verdict:
-    """A failure mode in words, and its remedy.
-
-    Attributes:
-        name: short, for tables.
-        explanation: one sentence that holds for any class with this verdict.
-        remedy: the change that should help, in one sentence.
-    """
+    """A failure mode in words, and its remedy."""
 
     name: str
-    explanation: str
-    remedy: str
+    explanation: str  # a sentence that holds for any class with this verdict
+    remedy: str  # the change that should help
 
 
 FINE = Verdict("fine", "Real and synthetic images are recognised as well as those of other classes.", "")
@@ -97,30 +91,23 @@ def judge(measures: Mapping[str, Any]) -> list[Verdict]:
     drawn_low = _low(measures["synthetic_accuracy"])
     if measures["real_accuracy"] is None:
         return [UNCLEAR if low else FINE for low in drawn_low]
-    rows = zip(
-        _low(measures["real_accuracy"]),
-        drawn_low,
-        _low(measures["transfer_accuracy"]),
-        measures["centroid_distance"],
-        measures["real_centroid_distance"],
-        strict=True,
-    )
-    return [_judge_one(*row) for row in rows]
+    real_low, transfer_low = _low(measures["real_accuracy"]), _low(measures["transfer_accuracy"])
+    distances = measures["centroid_distance"], measures["real_centroid_distance"]
+    return [_judge_one(*row) for row in zip(real_low, drawn_low, transfer_low, *distances, strict=True)]
 
 
-def doubts(real_accuracy: Sequence[float] | None) -> list[str]:
+def doubts(real_accuracy: float | None) -> list[str]:
     """Reasons for a reader to be cautious of the verdicts, a sentence each.
 
     Args:
-        real_accuracy: by class, of real images against the prompts; None without real images.
+        real_accuracy: of real images against the prompts, mean over classes; None without real images.
     """
     if real_accuracy is None:
         return ["Without real images the verdicts cannot tell what CLIP misreads from what the generator cannot draw."]
-    mean = sum(real_accuracy) / len(real_accuracy)
-    if mean < WEAK_ENCODER:
+    if real_accuracy < WEAK_ENCODER:
         return [
-            f"The encoder recognises only {mean:.0%} of the real images by these prompts, so it is a weak judge: "
-            "look at the galleries before you act on a verdict."
+            f"The encoder recognises only {real_accuracy:.0%} of the real images by these prompts, so it is a weak "
+            "judge: look at the galleries before you act on a verdict."
         ]
     return []
 

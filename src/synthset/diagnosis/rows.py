@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-Values = Mapping[str, float | None]
+Values = Mapping[str, float | None]  # by measure, see measures/registry.py; None where it lacks what it needs
 
 
 @dataclass(frozen=True, repr=False)
@@ -36,28 +36,17 @@ class Row:
 
 @dataclass(frozen=True, repr=False)
 class SetSummary(Row):
-    """One set as a whole.
-
-    Attributes:
-        set, kind, images: its name, "real" or "synthetic", and its number of images.
-        values: by measure of a set, see measures/registry.py; None where one needs a real set or prompts.
-    """
+    """One set as a whole."""
 
     set: str
-    kind: str
+    kind: str  # real or synthetic
     images: int
     values: Values = field(hash=False)
 
 
 @dataclass(frozen=True, repr=False)
 class ClassRow(Row):
-    """One class of one synthetic set, with its verdict.
-
-    Attributes:
-        set, class_index, class_name, images: the class, and its number of images.
-        values: by measure of a class, see measures/registry.py; None where one needs a real set.
-        verdict, explanation, remedy: see failure_modes.py.
-    """
+    """One class of one synthetic set, with its verdict: see failure_modes.py."""
 
     set: str
     class_index: int
@@ -71,17 +60,10 @@ class ClassRow(Row):
 
 @dataclass(frozen=True, repr=False)
 class Pairing(Row):
-    """How well the references of one set classify the queries of another (or of the same).
+    """How well the references of one set classify the queries of another (or of the same)."""
 
-    Attributes:
-        experiment: number in the table, from 1.
-        reference, query: names of the two, ending in -IM or -PRMT.
-        values: by measure of a pairing, see measures/registry.py; None where a class has too few queries.
-        queries: their number.
-    """
-
-    experiment: int
-    reference: str
+    experiment: int  # number in the table, from 1
+    reference: str  # ends in -IM or -PRMT, as the query does
     query: str
     values: Values = field(hash=False)
     queries: int

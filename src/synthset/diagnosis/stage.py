@@ -24,6 +24,7 @@ from synthset.core.errors import UsageError, setting
 from synthset.core.locks import reading, writing
 from synthset.core.options import with_options
 from synthset.core.versions import library_versions
+from synthset.diagnosis import tables
 from synthset.diagnosis.ambiguity import ClassAmbiguity, suggest_phrases, write_phrases_draft
 from synthset.diagnosis.config import DiagnoseConfig
 from synthset.diagnosis.failure_modes import doubts
@@ -33,17 +34,6 @@ from synthset.diagnosis.matrix import pair_all
 from synthset.diagnosis.rows import ClassRow, Pairing, SetSummary
 from synthset.diagnosis.saving import check_folder, read_evaluations, save
 from synthset.diagnosis.summaries import measure_classes, measure_separability, summarise
-from synthset.diagnosis.tables import (
-    ambiguity_table,
-    describe,
-    filter_notes,
-    filter_table,
-    gallery_table,
-    projection_table,
-    prompt_table,
-    rank_sets,
-    table_of,
-)
 from synthset.encoders.clip import Encoder, load_encoder
 from synthset.encoders.embed import EmbeddingCache, fill_cache
 from synthset.executors import Executor
@@ -68,11 +58,9 @@ class DiagnosisResult:
     """A finished diagnosis.
 
     Attributes:
-        folder: where tables and report lie.
         summary: one row a set, the real one first.
         classes: one row a class of each synthetic set.
         matrix: one row a pairing.
-        seconds: that it took.
     """
 
     folder: Path
@@ -142,17 +130,11 @@ def diagnose(
 
 @dataclass(frozen=True, eq=False)
 class _Findings:
-    """The sets, the real one first, and all that was measured of them.
-
-    Attributes:
-        features: (n, d) of the images of each set, as the t-SNE shows them.
-        rankings: by synthetic set, see rank_sets.
-        summary, classes, matrix: see DiagnosisResult.
-    """
+    """The sets, the real one first, and all that was measured of them; see DiagnosisResult."""
 
     sets: tuple[EmbeddedSet, ...]
-    features: tuple[Tensor, ...]
-    rankings: Mapping[str, Sequence[ClassAmbiguity]]
+    features: tuple[Tensor, ...]  # (n, d) of the images of each set, as the t-SNE shows them
+    rankings: Mapping[str, Sequence[ClassAmbiguity]]  # by synthetic set, see rank_sets
     summary: tuple[SetSummary, ...]
     classes: tuple[ClassRow, ...]
     matrix: tuple[Pairing, ...]
@@ -186,15 +168,14 @@ def _find(
         for item in opened:
             fill_cache(item.images, encoder, cache, executor)
     sets = [embed_set(item, encoder, cache, config.query_share, config.seed) for item in opened]
-    rankings = rank_sets([item for item in sets if not item.source.is_real], encoder, cache)
+    rankings = tables.rank_sets([item for item in sets if not item.source.is_real], encoder, cache)
     real = next((item for item in sets if item.source.is_real), None)
     points = [(item, item.against(real, config.seed)) for item in sets]
     in_space = [item.images for item in sets] + [item.prompts for item in sets if item.prompts]
     return _Findings(
         sets=tuple(sets),
         features=tuple(
-            item.images.embeddings if network is None else penultimate_features(network, item.source.images)
-            for item in sets
+            penultimate_features(network, item.source.images) if network else item.images.embeddings for item in sets
         ),
         rankings=rankings,
         summary=tuple(summarise(*pair) for pair in points),
@@ -206,14 +187,14 @@ def _find(
 def _make_tables(findings: _Findings, config: DiagnoseConfig) -> dict[str, pa.Table | None]:
     sets = findings.sources
     return {
-        "summary": table_of(findings.summary),
-        "classes": table_of(findings.classes),
-        "matrix": table_of(findings.matrix),
-        "ambiguity": ambiguity_table(findings.synthetic, findings.rankings),
-        "tsne": projection_table(sets, findings.features, config.tsne_images, config.seed),
-        "prompts": prompt_table(sets),
-        "galleries": gallery_table(sets, findings.classes),
-        "filters": filter_table(sets),
+        "summary": tables.table_of(findings.summary),
+        "classes": tables.table_of(findings.classes),
+        "matrix": tables.table_of(findings.matrix),
+        "ambiguity": tables.ambiguity_table(findings.synthetic, findings.rankings),
+        "tsne": tables.projection_table(sets, findings.features, config.tsne_images, config.seed),
+        "prompts": tables.prompt_table(sets),
+        "galleries": tables.gallery_table(sets, findings.classes),
+        "filters": tables.filter_table(sets),
     }
 
 
@@ -228,9 +209,9 @@ def _describe(
         "class_names": list(sets[0].images.class_names),
         "config": asdict(config),
         "seed": config.seed,
-        "sets": [describe(item) for item in sets],
+        "sets": [tables.describe(item) for item in sets],
         "separability": measure_separability(findings.sets, config.seed),
-        "filters": filter_notes(sets),
+        "filters": tables.filter_notes(sets),
         "doubts": find_doubts(findings.classes),
         "tsne_features": encoder.name if network is None else network.config.architecture,
         "head_transfer": None if network is None else try_heads(sets, findings.features, config.seed),
@@ -251,18 +232,14 @@ def try_heads(sets: Sequence[DiagnosedSet], features: Sequence[Tensor], seed: in
 
     labels = [torch.from_numpy(item.images.labels) for item in sets]
     k = len(sets[0].images.class_names)
-    return {
-        item.name: asdict(tune_head(features[0], labels[0], features[number], labels[number], k, seed=seed))
-        for number, item in enumerate(sets)
-        if number
-    }
+    (_, *real), *synthetic = zip([item.name for item in sets], features, labels, strict=True)
+    return {name: asdict(tune_head(*real, *own, k, seed=seed)) for name, *own in synthetic}
 
 
 def find_doubts(classes: Sequence[ClassRow]) -> list[str]:
     """Reasons to be cautious of the verdicts, by the set on which the encoder does best."""
-    by_set: dict[str, list[float | None]] = {}
+    by_set: dict[str, list[float]] = {}
     for row in classes:
-        by_set.setdefault(row.set, []).append(row.real_accuracy)
-    known = [[value for value in values if value is not None] for values in by_set.values()]
-    known = [values for values in known if values]
-    return doubts(max(known, key=lambda values: sum(values) / len(values)) if known else None)
+        if row.real_accuracy is not None:
+            by_set.setdefault(row.set, []).append(row.real_accuracy)
+    return doubts(max((sum(values) / len(values) for values in by_set.values()), default=None))

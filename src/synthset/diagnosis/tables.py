@@ -73,12 +73,10 @@ def _common_prompts(item: DiagnosedSet) -> dict[int, str]:
 def projection_table(
     sets: Sequence[DiagnosedSet], features: Sequence[Tensor], num_images: int, seed: int = 0
 ) -> pa.Table | None:
-    """A t-SNE of at most `num_images` of all sets, in equal parts; None where none are asked for.
+    """A t-SNE of at most `num_images` of all sets together, in equal parts; None where none are asked for.
 
     Args:
-        sets: the sets.
         features: (n, d) of each set, in one space.
-        num_images: of all sets together.
         seed: of the images and of the t-SNE.
     """
     import torch
@@ -103,12 +101,12 @@ def projection_table(
 
 def prompt_table(sets: Sequence[DiagnosedSet]) -> pa.Table | None:
     """Every distinct prompt with its class, strategy and guidance, and how many images it drew."""
-    counts: Counter[tuple[Any, ...]] = Counter()
+    scales: dict[tuple[Any, ...], list[Any]] = {}  # of the images that a prompt drew
     for item in sets:
-        groups = item.images.groups or ("",) * len(item)
-        if item.prompts:
-            counts.update(zip([item.name] * len(item), item.images.labels.tolist(), groups, item.prompts, strict=True))
-    scales = _mean_scales(sets)
+        groups, unknown = item.images.groups or ("",) * len(item), (None,) * len(item)
+        columns = (item.images.labels.tolist(), groups, item.prompts, item.guidance_scales or unknown)
+        for label, strategy, prompt, scale in zip(*columns, strict=True) if item.prompts else ():
+            scales.setdefault((item.name, label, strategy, prompt), []).append(scale)
     rows = [
         {
             "set": name,
@@ -116,45 +114,22 @@ def prompt_table(sets: Sequence[DiagnosedSet]) -> pa.Table | None:
             "class_name": sets[0].images.class_names[label],
             "strategy": strategy,
             "prompt": prompt,
-            "guidance_scale": scales.get((name, label, strategy, prompt)),
-            "images": count,
+            "guidance_scale": None if None in values else sum(values) / len(values),
+            "images": len(values),
         }
-        for (name, label, strategy, prompt), count in counts.items()
+        for (name, label, strategy, prompt), values in scales.items()
     ]
     return pa.Table.from_pylist(rows) if rows else None
-
-
-def _mean_scales(sets: Sequence[DiagnosedSet]) -> dict[tuple[Any, ...], float]:
-    sums: dict[tuple[Any, ...], list[float]] = {}
-    for item in sets:
-        groups = item.images.groups or ("",) * len(item)
-        for row in zip(item.images.labels.tolist(), groups, item.prompts, item.guidance_scales, strict=False):
-            sums.setdefault((item.name, *row[:3]), []).append(row[3])
-    return {key: sum(values) / len(values) for key, values in sums.items()}
 
 
 def gallery_table(sets: Sequence[DiagnosedSet], classes: Sequence[ClassRow]) -> pa.Table:
     """A few thumbnails of each class, set and strategy; of datasets with filters, rejected ones too.
 
-    Args:
-        sets: all sets of a diagnosis.
-        classes: their rows; where there are many classes, those with a remedy come first.
+    Where there are many classes, those whose row of `classes` has a remedy come first.
     """
     troubled = [row.class_index for row in classes if row.remedy]
     first = list(dict.fromkeys([*troubled, *range(len(sets[0].images.class_names))]))[:GALLERY_CLASSES]
-    rows = [row for item in sets for row in _gallery(item, frozenset(first))]
-    schema = pa.schema(
-        [
-            ("set", pa.string()),
-            ("strategy", pa.string()),
-            ("class_index", pa.int64()),
-            ("class_name", pa.string()),
-            ("image", pa.binary()),
-            ("kept", pa.bool_()),
-            ("reason", pa.string()),
-        ]
-    )
-    return pa.Table.from_pylist(rows, schema=schema)
+    return pa.Table.from_pylist([row for item in sets for row in _gallery(item, frozenset(first))])
 
 
 def _gallery(item: DiagnosedSet, classes: frozenset[int]) -> Iterator[dict[str, Any]]:
