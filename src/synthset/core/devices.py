@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from synthset.core.errors import UsageError
@@ -32,3 +34,16 @@ def choose_dtype(name: str, device: torch.device) -> str:
     if name == "auto":
         return "bfloat16" if device.type == "cuda" else "float32"
     return name
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
+    """For what takes no generator: torch's global random state on the CPU, and on a GPU, seeded and then put back."""
+    import torch
+
+    gpu = device if device is not None and device.type == "cuda" else None
+    with torch.random.fork_rng(devices=[gpu] if gpu else []), torch.cuda.device(gpu) if gpu else nullcontext():
+        torch.default_generator.manual_seed(seed)
+        if gpu:
+            torch.cuda.manual_seed(seed)
+        yield

@@ -1,11 +1,9 @@
 """Strategies: how a class becomes prompts, and how strongly each image follows its prompt.
 
-A strategy is a prompt source plus a guidance policy; the two are crossed freely on the command line.
-The tricks of Shipard et al. 2023, section 4.3, the prompts of Marwood et al. 2023, Figure 4, and those of He et al.
-2023, section 3.1:
-
-Any prompt source takes any guidance: `multi_domain@1:5` is multi-domain prompts at random scales,
-`base@2.5` the base prompt at a fixed one (the low guidance of Marwood et al. 2023, Reason 2).
+A strategy is a prompt source plus a guidance policy: the tricks of Shipard et al. 2023, section 4.3, the prompts of
+Marwood et al. 2023, Figure 4, and those of He et al. 2023, section 3.1. Any prompt source takes any guidance:
+`multi_domain@1:5` is multi-domain prompts at random scales, `base@2.5` the base prompt at a fixed one (the low guidance
+of Marwood et al. 2023, Reason 2).
 """
 
 from __future__ import annotations
@@ -13,8 +11,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from synthset.core.errors import UnknownNameError, UsageError, setting
@@ -24,16 +21,8 @@ from synthset.prompts.interpolation import Count
 from synthset.prompts.prompt_augmentation import Augmentation, default_augmentation, read_augmentation, shuffled
 
 PHOTO_DOMAINS = (
-    "photo",
-    "drawing",
-    "painting",
-    "sketch",
-    "collage",
-    "poster",
-    "digital art image",
-    "rock drawing",
-    "stick figure",
-    "3D rendering",
+    *("photo", "drawing", "painting", "sketch", "collage", "poster"),
+    *("digital art image", "rock drawing", "stick figure", "3D rendering"),
 )
 SATELLITE_DOMAINS = ("realistic photo", "drawing", "painting", "sketch", "3D rendering")
 DEFAULT_GUIDANCE_SCALE = 7.5
@@ -196,12 +185,17 @@ class Guidance:
         except ValueError as error:
             raise UsageError(f"Expected {setting('guidance_scale')} as 7.5 or 1:5, got '{text}'.") from error
 
+    @property
+    def is_range(self) -> bool:
+        """Whether each image has a scale of its own."""
+        return self.low < self.high
+
     def draw(self, rng: random.Random) -> float:
         """The scale of one image."""
-        return self.low if self.low == self.high else rng.uniform(self.low, self.high)
+        return rng.uniform(self.low, self.high) if self.is_range else self.low
 
     def __str__(self) -> str:
-        return f"{self.low:g}" if self.low == self.high else f"{self.low:g}:{self.high:g}"
+        return f"{self.low:g}:{self.high:g}" if self.is_range else f"{self.low:g}"
 
 
 # ---- strategies -------------------------------------------------------------------------------------------
@@ -233,8 +227,8 @@ class Strategy:
 
     def reads_option(self, option: str, has_own_scale: bool) -> bool:
         """Whether an option has an effect on it; `has_own_scale`: its name says the guidance, as in base@2.5."""
-        has_range = self.guidance is not None and self.guidance.low < self.guidance.high
         if option in ("guidance_scale", "random_guidance"):
+            has_range = self.guidance is not None and self.guidance.is_range
             return not has_own_scale and has_range == (option == "random_guidance")
         return option in self.reads
 
@@ -336,8 +330,7 @@ def mixing_strategies(names: Sequence[str]) -> list[str]:
     >>> mixing_strategies(["base", "interpolate_three@1:5", "all_combined"])
     ['interpolate_three@1:5']
     """
-    found = {name: STRATEGIES[strategy_name(name).partition("@")[0]] for name in names}
-    return [name for name, strategy in found.items() if isinstance(strategy, Strategy) and strategy.mixed_images]
+    return [name for name in names if any(strategy.mixed_images for strategy in _strategies_of(name))]
 
 
 def readers(option: str, names: Sequence[str] = tuple(STRATEGIES)) -> list[str]:
@@ -346,29 +339,29 @@ def readers(option: str, names: Sequence[str] = tuple(STRATEGIES)) -> list[str]:
     >>> readers("domains"), readers("guidance_scale", ["random_guidance", "base@2.5"])
     (['multi_domain', 'all_combined', 'all_combined_equal'], [])
     """
-    found = []
-    for name in names:
-        plain, at, _ = strategy_name(name).partition("@")
-        strategy = STRATEGIES[plain]
-        members = (
-            [STRATEGIES[member] for member in strategy.members] if isinstance(strategy, Combination) else [strategy]
-        )
-        if any(isinstance(one, Strategy) and one.reads_option(option, bool(at)) for one in members):
-            found.append(name)
-    return found
+    return [name for name in names if any(one.reads_option(option, "@" in name) for one in _strategies_of(name))]
 
 
-def _plain_strategy(name: str, guidance: Guidance | None, random_guidance: Guidance | None) -> Strategy:
-    """The strategy behind a standard name, with the guidance that the name, the user or the strategy asks for."""
-    source, at, scales = name.partition("@")
-    strategy = STRATEGIES[source]
-    assert isinstance(strategy, Strategy)  # combinations are taken apart before
-    if at:
-        return replace(strategy, name=name, guidance=Guidance.parse(scales))
-    own = strategy.guidance
-    if own and own.low < own.high:
-        return replace(strategy, name=name, guidance=random_guidance or own)
-    return replace(strategy, name=name, guidance=guidance or own)
+def _strategies_of(name: str) -> list[Strategy]:
+    """The strategy, or the members of the combination, of any name."""
+    found = [STRATEGIES[member.partition("@")[0]] for member in _members(strategy_name(name))]
+    return [strategy for strategy in found if isinstance(strategy, Strategy)]
+
+
+def _members(name: str) -> tuple[str, ...]:
+    """The names of a combination's members, or the name itself, all in standard spelling."""
+    strategy = STRATEGIES[name.partition("@")[0]]
+    return strategy.members if isinstance(strategy, Combination) else (name,)
+
+
+def _shares(name: str, images_per_class: int) -> dict[str, int]:
+    """How many images of a class each member draws."""
+    members, strategy = _members(name), STRATEGIES[name.partition("@")[0]]
+    if not (isinstance(strategy, Combination) and strategy.equal_budget):
+        return dict.fromkeys(members, images_per_class)
+    share, rest = divmod(images_per_class, len(members))
+    counts = {member: share + (i < rest) for i, member in enumerate(members)}
+    return {member: count for member, count in counts.items() if count}
 
 
 @dataclass(frozen=True)
@@ -377,9 +370,14 @@ class StrategyRun:
 
     name: str
     images_per_class: int
-    prompt: Callable[[str, int], str]
+    source: PromptSource
+    style: PromptStyle
     guidance: Guidance
     mixed_images: Count = 0
+
+    def prompt(self, class_name: str, index: int) -> str:
+        """The prompt of an image, by its number in its class."""
+        return self.source(class_name, index, self.style)
 
 
 def resolve_strategies(
@@ -404,34 +402,19 @@ def resolve_strategies(
         raise UsageError(f"Expected at least one strategy. Valid: {', '.join(STRATEGIES)}.")
     if images_per_class < 1:
         raise UsageError(f"Expected at least 1 image a class, got {images_per_class}.")
-    style = style or PromptStyle()
     counts: dict[str, int] = {}
-    for name in dict.fromkeys(strategy_name(name) for name in names):
-        for member, count in _members(name, images_per_class).items():
+    for name in dict.fromkeys(map(strategy_name, names)):
+        for member, count in _shares(name, images_per_class).items():
             counts[member] = max(count, counts.get(member, 0))
-    default = Guidance(DEFAULT_GUIDANCE_SCALE, DEFAULT_GUIDANCE_SCALE)
     runs = []
     for name, count in counts.items():
-        strategy = _plain_strategy(name, guidance, random_guidance)
-        prompt = partial(_prompt_of, strategy.prompt, style)
-        prompt("class", count - 1)  # a source that runs out of prompts says so now, not after a million rows
-        runs.append(StrategyRun(name, count, prompt, strategy.guidance or default, strategy.mixed_images))
+        (strategy,), (_, at, scales) = _strategies_of(name), name.partition("@")
+        own = strategy.guidance or Guidance(DEFAULT_GUIDANCE_SCALE, DEFAULT_GUIDANCE_SCALE)
+        given = Guidance.parse(scales) if at else random_guidance if own.is_range else guidance
+        run = StrategyRun(name, count, strategy.prompt, style or PromptStyle(), given or own, strategy.mixed_images)
+        run.prompt("class", count - 1)  # a source that runs out of prompts says so now, not after a million rows
+        runs.append(run)
     return runs
-
-
-def _prompt_of(source: PromptSource, style: PromptStyle, class_name: str, index: int) -> str:
-    return source(class_name, index, style)
-
-
-def _members(name: str, images_per_class: int) -> dict[str, int]:
-    strategy = STRATEGIES[name.partition("@")[0]]
-    if isinstance(strategy, Strategy):
-        return {name: images_per_class}
-    if not strategy.equal_budget:
-        return dict.fromkeys(strategy.members, images_per_class)
-    share, rest = divmod(images_per_class, len(strategy.members))
-    counts = {member: share + (i < rest) for i, member in enumerate(strategy.members)}
-    return {member: count for member, count in counts.items() if count}
 
 
 def select_rows(strategies: Sequence[str], indices: Sequence[int], name: str) -> list[int]:
@@ -448,20 +431,13 @@ def select_rows(strategies: Sequence[str], indices: Sequence[int], name: str) ->
         UsageError: the dataset lacks images of one of the members.
     """
     name = strategy_name(name)
-    strategy = STRATEGIES[name.partition("@")[0]]
-    members = strategy.members if isinstance(strategy, Combination) else (name,)
-    missing = [member for member in members if member not in set(strategies)]
+    members, present = _members(name), set(strategies)
+    missing = [member for member in members if member not in present]
     if missing:
         raise UsageError(
             f"Expected images of {', '.join(members)} for '{name}', found none of {', '.join(missing)}. "
             f"Draw them with 'synthset create --strategy {name}'."
         )
-    limit: dict[str, int] | None = None
-    if isinstance(strategy, Combination) and strategy.equal_budget:
-        drawn = [1 + index for member, index in zip(strategies, indices, strict=True) if member in members]
-        limit = _members(name, max(drawn))
-    return [
-        row
-        for row, (member, index) in enumerate(zip(strategies, indices, strict=True))
-        if member in members and (limit is None or index < limit.get(member, 0))
-    ]
+    drawn = [1 + index for member, index in zip(strategies, indices, strict=True) if member in members]
+    limits = _shares(name, max(drawn))
+    return [row for row, member in enumerate(strategies) if indices[row] < limits.get(member, 0)]

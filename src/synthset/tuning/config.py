@@ -131,13 +131,8 @@ class TuneConfig:
     """Number format of the encoder: {choices}; a model is tested in the one it was tuned in."""
 
     def __post_init__(self) -> None:
-        for name, value in (
-            ("use_of_shots", self.use_of_shots.replace("-", "_")),
-            ("order", self.order.replace("-", "_")),
-            ("loss", self.loss.lower()),
-            ("templates", tuple(self.templates) if isinstance(self.templates, list) else self.templates),
-        ):
-            object.__setattr__(self, name, value)
+        for name in ("use_of_shots", "order", "loss"):
+            object.__setattr__(self, name, getattr(self, name).lower().replace("-", "_"))
         check_options(self)
 
     @property
@@ -158,35 +153,33 @@ def resolve_config(config: TuneConfig, *, has_synthetic: bool = True) -> TuneCon
         UsageError: settings that do not go together, or with the images.
     """
     few_shot = config.shots > 0
-    if config.validation_fraction is None:
-        # He et al. hold nothing back in few-shot tuning; real images are too few, and the epoch that is best on
-        # synthetic ones need not be so on real ones: the schedule's end is kept
-        config = replace(config, validation_fraction=0.0 if few_shot else HELD_BACK)
-    if config.learning_rate is None:
-        config = replace(config, learning_rate=FEW_SHOT_LEARNING_RATE if few_shot else ZERO_SHOT_LEARNING_RATE)
-    if not has_synthetic:
-        _check_without_synthetic(config)
-    if not few_shot and (config.use_of_shots != "basic" or config.order != "mix"):
-        name = "use_of_shots" if config.use_of_shots != "basic" else "order"
-        raise UsageError(
-            f"Expected real images for {setting(name, getattr(config, name))}, got none. Give {setting('real')} and "
-            f"{setting('shots')}, e.g. {setting('shots', 16)}."
-        )
-    return config
-
-
-def _check_without_synthetic(config: TuneConfig) -> None:
-    """Refuse what only synthetic images can be asked for."""
-    if not config.shots:
+    # He et al. hold nothing back in few-shot tuning; real images are too few, and the epoch that is best on synthetic
+    # ones need not be so on real ones: the schedule's end is kept
+    rate, held_back = (FEW_SHOT_LEARNING_RATE, 0.0) if few_shot else (ZERO_SHOT_LEARNING_RATE, HELD_BACK)
+    config = replace(
+        config,
+        learning_rate=rate if config.learning_rate is None else config.learning_rate,
+        validation_fraction=held_back if config.validation_fraction is None else config.validation_fraction,
+    )
+    if not has_synthetic and not few_shot:
         raise UsageError(
             "Expected synthetic images, real ones, or both, got neither. Name a dataset, e.g. 'synthset tune digits', "
             f"or give {setting('real')} and {setting('shots')}."
         )
-    for name, is_asked in (
-        ("use_of_shots", config.use_of_shots != "basic"),
-        ("order", config.order != "mix"),
-        ("loss", config.loss != "ce"),
-        ("validation_fraction", bool(config.validation_fraction)),
-    ):
-        if is_asked:
-            raise UsageError(f"Expected a dataset with {setting(name, getattr(config, name))}, got real images only.")
+    if not has_synthetic and (named := _asked(config, "use_of_shots", "order", "loss", "validation_fraction")):
+        raise UsageError(f"Expected a dataset with {named}, got real images only.")
+    if not few_shot and (named := _asked(config, "use_of_shots", "order")):
+        raise UsageError(
+            f"Expected real images for {named}, got none. Give {setting('real')} and {setting('shots')}, e.g. "
+            f"{setting('shots', 16)}."
+        )
+    return config
+
+
+def _asked(config: TuneConfig, *names: str) -> str | None:
+    """The first of the options that asks for other than the default, as a message names it."""
+    for name in names:
+        value = getattr(config, name)
+        if value and value != getattr(TuneConfig, name):
+            return setting(name, value)
+    return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import cycle
 from pathlib import Path
 
 from PIL import Image, ImageDraw
@@ -38,15 +39,16 @@ def draw_curve(curve: CurveResult, path: Path | str) -> Path:
 
 
 def _draw(curve: CurveResult) -> Canvas:
-    methods = _methods(curve)
+    methods, beside = _methods(curve), dict[str, float]()
+    colours = dict(zip(methods, cycle(COLOURS), strict=False))
     shots = sorted({mean.shots for mean in curve.means})
     low, high, step = _range(curve)
     canvas = Canvas(WIDTH, HEIGHT)
 
     def x_of(count: int) -> float:
         """Equal steps between 1, 2, 4, …; 0 stands where a half would."""
-        first, last = _log(shots[0]), _log(shots[-1])
-        share = (_log(count) - first) / (last - first) if last > first else 0.5
+        first, last, place = (math.log2(number or 0.5) for number in (shots[0], shots[-1], count))
+        share = (place - first) / (last - first) if last > first else 0.5
         return LEFT + 24 + share * (WIDTH - LEFT - RIGHT - 48)
 
     def y_of(score: float) -> float:
@@ -54,7 +56,7 @@ def _draw(curve: CurveResult) -> Canvas:
 
     score = "mean accuracy of the classes" if curve.metric == "mean_per_class" else "accuracy"
     canvas.write((LEFT, 18), fit(f"Tuned CLIP on {curve.real}", 18, WIDTH - LEFT), 18, INK, "lt")
-    _draw_legend(canvas, methods)
+    _draw_legend(canvas, colours)
     level = low
     while level <= high + 1e-9:
         canvas.line([(LEFT, y_of(level)), (WIDTH - RIGHT, y_of(level))], RULE, 1)
@@ -69,25 +71,26 @@ def _draw(curve: CurveResult) -> Canvas:
     for x in range(LEFT, WIDTH - RIGHT - 4, 8):
         canvas.line([(x, y_of(curve.zero_shot)), (x + 4, y_of(curve.zero_shot))], FAINT, 1.5)
     dodge = DODGE_PX if len(methods) > MAX_BANDS else 0
-    beside = {method: (place - (len(methods) - 1) / 2) * dodge for place, method in enumerate(methods)}
-    for method, means in methods.items():
-        shown = [mean for mean in means if mean.low is not None and mean.high is not None]
-        intervals = [(x_of(m.shots) + beside[method], y_of(m.low or 0.0), y_of(m.high or 0.0)) for m in shown]
-        draw_intervals = _draw_whiskers if dodge else _draw_band
-        draw_intervals(canvas, intervals, _colour(method, methods))
+    for place, (method, means) in enumerate(methods.items()):
+        beside[method] = (place - (len(methods) - 1) / 2) * dodge
+        intervals = [
+            (x_of(m.shots) + beside[method], y_of(m.low), y_of(m.high))
+            for m in means
+            if m.low is not None and m.high is not None
+        ]
+        _draw_intervals(canvas, intervals, colours[method], as_band=not dodge)
     for method, means in reversed(methods.items()):  # the first lies on top
-        colour = _colour(method, methods)
         points = [(x_of(mean.shots) + beside[method], y_of(mean.mean)) for mean in means]
-        canvas.line(points, colour, 2.5)
+        canvas.line(points, colours[method], 2.5)
         for x, y in points:
             box = [value * SCALE for value in (x - 4, y - 4, x + 4, y + 4)]
-            canvas.draw.ellipse(box, fill=colour, outline=PAPER, width=SCALE)
+            canvas.draw.ellipse(box, fill=colours[method], outline=PAPER, width=SCALE)
     return canvas
 
 
-def _draw_legend(canvas: Canvas, methods: dict[str, list[CurveMean]]) -> None:
+def _draw_legend(canvas: Canvas, colours: dict[str, Colour]) -> None:
     x, y = float(LEFT), 52.0
-    for name, colour in [*((m, _colour(m, methods)) for m in methods), ("zero-shot CLIP", FAINT)]:
+    for name, colour in (colours | {"zero-shot CLIP": FAINT}).items():
         words = NAMES.get(name, clean(name))
         width = width_of(words, 12) + 42
         if x + width > WIDTH - RIGHT:
@@ -101,18 +104,14 @@ def _draw_legend(canvas: Canvas, methods: dict[str, list[CurveMean]]) -> None:
         x += width
 
 
-Interval = tuple[float, float, float]  # x, and y of its low and of its high end
-
-
-def _draw_band(canvas: Canvas, intervals: Sequence[Interval], colour: Colour) -> None:
-    if len(intervals) < 2:  # no area
-        _draw_whiskers(canvas, intervals, colour)
+def _draw_intervals(
+    canvas: Canvas, intervals: Sequence[tuple[float, float, float]], colour: Colour, *, as_band: bool
+) -> None:
+    """Draw intervals, x with y of the low and of the high end, as one band or as whiskers; one alone has no area."""
+    if as_band and len(intervals) > 1:
+        outline = [(x, high) for x, _, high in intervals] + [(x, low) for x, low, _ in reversed(intervals)]
+        _shade(canvas, outline, colour, BAND)
         return
-    outline = [(x, high) for x, _, high in intervals] + [(x, low) for x, low, _ in reversed(intervals)]
-    _shade(canvas, outline, colour, BAND)
-
-
-def _draw_whiskers(canvas: Canvas, intervals: Sequence[Interval], colour: Colour) -> None:
     for x, low, high in intervals:
         _shade(canvas, [(x - 1, low), (x + 1, low), (x + 1, high), (x - 1, high)], colour, WHISKER)
 
@@ -127,8 +126,7 @@ def _shade(canvas: Canvas, outline: Sequence[Point], colour: Colour, opacity: fl
 
 def _methods(curve: CurveResult) -> dict[str, list[CurveMean]]:
     """The means of each method by shots; the tunings first."""
-    names = sorted({mean.method for mean in curve.means}, key=lambda name: (name not in ORDER, name))
-    names.sort(key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))
+    names = sorted({mean.method for mean in curve.means}, key=lambda name: (name not in ORDER, name != ORDER[0], name))
     return {name: sorted((m for m in curve.means if m.method == name), key=lambda m: m.shots) for name in names}
 
 
@@ -144,11 +142,3 @@ def _range(curve: CurveResult) -> tuple[float, float, float]:
     step = next(s for s in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5) if (high - low) / s <= 7 or s == 0.5)
     low, high = math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step
     return low, max(high, low + step), step
-
-
-def _log(shots: int) -> float:
-    return math.log2(shots) if shots else -1.0
-
-
-def _colour(method: str, methods: dict[str, list[CurveMean]]) -> Colour:
-    return COLOURS[list(methods).index(method) % len(COLOURS)]

@@ -87,20 +87,16 @@ def write_curve(curve: CurveResult, config: TuneConfig, encoder: Encoder) -> Non
         encoder: the CLIP that was tuned.
     """
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    names = [field.name for field in fields(CurvePoint)]
-    writer.writerow(names)
-    writer.writerows([getattr(point, name) for name in names] for point in curve.points)
+    table = csv.DictWriter(text, [field.name for field in fields(CurvePoint)], lineterminator="\n")
+    table.writeheader()
+    table.writerows(asdict(point) for point in curve.points)
     write_text(curve.folder / CSV_FILE, text.getvalue())
     note = {
         "format": FORMAT,
-        "real": curve.real,
-        "metric": curve.metric,
+        **asdict(curve),
         "clip": {"name": encoder.name, "fingerprint": encoder.fingerprint},
         "config": {name: value for name, value in job_of(config).items() if name not in ("shots", "seed")},
-        "zero_shot": curve.zero_shot,
-        "means": [asdict(mean) for mean in curve.means],
-        "points": [asdict(point) for point in curve.points],
         "libraries": library_versions(),
     }
+    del note["folder"]
     write_json(curve.folder / JSON_FILE, note)

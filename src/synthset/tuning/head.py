@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import torch
+from torch import Tensor, nn
+
+from synthset.core.devices import seeded
 from synthset.core.errors import UnknownNameError
 from synthset.encoders.templates import TEMPLATES
 from synthset.real import match_set
-
-if TYPE_CHECKING:
-    from torch import Tensor, nn
 
 
 def zero_shot_head(class_vectors: Tensor, logit_scale: float) -> nn.Linear:
@@ -24,14 +24,11 @@ def zero_shot_head(class_vectors: Tensor, logit_scale: float) -> nn.Linear:
         Weights (k, d), the class vectors × logit scale, and a bias (k,) of zeros.
     Reference: He et al. 2023, section 3 (classifier tuning); Wortsman et al. 2022.
 
-    >>> import torch
     >>> zero_shot_head(torch.eye(2), 10.0)(torch.tensor([[0.6, 0.8]])).tolist()
     [[6.0, 8.0]]
     """
-    import torch
-
     k, d = class_vectors.shape
-    head = torch.nn.Linear(d, k, device="meta").to_empty(device="cpu")  # nothing is drawn
+    head = nn.Linear(d, k, device="meta").to_empty(device="cpu")  # nothing is drawn
     with torch.no_grad():
         head.weight.copy_(class_vectors * logit_scale)
         head.bias.zero_()
@@ -40,11 +37,8 @@ def zero_shot_head(class_vectors: Tensor, logit_scale: float) -> nn.Linear:
 
 def random_head(num_classes: int, dimension: int, seed: int) -> nn.Linear:
     """A linear layer (k, d) that knows nothing of the classes: tuning without initialisation."""
-    import torch
-
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        return torch.nn.Linear(dimension, num_classes)
+    with seeded(seed):
+        return nn.Linear(dimension, num_classes)
 
 
 def resolve_templates(templates: Sequence[str], real: str | Path | None = None) -> tuple[str, ...]:
