@@ -87,12 +87,14 @@ def test_a_class_without_real_images_has_no_accuracy():
     assert result.mean_class_accuracy == 1
 
 
-def test_other_classes_are_named():
-    real = images_of([0], [0], ("dark", "pink", "bright"))
-    with pytest.raises(UsageError, match="missing: mid_grey; extra: pink"):
-        evaluate(classifier(), real)
-    with pytest.raises(UsageError, match="missing: mid_grey; extra: none"):
-        evaluate(classifier(), images_of([0], [0], ("dark", "bright")))
+def test_other_classes_are_named(caplog):
+    real = images_of([0, 0], [0, 1], ("dark", "pink", "bright"))
+    with pytest.raises(UsageError, match="missing: mid_grey, bright; extra: pink"):
+        evaluate(classifier(), real, strict=True)
+    assert evaluate(classifier(), real).n == 1
+    assert "left out 1 image of further classes: pink" in caplog.text
+    with pytest.raises(UsageError, match="missing: dark, mid_grey, bright; extra: blue, pink"):
+        evaluate(classifier(), images_of([0, 0], [0, 1], ("blue", "pink")))
 
 
 def test_no_images():

@@ -1,26 +1,39 @@
-"""From labels to scores: classes matched by name, intervals against known values."""
+"""From images to scores: what cannot be read or is of no class is left out; intervals against known values."""
 
 import numpy as np
 import pytest
 
-from synthset.classifiers.scoring import match_classes, seed_interval, wilson_interval
-from synthset.core.errors import UsageError
+from synthset.classifiers.scoring import score, seed_interval, wilson_interval
+from synthset.core.errors import DataError, UsageError
+from synthset.images.decoding import encode
 from synthset.images.imageset import ImageSet
 
 
-def test_numbered_classes_are_matched_by_number(caplog):
-    numbered = ImageSet("scans", ("0", "1", "2"), np.array([2, 0]), lambda i: b"")
-    np.testing.assert_array_equal(match_classes(("zero", "one", "two"), numbered), [0, 1, 2])
-    assert "0 is taken for 'zero'" in caplog.text
-    with pytest.raises(UsageError):
-        match_classes(("zero", "one"), numbered)
+def reads(bad=()):
+    """Six images of two classes, of which some do not decode."""
+    files = [b"junk" if i in bad else encode(np.full((4, 4, 3), 40 * i, np.uint8)) for i in range(6)]
+    return ImageSet("greys", ("dark", "bright"), np.array([0, 0, 0, 1, 1, 1]), files.__getitem__, split="test")
 
 
-def test_names_that_differ_in_case_alone_match_exactly_or_not_at_all():
-    real = ImageSet("states", ("US", "us"), np.array([0]), lambda i: b"")
-    assert match_classes(("us", "US"), real).tolist() == [1, 0]
-    with pytest.raises(UsageError, match="2 classes"):
-        match_classes(("us", "Us"), real)
+def predict(images):
+    return (images.tensor(4)[:, 0, 0, 0].numpy() > 90).astype(int)
+
+
+def test_what_cannot_be_read_is_left_out_and_named(caplog):
+    result = score(reads(bad=(1, 5)), ("dark", "bright"), predict)
+    assert (result.n, result.correct, result.unreadable, result.kind, result.split) == (4, 4, 2, "real", "test")
+    assert "image 1: 4 bytes of text; image 5: 4 bytes of text" in caplog.text
+    for images, strict in ((reads(bad=(1, 5)), True), (reads(bad=range(6)), False)):
+        with pytest.raises(DataError, match="of the 6 images of 'greys' cannot be read: image "):
+            score(images, ("dark", "bright"), predict, strict=strict)
+    assert score(reads(), ("dark", "bright"), predict, strict=True).unreadable == 0
+
+
+def test_a_missing_class_and_a_further_one_are_left_out_of_the_score():
+    result = score(reads(), ("bright", "grey"), lambda images: np.array([0, 0, 1]))
+    assert (result.n, result.correct, result.per_class_accuracy) == (3, 2, (2 / 3, None))
+    with pytest.raises(UsageError, match="missing: grey; extra: dark"):
+        score(reads(), ("bright", "grey"), predict, strict=True)
 
 
 @pytest.mark.parametrize(

@@ -10,14 +10,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from parity_encoder import ParityEncoder
-from small_datasets import Crash, hashes
+from small_datasets import Crash, crashing, hashes, photo, photos
 from synthset.cli import main
 from synthset.core.errors import ConfigChangedError, DataError, UnknownNameError, UsageError
 from synthset.create.plan import make_plan
 from synthset.create.real_guidance import MAX_IMAGES, choose_initial_images, strength_for
 from synthset.create.stage import CreateConfig, create
 from synthset.dataset.reader import open_dataset
-from synthset.images.decoding import decode, encode
+from synthset.images.decoding import decode
 from synthset.images.imageset import ImageSet
 from synthset.prompts.strategies import resolve_strategies
 from synthset.real import learning, load_real, split
@@ -43,17 +43,6 @@ class FakeFromImages(FakeGenerator):
         return images
 
 
-def picture(seed):
-    return encode(np.random.default_rng(seed).integers(0, 256, (8, 8, 3), np.uint8))
-
-
-def real_set(counts=(5, 5), names=("sea lake", "Cat"), name="photos"):
-    """Real images with the classes in another order and spelling."""
-    labels = np.repeat(np.arange(len(counts)), counts)
-    files = [picture(i) for i in range(len(labels))]
-    return ImageSet(name, tuple(names), labels, files.__getitem__)
-
-
 def sha256(data):
     return hashlib.sha256(data).hexdigest()
 
@@ -62,7 +51,7 @@ def make(folder, generator=None, **options):
     options = {
         "strategies": ("base", "random_guidance"),
         "images_per_class": 5,
-        "initial_images": real_set(),
+        "initial_images": photos(),
         "shots": 2,
         "shard_size": 8,
     } | options
@@ -74,7 +63,7 @@ def make(folder, generator=None, **options):
 
 def test_shots_are_drawn_by_seed_and_more_shots_add_to_fewer():
     def chosen(shots, seed=0):
-        return set(choose_initial_images(real_set((9, 9)), CLASSES, shots, seed).files)
+        return set(choose_initial_images(photos((9, 9)), CLASSES, shots, seed).files)
 
     for shots in (1, 2, 4, 8):
         assert len(chosen(shots)) == 2 * shots
@@ -96,7 +85,7 @@ def test_the_pool_of_digits_leaves_the_half_that_is_tested_on():
 
 def test_the_training_split_is_the_pool_where_there_is_one(tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr(learning, "open_set", lambda name, how: asked.append((name, how.split)) or real_set())
+    monkeypatch.setattr(learning, "open_set", lambda name, how: asked.append((name, how.split)) or photos())
     few_shot_pool("CIFAR-10")
     few_shot_pool("aircraft")
     assert asked == [("CIFAR-10", "train"), ("aircraft", "train+validation")]
@@ -108,44 +97,50 @@ def test_the_training_split_is_the_pool_where_there_is_one(tmp_path, monkeypatch
         for seed in seeds:
             folder = tmp_path / "photos" / part / ("cat", "sea lake")[seed % 2]
             folder.mkdir(parents=True)
-            (folder / "a.png").write_bytes(picture(seed))
+            (folder / "a.png").write_bytes(photo(seed))
     pool = few_shot_pool(tmp_path / "photos")
-    assert {pool.read(i) for i in range(2)} == {picture(0), picture(1)}
-    assert set(choose_initial_images(tmp_path / "photos", CLASSES).files.values()) == {picture(0), picture(1)}
+    assert {pool.read(i) for i in range(2)} == {photo(0), photo(1)}
+    assert set(choose_initial_images(tmp_path / "photos", CLASSES).files.values()) == {photo(0), photo(1)}
     # of one's own folder without splits, all images are taken
-    assert set(choose_initial_images(tmp_path / "photos" / "test", CLASSES).files.values()) == {picture(2), picture(3)}
+    assert set(choose_initial_images(tmp_path / "photos" / "test", CLASSES).files.values()) == {photo(2), photo(3)}
     (tmp_path / "photos" / "train").rename(tmp_path / "photos" / "val")
     with pytest.raises(UsageError, match=r"holds splits \(test, val\)"):
         few_shot_pool(tmp_path / "photos")
 
 
 def test_classes_are_matched_by_name():
-    images = choose_initial_images(real_set(), CLASSES)
+    images = choose_initial_images(photos(), CLASSES)
     assert images.hashes == (
-        tuple(sha256(picture(i)) for i in range(5, 10)),
-        tuple(sha256(picture(i)) for i in range(5)),
+        tuple(sha256(photo(i)) for i in range(5, 10)),
+        tuple(sha256(photo(i)) for i in range(5)),
     )
-    assert images.files == {sha256(picture(i)): picture(i) for i in range(10)}
+    assert images.files == {sha256(photo(i)): photo(i) for i in range(10)}
     assert images.strength == strength_for(5) == 0.35
-    assert choose_initial_images(real_set((5, 1)), CLASSES).strength == 0.5
-    assert choose_initial_images(real_set(), CLASSES, 2).strength == 0.4
-    assert choose_initial_images(real_set(), CLASSES, 2, strength=0.7).strength == 0.7
+    assert choose_initial_images(photos((5, 1)), CLASSES).strength == 0.5
+    assert choose_initial_images(photos(), CLASSES, 2).strength == 0.4
+    assert choose_initial_images(photos(), CLASSES, 2, strength=0.7).strength == 0.7
+
+
+def test_images_of_further_classes_are_left_out(caplog):
+    more = photos((2, 2, 2), ("cat", "dog", "sea lake"))
+    used = choose_initial_images(more, CLASSES)
+    assert [len(names) for names in used.hashes] == [2, 2]
+    assert "left out 2 images of further classes: dog" in caplog.text
 
 
 def damaged():
-    files = [picture(0), b"\x89PNG\r\n\x1a\n and no more"]
+    files = [photo(0), b"\x89PNG\r\n\x1a\n and no more"]
     return ImageSet("photos", CLASSES, np.arange(2), files.__getitem__, origin=lambda i: f"file-{i}.png")
 
 
 @pytest.mark.parametrize(
     ("options", "error", "words"),
     [
-        ({"initial_images": real_set(names=("cat", "dog"))}, UsageError, "2 classes to draw, got 2 in 'photos', not"),
-        ({"initial_images": real_set((2, 2, 2), ("cat", "dog", "sea lake"))}, UsageError, r"not the same \(cat, dog, "),
+        ({"initial_images": photos(names=("cat", "dog"))}, UsageError, "2 classes cat, sea_lake in 'photos', got 2: cat, dog"),
         ({"initial_images": "no such set"}, UnknownNameError, "no such set"),
         ({"initial_images": "./nowhere"}, DataError, "nowhere"),
         ({"shots": 6}, UsageError, "Expected at least 6 images of every class of 'photos', got 5 of 'cat'"),
-        ({"initial_images": real_set((5, 0)), "shots": None}, DataError, "found none of: cat"),
+        ({"initial_images": photos((5, 0)), "shots": None}, DataError, "found none of: cat"),
         (
             {"initial_images": damaged(), "shots": 1},
             DataError,
@@ -246,21 +241,10 @@ def test_a_dataset_without_real_images_has_no_trace_of_them(tmp_path):
     assert "from class names alone" in (tmp_path / "pets" / "README.md").read_text()
 
 
-@dataclass
-class Crashing(FakeFromImages):
-    batches_left: int = 3
-
-    def generate_from(self, requests, initial_images):
-        if not self.batches_left:
-            raise Crash
-        self.batches_left -= 1
-        return super().generate_from(requests, initial_images)
-
-
 def test_an_interrupted_run_is_finished_and_a_whole_one_left_alone(tmp_path):
     make(tmp_path / "whole", FakeFromImages(preferred_batch_size=3), executor=ShuffledExecutor(1))
     with pytest.raises(Crash):
-        make(tmp_path / "cut", Crashing(preferred_batch_size=4))
+        make(tmp_path / "cut", crashing(FakeFromImages(preferred_batch_size=4), 3))
     make(tmp_path / "cut")
     assert hashes(tmp_path / "cut") == hashes(tmp_path / "whole")
     before = (tmp_path / "cut" / "real-images.parquet").stat().st_mtime_ns

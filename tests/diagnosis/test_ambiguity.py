@@ -134,7 +134,7 @@ def test_a_classifier_judges_in_the_order_of_the_images_classes(classifier):
 def test_a_classifier_of_other_classes_cannot_judge(classifier):
     images = make_set()
     other = ImageSet("other", tuple(f"class {i}" for i in range(len(images.class_names))), images.labels, images.read)
-    with pytest.raises(UsageError, match="Expected the model's"):
+    with pytest.raises(UsageError, match="the 3 classes class 0, class 1, class 2 in 'the classifier'"):
         judge_by_classifier(classifier, other)
 
 

@@ -75,7 +75,7 @@ def test_templates_and_encoders_matter(images):
 def test_what_cannot_be_tested(images):
     encoder = FakeEncoder()
     with pytest.raises(UsageError, match="missing: wolf; extra: dog"):
-        zero_shot(encoder, ("cat", "tree frog", "wolf"), SENTENCES, images)
+        zero_shot(encoder, ("cat", "tree frog", "wolf"), SENTENCES, images, strict=True)
     with pytest.raises(UsageError, match="two classes"):
         zero_shot(encoder, ("cat",), SENTENCES, images)
     with pytest.raises(UsageError, match=r"Expected \{class\}"):

@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from synthset.classifiers.confusion_chart import draw_confusion_matrix
 from synthset.classifiers.models import Classifier
-from synthset.classifiers.scoring import EvaluationResult, count, match_classes
-from synthset.core.errors import DataError
+from synthset.classifiers.scoring import EvaluationResult, score
 from synthset.core.files import delete_parts, write_json
 from synthset.core.locks import writing
 from synthset.images.imageset import ImageSet
@@ -22,21 +23,22 @@ RESERVED = ("model", "config", "training")  # names of a classifier's own files
 PATIENCE_SECONDS = 60.0  # with another test that writes into the same folder
 
 
-def evaluate(classifier: Classifier, real: ImageSet, batch_size: int = 256) -> EvaluationResult:
-    """Classify every image of `real` and count.
+def evaluate(
+    classifier: Classifier, real: ImageSet, batch_size: int = 256, *, strict: bool = False
+) -> EvaluationResult:
+    """Classify every image of `real` and count; see `scoring.score`.
 
-    Real classes are matched to the model's by name, whatever their order, case and underscores.
     Raises:
         UsageError: the two sets of classes differ; the message names the differences.
         DataError: no images, or unreadable ones.
     """
-    if len(real) == 0:
-        raise DataError(f"Expected images in '{real.name}', found none.")
     config = classifier.config
-    true = match_classes(config.class_names, real)[real.labels]
-    images = real.tensor(config.image_size_px, config.antialias)
-    predicted = classifier.predict(images, batch_size).argmax(1).numpy()
-    return count(true, predicted, config.class_names, real.name, real.metric)
+
+    def predict(images: ImageSet) -> np.ndarray:
+        pixels = images.tensor(config.image_size_px, config.antialias)
+        return classifier.predict(pixels, batch_size).argmax(1).numpy()
+
+    return score(real, config.class_names, predict, strict=strict)
 
 
 def write_evaluation(

@@ -1,19 +1,22 @@
-"""From labels to scores: classes matched, images counted, intervals."""
+"""From images to scores: classes matched, images classified and counted, intervals."""
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, TypeVar
 
 import numpy as np
 
-from synthset.core.errors import UsageError
-from synthset.images.imageset import ImageSet
+from synthset.core.errors import DataError
+from synthset.images.imageset import ImageSet, UnreadableImagesError
+from synthset.real.matching import with_classes
 
 logger = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,9 @@ class EvaluationResult:
         mean_class_accuracy: mean over the classes that have images; also called `mean_per_class`.
         confusion: k × k counts; rows are true classes, columns predicted ones.
         metric: which of the two the field scores the set by, accuracy or mean_per_class.
+        kind: of images, see ImageSet: "real", or "synthetic" where it was tested on such.
+        split: of the set, where it has several.
+        unreadable: images that were left out, for they could not be read.
     """
 
     real: str
@@ -42,6 +48,9 @@ class EvaluationResult:
     mean_class_accuracy: float
     confusion: tuple[tuple[int, ...], ...]
     metric: str = "accuracy"
+    kind: str = "real"
+    split: str = ""
+    unreadable: int = 0
 
     @property
     def mean_per_class(self) -> float:
@@ -58,30 +67,42 @@ class EvaluationResult:
         return asdict(self) | {"mean_per_class": self.mean_per_class, "score": self.score}
 
 
-def match_classes(class_names: Sequence[str], real: ImageSet) -> np.ndarray:
-    """The model's class index of each of the real set's classes: int64 (k,).
+def score(
+    images: ImageSet, class_names: Sequence[str], predict: Callable[[ImageSet], np.ndarray], *, strict: bool = False
+) -> EvaluationResult:
+    """Match the classes, classify every image that can be read, and count.
 
-    Classes are matched by name; where the real set only numbers its k classes, 0 to k-1, by number.
+    Args:
+        predict: images to the index in `class_names` of the class of each, int64 (n,).
+        strict: refuse images that cannot be read, and classes that are missing or added, which are left out otherwise.
     Raises:
-        UsageError: the names differ by more than order, case and underscores.
+        UsageError: the images are of other classes.
+        DataError: no images, or unreadable ones; all are named.
     """
-    ours, theirs = list(class_names), list(real.class_names)
-    if theirs == [str(i) for i in range(len(ours))] and set(ours) != set(theirs):
-        logger.warning("'%s' numbers its classes: 0 is taken for '%s', and so on.", real.name, ours[0])
-        return np.arange(len(ours))
-    if set(ours) != set(theirs):
-        keyed_ours, keyed_theirs = [_key(name) for name in ours], [_key(name) for name in theirs]
-        missing = [name for name, key in zip(ours, keyed_ours, strict=True) if key not in keyed_theirs]
-        extra = [name for name, key in zip(theirs, keyed_theirs, strict=True) if key not in keyed_ours]
-        if missing or extra or len(set(keyed_ours)) < len(ours) or len(ours) != len(theirs):
-            raise UsageError(
-                f"Expected the model's {len(ours)} classes in '{real.name}', got {len(theirs)} "
-                f"(missing: {_list(missing)}; extra: {_list(extra)}). "
-                "Test on real images of the same classes, or train a model for these."
-            )
-        ours, theirs = keyed_ours, keyed_theirs
-    index = {name: i for i, name in enumerate(ours)}
-    return np.array([index[name] for name in theirs], np.int64)
+    matched = with_classes(images, class_names, strict=strict)
+    readable, predicted = of_readable(matched, predict, strict=strict)
+    result = count(readable.labels, predicted, class_names, images.name, images.metric)
+    return replace(result, kind=images.kind, split=images.split, unreadable=len(matched) - len(readable))
+
+
+def of_readable(
+    images: ImageSet, work: Callable[[ImageSet], Result], *, strict: bool = False
+) -> tuple[ImageSet, Result]:
+    """The images that can be read, and what `work` makes of them; the others are left out, with a warning.
+
+    Raises:
+        DataError: no images; or unreadable ones, if `strict` or if there are no others.
+    """
+    if len(images) == 0:
+        raise DataError(f"Expected images in '{images.name}', found none.")
+    try:
+        return images, work(images)
+    except UnreadableImagesError as error:
+        if strict or len(error.rows) == len(images):
+            raise
+        logger.warning("%s They are left out.", error)
+        readable = images.select(np.setdiff1d(np.arange(len(images)), error.rows))
+        return readable, work(readable)
 
 
 def count(
@@ -150,11 +171,3 @@ def seed_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[fl
     spread = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1))
     half = float(t.ppf((1 + confidence) / 2, n - 1)) * spread / math.sqrt(n)
     return mean - half, mean + half
-
-
-def _key(name: str) -> str:
-    return " ".join(name.casefold().replace("_", " ").split())
-
-
-def _list(names: Sequence[str]) -> str:
-    return ", ".join(names[:8]) + (" …" if len(names) > 8 else "") if names else "none"

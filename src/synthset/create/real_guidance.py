@@ -15,8 +15,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ from synthset.images.imageset import ImageSet
 from synthset.prompts.strategies import StrategyRun
 from synthset.real import few_shot, load_real, match_set
 from synthset.real.learning import few_shot_pool, training_split
+from synthset.real.matching import with_classes
 
 STRENGTHS = {1: 0.5, 2: 0.4, 4: 0.35, 8: 0.2, 16: 0.15}  # real images a class -> share of the steps
 MAX_IMAGES = 50_000  # they are held in memory
@@ -93,23 +93,14 @@ def choose_initial_images(
         UsageError, UnknownNameError: other classes, fewer images than shots in a class, or no such set.
         DataError: a class without images, an image that does not decode, or too many to hold.
     """
-    from synthset.classifiers.scoring import match_classes
-
     if isinstance(source, ImageSet):
         real = source
     elif match_set(str(source)):
         real = few_shot_pool(source)
     else:  # all images of a path without splits, for the user has chosen them
         real = load_real(source, training_split(source))
-    try:
-        labels = match_classes(class_names, real)[real.labels]
-    except UsageError as error:
-        raise UsageError(
-            f"Expected initial images of the {len(class_names)} classes to draw, got {len(real.class_names)} in "
-            f"'{real.name}', not the same ({some(real.class_names)}). Give real images of the same classes."
-        ) from error
-    real = replace(real, labels=labels, class_names=tuple(class_names))
-    counts = np.bincount(labels, minlength=len(class_names))
+    real = with_classes(real, class_names, every=True)
+    counts = np.bincount(real.labels, minlength=len(class_names))
     if not counts.all():
         names = [name for name, count in zip(class_names, counts, strict=True) if not count]
         raise DataError(f"Expected initial images of every class in '{real.name}', found none of: {some(names)}.")
@@ -122,8 +113,8 @@ def choose_initial_images(
         )
     if strength is None:
         strength = strength_for(int(counts.min()) if shots is None else shots)
-    with ThreadPoolExecutor() as pool:
-        files = list(pool.map(lambda index: _checked(real, index), range(len(real))))
+    real.check()
+    files = [real.read(index) for index in range(len(real))]
     names = [hashlib.sha256(file).hexdigest() for file in files]
     hashes = tuple(tuple(names[i] for i in np.flatnonzero(real.labels == k)) for k in range(len(class_names)))
     return InitialImages(tuple(class_names), hashes, dict(zip(names, files, strict=True)), strength)
@@ -180,9 +171,3 @@ class _WithFiles:
 
     def generate(self, requests: Sequence[ImageRequest]) -> list[GeneratedImage]:
         return self.generator.generate_from(requests, initial_images=self.files)
-
-
-def _checked(real: ImageSet, index: int) -> bytes:
-    """The file of an image that decodes. Raises DataError, naming it, for one that does not."""
-    real.image(index)
-    return real.read(index)

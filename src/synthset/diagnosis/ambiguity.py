@@ -24,10 +24,11 @@ import torch
 from torch import Tensor
 
 from synthset.classifiers.models import Classifier
-from synthset.classifiers.scoring import match_classes, wilson_interval
+from synthset.classifiers.scoring import wilson_interval
 from synthset.images.imageset import ImageSet
 from synthset.measures.checks import unit_pair
 from synthset.prompts.phrases import write_phrases
+from synthset.real.matching import match_names
 
 REVIEWED_SHARE = 0.3  # of the classes: 300 of 1,000
 
@@ -107,10 +108,11 @@ def judge_by_classifier(classifier: Classifier, images: ImageSet, batch_size: in
         DataError: images that cannot be read.
     """
     config = classifier.config
-    model_index = match_classes(config.class_names, images)  # (k,): of each of the images' classes
+    match = match_names(images.class_names, config.class_names, "the classifier")
+    match.check_complete("the classifier")
     pixels = images.tensor(config.image_size_px, config.antialias)
     predicted = classifier.predict(pixels, batch_size).argmax(1)
-    return torch.from_numpy(np.argsort(model_index))[predicted]
+    return torch.from_numpy(match.index)[predicted]
 
 
 def suggest_phrases(ranking: Sequence[ClassAmbiguity], threshold: float | None = None) -> list[ClassAmbiguity]:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from synthset.classifiers.scoring import match_classes
 from synthset.core.errors import DataError, UsageError, setting
 from synthset.dataset.opening import open_images
 from synthset.dataset.reader import Dataset, is_dataset, open_dataset
@@ -22,6 +21,7 @@ from synthset.filters import audit
 from synthset.images.imageset import ImageSet
 from synthset.measures.points import Points, SetPoints, split_points
 from synthset.real import load_real
+from synthset.real.matching import with_classes
 
 if TYPE_CHECKING:
     from synthset.encoders.clip import Encoder
@@ -167,8 +167,7 @@ def _with_unique_names(sets: Sequence[DiagnosedSet]) -> list[DiagnosedSet]:
 def _with_classes(item: DiagnosedSet, class_names: tuple[str, ...]) -> DiagnosedSet:
     if item.images.class_names == class_names:
         return item
-    labels = match_classes(class_names, item.images)[item.images.labels]
-    return replace(item, images=replace(item.images, class_names=class_names, labels=labels))
+    return replace(item, images=with_classes(item.images, class_names, every=True))
 
 
 def _check_complete(item: DiagnosedSet) -> None:

@@ -57,13 +57,17 @@ def embed_images(
         cache: where vectors are looked up and added; None keeps nothing.
         batch_size: images that the encoder is given at once; about two batches are in memory.
     Raises:
-        DataError: an image that cannot be read; it is named, and what was embedded before it is in the cache.
+        DataError: images that cannot be read; all are named, and what was embedded before the first is in the cache.
         ModelError: the encoder gives something other than finite vectors of its dimension.
     """
     if batch_size < 1:
         raise UsageError(f"Expected a batch size of at least 1, got {batch_size}.")
     encode = partial(_encode_images, images, encoder, batch_size)
-    return _embed("images", _image_keys(images), encode, encoder, cache)
+    try:
+        return _embed("images", _image_keys(images), encode, encoder, cache)
+    except DataError:
+        images.check()  # names all of them where the images are at fault
+        raise
 
 
 def fill_cache(

@@ -120,8 +120,6 @@ def open_real(real: str | Path, class_names: Sequence[str]) -> ImageSet:
         UsageError: the real set has other classes, or is unknown.
         DataError: it cannot be read.
     """
-    from synthset.classifiers.scoring import match_classes
+    from synthset.real.matching import with_classes
 
-    images = _load(real)
-    match_classes(class_names, images)
-    return images
+    return with_classes(_load(real), class_names)

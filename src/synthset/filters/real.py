@@ -8,7 +8,6 @@ the cosine of embeddings, belongs to another class, or to two classes alike.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +15,7 @@ import numpy as np
 from synthset.core.errors import DataError, UsageError, setting
 from synthset.filters.base import Filter, FilterInputs, Judgement
 from synthset.images.imageset import ImageSet
+from synthset.real.matching import with_classes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -99,9 +99,7 @@ def _matched(class_names: Sequence[str], real: ImageSet | None) -> ImageSet:
     """The real images under the dataset's labels."""
     if real is None:
         raise no_real_images()
-    from synthset.classifiers.scoring import match_classes
-
-    matched = replace(real, labels=match_classes(class_names, real)[real.labels], class_names=tuple(class_names))
+    matched = with_classes(real, class_names, every=True)
     missing = [name for i, name in enumerate(class_names) if not np.any(matched.labels == i)]
     if missing:
         raise DataError(f"Expected real images of every class in '{real.name}', found none of: {', '.join(missing)}.")

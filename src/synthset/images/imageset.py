@@ -72,7 +72,7 @@ class ImageSet:
         """Image `index` in RGB at its own size. Raises DataError, naming the set and row, if unreadable."""
         try:
             return decode(self.read(index))
-        except DataError as error:
+        except (DataError, OSError) as error:
             raise DataError(f"{self.place(index)}: {error}") from error
 
     def tensor(self, size_px: int, antialias: bool = True, out: np.ndarray | None = None) -> Tensor:
@@ -90,6 +90,10 @@ class ImageSet:
 
         self.for_each(one)
         return torch.from_numpy(pixels)
+
+    def check(self) -> None:
+        """Decode all images. Raises UnreadableImagesError, which names all that do not."""
+        self.for_each(self.image)
 
     def for_each(self, work: Callable[[int], Any]) -> None:
         """Do `work` for each index, in parallel. Raises UnreadableImagesError for all those that raised DataError."""

@@ -54,6 +54,11 @@ class ClassMatch:
         found = set(self.index.tolist())
         return tuple(name for i, name in enumerate(self.expected) if i not in found)
 
+    def check_complete(self, place: str) -> None:
+        """Raise UsageError unless each class of one side is one of the other."""
+        if self.missing or self.extra:
+            raise _other_classes(self, place, self.missing, self.extra)
+
     @property
     def extra(self) -> tuple[str, ...]:
         """The classes of the images that are not expected."""
@@ -90,11 +95,14 @@ def match_names(expected: Sequence[str], classes: Sequence[str], place: str) -> 
     return ClassMatch(tuple(expected), tuple(classes), np.array(search.index, np.int64), search.ways)
 
 
-def with_classes(images: ImageSet, class_names: Sequence[str], *, strict: bool = False) -> ImageSet:
+def with_classes(
+    images: ImageSet, class_names: Sequence[str], *, strict: bool = False, every: bool = False
+) -> ImageSet:
     """The images under the labels of `class_names`; those of other classes are left out, with a warning.
 
     Args:
         strict: refuse where a class is missing or added.
+        every: refuse where a class is missing.
     Raises:
         UsageError: the classes are others, or cannot be told.
     """
@@ -105,7 +113,7 @@ def with_classes(images: ImageSet, class_names: Sequence[str], *, strict: bool =
     missing = [name for i, name in enumerate(match.expected) if i not in found]
     extra = [match.classes[i] for i in np.flatnonzero(present & (match.index < 0))]
     is_other = not found or 2 * len(found) < min(len(match.expected), int(present.sum()))
-    if is_other or (strict and (missing or extra)):
+    if is_other or (strict and (missing or extra)) or (every and match.missing):
         raise _other_classes(match, images.name, missing, extra)
     _tell(match, images.name, missing, extra, int(counts[match.index < 0].sum()) if len(images) else 0)
     labels = match.index[images.labels]
@@ -120,7 +128,8 @@ def _tell(match: ClassMatch, place: str, missing: Sequence[str], extra: Sequence
     if missing:
         log.warning("'%s' has no images of %s", place, _list(missing))
     if extra:
-        log.warning("'%s': left out %d images of further classes: %s", place, left_out, _list(extra))
+        images = "1 image" if left_out == 1 else f"{left_out:,} images"
+        log.warning("'%s': left out %s of further classes: %s", place, images, _list(extra))
 
 
 def _other_classes(match: ClassMatch, place: str, missing: Sequence[str], extra: Sequence[str]) -> UsageError:

@@ -8,31 +8,31 @@ models/      the tuned classifiers; the same command again goes on with those th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from synthset.classifiers.scoring import EvaluationResult, count, match_classes
+from synthset.classifiers.scoring import EvaluationResult, count, of_readable
 from synthset.core.errors import UnknownNameError, UsageError, setting
 from synthset.core.options import with_options
 from synthset.encoders.clip import Encoder, load_encoder
 from synthset.encoders.embed import EmbeddingCache, embed_classes, embed_images
 from synthset.images.imageset import ImageSet
 from synthset.real.learning import load_test_part
+from synthset.real.matching import with_classes
 from synthset.tuning.baselines import BASELINES, fit
 from synthset.tuning.config import TuneConfig
 from synthset.tuning.curve_chart import draw_curve
 from synthset.tuning.curve_results import CurvePoint, CurveResult, summarise, write_curve
 from synthset.tuning.evaluate import evaluate_tuned, zero_shot_of
-from synthset.tuning.features import Features
 from synthset.tuning.few_shot import draw_shots
-from synthset.tuning.inputs import Synthetic
 from synthset.tuning.results import TuneResult
-from synthset.tuning.saving import load_tuned, read_tuned_config
+from synthset.tuning.saving import TunedClassifier, TunedConfig, load_tuned
 from synthset.tuning.stage import tune
 
 WITH, WITHOUT, RANDOM_HEAD = "real + synthetic", "real", "random_head"
@@ -78,10 +78,18 @@ def tune_curve(
         raise UsageError(f"Expected a folder for the curve, '{folder}' is a file. Choose another.")
     encoder = encoder or load_encoder(config.clip, device=config.device, dtype=config.dtype)
     cache = EmbeddingCache() if cache is None else cache
-    source = Synthetic(data, prompt_strategy, all_images)
-    tuner = _Tuner(folder / MODELS, source, real, config, tuple(compare), encoder, cache, overwrite)
-    cells = [tuner.tune(count, seed) for seed in numbers for count in sorted(set(shots))]
-    curve = _test(folder, cells, _Tester(load_test_part(real), encoder, cache))
+    source = {"real": real, "prompt_strategy": prompt_strategy, "all_images": all_images}
+    test_images = load_test_part(real)  # before the tuning, which may take hours
+    # the synthetic images become vectors once
+    tune_one = partial(tune, **source, encoder=encoder, cache=cache, overwrite=overwrite, features={})
+    tuned = {
+        (count, seed): _tune_methods(data, folder / MODELS, replace(config, shots=count, seed=seed), compare, tune_one)
+        for seed in numbers
+        for count in sorted(set(shots))
+    }
+    fits = [name for name in compare if name != RANDOM_HEAD]
+    first = next(iter(next(iter(tuned.values())).values()))
+    curve = _test(folder, tuned, fits, real, _Tester(test_images, first, encoder, cache))
     draw_curve(curve, folder / PICTURE_FILE)
     write_curve(curve, config, encoder)
     return curve
@@ -102,86 +110,32 @@ def _check(shots: Sequence[int], seeds: Sequence[int], compare: Sequence[str], *
 # ---- tuning -----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, eq=False)
-class _Cell:
-    """All of one number of shots and seed.
-
-    Attributes:
-        tuned: by method.
-        fits: further methods, to be fitted to `images`.
-        images: the shots; None where nothing is fitted to them.
-    """
-
-    shots: int
-    seed: int
-    tuned: Mapping[str, TuneResult]
-    fits: Sequence[str]
-    images: ImageSet | None
-
-    @property
-    def folder(self) -> Path:
-        """A classifier of the cell: they all begin as the same zero-shot CLIP."""
-        return next(iter(self.tuned.values())).folder
-
-
-@dataclass(frozen=True, eq=False)
-class _Tuner:
-    """Tunes the classifiers of a curve; the synthetic images become vectors once."""
-
-    folder: Path
-    source: Synthetic
-    real: str | Path | ImageSet
-    config: TuneConfig
-    compare: tuple[str, ...]
-    encoder: Encoder
-    cache: EmbeddingCache
-    overwrite: bool
-    features: dict[str, Features] = field(default_factory=dict)
-
-    def tune(self, shots: int, seed: int) -> _Cell:
-        """All classifiers of one number of shots and seed."""
-        config = replace(self.config, shots=shots, seed=seed)
-        place = self.folder / f"shots-{shots:02d}" / f"seed-{seed}"
-        tuned: dict[str, TuneResult] = {}
-        steps = None
-        if self.source.data is not None:
-            # without shots there is nothing to mix with, to filter by, or to be guided by
-            with_images = config if shots else replace(config, use_of_shots="basic", order="mix")
-            tuned[WITH] = self._tune_one(self._source_of(shots, seed), place / "with-synthetic", with_images)
-            steps = tuned[WITH].steps_per_epoch
-        if not shots:
-            return _Cell(shots, seed, tuned, (), None)
+def _tune_methods(
+    data: str | Path | ImageSet | None,
+    folder: Path,
+    config: TuneConfig,
+    compare: Sequence[str],
+    tune_one: Callable[..., TuneResult],
+) -> dict[str, Path]:
+    """The folders of all classifiers at the shots and the seed of the config, by method."""
+    place = folder / f"shots-{config.shots:02d}" / f"seed-{config.seed}"
+    tuned, steps = {}, None
+    if data is not None:
+        if not isinstance(data, ImageSet):
+            data = str(data).replace("{shots}", str(config.shots)).replace("{seed}", str(config.seed))
+        # without shots there is nothing to mix with, to filter by, or to be guided by
+        with_images = config if config.shots else replace(config, use_of_shots="basic", order="mix")
+        result = tune_one(data, place / "with-synthetic", with_images)
+        tuned[WITH], steps = result.folder, result.steps_per_epoch
+    if config.shots:
         alone = replace(
             config, loss="ce", use_of_shots="basic", order="mix", validation_fraction=None, steps_per_epoch=steps
         )
-        nothing = Synthetic(None)
-        tuned[WITHOUT] = self._tune_one(nothing, place / "real-only", alone)
-        if RANDOM_HEAD in self.compare:
+        tuned[WITHOUT] = tune_one(None, place / "real-only", alone).folder
+        if RANDOM_HEAD in compare:
             random_start = replace(alone, text_initialisation=False)
-            tuned[RANDOM_HEAD] = self._tune_one(nothing, place / "random-head", random_start)
-        fits = [name for name in self.compare if name != RANDOM_HEAD]
-        class_names = next(iter(tuned.values())).class_names
-        return _Cell(shots, seed, tuned, fits, draw_shots(self.real, class_names, shots, seed) if fits else None)
-
-    def _tune_one(self, source: Synthetic, folder: Path, config: TuneConfig) -> TuneResult:
-        return tune(
-            source.data,
-            folder,
-            config,
-            real=self.real,
-            prompt_strategy=source.prompt_strategy,
-            all_images=source.all_images,
-            encoder=self.encoder,
-            cache=self.cache,
-            overwrite=self.overwrite,
-            features=self.features,
-        )
-
-    def _source_of(self, shots: int, seed: int) -> Synthetic:
-        if isinstance(self.source.data, ImageSet):
-            return self.source
-        path = str(self.source.data).replace("{shots}", str(shots)).replace("{seed}", str(seed))
-        return replace(self.source, data=path)
+            tuned[RANDOM_HEAD] = tune_one(None, place / "random-head", random_start).folder
+    return tuned
 
 
 # ---- testing ----------------------------------------------------------------------------------------------
@@ -190,47 +144,51 @@ class _Tuner:
 class _Tester:
     """Tests classifiers on one test part, whose vectors are computed once where the encoder is the same."""
 
-    def __init__(self, images: ImageSet, encoder: Encoder, cache: EmbeddingCache) -> None:
-        self.images, self.encoder, self.cache = images, encoder, cache
-        self.vectors = embed_images(images, encoder, cache)
+    def __init__(self, images: ImageSet, first: Path, encoder: Encoder, cache: EmbeddingCache) -> None:
+        self.encoder, self.cache = encoder, cache
+        self.first = self.load(first)  # of the classifiers, which all have its classes
+        images = with_classes(images, self.first.config.class_names)
+        self.images, self.vectors = of_readable(images, lambda some: embed_images(some, encoder, cache))
 
-    def test(self, folder: Path) -> EvaluationResult:
+    def load(self, folder: Path) -> TunedClassifier:
         """A tuned classifier."""
-        classifier = load_tuned(folder, encoder=self.encoder)
+        return load_tuned(folder, encoder=self.encoder)
+
+    def test(self, classifier: TunedClassifier) -> EvaluationResult:
+        """Score a classifier."""
         if classifier.encoder is not self.encoder:
             return evaluate_tuned(classifier, self.images, self.cache)
         return self._count(classifier.logits(self.vectors), classifier.config.class_names)
 
-    def zero_shot(self, folder: Path) -> EvaluationResult:
-        """The classifier that the one in `folder` would have been without tuning."""
-        before = zero_shot_of(load_tuned(folder, encoder=self.encoder), self.encoder, self.cache)
-        return self._count(before.logits(self.vectors), before.config.class_names)
-
-    def fit(self, method: str, cell: _Cell) -> EvaluationResult:
-        """A method of baselines.py, fitted to the shots of a cell."""
-        assert cell.images is not None
-        config = read_tuned_config(cell.folder)
-        classes = embed_classes(config.class_names, self.encoder, config.templates, self.cache)
-        shots = embed_images(cell.images, self.encoder, self.cache)
-        labels = torch.from_numpy(cell.images.labels.copy())
-        predictor = fit(method, shots, labels, classes, self.encoder.logit_scale, cell.seed)
-        return self._count(predictor.logits(self.vectors), config.class_names)
+    def fit(self, method: str, shots: ImageSet, texts: TunedConfig, seed: int) -> EvaluationResult:
+        """Score a method of baselines.py, fitted to shots and to the texts of a config."""
+        classes = embed_classes(texts.class_names, self.encoder, texts.templates, self.cache)
+        vectors, labels = embed_images(shots, self.encoder, self.cache), torch.tensor(shots.labels)
+        predictor = fit(method, vectors, labels, classes, self.encoder.logit_scale, seed)
+        return self._count(predictor.logits(self.vectors), texts.class_names)
 
     def _count(self, logits: Tensor, class_names: tuple[str, ...]) -> EvaluationResult:
-        true = match_classes(class_names, self.images)[self.images.labels]
-        return count(true, logits.argmax(1).numpy(), class_names, self.images.name, self.images.metric)
+        return count(self.images.labels, logits.argmax(1).numpy(), class_names, self.images.name, self.images.metric)
 
 
-def _test(folder: Path, cells: Sequence[_Cell], tester: _Tester) -> CurveResult:
-    """The scores of all cells, and their means over seeds."""
-    zero_shot = tester.zero_shot(cells[0].folder)
+def _test(
+    folder: Path,
+    tuned: Mapping[tuple[int, int], Mapping[str, Path]],
+    fits: Sequence[str],
+    real: str | Path | ImageSet,
+    tester: _Tester,
+) -> CurveResult:
+    """The scores at all shots and seeds, and their means over seeds."""
+    before = zero_shot_of(tester.first, tester.encoder, tester.cache)  # all begin as the same zero-shot CLIP
     points = []
-    for cell in cells:
-        scores = {method: tester.test(tuned.folder) for method, tuned in cell.tuned.items()}
-        scores |= {method: tester.fit(method, cell) for method in cell.fits}
+    for (num_shots, seed), folders in tuned.items():
+        scores = {method: tester.test(tester.load(place)) for method, place in folders.items()}
+        if num_shots and fits:
+            shots = draw_shots(real, before.config.class_names, num_shots, seed)
+            scores |= {method: tester.fit(method, shots, before.config, seed) for method in fits}
         points += [
-            CurvePoint(method, cell.shots, cell.seed, test.score, test.accuracy, test.n)
-            for method, test in scores.items()
+            CurvePoint(method, num_shots, seed, test.score, test.accuracy, test.n) for method, test in scores.items()
         ]
     points.sort(key=lambda point: (point.method, point.shots, point.seed))
+    zero_shot = tester.test(before)
     return CurveResult(folder, zero_shot.real, zero_shot.metric, zero_shot.score, tuple(points), summarise(points))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from synthset.classifiers.scoring import EvaluationResult, count, match_classes
-from synthset.core.errors import DataError
+import numpy as np
+
+from synthset.classifiers.scoring import EvaluationResult, score
 from synthset.core.locks import reading
 from synthset.encoders.clip import Encoder, load_encoder
 from synthset.encoders.embed import EmbeddingCache, embed_classes, embed_images
@@ -59,20 +60,19 @@ def evaluate_folder(folder: str | Path, real: str | Path | ImageSet) -> Evaluati
 
 
 def evaluate_tuned(
-    classifier: TunedClassifier, real: ImageSet, cache: EmbeddingCache | None = None
+    classifier: TunedClassifier, real: ImageSet, cache: EmbeddingCache | None = None, *, strict: bool = False
 ) -> EvaluationResult:
-    """Classify every image of `real` and count, as classifiers.evaluate does.
+    """Classify every image of `real` and count; see `scoring.score`.
 
     Raises:
         UsageError: the real set has other classes.
         DataError: no images, or unreadable ones.
     """
-    if len(real) == 0:
-        raise DataError(f"Expected images in '{real.name}', found none.")
-    names = classifier.config.class_names
-    true = match_classes(names, real)[real.labels]
-    predicted = classifier.logits(embed_images(real, classifier.encoder, cache)).argmax(1).numpy()
-    return count(true, predicted, names, real.name, real.metric)
+
+    def predict(images: ImageSet) -> np.ndarray:
+        return classifier.logits(embed_images(images, classifier.encoder, cache)).argmax(1).numpy()
+
+    return score(real, classifier.config.class_names, predict, strict=strict)
 
 
 def zero_shot_of(classifier: TunedClassifier, encoder: Encoder, cache: EmbeddingCache | None = None) -> TunedClassifier:

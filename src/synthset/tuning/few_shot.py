@@ -10,19 +10,18 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from synthset.classifiers.scoring import match_classes
 from synthset.core.errors import DataError, UsageError, setting
 from synthset.dataset.reader import Dataset
 from synthset.filters.real import nearest_real
 from synthset.images.imageset import ImageSet
 from synthset.real import few_shot
 from synthset.real.learning import few_shot_pool
+from synthset.real.matching import with_classes
 from synthset.tuning.config import USES_OF_SHOTS, TuneConfig
 from synthset.tuning.features import BLOCK, Features
 
@@ -40,10 +39,7 @@ def draw_shots(real: str | Path | ImageSet, class_names: Sequence[str] | None, s
         DataError, UnknownNameError: no such set, or one that cannot be read.
     """
     pool = few_shot_pool(real)
-    if class_names is not None:
-        labels = match_classes(class_names, pool)[pool.labels]
-        pool = replace(pool, labels=labels, class_names=tuple(class_names))
-    return few_shot(pool, shots, seed)
+    return few_shot(pool if class_names is None else with_classes(pool, class_names), shots, seed)
 
 
 def hash_images(images: ImageSet) -> list[str]:

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from synthset.classifiers.scoring import match_classes
 from synthset.core.errors import DataError, UsageError, setting
 from synthset.dataset.opening import open_images
 from synthset.dataset.reader import Dataset, is_dataset, open_dataset
 from synthset.images.imageset import ImageSet
 from synthset.real import class_names_of, match_set
 from synthset.real.learning import few_shot_pool
+from synthset.real.matching import with_classes
 from synthset.tuning.config import TuneConfig
 from synthset.tuning.few_shot import check_initial_images, draw_shots
 
@@ -108,7 +108,7 @@ def _check_classes_of(real: Images, synthetic: ImageSet) -> None:
     """Refuse other classes than those of the real set; a known one need not be at hand for that."""
     known = None if isinstance(real, ImageSet) else match_set(str(real))
     if known is None:
-        match_classes(synthetic.class_names, few_shot_pool(real))
+        with_classes(few_shot_pool(real), synthetic.class_names)
     else:
         names = class_names_of(known.name)
-        match_classes(synthetic.class_names, ImageSet(known.name, names, np.zeros(0, np.int64), lambda _: b""))
+        with_classes(ImageSet(known.name, names, np.zeros(0, np.int64), lambda _: b""), synthetic.class_names)

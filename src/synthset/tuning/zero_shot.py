@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-from synthset.classifiers.scoring import EvaluationResult, count, match_classes
-from synthset.core.errors import DataError, UsageError
+import numpy as np
+import torch
+from torch import Tensor
+
+from synthset.classifiers.scoring import EvaluationResult, score
+from synthset.core.errors import UsageError
 from synthset.encoders.clip import Encoder
 from synthset.encoders.embed import DEFAULT_TEMPLATES, EmbeddingCache, embed_classes, embed_images
 from synthset.images.imageset import ImageSet
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 BLOCK = 4096  # images × classes at once: 16 MB at 1,000 classes
 
@@ -23,6 +23,8 @@ def zero_shot(
     templates: Sequence[str],
     images: ImageSet,
     cache: EmbeddingCache | None = None,
+    *,
+    strict: bool = False,
 ) -> EvaluationResult:
     """Test a CLIP that has seen no image of these classes on real images.
 
@@ -31,6 +33,7 @@ def zero_shot(
         templates: sentences with `{class}` for the name, see templates.TEMPLATES; a class is their mean vector.
         images: what is classified; their `metric` is the result's.
         cache: where vectors are looked up and added.
+        strict: see `scoring.score`.
     Raises:
         UsageError: a single class, other classes than those of `images`, or a template without a place for one.
         DataError: no images, or unreadable ones.
@@ -38,17 +41,15 @@ def zero_shot(
     """
     if len(class_names) < 2:
         raise UsageError(f"Expected at least two classes to tell apart, got {len(class_names)}. Add a class.")
-    if len(images) == 0:
-        raise DataError(f"Expected images in '{images.name}', found none.")
-    true = match_classes(class_names, images)[images.labels]
-    classes = embed_classes(class_names, encoder, templates or DEFAULT_TEMPLATES, cache)
-    vectors = embed_images(images, encoder, cache)
 
-    import torch
+    def predict(images: ImageSet) -> np.ndarray:
+        classes = embed_classes(class_names, encoder, templates or DEFAULT_TEMPLATES, cache)
+        vectors = embed_images(images, encoder, cache)
+        # nobody needs the logits of 50,000 images at once
+        blocks = [zero_shot_logits(rows, classes, encoder.logit_scale).argmax(1) for rows in vectors.split(BLOCK)]
+        return torch.cat(blocks).numpy()
 
-    # nobody needs the logits of 50,000 images at once
-    blocks = [zero_shot_logits(rows, classes, encoder.logit_scale).argmax(1) for rows in vectors.split(BLOCK)]
-    return count(true, torch.cat(blocks).numpy(), class_names, images.name, images.metric)
+    return score(images, class_names, predict, strict=strict)
 
 
 def zero_shot_logits(vectors: Tensor, classes: Tensor, logit_scale: float) -> Tensor:
@@ -59,7 +60,6 @@ def zero_shot_logits(vectors: Tensor, classes: Tensor, logit_scale: float) -> Te
         classes: of the classes' texts, (k, d), unit rows.
         logit_scale: e.g. 100.
 
-    >>> import torch
     >>> zero_shot_logits(torch.tensor([[0.6, 0.8]]), torch.eye(2), 10.0).tolist()
     [[6.0, 8.0]]
     """
