@@ -1,6 +1,8 @@
 import pytest
 import torch
 
+from tiny_models import build_stable_diffusion
+
 
 @pytest.fixture(scope="module", autouse=True)
 def one_thread():
@@ -9,3 +11,9 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory):
+    """A Stable Diffusion of random weights that draws 32 px; who changes it works on a copy."""
+    return build_stable_diffusion(tmp_path_factory.mktemp("checkpoint") / "tiny")

@@ -51,11 +51,6 @@ MIXED = [
 ]
 
 
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    return build_stable_diffusion(tmp_path_factory.mktemp("checkpoint"))
-
-
 @pytest.fixture
 def compilations(monkeypatch):
     """Counts what torch.compile compiles, and runs it as it is: the machine's compiler takes minutes."""

@@ -28,11 +28,6 @@ def forced(monkeypatch):
     monkeypatch.setattr(finishing, "size_to_shrink_to", lambda stored, config, device: stored)
 
 
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    return build_stable_diffusion(tmp_path_factory.mktemp("models") / "tiny")
-
-
 def test_only_a_gpu_shrinks_and_only_larger_squares():
     small = StoredSize(32)
     assert size_to_shrink_to(small, config(), CUDA) is small

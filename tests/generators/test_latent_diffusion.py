@@ -14,7 +14,7 @@ import diffusers
 import numpy as np
 import pytest
 import torch
-from diffusers import StableDiffusionPipeline
+from diffusers_peer import draw_one_by_one, load_peer
 from drawn_images import difference, make_request, pixels_of
 
 from synthset.core.errors import ModelError, UnknownNameError, UsageError
@@ -40,11 +40,6 @@ MIXED = [
 
 
 @pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    return build_stable_diffusion(tmp_path_factory.mktemp("checkpoint"))
-
-
-@pytest.fixture(scope="module")
 def generator(checkpoint):
     return load_generator(str(checkpoint), num_inference_steps=STEPS)
 
@@ -55,35 +50,10 @@ def copied(checkpoint, tmp_path):
     return Path(shutil.copytree(checkpoint, tmp_path / "copied"))
 
 
-def load_peer(folder, scheduler="ddim"):
-    """diffusers' own pipeline on the same checkpoint."""
-    loaded = StableDiffusionPipeline.from_pretrained(folder, dtype=torch.float32)
-    chosen = getattr(diffusers, SCHEDULERS[scheduler]).from_config(loaded.scheduler.config)
-    pipeline = StableDiffusionPipeline(**{**loaded.components, "scheduler": chosen}, requires_safety_checker=False)
-    pipeline.set_progress_bar_config(disable=True)
-    return pipeline
-
-
-def draw_one_by_one(pipeline, requests, steps=STEPS, **options):
-    return [
-        np.asarray(
-            pipeline(
-                request.prompt,
-                negative_prompt=request.negative_prompt,
-                guidance_scale=request.guidance_scale,
-                num_inference_steps=steps,
-                generator=torch.Generator().manual_seed(request.seed),
-                **options,
-            ).images[0]
-        )
-        for request in requests
-    ]
-
-
 @pytest.fixture(scope="module")
 def expected(checkpoint):
     """MIXED as diffusers' pipeline draws it."""
-    return draw_one_by_one(load_peer(checkpoint), MIXED)
+    return draw_one_by_one(load_peer(checkpoint), MIXED, STEPS)
 
 
 def test_the_tiny_checkpoint_draws_something_that_can_differ(expected):
@@ -108,7 +78,7 @@ def test_every_scheduler_equals_diffusers(checkpoint, scheduler):
     generator = load_generator(str(checkpoint), scheduler=scheduler, num_inference_steps=STEPS)
     generator.generate(MIXED[1:3])  # a scheduler has a state; the next batch must not see it
     some = [MIXED[0], MIXED[2], MIXED[4]]
-    theirs = draw_one_by_one(load_peer(checkpoint, scheduler), some)
+    theirs = draw_one_by_one(load_peer(checkpoint, scheduler), some, STEPS)
     assert difference(pixels_of(generator.generate(some)), theirs) <= 1
 
 
@@ -116,7 +86,7 @@ def test_v_prediction_equals_diffusers(tmp_path):
     """Stable Diffusion 2.x predicts the velocity."""
     folder = build_stable_diffusion(tmp_path, prediction_type="v_prediction")
     ours = load_generator(str(folder), num_inference_steps=STEPS).generate(MIXED[:3])
-    assert difference(pixels_of(ours), draw_one_by_one(load_peer(folder), MIXED[:3])) <= 1
+    assert difference(pixels_of(ours), draw_one_by_one(load_peer(folder), MIXED[:3], STEPS)) <= 1
 
 
 def test_a_checkpoint_with_an_old_scheduler_config_equals_diffusers(copied):
@@ -126,14 +96,14 @@ def test_a_checkpoint_with_an_old_scheduler_config_equals_diffusers(copied):
     path.write_text(json.dumps(old))
     ours = load_generator(str(copied), num_inference_steps=STEPS).generate(MIXED[:2])
     with pytest.warns(FutureWarning):
-        theirs = draw_one_by_one(load_peer(copied), MIXED[:2])
+        theirs = draw_one_by_one(load_peer(copied), MIXED[:2], STEPS)
     assert difference(pixels_of(ours), theirs) <= 1
 
 
 def test_another_size_equals_diffusers(checkpoint):
     generator = load_generator(str(checkpoint), num_inference_steps=STEPS, height_px=48, width_px=24)
     ours = pixels_of(generator.generate(MIXED[:2]))
-    theirs = draw_one_by_one(load_peer(checkpoint), MIXED[:2], height=48, width=24)
+    theirs = draw_one_by_one(load_peer(checkpoint), MIXED[:2], STEPS, height=48, width=24)
     assert ours[0].shape == (48, 24, 3)
     assert difference(ours, theirs) <= 1
 
@@ -204,7 +174,7 @@ def test_a_long_prompt_is_cut_as_diffusers_cuts_it_with_one_warning(checkpoint, 
         generator.generate([replace(long, prompt=long.prompt + "x")])
     assert len([record for record in caplog.records if record.name == "synthset"]) == 1
     assert "30 tokens" in caplog.text
-    theirs = draw_one_by_one(load_peer(checkpoint), [long])
+    theirs = draw_one_by_one(load_peer(checkpoint), [long], STEPS)
     assert difference(ours[0], theirs[0]) <= 1
 
 

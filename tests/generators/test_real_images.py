@@ -6,12 +6,12 @@ import hashlib
 import json
 from dataclasses import replace
 
-import diffusers
 import numpy as np
 import pytest
 import torch
-from diffusers import StableDiffusionImg2ImgPipeline, StableDiffusionPipeline
+from diffusers import StableDiffusionImg2ImgPipeline
 from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
+from diffusers_peer import draw_one_by_one, load_peer
 from drawn_images import difference, make_request, picture, pixels_of
 from PIL import Image
 
@@ -22,7 +22,6 @@ from synthset.generators.names import SCHEDULERS
 from synthset.images.decoding import decode, encode, resize
 from synthset.miniature import FOLDER as MINIATURE_FOLDER
 from synthset.real import load_real
-from tiny_models import build_stable_diffusion
 
 STEPS = 8
 
@@ -42,11 +41,6 @@ MIXED = [
 
 
 @pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    return build_stable_diffusion(tmp_path_factory.mktemp("checkpoint"))
-
-
-@pytest.fixture(scope="module")
 def generator(checkpoint):
     return load_generator(str(checkpoint), num_inference_steps=STEPS)
 
@@ -57,38 +51,21 @@ def mode_latents(monkeypatch):
     monkeypatch.setattr(DiagonalGaussianDistribution, "sample", lambda self, generator=None: self.mode())
 
 
-def load_peer(folder, scheduler="ddim"):
-    """diffusers' own pipeline on the same checkpoint, with the settings that it enforces in text to image."""
-    loaded = StableDiffusionPipeline.from_pretrained(folder, dtype=torch.float32)
-    chosen = getattr(diffusers, SCHEDULERS[scheduler]).from_config(loaded.scheduler.config)
-    components = {**loaded.components, "scheduler": chosen}
-    pipeline = StableDiffusionImg2ImgPipeline(**components, requires_safety_checker=False)
-    pipeline.set_progress_bar_config(disable=True)
-    return pipeline
-
-
-def draw_one_by_one(pipeline, requests, steps=STEPS, files=FILES):
+def draw_peer(folder, requests, steps=STEPS, files=FILES, scheduler="ddim"):
+    """Each image by diffusers' own pipeline, with the settings that it enforces in text to image."""
+    pipeline = load_peer(folder, scheduler, StableDiffusionImg2ImgPipeline)
     size_px = pipeline.unet.config.sample_size * pipeline.vae_scale_factor
-    return [
-        np.asarray(
-            pipeline(
-                request.prompt,
-                image=resize(decode(files[request.initial_image]), size_px),
-                strength=request.strength,
-                negative_prompt=request.negative_prompt,
-                guidance_scale=request.guidance_scale,
-                num_inference_steps=steps,
-                generator=torch.Generator().manual_seed(request.seed),
-            ).images[0]
-        )
-        for request in requests
-    ]
+    drawn = []
+    for request in requests:
+        real = resize(decode(files[request.initial_image]), size_px)
+        drawn += draw_one_by_one(pipeline, [request], steps, image=real, strength=request.strength)
+    return drawn
 
 
 def test_a_mixed_batch_equals_diffusers_and_its_rows_alone(checkpoint, generator, mode_latents):
     drawn = pixels_of(generator.generate_from(MIXED, FILES))
     guided = [i for i, request in enumerate(MIXED) if request.initial_image]
-    theirs = draw_one_by_one(load_peer(checkpoint), [MIXED[i] for i in guided])
+    theirs = draw_peer(checkpoint, [MIXED[i] for i in guided])
     assert difference([drawn[i] for i in guided], theirs) <= 1
     alone = [pixels_of(generator.generate_from([request], FILES))[0] for request in MIXED]
     assert difference(drawn, alone) <= 1
@@ -104,7 +81,7 @@ def test_every_scheduler_equals_diffusers(checkpoint, scheduler, mode_latents):
     whole = [request for request in MIXED if not request.initial_image]
     before = pixels_of(generator.generate(whole))
     ours = pixels_of(generator.generate_from(some, FILES))
-    assert difference(ours, draw_one_by_one(load_peer(checkpoint, scheduler), some)) <= 1
+    assert difference(ours, draw_peer(checkpoint, some, scheduler=scheduler)) <= 1
     # a scheduler has a state: what begins at noise must not see where others began
     assert difference(pixels_of(generator.generate(whole)), before) == 0
 
@@ -118,7 +95,7 @@ def test_the_miniature_equals_diffusers(mode_latents):
     ]
     generator = load_generator("miniature", num_inference_steps=6, dtype="float32")
     ours = pixels_of(generator.generate_from(requests, files))
-    assert difference(ours, draw_one_by_one(load_peer(MINIATURE_FOLDER), requests, 6, files)) <= 1
+    assert difference(ours, draw_peer(MINIATURE_FOLDER, requests, 6, files)) <= 1
 
     real = [np.asarray(resize(decode(data), 32), np.int16) for data in files.values()]
     near, far = (

@@ -8,6 +8,7 @@ from safetensors.torch import load_file
 from tuning_bars import encoder, real, synthetic
 
 from bars import NAMES
+from outcomes import contents
 from synthset.core.errors import ConfigChangedError, DataError, ModelError, UsageError
 from synthset.encoders.embed import EmbeddingCache, embed_classes, embed_images
 from synthset.real import split
@@ -26,16 +27,12 @@ def cache(tmp_path):
     return EmbeddingCache(tmp_path / "cache")
 
 
-def files(folder):
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
 def test_tuning_learns_and_the_model_is_read_again(tmp_path, cache):
     result = tune(synthetic(), tmp_path / "model", encoder=encoder(), cache=cache, real=real(), **FAST)
     assert (result.num_synthetic, result.num_held_back, result.num_real) == (54, 6, 0)
     assert len(result.history) == 6
     assert result.history[-1].train_loss < result.history[0].train_loss
-    assert sorted(files(result.folder)) == ["config.json", "model.safetensors", "training.json"]
+    assert sorted(contents(result.folder)) == ["config.json", "model.safetensors", "training.json"]
     assert kind_of(result.folder) == "tuned_clip"
     before, after = evaluate_on(result.folder, real(), encoder=encoder(), cache=cache)
     assert before.n == after.n == 18
@@ -45,19 +42,19 @@ def test_tuning_learns_and_the_model_is_read_again(tmp_path, cache):
 
 def test_the_same_call_again_returns_what_is_there(tmp_path, cache):
     first = tune(synthetic(), tmp_path / "model", encoder=encoder(), cache=cache, **FAST)
-    there = files(first.folder)
+    there = contents(first.folder)
     again = tune(synthetic(), tmp_path / "model", encoder=encoder(), cache=cache, **FAST)
     assert again.was_finished
     assert replace(again, was_finished=False) == first
-    assert files(first.folder) == there
+    assert contents(first.folder) == there
     with pytest.raises(ConfigChangedError, match='loss: "ce" there, "sce" here'):
         tune(synthetic(), tmp_path / "model", encoder=encoder(), cache=cache, loss="sce", **FAST)
     with pytest.raises(ConfigChangedError, match="other images"):
         tune(synthetic(seed=5), tmp_path / "model", encoder=encoder(), cache=cache, **FAST)
-    assert files(first.folder) == there
+    assert contents(first.folder) == there
     other = tune(synthetic(), tmp_path / "model", encoder=encoder(), cache=cache, overwrite=True, loss="sce", **FAST)
     assert not other.was_finished
-    assert files(first.folder)["model.safetensors"] != there["model.safetensors"]
+    assert contents(first.folder)["model.safetensors"] != there["model.safetensors"]
 
 
 def test_one_step_is_adamw_on_the_mixed_loss(tmp_path, cache):
@@ -138,7 +135,7 @@ def test_real_images_alone_with_and_without_the_texts(tmp_path, cache):
     result = tune(None, tmp_path / "a", **options)
     assert (result.num_synthetic, result.num_real, result.class_names) == (0, 12, NAMES)
     other = tune(None, tmp_path / "b", text_initialisation=False, **options)
-    assert files(result.folder)["model.safetensors"] != files(other.folder)["model.safetensors"]
+    assert contents(result.folder)["model.safetensors"] != contents(other.folder)["model.safetensors"]
     with pytest.raises(UsageError, match="got neither"):
         tune(None, tmp_path / "c", encoder=encoder())
     with pytest.raises(UsageError, match="real images only"):
@@ -176,11 +173,11 @@ def test_bad_input_writes_nothing(tmp_path, cache, change, error, words):
 
 def test_a_refusal_leaves_the_model_that_was_to_be_replaced(tmp_path, cache):
     folder = tune(synthetic(), tmp_path / "model", encoder=encoder(), cache=cache, epochs=1).folder
-    before = files(folder)
+    before = contents(folder)
     for change in ({"device": "abacus"}, {"augmentation": "standard"}, {"templates": ("nope",)}):
         with pytest.raises(UsageError):
             tune(synthetic(), folder, encoder=encoder(), cache=cache, overwrite=True, **change)
-        assert files(folder) == before
+        assert contents(folder) == before
 
 
 def test_a_class_without_images_is_named(tmp_path, cache):
@@ -221,7 +218,7 @@ def test_a_killed_tuning_goes_on_and_ends_alike(tmp_path, cache, monkeypatch):
     assert (tmp_path / "killed/resume.safetensors").exists()
     resumed = tune(synthetic(), tmp_path / "killed", **options)
     assert epochs == [0, 1, 2, 3, 3, 4, 5]
-    assert files(resumed.folder)["model.safetensors"] == files(whole.folder)["model.safetensors"]
+    assert contents(resumed.folder)["model.safetensors"] == contents(whole.folder)["model.safetensors"]
     assert not (tmp_path / "killed/resume.safetensors").exists()
 
 
