@@ -1,61 +1,19 @@
-"""Real sets by name (the hub replaced by a fake) and by path, and what happens when they are broken."""
+"""Real sets by name, the hub replaced by a fake; images by path are in tests/images."""
 
-import io
-import json
-import logging
 import subprocess
 import sys
 from collections import Counter
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-from PIL import Image
 
+from image_files import grey_png, make_folder
 from synthset.core.errors import DataError, UnknownNameError, UsageError
-from synthset.dataset.export import export_imagefolder
 from synthset.encoders.templates import TEMPLATES
-from synthset.images import tables
-from synthset.images.decoding import encode
 from synthset.images.imageset import ImageSet
-from synthset.images.opening import load_path
 from synthset.prompts.classes import check_classes
-from synthset.prompts.presets import preset_for
 from synthset.real import class_names_of, few_shot, find_set, known_sets, load_real, split
 from synthset.real.names import imagenet_ids, read_names
-
-
-def grey_png(value: int, size: int = 4) -> bytes:
-    return encode(np.full((size, size, 3), value, np.uint8))
-
-
-def make_folder(root, classes=("cat", "dog"), n=2):
-    for c, name in enumerate(classes):
-        (root / name).mkdir(parents=True)
-        for i in range(n):
-            (root / name / f"{i}.png").write_bytes(grey_png(50 * c + i))
-    return root
-
-
-def write_parquet(path, labels=(0, 1, 0), names=("cat", "dog"), images=None, extra=None, row_group_size=2):
-    images = images or [grey_png(i) for i in range(len(labels))]
-    columns = {
-        "image": pa.array(
-            [{"bytes": data, "path": None} for data in images],
-            pa.struct([("bytes", pa.binary()), ("path", pa.string())]),
-        ),
-        "label": pa.array(labels),
-        **(extra or {}),
-    }
-    table = pa.table(columns)
-    if names:
-        features = {"image": {"_type": "Image"}, "label": {"_type": "ClassLabel", "names": list(names)}}
-        table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(table, path, row_group_size=row_group_size)
-    return path
-
 
 # By name
 
@@ -129,12 +87,6 @@ def test_the_17_sets_of_he_et_al_are_known():
 def test_names_stand_at_their_labels(name, at):
     names = class_names_of(name)
     assert {label: names[label] for label in at} == at
-
-
-def test_presets_follow_the_paper_that_drew_the_set():
-    assert preset_for("cifar-100").images_per_class == 500
-    assert preset_for("Oxford Pets").images_per_class == 2000
-    assert preset_for("pets").size_px is None
 
 
 def test_imagenet_names_are_told_apart():
@@ -426,237 +378,6 @@ def test_offline_says_what_to_do(monkeypatch):
     assert "\n" not in str(caught.value)
     with pytest.raises(DataError, match="gated: accept its terms"):
         load_real("imagenet")
-
-
-# Image folders
-
-
-def test_an_image_folder_is_read_as_torchvision_reads_it(tmp_path):
-    from torchvision.datasets import ImageFolder
-
-    make_folder(tmp_path, ("b", "A", "a10", "a9"), n=3)
-    (tmp_path / "b" / "deep").mkdir()
-    (tmp_path / "b" / "deep" / "x.PNG").write_bytes(grey_png(7))
-    images = load_real(tmp_path)
-    theirs = ImageFolder(tmp_path)
-    assert list(images.class_names) == theirs.classes
-    assert Counter(images.labels.tolist()) == Counter(theirs.targets)
-    assert images.tensor(2)[:, 0, 0, 0].sum() == sum(50 * c + i for c in range(4) for i in range(3)) + 7
-    assert images.place(0).endswith("(A/0.png)")
-
-
-def test_other_files_are_ignored_with_a_count(tmp_path, caplog):
-    make_folder(tmp_path)
-    for name in (".DS_Store", ".hidden.png", "notes.txt", "clip.gif"):
-        (tmp_path / "cat" / name).write_bytes(b"x")
-    (tmp_path / "README.md").write_text("x")
-    (tmp_path / ".git").mkdir()
-    with caplog.at_level(logging.WARNING):
-        assert len(load_real(tmp_path)) == 4
-    (record,) = caplog.records
-    assert record.message.startswith(f"{tmp_path}: left out 4 files that are hidden or not called .png, ")
-    assert record.message.endswith(": hidden (2), .gif (1), .txt (1)")
-
-
-def test_an_unreadable_image_is_found_when_it_is_decoded(tmp_path):
-    make_folder(tmp_path)
-    (tmp_path / "dog" / "0.png").write_bytes(b"")
-    (tmp_path / "dog" / "1.png").unlink()
-    (tmp_path / "dog" / "1.png").symlink_to("gone.png")
-    images = load_real(tmp_path)
-    assert len(images) == 4
-    with pytest.raises(DataError, match=r"Image 2 of .* \(dog/0\.png\): Expected a whole PNG"):
-        images.image(2)
-    with pytest.raises(DataError, match=r"2 of the 4 images .* dog/0\.png: an empty file; dog/1\.png: No such file"):
-        images.tensor(4)
-    with pytest.raises(DataError, match=r"Image 3 of .* \(dog/1\.png\): Expected a readable file .*No such file"):
-        images.image(3)
-
-
-def test_folders_without_images_are_refused(tmp_path):
-    with pytest.raises(DataError, match="one folder a class"):
-        load_real(tmp_path)
-    (tmp_path / "loose.png").write_bytes(grey_png(1))
-    with pytest.raises(DataError, match="one folder a class"):
-        load_real(tmp_path)
-    make_folder(tmp_path)
-    with pytest.raises(DataError, match=r"Expected a folder or a \.parquet file"):
-        load_real(tmp_path / "loose.png")
-
-
-@pytest.mark.parametrize("kind", ["file", "folder", "class"])
-def test_links_out_of_the_folder_are_refused(tmp_path, kind):
-    outside = make_folder(tmp_path / "outside")
-    inside = make_folder(tmp_path / "inside")
-    if kind == "file":
-        (inside / "cat" / "2.png").symlink_to(outside / "cat" / "0.png")
-    elif kind == "folder":
-        (inside / "cat" / "more").symlink_to(outside)
-    else:
-        (inside / "emu").symlink_to(outside / "cat")
-    with pytest.raises(DataError, match="a link"):
-        load_real(inside)
-
-
-def test_links_within_the_folder_and_to_the_folder_are_fine(tmp_path):
-    inside = make_folder(tmp_path / "inside")
-    (inside / "cat" / "2.png").symlink_to(inside / "dog" / "0.png")
-    (tmp_path / "link").symlink_to(inside)
-    assert len(load_real(tmp_path / "link")) == 5
-
-
-def test_splits_of_an_image_folder(tmp_path):
-    for name in ("train", "test"):
-        make_folder(tmp_path / name, n=1 if name == "test" else 3)
-    with pytest.raises(
-        UsageError, match=r"holds splits \(test, train\), .* got none of them\. Say which, e\.g\. split=test"
-    ):
-        load_path(tmp_path)
-    assert len(load_real(tmp_path, "train")) == 6
-    assert (len(load_real(tmp_path)), load_real(tmp_path).split) == (2, "test")
-    with pytest.raises(UsageError, match="got 'val'"):
-        load_real(tmp_path, "val")
-
-
-def test_an_export_with_a_missing_class_is_refused(tmp_path):
-    out = export_imagefolder(load_real(make_folder(tmp_path / "in")), tmp_path / "out")
-    for file in (out / "001_dog").iterdir():
-        file.unlink()
-    (out / "001_dog").rmdir()
-    with pytest.raises(DataError, match=r"not those that its classes\.json lists"):
-        load_real(out)
-
-
-# Parquet
-
-
-@pytest.mark.parametrize("names", [("cat", "dog", "unseen"), None])
-def test_a_parquet_file_with_and_without_names(tmp_path, names):
-    images = load_real(write_parquet(tmp_path / "a.parquet", names=names))
-    assert images.class_names == (names or ("0", "1"))
-    assert images.labels.tolist() == [0, 1, 0]
-    assert images.tensor(4)[:, 0, 0, 0].tolist() == [0, 1, 2]
-    assert images.place(2).endswith("(row 2 of a.parquet)")
-
-
-def test_other_columns_and_types(tmp_path):
-    table = pa.table({"img": [grey_png(3), grey_png(4)], "fine_label": ["wolf", "bear"], "coarse_label": [0, 0]})
-    pq.write_table(table, tmp_path / "a.parquet")
-    images = load_real(tmp_path / "a.parquet")
-    assert images.class_names == ("bear", "wolf")
-    assert images.labels.tolist() == [1, 0]
-    assert images.image(1).getpixel((0, 0)) == (4, 4, 4)
-
-
-def test_a_synthset_dataset_is_read_from_its_data_folder(tmp_path):
-    (tmp_path / "manifest.json").write_text("{}")
-    for name in ("plan.parquet", "failures.parquet"):
-        pq.write_table(pa.table({"label": [0]}), tmp_path / name)
-    for shard in range(3):
-        strategy = {"strategy": ["base", "multi_domain", "base"]}
-        images = [grey_png(10 * shard + i) for i in range(3)]
-        write_parquet(tmp_path / "data" / f"train-{shard:05d}.parquet", images=images, extra=strategy)
-    (tmp_path / "data" / ".train-00003.parquet").write_bytes(b"unfinished")
-    images = load_real(tmp_path)
-    assert len(images) == 9
-    assert images.groups == ("base", "multi_domain", "base") * 3
-    assert images.tensor(4)[:, 0, 0, 0].tolist() == [0, 1, 2, 10, 11, 12, 20, 21, 22]
-    assert images.place(7).endswith("(row 1 of data/train-00002.parquet)")
-
-
-def test_row_groups_beyond_the_budget_are_read_again(tmp_path, monkeypatch):
-    monkeypatch.setattr(tables._ParquetImages, "budget_bytes", 1)
-    images = load_real(write_parquet(tmp_path / "a.parquet", labels=[0, 1] * 5))
-    for order in (range(10), range(9, -1, -1)):
-        assert [images.image(i).getpixel((0, 0))[0] for i in order] == list(order)
-
-
-def test_parquet_splits_are_told_apart_by_file_name(tmp_path):
-    write_parquet(tmp_path / "cifar10-test.parquet")
-    assert len(load_real(tmp_path)) == 3
-    write_parquet(tmp_path / "cifar10-train.parquet", labels=[0, 1] * 4)
-    with pytest.raises(UsageError, match=r"\(test, train\), .* got none of them"):
-        load_path(tmp_path)
-    assert len(load_real(tmp_path)) == 3
-    assert len(load_real(tmp_path, "train")) == 8
-    with pytest.raises(UsageError, match="got 'validation'"):
-        load_real(tmp_path, "validation")
-
-
-def test_an_unreadable_row_is_named(tmp_path):
-    path = write_parquet(tmp_path / "a.parquet", images=[grey_png(1), b"junk", None])
-    images = load_real(path)
-    with pytest.raises(DataError, match=r"Image 1 of .*\(row 1 of a\.parquet\): Expected a whole PNG.*4 bytes of text"):
-        images.image(1)
-    with pytest.raises(DataError, match=r"row 1 of a\.parquet: 4 bytes of text; row 2 of a\.parquet: none\. Mend"):
-        images.tensor(4)
-    with pytest.raises(DataError, match=r"Image 2 of .*Expected an image at row 2 of a\.parquet, got none"):
-        images.image(2)
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"labels": [0, 1, 2]}, r"labels 0\.\.1 .* got 0\.\.2"),
-        ({"labels": [0, -2, 1]}, r"got -2\.\.1"),
-        ({"labels": [-1, -1, None]}, r"3 of the 3 images .* have no label \(-1 or nothing\): hubs publish"),
-        ({"labels": [0.5, 1.0, 1.0]}, "all integers or all text"),
-        ({"labels": [0, 10**9, 1], "names": None}, "class indices"),
-        ({"labels": pa.array([], pa.int64()), "images": []}, "found no rows"),
-    ],
-)
-def test_unusable_labels(tmp_path, changes, message):
-    with pytest.raises(DataError, match=message):
-        load_real(write_parquet(tmp_path / "a.parquet", **changes))
-
-
-def test_unusable_tables(tmp_path):
-    path = tmp_path / "a.parquet"
-    for data in (b"", b"PAR1", np.random.default_rng(0).bytes(500)):
-        path.write_bytes(data)
-        with pytest.raises(DataError, match="Expected a whole Parquet file"):
-            load_real(path)
-    pq.write_table(pa.table({"label": [0]}), path)
-    with pytest.raises(DataError, match="column with the image"):
-        load_real(path)
-    pq.write_table(pa.table({"image": [b"x"], "kind": [0]}), path)
-    with pytest.raises(DataError, match=r"column with the label .* got image, kind"):
-        load_real(path)
-    pq.write_table(pa.table({"image": [1.5], "label": [0]}), path)
-    with pytest.raises(DataError, match="encoded images"):
-        load_real(path)
-
-
-def test_shards_that_differ_or_break_are_named(tmp_path):
-    write_parquet(tmp_path / "train-0.parquet")
-    pq.write_table(pa.table({"image": [b"x"]}), tmp_path / "train-1.parquet")
-    with pytest.raises(DataError, match=r"'.*train-1\.parquet', missing: label"):
-        load_real(tmp_path)
-    whole = write_parquet(tmp_path / "train-1.parquet").read_bytes()
-    (tmp_path / "train-1.parquet").write_bytes(whole[:-20])
-    with pytest.raises(DataError, match=r"whole Parquet file at '.*train-1"):
-        load_real(tmp_path)
-
-
-def test_a_file_that_changes_under_us_gives_a_clear_error(tmp_path):
-    images = load_real(write_parquet(tmp_path / "a.parquet"))
-    (tmp_path / "a.parquet").unlink()
-    with pytest.raises(DataError, match=r"Image 0 of .*row group 0"):
-        images.image(0)
-
-
-def test_what_datasets_writes_is_read(tmp_path):
-    import datasets
-
-    buffer = io.BytesIO()
-    Image.new("L", (3, 3), 9).save(buffer, "PNG")
-    features = datasets.Features(image=datasets.Image(), label=datasets.ClassLabel(names=["no", "yes"]))
-    rows = {"image": [{"bytes": buffer.getvalue(), "path": None}], "label": [1]}
-    datasets.Dataset.from_dict(rows, features).to_parquet(tmp_path / "a.parquet")
-    images = load_real(tmp_path)
-    assert images.class_names == ("no", "yes")
-    assert images.labels.tolist() == [1]
-    assert images.image(0).getpixel((1, 1)) == (9, 9, 9)
 
 
 def test_importing_loads_nothing_heavy():
