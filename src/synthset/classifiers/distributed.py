@@ -159,7 +159,7 @@ def join(device: str) -> World:
     # BatchNorm is in step already; precision is the training's own setting
     parallel = DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)
     world = SharedWorld(Accelerator(cpu=on_cpu, mixed_precision="no", kwargs_handlers=[parallel]))
-    atexit.register(_leave)
+    atexit.register(lambda: dist.is_initialized() and dist.destroy_process_group())
     if not world.is_first:
         set_progress(False)
         logging.getLogger("synthset").setLevel(logging.ERROR)
@@ -186,11 +186,6 @@ def check_device(device: str, num_processes: int) -> None:
             f"Expected at most one process a GPU, of which there are {torch.cuda.device_count()}, got "
             f"{num_processes} processes. Ask for fewer, or for the device 'cpu'."
         )
-
-
-def _leave() -> None:
-    if dist.is_initialized():
-        dist.destroy_process_group()
 
 
 # ---- layers that see the whole batch -----------------------------------------------------------------

@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+import psutil
 import torch
 from torch import Tensor
 
 from synthset.classifiers.distributed import World
-from synthset.core.errors import DataError
+from synthset.core.errors import DataError, some
 from synthset.core.files import PART
 from synthset.core.seeds import derive_seed
 from synthset.images.imageset import ImageSet
@@ -64,8 +65,9 @@ def decoded(
     """
     shape = (len(images), 3, size_px, size_px)
     num_bytes = int(np.prod(shape))
-    limit = world.from_first(_free_bytes) // 2 if memory_bytes is None else memory_bytes
-    if num_bytes * world.size <= limit:
+    if memory_bytes is None:
+        memory_bytes = world.from_first(lambda: psutil.virtual_memory().available) // 2
+    if num_bytes * world.size <= memory_bytes:
         yield images.tensor(size_px, antialias)
         return
     with _open_shared(folder, num_bytes, world) if world.size > 1 else _open_unnamed(folder, num_bytes) as file:
@@ -83,10 +85,9 @@ def check_images(images: ImageSet) -> None:
     counts = np.bincount(images.labels, minlength=len(images.class_names))
     few = [f"{images.class_names[i]} ({counts[i]})" for i in np.flatnonzero(counts < 2)]
     if few:
-        named = ", ".join(few[:10]) + (" …" if len(few) > 10 else "")
         raise DataError(
             f"Expected at least two images of each class in '{images.name}', one to train on and one to "
-            f"hold back, got fewer of {named}. Create more images."
+            f"hold back, got fewer of {some(few, 10)}. Create more images."
         )
 
 
@@ -116,9 +117,7 @@ def fingerprint(images: ImageSet) -> str:
     return digest.hexdigest()
 
 
-def channel_statistics(
-    pixels: Tensor, rows: np.ndarray
-) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+def channel_statistics(pixels: Tensor, rows: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation of each channel over the images `rows` of uint8 (n, 3, h, w), in [0, 1]."""
     counts = np.zeros((3, 256), np.int64)  # histograms are exact and need little memory
     for start in range(0, len(rows), 1024):
@@ -138,12 +137,6 @@ def split_batches(rows: Tensor, batch_size: int) -> list[Tensor]:
     if len(batches) > 1 and len(batches[-1]) == 1 and batch_size > 1:
         batches[-2:] = [torch.cat(batches[-2:])]
     return batches
-
-
-def _free_bytes() -> int:
-    import psutil
-
-    return psutil.virtual_memory().available
 
 
 @contextmanager
