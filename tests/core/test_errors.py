@@ -48,7 +48,7 @@ def test_an_unknown_name_lists_the_valid_ones_and_the_nearest():
     assert str(UnknownNameError("strategy", "xyz", iter(["base"]))) == "Unknown strategy 'xyz'. Valid: base."
 
 
-@pytest.mark.parametrize("error", [UsageError(f"Give {setting('seed')}."), errors.DataError("No images.")])
+@pytest.mark.parametrize("error", [UsageError(f"Give {setting('seed')}."), UnknownNameError("set", "x", ["y"])])
 def test_an_error_comes_through_a_copy_and_another_process_as_it_is(error):
     for same in (copy.copy(error), pickle.loads(pickle.dumps(error))):
         assert type(same) is type(error)

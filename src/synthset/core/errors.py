@@ -70,6 +70,9 @@ class UnknownNameError(UsageError):
         message = f"Unknown {kind} '{name}'.{suggestion} Valid: {', '.join(valid)}."
         super().__init__(f"{message} {hint}".rstrip())
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self).__new__, (type(self), *self.args)  # from another process comes the message alone
+
 
 class ConfigChangedError(UsageError):
     """A folder holds a job with another configuration; nothing in it was changed."""
