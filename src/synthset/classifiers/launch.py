@@ -13,12 +13,15 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from synthset.core import errors, progress
 from synthset.core.errors import ModelError, UsageError
+from synthset.core.files import delete_parts
+from synthset.core.locks import writing
+from synthset.core.signals import Stopped
 
 RAISED = (errors.ConfigChangedError, errors.UsageError, errors.DataError, errors.ModelError, errors.SynthsetError)
 
@@ -38,7 +41,12 @@ def run_in_processes(job: dict[str, Any], processes: int) -> bool:
     with tempfile.TemporaryDirectory(prefix="synthset-train-") as name:
         folder = Path(name)
         (folder / "job.json").write_text(json.dumps(job | {"progress": progress._enabled}), encoding="utf-8")
-        failure = _launch(folder, processes)
+        try:
+            failure = _launch(folder, processes)
+        finally:
+            # of processes that were killed: those that are stopped from here are given no time
+            with suppress(UsageError), writing(Path(job["output_dir"])):
+                delete_parts(Path(job["output_dir"]))
         for file in sorted(folder.glob("error-*.json")):
             error = json.loads(file.read_text(encoding="utf-8"))
             raise next(kind for kind in RAISED if kind.__name__ == error["kind"])(error["message"])
@@ -84,9 +92,7 @@ def _launch(folder: Path, processes: int) -> str | None:
         rank, first = error.get_first_failure()
         return f"process {rank} ended with code {first.exitcode}"
     except SignalException as error:
-        if error.sigval == signal.SIGINT:
-            raise KeyboardInterrupt from None
-        raise SystemExit(128 + error.sigval) from None
+        raise Stopped(int(error.sigval)) from None
     except (OSError, RuntimeError) as error:
         return f"torch could not start them ({error})"
     return None

@@ -1,6 +1,7 @@
 """The command line: thin commands over the stages. Results go to stdout, everything else to stderr.
 
-Exit codes: 0 done, 1 failure, 2 usage, 3 finished with failures above the threshold, 130 interrupted.
+Exit codes: 0 done, 1 failure, 2 usage, 3 finished with failures above the threshold, 130 interrupted (143 by TERM, 129
+by HUP).
 A flag may be written with - or _; every command reads `--config file.yaml`, and variables such as
 SYNTHSET_CREATE_STEPS. Command line over environment over file over default.
 
@@ -27,15 +28,25 @@ if TYPE_CHECKING:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code."""
     tokens = list(sys.argv[1:] if argv is None else argv)
+    came: list[int] = []
     try:
         if print_stored(tokens):
             return 0
-        from synthset.cli.command_line import run
+        from synthset.core.signals import stoppable
 
-        return run(tokens)
-    except KeyboardInterrupt:
-        print("error: Interrupted. Run the same command again to finish.", file=sys.stderr)
-        return 130
+        with stoppable(ends_process=argv is None) as came:
+            from synthset.cli.command_line import run
+
+            code = run(tokens)
+        return 128 + came[0] if code and came else code
     except BrokenPipeError:  # `synthset … | head` has read enough; rich ends with 1 where it prints
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at its end
         return 1
+    except BaseException as error:
+        if not came and not isinstance(error, KeyboardInterrupt):
+            raise
+        from contextlib import suppress
+
+        with suppress(OSError):  # of a terminal that is gone
+            print("error: Interrupted. Run the same command again to finish.", file=sys.stderr)
+        return 128 + (came[0] if came else getattr(error, "signum", 2))
