@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from synthset.core.errors import DataError, UsageError, first_line
+from synthset.core.errors import DataError, UsageError, first_line, some
 from synthset.images.folders import read_file
 from synthset.images.imageset import ImageSet
 from synthset.real.few_shot import split as split_in_two
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     import datasets
 
 HELD_OUT_SEED = 0  # of a test split that is drawn here; another one would move images between training and test
-HINT = "Give the path of a folder with one folder a class, or of a Parquet file."
 
 
 def load_hub(real: RealSet, split: str | None = None) -> ImageSet:
@@ -90,7 +89,7 @@ def _column(real: RealSet, rows: datasets.Dataset, name: str, kind: str) -> str:
         return name
     typed = [column for column, feature in rows.features.items() if type(feature).__name__ == kind]
     if len(typed) != 1:
-        raise DataError(f"Expected a column '{name}' in {real.hub_id}, got {', '.join(rows.column_names)}. {HINT}")
+        raise _unlike(f"a column '{name}' in {real.hub_id}, got {', '.join(rows.column_names)}")
     return typed[0]
 
 
@@ -103,16 +102,12 @@ def _labels(real: RealSet, rows: datasets.Dataset, column: str) -> np.ndarray:
         label_of = dict(zip(names, _by_name(real, names).tolist(), strict=True))
         return np.array([label_of[value] for value in values], np.int64)
     if kinds != {int}:
-        raise DataError(
-            f"Expected labels of {real.hub_id} that are all numbers or all text, "
-            f"got {', '.join(sorted(kind.__name__ for kind in kinds)) or 'none'}. {HINT}"
-        )
+        got = ", ".join(sorted(kind.__name__ for kind in kinds)) or "none"
+        raise _unlike(f"labels of {real.hub_id} that are all numbers or all text, got {got}")
     numbers = np.array(values, np.int64)
     names = getattr(rows.features[column], "names", None) or [str(number) for number in range(real.num_classes)]
     if not (numbers.min() >= 0 and numbers.max() < len(names)):
-        raise DataError(
-            f"Expected labels 0..{len(names) - 1} in {real.hub_id}, got {numbers.min()}..{numbers.max()}. {HINT}"
-        )
+        raise _unlike(f"labels 0..{len(names) - 1} in {real.hub_id}, got {numbers.min()}..{numbers.max()}")
     return _by_name_or_number(real, names)[numbers]
 
 
@@ -121,10 +116,8 @@ def _by_name(real: RealSet, names: Sequence[str]) -> np.ndarray:
     labels, left_out = labels_of(real.name, names), _left_out(real, names)
     unknown = [name for name, label, is_out in zip(names, labels, left_out, strict=True) if label < 0 and not is_out]
     if unknown:
-        raise DataError(
-            f"Expected the {real.num_classes} classes of '{real.name}' in {real.hub_id}, got {_some(unknown)} too. "
-            f"{HINT}"
-        )
+        got = some([f"'{name}'" for name in unknown])
+        raise _unlike(f"the {real.num_classes} classes of '{real.name}' in {real.hub_id}, got {got} too")
     return labels
 
 
@@ -136,9 +129,8 @@ def _by_name_or_number(real: RealSet, names: Sequence[str]) -> np.ndarray:
     moved = [number for number, label in enumerate(labels.tolist()) if label not in (-1, number)]
     if len(names) != real.num_classes or moved:
         got = f"'{names[moved[0]]}' as number {moved[0]}" if moved else f"{len(names)}"
-        raise DataError(
-            f"Expected the {real.num_classes} classes of '{real.name}' in {real.hub_id}, in their usual order, "
-            f"got {got}. {HINT}"
+        raise _unlike(
+            f"the {real.num_classes} classes of '{real.name}' in {real.hub_id}, in their usual order, got {got}"
         )
     return np.arange(len(names))
 
@@ -148,5 +140,6 @@ def _left_out(real: RealSet, names: Sequence[str]) -> np.ndarray:
     return np.array([bool(real.left_out) and fold(name).strip("0123456789") in real.left_out for name in names], bool)
 
 
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(f"'{name}'" for name in names[:5]) + (" …" if len(names) > 5 else "")
+def _unlike(expected: str) -> DataError:
+    """The error of a repository that is not as it was."""
+    return DataError(f"Expected {expected}. Give the path of a folder with one folder a class, or of a Parquet file.")

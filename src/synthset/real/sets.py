@@ -25,7 +25,6 @@ class RealSet:
     """A real dataset that is known by name.
 
     Attributes:
-        name: the name to ask for it by.
         hub_id: its repository on the Hugging Face hub; empty for a set that needs none.
         config: the configuration within the repository.
         revision: the branch of the repository; None for the main one.
@@ -36,7 +35,6 @@ class RealSet:
         image_column, label_column: where images and labels stand in its table.
         class_names: the names in label order, as words for prompts; empty where timm keeps them
             (see `class_names_of`).
-        num_classes: how many there are.
         left_out: classes of the repository that are none of the set's, by their name there.
         templates: the key in `templates.TEMPLATES` of the sentences in which a CLIP reads the class names.
         metric: what the field reports, accuracy over images or its mean over classes.
@@ -79,15 +77,13 @@ def known_sets() -> dict[str, RealSet]:
     return sets
 
 
-_NAMES_OF_TIMM: dict[str, Callable[[], tuple[str, ...]]] = {
-    "imagenet": imagenet_names,
-    "imagenet-sketch": imagenet_names,
-    "imagenet-r": imagenet_r_names,
-}
-_IDS_OF_WORDNET: dict[str, Callable[[], tuple[str, ...]]] = {
-    "imagenet": imagenet_ids,
-    "imagenet-sketch": imagenet_ids,
-    "imagenet-r": lambda: read_names("imagenet-r"),
+Texts = Callable[[], tuple[str, ...]]
+
+# names and WordNet ids of the classes of sets whose names timm keeps
+_OF_IMAGENET: dict[str, tuple[Texts, Texts]] = {
+    "imagenet": (imagenet_names, imagenet_ids),
+    "imagenet-sketch": (imagenet_names, imagenet_ids),
+    "imagenet-r": (imagenet_r_names, lambda: read_names("imagenet-r")),
 }
 
 
@@ -114,12 +110,8 @@ def path_of(real: object) -> Path | None:
 
 def unknown_set(name: str) -> UnknownNameError:
     """The error that lists the known sets."""
-    return UnknownNameError(
-        "real set",
-        name,
-        known_sets(),
-        hint="Or give the path of a folder with one folder a class, or of a Parquet file.",
-    )
+    hint = "Or give the path of a folder with one folder a class, or of a Parquet file."
+    return UnknownNameError("real set", name, known_sets(), hint)
 
 
 def class_names_of(name: str) -> tuple[str, ...]:
@@ -129,13 +121,13 @@ def class_names_of(name: str) -> tuple[str, ...]:
         UnknownNameError: not a name of `known_sets()`.
     """
     real = find_set(name)
-    return real.class_names or _NAMES_OF_TIMM[real.name]()
+    return real.class_names or _OF_IMAGENET[real.name][0]()
 
 
 def wordnet_ids_of(name: str) -> tuple[str, ...]:
     """The WordNet ids of the classes of a known set in label order; empty for a set without any."""
-    ids = _IDS_OF_WORDNET.get(find_set(name).name)
-    return ids() if ids else ()
+    known = find_set(name).name
+    return _OF_IMAGENET[known][1]() if known in _OF_IMAGENET else ()
 
 
 def _key(name: str) -> str:
