@@ -6,13 +6,15 @@ import shutil
 from pathlib import Path
 
 import pytest
+from safetensors import safe_open
+from safetensors.torch import load_file, save
 
 from bars import CONFIG, make_set, scores, weights
 from outcomes import contents
 from synthset.classifiers import checkpoints, train
 from synthset.classifiers.stage import train as train_stage
 from synthset.classifiers.train import train_classifier
-from synthset.core.errors import ConfigChangedError, UsageError
+from synthset.core.errors import ConfigChangedError, DataError, UsageError
 from synthset.core.locks import writing
 from synthset.dataset.export import export_imagefolder
 
@@ -170,3 +172,103 @@ def test_a_folder_that_is_not_ours_is_left_alone(tmp_path, overwrite):
     with pytest.raises(UsageError, match="is a file"):
         train_classifier(make_set(), CONFIG, tmp_path / "thesis.tex", overwrite=overwrite)
     assert sorted(contents(tmp_path)) == ["config.json", "thesis.tex"]
+
+
+@pytest.fixture(scope="module")
+def halfway(tmp_path_factory):
+    """A training that was stopped after its second epoch."""
+    folder = tmp_path_factory.mktemp("halfway") / "model"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoints, "CHECKPOINT_SECONDS", 0.0)
+        patch.setattr(checkpoints, "CHECKPOINT_SHARE", float("inf"))
+        interrupt(patch, "_score_held_back", 3)
+        with pytest.raises(KeyboardInterrupt):
+            train_classifier(make_set(), CONFIG, folder)
+    return folder / "resume.safetensors"
+
+
+def note_of(path):
+    with safe_open(path, "pt") as file:
+        return json.loads(file.metadata()["training"])
+
+
+def rewrite(path, note):
+    path.write_bytes(save(load_file(path), {"training": json.dumps(note)}))
+
+
+def drop(key):
+    return lambda note: note.pop(key)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (drop("best"), "Expected 'best' in the notes of '{path}', found none. Delete it to train from the beginning."),
+        (lambda note: note.update(best=None), "'best' in the notes of '{path}' as an object, got null."),
+        (lambda note: note["history"][1].update(seconds=-1), "'history[1].seconds' in the notes of '{path}'"),
+        (lambda note: note["best"].update(epoch=1e9), "'best.epoch' in the notes of '{path}' as an integer"),
+        (lambda note: note["job"].update(fingerprint=1), "'job.fingerprint' in the notes of '{path}' as a text"),
+        (lambda note: note.update(sha256="0" * 64), "'{path}', it does not read (its tensors were changed). Delete it"),
+    ],
+)
+def test_a_checkpoint_that_was_changed_is_refused_by_its_key(tmp_path, halfway, change, message):
+    path = Path(shutil.copy(halfway, tmp_path / halfway.name))
+    note = note_of(path)
+    change(note)
+    rewrite(path, note)
+    before = path.read_bytes()
+    with pytest.raises(DataError) as caught:
+        train_classifier(make_set(), CONFIG, tmp_path)
+    assert message.replace("{path}", str(path)) in str(caught.value)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("length", [0, 5, 300, -4])
+def test_a_cut_checkpoint_is_named(tmp_path, halfway, length):
+    path = tmp_path / halfway.name
+    path.write_bytes(halfway.read_bytes()[:length])
+    with pytest.raises(
+        DataError, match=r"in '.*resume\.safetensors', it does not read .* Delete it to train"
+    ) as caught:
+        train_classifier(make_set(), CONFIG, tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_checkpoint_of_before_hashes_goes_on(tmp_path, halfway, finished):
+    path = Path(shutil.copy(halfway, tmp_path / halfway.name))
+    note = note_of(path)
+    del note["sha256"]
+    rewrite(path, note)
+    train_classifier(make_set(), CONFIG, tmp_path)
+    assert weights(tmp_path) == weights(finished.folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (drop("chosen"), "Expected 'chosen' in '{path}', found none. It is damaged, or no training of Synthset"),
+        (
+            lambda note: note.update(num_training="x"),
+            "'num_training' in '{path}' as an integer of at least 0, got \"x\"",
+        ),
+        (
+            lambda note: note["chosen"].update(held_back_accuracy=2),
+            "'chosen.held_back_accuracy' in '{path}' as a finite",
+        ),
+    ],
+)
+def test_notes_of_a_finished_training_that_were_changed_are_refused_and_can_be_replaced(
+    tmp_path, finished, change, message
+):
+    shutil.copytree(finished.folder, tmp_path, dirs_exist_ok=True)
+    path = tmp_path / "training.json"
+    note = json.loads(path.read_text())
+    change(note)
+    path.write_text(json.dumps(note))
+    before = contents(tmp_path)
+    with pytest.raises(UsageError) as caught:
+        train_classifier(make_set(), CONFIG, tmp_path)
+    assert message.replace("{path}", str(path)) in str(caught.value)
+    assert contents(tmp_path) == before
+    train_classifier(make_set(), CONFIG, tmp_path, overwrite=True)
+    assert weights(tmp_path) == weights(finished.folder)

@@ -210,11 +210,49 @@ def test_damaged_classifiers_are_refused(tmp_path):
 
     config.write_text(json.dumps(whole))
     weights.write_bytes(weights.read_bytes()[:1000])
-    with pytest.raises(ModelError, match="do not fit"):
+    with pytest.raises(ModelError, match=r"weights of a classifier in '.*model\.safetensors', they were changed"):
         load_classifier(tmp_path)
     weights.unlink()
     with pytest.raises(ModelError, match="Expected weights"):
         load_classifier(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("image_size_px", 0, "'image_size_px' in '{path}' as an integer of at least 1, got 0"),
+        ("image_size_px", 16.0, "got 16.0"),
+        ("class_names", "ab", "'class_names' in '{path}' as a list, got \"ab\""),
+        ("class_names", ["a", None], "'class_names[1]' in '{path}' as a text, got null"),
+        ("std", [0.1, 0, 0.1], "'std[1]' in '{path}' as a finite number above 0, got 0"),
+        ("mean", [0.5], "'mean' in '{path}' as a list of 3"),
+        ("normalisation", "\x1b[31m", "'normalisation' in '{path}' as one of dataset, per_image, got"),
+        ("small_images", 1, "'small_images' in '{path}' as true or false, got 1"),
+        ("weights_sha256", None, "'weights_sha256' in '{path}' as a text, got null"),
+    ],
+)
+def test_a_value_of_another_kind_is_refused_by_its_key(tmp_path, key, value, message):
+    save_classifier(tmp_path, build_model(SMALL), SMALL)
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
+    with pytest.raises(ModelError) as caught:
+        load_classifier(tmp_path)
+    assert message.replace("{path}", str(path)) in str(caught.value)
+    assert "\x1b" not in str(caught.value)
+
+
+def test_weights_are_held_to_their_hash_where_there_is_one(tmp_path):
+    save_classifier(tmp_path, build_model(SMALL), SMALL)
+    config, weights = (tmp_path / "config.json"), (tmp_path / "model.safetensors")
+    data = bytearray(weights.read_bytes())
+    data[-7] ^= 1
+    weights.write_bytes(data)
+    with pytest.raises(ModelError, match="their SHA-256 is not that of config"):
+        load_classifier(tmp_path)
+    note = json.loads(config.read_text())
+    del note["weights_sha256"]  # as earlier versions wrote it
+    config.write_text(json.dumps(note))
+    load_classifier(tmp_path)
 
 
 @pytest.mark.parametrize("bad", [images_of(8), images_of(16).float(), images_of(16)[0]])

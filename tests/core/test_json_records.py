@@ -148,3 +148,11 @@ def test_what_does_not_read_is_refused(tmp_path):
 def test_a_missing_key_is_named():
     with pytest.raises(DataError, match=r"Expected 'name' in 'it', found none\. Mend it\."):
         as_record(Note, {"format_version": 2, "share": 1}, "'it'", "Mend it.")
+    with pytest.raises(DataError, match=r"Expected 'name' in 'it', found none\."):
+        as_record(Later, {}, "'it'", "", complete=True)
+    assert as_record(Later, {}, "'it'", "") == Later()
+
+
+@dataclass(frozen=True)
+class Later:
+    name: str = ""

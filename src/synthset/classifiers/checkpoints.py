@@ -6,14 +6,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -21,10 +22,12 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from synthset.classifiers.models import CONFIG_FILE, FORMAT, WEIGHTS_FILE, plain_state
-from synthset.core.errors import UsageError, setting
-from synthset.core.files import atomic_write, parse_json, read_json, write_json
+from synthset.core.errors import DataError, UsageError, first_line, setting
+from synthset.core.files import atomic_write, read_json, write_json
 from synthset.core.jobs import differences, refuse
+from synthset.core.json_records import Count, Record, Seconds, Share, parse_record, read_record
 from synthset.core.locks import writing
+from synthset.core.options import Option
 from synthset.core.versions import library_versions
 
 TRAINING_FILE = "training.json"
@@ -52,10 +55,10 @@ class Job:
         """As it stands in a folder."""
         return {"config": dict(self.config), "fingerprint": self.fingerprint}
 
-    def differences(self, recorded: Mapping[str, Any]) -> list[str]:
+    def differences(self, recorded: RecordedJob) -> list[str]:
         """Differences between the job of a folder and this one, in words."""
-        texts = differences(recorded.get("config", {}), self.config, self.defaults)
-        is_same_set = recorded.get("fingerprint") == self.fingerprint
+        texts = differences(recorded.config, self.config, self.defaults)
+        is_same_set = recorded.fingerprint == self.fingerprint
         return texts if is_same_set else [*texts, "images: other images or labels"]
 
 
@@ -66,18 +69,47 @@ class EpochRecord:
     What concerns held-back images is None where none are held back.
     """
 
-    epoch: int
+    epoch: Annotated[int, Option(at_least=1)]
     train_loss: float
     held_back_loss: float | None
-    held_back_accuracy: float | None
+    held_back_accuracy: Share | None
     learning_rate: float
-    seconds: float
+    seconds: Seconds
 
-    @classmethod
-    def read(cls, values: Mapping[str, Any]) -> EpochRecord:
-        """From JSON; NaN stood for None in the checkpoints of earlier versions."""
-        measured: dict[str, Any] = {name: None if value != value else value for name, value in values.items()}
-        return cls(**measured)
+
+@dataclass(frozen=True)
+class RecordedJob:
+    """The job of a folder, see Job."""
+
+    config: Mapping[str, Any]
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class _Progress:
+    """The notes of the resume file; those of earlier versions have no hash."""
+
+    format: Literal["synthset-training-1"]
+    job: RecordedJob
+    history: tuple[EpochRecord, ...]
+    best: EpochRecord
+    sha256: str = ""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What training.json holds of a training of any kind."""
+
+    format: Literal["synthset-training-1"]
+    job: RecordedJob
+    history: tuple[EpochRecord, ...]
+    chosen: EpochRecord
+    seconds: Seconds
+    num_held_back: Count
+
+    def of_result(self) -> dict[str, Any]:
+        """What the result of a training has of it."""
+        return {name: value for name, value in vars(self).items() if name not in ("format", "job")}
 
 
 @dataclass
@@ -129,6 +161,7 @@ class Session:
             "job": self.job.to_json(),
             "history": [asdict(epoch) for epoch in self.history],
             "best": asdict(self.best) if self.best else None,
+            "sha256": _hash(tensors),
         }
         with atomic_write(self.folder / RESUME_FILE) as file:
             file.write(save(tensors, {"training": json.dumps(note)}))
@@ -136,21 +169,28 @@ class Session:
         self.save_seconds = self.saved_at - started
 
     def restore(self) -> None:
-        """Continue from the checkpoint, if there is one."""
-        note = _read_checkpoint_note(self.folder)
-        if note is None:
+        """Continue from the checkpoint, if there is one. Raises DataError where it is damaged."""
+        path = self.folder / RESUME_FILE
+        if not path.is_file():
             return
-        tensors = load_file(self.folder / RESUME_FILE)
-        self.model.load_state_dict(_under(tensors, "model."))
-        for index, parameter in enumerate(self.model.parameters()):
-            saved = _under(tensors, f"optimizer.{index}.")
-            # moments in the memory layout of their weights, as if they had never been away
-            self.optimizer.state[parameter] = {
-                key: value.to(parameter.device) if key == "step" else torch.empty_like(parameter).copy_(value)
-                for key, value in saved.items()
-            }
-        self.history = [EpochRecord.read(epoch) for epoch in note["history"]]
-        self.best = EpochRecord.read(note["best"])
+        note = _read_progress(path)
+        try:
+            tensors = load_file(path)
+            if note.sha256 not in ("", _hash(tensors)):
+                raise ValueError("its tensors were changed")
+            self.model.load_state_dict(_under(tensors, "model."))
+            for index, parameter in enumerate(self.model.parameters()):
+                saved = _under(tensors, f"optimizer.{index}.")
+                # moments in the memory layout of their weights, as if they had never been away
+                self.optimizer.state[parameter] = {
+                    key: value.to(parameter.device) if key == "step" else torch.empty_like(parameter).copy_(value)
+                    for key, value in saved.items()
+                }
+        except (SafetensorError, OSError, RuntimeError, ValueError) as error:
+            raise DataError(
+                f"Expected a checkpoint in '{path}', it does not read ({first_line(error)}). {_ANEW}"
+            ) from error
+        self.history, self.best = list(note.history), note.best
         self.best_state = _under(tensors, "best.")
 
 
@@ -160,20 +200,22 @@ def check_folder(folder: Path, job: Job, *, resume: bool = True, overwrite: bool
         raise UsageError(f"Expected a folder for the classifier, '{folder}' is a file. Choose another.")
     if not folder.is_dir() or all(entry.name.startswith(".") for entry in folder.iterdir()):
         return
-    note = _read_json(folder / TRAINING_FILE, TRAINING_FORMAT) or _read_checkpoint_note(folder)
-    if note is None and _read_json(folder / CONFIG_FILE, FORMAT) is None:
-        raise UsageError(
-            f"'{folder}' holds files that are no Synthset classifier; nothing was changed. "
-            "Choose another output folder."
-        )
+    others = UsageError(
+        f"'{folder}' holds files that are no Synthset classifier; nothing was changed. Choose another output folder."
+    )
     if overwrite:
+        if not _is_ours(folder):
+            raise others
         return
-    if note is None or not resume:
+    recorded = _recorded_job(folder)
+    if recorded is None and not _is_ours(folder):
+        raise others
+    if recorded is None or not resume:
         raise UsageError(
             f"'{folder}' already holds a classifier; nothing was changed. "
             f"Choose another {setting('output_dir')}, or give {setting('overwrite')} to replace it."
         )
-    refuse(folder, "training", job.differences(note.get("job", {})))
+    refuse(folder, "training", job.differences(recorded))
 
 
 @contextmanager
@@ -208,24 +250,25 @@ def claim(
         yield
 
 
-def read_finished(folder: Path) -> dict[str, Any] | None:
-    """The content of training.json, if `folder` holds a complete training."""
-    note = _read_json(folder / TRAINING_FILE, TRAINING_FORMAT)
-    files = (folder / CONFIG_FILE, folder / WEIGHTS_FILE)
-    if note is None or not all(file.is_file() for file in files):
+def read_finished(kind: type[Record], folder: Path) -> Record | None:
+    """What training.json holds, as Finished or more, if `folder` holds a complete training.
+
+    Raises:
+        UsageError: it is damaged, or that of another kind of training.
+    """
+    if not all((folder / name).is_file() for name in (TRAINING_FILE, CONFIG_FILE, WEIGHTS_FILE)):
         return None
+    note = read_record(kind, folder / TRAINING_FILE, _remedy(), UsageError)
     (folder / RESUME_FILE).unlink(missing_ok=True)  # left where the end was interrupted
     return note
 
 
-def finish(session: Session, save: Callable[[], None], about: Mapping[str, Any]) -> dict[str, Any]:
+def finish(session: Session, save: Callable[[], None], about: Mapping[str, Any]) -> None:
     """Write the best checkpoint, then training.json, which marks completion, then drop the resume file.
 
     Args:
         save: writes the model of the session, which has the best weights then.
         about: entries of training.json that are not the session's.
-    Returns:
-        What training.json holds.
     """
     assert session.best is not None
     if not (session.folder / RESUME_FILE).exists():
@@ -244,7 +287,6 @@ def finish(session: Session, save: Callable[[], None], about: Mapping[str, Any])
     }
     write_json(session.folder / TRAINING_FILE, note)
     (session.folder / RESUME_FILE).unlink(missing_ok=True)
-    return note
 
 
 def delete_own_files(folder: Path) -> None:
@@ -253,26 +295,53 @@ def delete_own_files(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
-def _read_json(file: Path, expected_format: str) -> dict[str, Any] | None:
-    """The content of one of our files; None where it is not there, or not ours."""
-    try:
-        content = read_json(file)
-    except (OSError, ValueError):
-        return None
-    is_ours = isinstance(content, dict) and content.get("format") == expected_format
-    return content if is_ours else None
+_ANEW = "Delete it to train from the beginning."
 
 
-def _read_checkpoint_note(folder: Path) -> dict[str, Any] | None:
-    file = folder / RESUME_FILE
-    if not file.is_file():
-        return None
+def _remedy() -> str:
+    return (
+        "It is damaged, or no training of Synthset; nothing was changed. "
+        f"Choose another {setting('output_dir')}, or give {setting('overwrite')} to replace it."
+    )
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether one of the files, which may be damaged, says that it is ours."""
+    for name, form in ((TRAINING_FILE, TRAINING_FORMAT), (CONFIG_FILE, FORMAT)):
+        with suppress(OSError, ValueError):
+            content = read_json(folder / name)
+            if isinstance(content, dict) and content.get("format") == form:
+                return True
+    with suppress(OSError, SafetensorError), safe_open(folder / RESUME_FILE, "pt") as checkpoint:
+        return "training" in (checkpoint.metadata() or {})
+    return False
+
+
+def _recorded_job(folder: Path) -> RecordedJob | None:
+    """The job of the training that the folder holds, finished or not. Raises UsageError where it is damaged."""
+    if (folder / TRAINING_FILE).exists():
+        return read_record(Finished, folder / TRAINING_FILE, _remedy(), UsageError).job
+    return _read_progress(folder / RESUME_FILE).job if (folder / RESUME_FILE).exists() else None
+
+
+def _read_progress(path: Path) -> _Progress:
     try:
-        with safe_open(file, "pt") as checkpoint:
-            note = parse_json((checkpoint.metadata() or {})["training"].encode())
-    except (SafetensorError, OSError, KeyError, ValueError):
-        return None
-    return note if isinstance(note, dict) and note.get("format") == TRAINING_FORMAT else None
+        with safe_open(path, "pt") as checkpoint:
+            note = (checkpoint.metadata() or {}).get("training", "{}")
+    except (SafetensorError, OSError) as error:
+        raise DataError(
+            f"Expected a checkpoint in '{path}', it does not read ({first_line(error)}). {_ANEW}"
+        ) from error
+    return parse_record(_Progress, note.encode(), f"the notes of '{path}'", _ANEW)
+
+
+def _hash(tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        value = tensors[name]
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
+        digest.update(value.contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -6,13 +6,14 @@ them: architecture, class names, image size, normalisation). Nothing is ever unp
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import timm
 import torch
@@ -26,14 +27,20 @@ from timm.models.resnet import ResNet
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from synthset.core.devices import choose_device
+from synthset.core.devices import choose_device, seeded
 from synthset.core.errors import ModelError, UnknownNameError, UsageError, first_line, setting
-from synthset.core.files import atomic_write, read_json, write_json
+from synthset.core.files import atomic_write, write_json
+from synthset.core.json_records import Record, read_record
+from synthset.core.options import Option
 
 FORMAT = "synthset-classifier-1"
 WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
 PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".bin", ".ckpt")
+
+
+def _normalisations() -> Iterable[str]:
+    return NORMALISATIONS
 
 
 @dataclass(frozen=True)
@@ -52,12 +59,12 @@ class ModelConfig:
 
     architecture: str
     class_names: tuple[str, ...]
-    image_size_px: int
+    image_size_px: Annotated[int, Option(at_least=1)]
     small_images: bool = False
     antialias: bool = True
-    normalisation: str = "dataset"
-    mean: tuple[float, ...] = (0.5, 0.5, 0.5)
-    std: tuple[float, ...] = (0.25, 0.25, 0.25)
+    normalisation: Annotated[str, Option(choices=_normalisations)] = "dataset"
+    mean: Annotated[tuple[float, float, float], Option(at_least=0, at_most=1)] = (0.5, 0.5, 0.5)
+    std: Annotated[tuple[float, float, float], Option(above=0)] = (0.25, 0.25, 0.25)
 
 
 @dataclass(frozen=True)
@@ -109,8 +116,7 @@ def build_model(config: ModelConfig, seed: int = 0) -> nn.Module:
         raise UsageError(f"Expected at least two classes, got {len(config.class_names)}.")
     if config.image_size_px < 1:
         raise UsageError(f"Expected an image size of at least 1 px, got {config.image_size_px}.")
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
+    with seeded(seed):
         known = ARCHITECTURES.get(architecture)
         source = known.source if known else architecture
         model = source(config) if callable(source) else _build_timm(source, config)
@@ -149,12 +155,7 @@ def normalise(images: Tensor, config: ModelConfig) -> Tensor:
 
 def save_classifier(folder: Path | str, model: nn.Module, config: ModelConfig) -> None:
     """Write `model.safetensors` and `config.json` into `folder`; a folder with a config is complete."""
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / CONFIG_FILE).unlink(missing_ok=True)  # never a new model beside an old config
-    with atomic_write(folder / WEIGHTS_FILE) as file:
-        file.write(save(plain_state(model)))
-    write_json(folder / CONFIG_FILE, {"format": FORMAT, **asdict(config)})
+    write_model(Path(folder), plain_state(model), asdict(config))
 
 
 def load_classifier(path: Path | str, device: str = "auto") -> Classifier:
@@ -167,14 +168,11 @@ def load_classifier(path: Path | str, device: str = "auto") -> Classifier:
     """
     folder = find_folder(Path(path))
     config = read_config(folder)
+    weights = read_weights(folder)
     try:
         model = build_model(config)
-        model.load_state_dict(load_file(folder / WEIGHTS_FILE))
-    except FileNotFoundError as error:
-        raise ModelError(
-            f"Expected weights in '{folder / WEIGHTS_FILE}', found none. Run 'synthset train' first."
-        ) from error
-    except (SafetensorError, RuntimeError, UsageError) as error:
+        model.load_state_dict(weights)
+    except (RuntimeError, UsageError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ModelError(f"The weights and config in '{folder}' do not fit together: {reason}.") from error
     return Classifier(config, model.to(choose_device(device)).eval())
@@ -182,24 +180,8 @@ def load_classifier(path: Path | str, device: str = "auto") -> Classifier:
 
 def read_config(folder: Path) -> ModelConfig:
     """The config of the classifier in `folder`. Raises ModelError if there is none, or it is damaged."""
-    file = folder / CONFIG_FILE
-    try:
-        content = read_json(file)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise ModelError(f"Expected a classifier in '{folder}', found none. Run 'synthset train' first.") from error
-    except (OSError, ValueError) as error:
-        raise ModelError(f"'{file}' cannot be read as JSON ({error}).") from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise ModelError(
-            f"'{file}' does not describe a classifier of Synthset (no format '{FORMAT}'). Run 'synthset train' first."
-        )
-    try:
-        values = {field.name: content[field.name] for field in fields(ModelConfig)}
-        for name in ("class_names", "mean", "std"):
-            values[name] = tuple(values[name])
-        return ModelConfig(**values)
-    except (KeyError, TypeError) as error:
-        raise ModelError(f"'{file}' is incomplete: {error}.") from error
+    _read(_Seal, folder)
+    return _read(ModelConfig, folder)
 
 
 # ---- architectures -----------------------------------------------------------------------------------
@@ -399,6 +381,50 @@ NORMALISATIONS = {
 
 
 # ---- files -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Seal:
+    """What config.json says of itself and of the weights; those of earlier versions have no hash."""
+
+    format: Literal["synthset-classifier-1"]
+    weights_sha256: str = ""
+
+
+def _read(kind: type[Record], folder: Path) -> Record:
+    remedy = "Run 'synthset train' first, or again if the file is damaged."
+    try:
+        return read_record(kind, folder / CONFIG_FILE, remedy, ModelError, complete=kind is ModelConfig)
+    except FileNotFoundError as error:
+        raise ModelError(f"Expected a classifier in '{folder}', found none. Run 'synthset train' first.") from error
+
+
+def write_model(folder: Path, tensors: dict[str, Tensor], config: Mapping[str, Any]) -> None:
+    """Write weights, then config.json: a folder with a config is complete."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / CONFIG_FILE).unlink(missing_ok=True)  # never a new model beside an old config
+    data = save(tensors)
+    with atomic_write(folder / WEIGHTS_FILE) as file:
+        file.write(data)
+    write_json(folder / CONFIG_FILE, {"format": FORMAT, **config, "weights_sha256": hashlib.sha256(data).hexdigest()})
+
+
+def read_weights(folder: Path) -> dict[str, Tensor]:
+    """The weights that `write_model` wrote. Raises ModelError where they are not there, or were changed."""
+    path, seal = folder / WEIGHTS_FILE, _read(_Seal, folder)
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if seal.weights_sha256 not in ("", digest):
+            raise ValueError("their SHA-256 is not that of config.json")
+        return load_file(path)
+    except FileNotFoundError as error:
+        raise ModelError(f"Expected weights in '{path}', found none. Run 'synthset train' first.") from error
+    except (OSError, SafetensorError, ValueError) as error:
+        raise ModelError(
+            f"Expected the weights of a classifier in '{path}', they were changed or damaged ({first_line(error)}). "
+            "Restore the file, or train again."
+        ) from error
 
 
 def plain_state(module: nn.Module) -> dict[str, Tensor]:

@@ -27,6 +27,7 @@ from torch import nn
 from synthset.classifiers.augment import augment
 from synthset.classifiers.checkpoints import (
     EpochRecord,
+    Finished,
     Job,
     Session,
     claim,
@@ -58,6 +59,7 @@ from synthset.core.cpu import tune_for_cpu
 from synthset.core.devices import seeded
 from synthset.core.errors import DataError, ModelError, UsageError, setting
 from synthset.core.files import delete_parts
+from synthset.core.json_records import Count
 from synthset.core.options import job_of
 from synthset.core.progress import track
 from synthset.core.seeds import derive_seed
@@ -91,6 +93,11 @@ class TrainResult:
     was_finished: bool = False
 
 
+@dataclass(frozen=True)
+class _Note(Finished):
+    num_training: Count
+
+
 def train_classifier(
     images: ImageSet,
     config: TrainConfig,
@@ -122,7 +129,7 @@ def train_classifier(
     folder = Path(output_dir)
     job = Job(job_of(config), world.from_first(lambda: fingerprint(images)), job_of(TrainConfig()))
     with claim(folder, job, resume=resume, overwrite=overwrite, from_first=world.from_first):
-        if overwrite or not read_finished(folder):
+        if overwrite or not read_finished(_Note, folder):
             _train_in(folder, job, images, config, world, when_decoded, overwrite=overwrite)
             return read_result(folder, was_finished=False)
         return read_result(folder, was_finished=True)
@@ -169,19 +176,10 @@ def _train_in(
 
 def read_result(folder: Path, was_finished: bool) -> TrainResult:
     """The finished training in `folder`. Raises ModelError if there is none."""
-    note = read_finished(folder)
+    note = read_finished(_Note, folder)
     if note is None:
         raise ModelError(f"Expected a finished training in '{folder}', found none. Run 'synthset train' first.")
-    return TrainResult(
-        folder=folder,
-        model_config=read_config(folder),
-        chosen=EpochRecord(**note["chosen"]),
-        num_training=note["num_training"],
-        num_held_back=note["num_held_back"],
-        seconds=note["seconds"],
-        history=tuple(EpochRecord(**epoch) for epoch in note["history"]),
-        was_finished=was_finished,
-    )
+    return TrainResult(folder=folder, model_config=read_config(folder), **note.of_result(), was_finished=was_finished)
 
 
 def paper_weight_decay(architecture: str, dataset: str | None) -> float:

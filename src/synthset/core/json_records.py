@@ -33,7 +33,9 @@ Seconds = Annotated[float, Option(at_least=0)]
 Record = TypeVar("Record")
 
 
-def read_record(kind: type[Record], path: Path, remedy: str, raises: type[SynthsetError] = DataError) -> Record:
+def read_record(
+    kind: type[Record], path: Path, remedy: str, raises: type[SynthsetError] = DataError, *, complete: bool = False
+) -> Record:
     """What a JSON file holds. Raises FileNotFoundError where there is none, else as `parse_record`."""
     try:
         data = path.read_bytes()
@@ -41,11 +43,17 @@ def read_record(kind: type[Record], path: Path, remedy: str, raises: type[Synths
         raise FileNotFoundError(f"'{path}'") from error
     except OSError as error:
         raise raises(f"Expected a readable file at '{path}', it does not read ({error.strerror}). {remedy}") from error
-    return parse_record(kind, data, f"'{path}'", remedy, raises)
+    return parse_record(kind, data, f"'{path}'", remedy, raises, complete=complete)
 
 
 def parse_record(
-    kind: type[Record], data: bytes, place: str, remedy: str, raises: type[SynthsetError] = DataError
+    kind: type[Record],
+    data: bytes,
+    place: str,
+    remedy: str,
+    raises: type[SynthsetError] = DataError,
+    *,
+    complete: bool = False,
 ) -> Record:
     """A record from the JSON that stands somewhere in a file.
 
@@ -56,21 +64,28 @@ def parse_record(
         place: how to speak of where it stands: the path in quotes.
         remedy: a sentence: what to do where it does not fit.
         raises: the error to raise then.
+        complete: no key may be missing, whatever the default of its field.
     """
     try:
         value = parse_json(data)
     except ValueError as error:
         raise raises(f"Expected JSON in {place}, it does not read ({error}). {remedy}") from error
-    return as_record(kind, value, place, remedy, raises)
+    return as_record(kind, value, place, remedy, raises, complete=complete)
 
 
 def as_record(
-    kind: type[Record], value: Any, place: str, remedy: str, raises: type[SynthsetError] = DataError
+    kind: type[Record],
+    value: Any,
+    place: str,
+    remedy: str,
+    raises: type[SynthsetError] = DataError,
+    *,
+    complete: bool = False,
 ) -> Record:
     """A record from a value that `parse_json` gave; else as `parse_record`."""
     try:
         json.dumps(value, ensure_ascii=False).encode()  # an escape may be half of a character, to be written nowhere
-        return _read_object(kind, value)
+        return _read_object(kind, value, complete=complete)
     except UnicodeEncodeError as error:
         raise raises(f"Expected JSON in {place}, it does not read (a text is no Unicode). {remedy}") from error
     except _MisfitError as misfit:
@@ -103,13 +118,13 @@ def _brief(value: Any) -> str:
 # ---- readers, by the annotation of a field ----------------------------------------------------------------
 
 
-def _read_object(kind: type[Any], value: Any) -> Any:
+def _read_object(kind: type[Any], value: Any, *, complete: bool = False) -> Any:
     if not isinstance(value, dict):
         raise _other("an object", value)
     values = {}
     for name, item, read in _fields(kind):
         if name not in value:
-            if item.default is MISSING and item.default_factory is MISSING:
+            if complete or (item.default is MISSING and item.default_factory is MISSING):
                 raise _MisfitError(lambda named: f"{named}, found none.", f".{name}")
             continue
         try:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from synthset.classifiers.checkpoints import EpochRecord
-from synthset.core.errors import ModelError, setting
+from synthset.classifiers.checkpoints import EpochRecord, Finished, read_finished
+from synthset.core.json_records import Count, Share
 from synthset.tuning.config import TuneConfig
 
 
@@ -43,26 +42,26 @@ class TuneResult:
     was_finished: bool = False
 
 
-# what of a result stands in training.json as it is
-NUMBERS = ("num_synthetic", "num_real", "num_held_back", "num_filtered", "steps_per_epoch", "tuned_share", "seconds")
+@dataclass(frozen=True)
+class _Note(Finished):
+    num_synthetic: Count
+    num_real: Count
+    num_filtered: Count
+    steps_per_epoch: Count
+    tuned_share: Share
 
 
 def read_result(
-    folder: Path, config: TuneConfig, class_names: tuple[str, ...], note: dict[str, Any], *, was_finished: bool
-) -> TuneResult:
-    """The finished tuning of a folder, from its training.json. Raises ModelError where that is another's."""
-    try:
-        return TuneResult(
-            folder=folder,
-            config=config,
-            class_names=class_names,
-            chosen=EpochRecord.read(note["chosen"]),
-            **{name: note[name] for name in NUMBERS},
-            history=tuple(map(EpochRecord.read, note["history"])),
-            was_finished=was_finished,
-        )
-    except (KeyError, TypeError) as error:
-        raise ModelError(
-            f"Expected the notes of a tuning in '{folder}', got others ({error!r}). Give {setting('overwrite')} to "
-            "replace them."
-        ) from error
+    folder: Path, config: TuneConfig, class_names: tuple[str, ...], *, was_finished: bool
+) -> TuneResult | None:
+    """The finished tuning of a folder, from its training.json; None where there is none.
+
+    Raises:
+        UsageError: it is damaged, or that of another kind of training.
+    """
+    note = read_finished(_Note, folder)
+    if note is None:
+        return None
+    return TuneResult(
+        folder=folder, config=config, class_names=class_names, **note.of_result(), was_finished=was_finished
+    )

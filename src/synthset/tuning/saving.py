@@ -13,15 +13,15 @@ import copy
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
 from torch import Tensor
 
-from synthset.classifiers.models import CONFIG_FILE, FORMAT, WEIGHTS_FILE
+from synthset.classifiers.models import CONFIG_FILE, read_weights, write_model
 from synthset.core.errors import ModelError
-from synthset.core.files import atomic_write, read_json, write_json
+from synthset.core.files import read_json
+from synthset.core.json_records import Count, read_record
 from synthset.encoders.clip import Encoder, OpenClipEncoder, load_encoder
 
 KIND = "tuned_clip"
@@ -47,7 +47,7 @@ class TunedConfig:
     class_names: tuple[str, ...]
     templates: tuple[str, ...]
     real: str | None = None
-    shots: int = 0
+    shots: Count = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,38 +85,28 @@ def save_tuned(folder: Path, config: TunedConfig, head: dict[str, Tensor], encod
         head: its weight and bias.
         encoder: tensors of the image tower that replace those of the CLIP, by their names in it; may be empty.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / CONFIG_FILE).unlink(missing_ok=True)  # never a new model beside an old config
     tensors = {f"{_HEAD}{name}": value for name, value in head.items()}
     tensors |= {f"{_ENCODER}{name}": value for name, value in encoder.items()}
-    with atomic_write(folder / WEIGHTS_FILE) as file:
-        file.write(save({name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}))
-    write_json(folder / CONFIG_FILE, {"format": FORMAT, "kind": KIND, **vars(config)})
+    plain = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+    write_model(folder, plain, {"kind": KIND, **vars(config)})
+
+
+@dataclass(frozen=True)
+class _Kind:
+    format: Literal["synthset-classifier-1"]
+    kind: Literal["tuned_clip"]
 
 
 def read_tuned_config(folder: str | Path) -> TunedConfig:
     """The config of the tuned classifier in `folder`. Raises ModelError if there is none, or it is damaged."""
-    file = Path(folder) / CONFIG_FILE
+    path, remedy = Path(folder) / CONFIG_FILE, "Run 'synthset tune' first, or again if the file is damaged."
     try:
-        content = read_json(file)
-    except (OSError, ValueError) as error:
+        read_record(_Kind, path, remedy, ModelError)
+        return read_record(TunedConfig, path, remedy, ModelError)
+    except FileNotFoundError as error:
         raise ModelError(
             f"Expected a tuned classifier in '{folder}', found none. Run 'synthset tune' first."
         ) from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT or content.get("kind") != KIND:
-        raise ModelError(f"'{file}' does not describe a tuned classifier. Run 'synthset tune' first.")
-    try:
-        return TunedConfig(
-            clip=str(content["clip"]),
-            dtype=str(content["dtype"]),
-            fingerprint=str(content["fingerprint"]),
-            class_names=tuple(map(str, content["class_names"])),
-            templates=tuple(map(str, content["templates"])),
-            real=content.get("real"),
-            shots=int(content.get("shots") or 0),
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise ModelError(f"'{file}' is incomplete: {error}. Run 'synthset tune' again.") from error
 
 
 def load_tuned(folder: str | Path, *, device: str = "auto", encoder: Encoder | None = None) -> TunedClassifier:
@@ -135,14 +125,14 @@ def load_tuned(folder: str | Path, *, device: str = "auto", encoder: Encoder | N
             f"Expected the CLIP '{config.clip}' that '{folder}' was tuned from ({config.fingerprint[:12]}), "
             f"got another one ({encoder.fingerprint[:12]}). Bring that CLIP back, or tune again."
         )
+    tensors = read_weights(folder)
     try:
-        tensors = load_file(folder / WEIGHTS_FILE)
         weight, bias = tensors.pop(f"{_HEAD}weight"), tensors.pop(f"{_HEAD}bias")
         if weight.shape != (len(config.class_names), encoder.dimension) or bias.shape != weight.shape[:1]:
             raise ValueError(f"a layer of shape {tuple(weight.shape)}")
         tuned = {name.removeprefix(_ENCODER): value for name, value in tensors.items()}
         return TunedClassifier(config, with_weights(encoder, tuned), weight, bias)
-    except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
+    except (KeyError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ModelError(f"The weights and config in '{folder}' do not fit together: {reason}.") from error
 

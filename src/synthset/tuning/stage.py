@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from synthset.classifiers.checkpoints import Job, Session, claim, delete_own_files, finish, read_finished
+from synthset.classifiers.checkpoints import Job, Session, claim, delete_own_files, finish
 from synthset.classifiers.training_set import hold_back
 from synthset.core.devices import choose_device
 from synthset.core.errors import DataError, some
@@ -95,8 +95,8 @@ def tune(
         tuned = TunedConfig(config.clip, config.dtype, encoder.fingerprint, *texts, inputs.real, config.shots)
         job = _job(sources, config, tuned)
         with claim(folder, job, overwrite=overwrite):
-            if not overwrite and (note := read_finished(folder)):
-                return read_result(folder, config, inputs.class_names, note, was_finished=True)
+            if not overwrite and (done := read_result(folder, config, inputs.class_names, was_finished=True)):
+                return done
             if config.encodes_each_epoch:  # the last that can be refused
                 sources = [replace(one, pixels=compute_pixels(one.features.images, encoder)) for one in sources]
             held.close()  # from here on no image is read
@@ -142,8 +142,10 @@ def _tune(
         "steps_per_epoch": sum(phase.steps_per_epoch for phase in phases),
         "tuned_share": tuned_share(model, encoder),
     }
-    note = finish(session, save, about)
-    return read_result(session.folder, config, tuned.class_names, note, was_finished=False)
+    finish(session, save, about)
+    result = read_result(session.folder, config, tuned.class_names, was_finished=False)
+    assert result is not None
+    return result
 
 
 def _compute_sources(
