@@ -162,8 +162,7 @@ class CreateConfig:
     """Images of a file, which is the unit of work and of commitment: a kill costs two of them at most."""
 
     refill: Annotated[
-        str | None,
-        Option(group=REFILL, choices=FILTERS, default="keep all that is drawn", job=False),
+        str | None, Option(group=REFILL, choices=FILTERS, default="keep all that is drawn", job=False)
     ] = None
     """Filter to refill by, {choices}: draw until it keeps `images_per_class` images of each class and strategy."""
     max_draws: Annotated[
@@ -210,30 +209,26 @@ class CreateConfig:
             "guidance_scale": self.guidance_scale is not None,
             "random_guidance": self.random_guidance != RANDOM_GUIDANCE,
         }
-        for name, departs in departures.items():
-            expect(
-                not departs or bool(readers(name, self.strategies)),
-                f"a strategy that reads {setting(name)} ({', '.join(readers(name))}), got "
-                f"{', '.join(self.strategies)}. "
-                "Or leave it out",
-            )
+        for name in [name for name, departs in departures.items() if departs and not readers(name, self.strategies)]:
+            wanted, got = ", ".join(readers(name)), ", ".join(self.strategies)
+            raise UsageError(f"Expected a strategy that reads {setting(name)} ({wanted}), got {got}. Or leave it out.")
 
     def _check_initial_images(self, fewest_steps: int) -> None:
         """Which options need real images, and which of them a strategy that mixes images can use."""
         details = [name for name in ("shots", "strength") if getattr(self, name) is not None]
         details += ["shots_seed"] if self.shots_seed else []
+        example = f"e.g. {setting('initial_images', 'digits')}"
         expect(
             self.initial_images is not None or not details,
-            f"{setting('initial_images')} with {' and '.join(map(setting, details))}, e.g. "
-            f"{setting('initial_images', 'digits')}",
+            f"{setting('initial_images')} with {' and '.join(map(setting, details))}, {example}",
         )
         if self.strength is not None:
             steps_to_pass(self.strength, fewest_steps)
         mixing = mixing_strategies(self.strategies)
         expect(
             self.initial_images is not None or not mixing,
-            f"real images for {' and '.join(mixing)}, got none. Give {setting('initial_images')}, e.g. "
-            f"{setting('initial_images', 'digits')} {setting('shots', 60)}",
+            f"real images for {' and '.join(mixing)}, got none. Give {setting('initial_images')}, {example} "
+            f"{setting('shots', 60)}",
         )
         expect(
             self.strength is None or self.begins_at_images,
