@@ -74,7 +74,8 @@ def test_stopped_at_any_file_of_its_end_a_training_without_a_checkpoint_is_finis
     assert sorted(contents(tmp_path)) == ["config.json", "model.safetensors", "training.json"]
 
 
-def test_a_folder_in_which_another_command_is_at_work_is_refused(tmp_path):
+def test_a_folder_in_which_another_command_is_at_work_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoints, "PATIENCE_SECONDS", 0)
     with writing(tmp_path / "model"):
         with pytest.raises(UsageError, match=r"Another command is at work in .*model'"):
             train_classifier(make_set(), CONFIG, tmp_path / "model")

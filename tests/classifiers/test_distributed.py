@@ -17,6 +17,7 @@ from bars import CONFIG, make_set
 from synthset.classifiers import stage
 from synthset.classifiers.augment import AUGMENTATIONS, Share, augment
 from synthset.core.errors import ConfigChangedError, DataError, UsageError
+from synthset.core.locks import writing
 
 # What remains is rounding: sums are taken in another order. 45 images in batches of 11 leave one of 12, and every
 # batch has an odd share for one of the two.
@@ -108,7 +109,8 @@ def kill_after_an_epoch(data, folder, config, processes):
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
-    time.sleep(1.5 if processes > 1 else 0)  # the others see within a second that their launcher is gone
+    with writing(folder, 60):  # the others see that their launcher is gone
+        pass
     return epochs_done(folder)
 
 

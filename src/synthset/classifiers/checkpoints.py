@@ -34,6 +34,7 @@ TRAINING_FILE = "training.json"
 RESUME_FILE = "resume.safetensors"
 TRAINING_FORMAT = "synthset-training-1"
 CHECKPOINT_SECONDS = 10.0  # at least, between two checkpoints, so that fast epochs do not wait for the disk
+PATIENCE_SECONDS = 3.0  # processes whose launcher was killed see within a second that it is gone
 CHECKPOINT_SHARE = 0.05  # of the time at most goes into checkpoints
 
 
@@ -239,7 +240,7 @@ def claim(
 
         def lock() -> str:
             try:
-                stack.enter_context(writing(folder))
+                stack.enter_context(writing(folder, PATIENCE_SECONDS))
             except UsageError as error:
                 return str(error)
             return ""
