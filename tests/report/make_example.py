@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image, ImageDraw
 
+from synthset.classifiers.scoring import wilson_interval
 from synthset.core.files import write_json
 from synthset.report import build_report
 
@@ -298,6 +299,7 @@ def _evaluation(random, name, class_names):
         confusion[true] = np.bincount(predicted, minlength=k)
     hits = confusion.diagonal()
     accuracy = float(hits.sum() / confusion.sum())
+    low, high = wilson_interval(int(hits.sum()), int(confusion.sum()))
     return {
         "name": f"{name}-model",
         "real": REAL,
@@ -305,8 +307,8 @@ def _evaluation(random, name, class_names):
         "n": int(confusion.sum()),
         "correct": int(hits.sum()),
         "accuracy": accuracy,
-        "low": accuracy - 0.02,
-        "high": accuracy + 0.02,
+        "low": low,
+        "high": high,
         "per_class_accuracy": (hits / each).tolist(),
         "mean_class_accuracy": float((hits / each).mean()),
         "confusion": confusion.tolist(),

@@ -270,6 +270,10 @@ DAMAGE = {
     "image": (DIAGNOSE, "galleries.parquet", lambda f: _replace(f, "galleries.parquet", image=b"<svg onload=x>")),
     "evaluation": (EVAL, "000.json", lambda f: _edit_json(f / "evaluations" / "000.json", confusion=[[1]])),
     "accuracy": (EVAL, "000.json", lambda f: _edit_json(f / "evaluations" / "000.json", accuracy="good")),
+    "another accuracy": (EVAL, "000.json", lambda f: _edit_json(f / "evaluations" / "000.json", accuracy=0.999)),
+    "another count": (EVAL, "000.json", lambda f: _edit_json(f / "evaluations" / "000.json", correct=1)),
+    "a share": (EVAL, "000.json", lambda f: _edit_json(f / "evaluations" / "000.json", low=-1)),
+    "no images": (DIAGNOSE, "diagnosis.json", lambda f: _edit_json(f / "diagnosis.json", seconds=float("inf"))),
 }
 
 

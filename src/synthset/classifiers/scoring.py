@@ -6,11 +6,13 @@ import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
 
 from synthset.core.errors import DataError
+from synthset.core.json_records import Count, Share
+from synthset.core.options import Option
 from synthset.images.imageset import ImageSet, UnreadableImagesError
 from synthset.real.matching import with_classes
 
@@ -39,18 +41,18 @@ class EvaluationResult:
 
     real: str
     class_names: tuple[str, ...]
-    n: int
-    correct: int
-    accuracy: float
-    low: float
-    high: float
-    per_class_accuracy: tuple[float | None, ...]
-    mean_class_accuracy: float
-    confusion: tuple[tuple[int, ...], ...]
-    metric: str = "accuracy"
+    n: Count
+    correct: Count
+    accuracy: Share
+    low: Share
+    high: Share
+    per_class_accuracy: tuple[Share | None, ...]
+    mean_class_accuracy: Share
+    confusion: tuple[tuple[Count, ...], ...]
+    metric: Annotated[str, Option(choices=("accuracy", "mean_per_class"))] = "accuracy"
     kind: str = "real"
     split: str = ""
-    unreadable: int = 0
+    unreadable: Count = 0
 
     @property
     def mean_per_class(self) -> float:
@@ -65,6 +67,27 @@ class EvaluationResult:
     def to_json(self) -> dict[str, Any]:
         """Plain Python values, ready for json.dumps."""
         return asdict(self) | {"mean_per_class": self.mean_per_class, "score": self.score}
+
+
+@dataclass(frozen=True)
+class SavedEvaluation(EvaluationResult):
+    """An evaluation as it stands in a file, whose numbers must follow from its confusion matrix.
+
+    Attributes:
+        name: of the classifier, in the copy that a diagnosis keeps.
+    """
+
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        k = len(self.class_names)
+        if not k or [len(row) for row in self.confusion] != [k] * k or len(self.per_class_accuracy) != k:
+            raise ValueError(f"a confusion matrix that does not fit {k} classes")
+        counted = _of_confusion(np.array(self.confusion), self.class_names, self.real, self.metric)
+        for key in ("n", "correct", "accuracy", "low", "high", "per_class_accuracy", "mean_class_accuracy"):
+            stored, right = (np.array(getattr(result, key), float) for result in (self, counted))  # NaN for None
+            if not np.allclose(stored, right, rtol=0, atol=1e-6, equal_nan=True):
+                raise ValueError(f"'{key}' does not follow from its confusion matrix")
 
 
 def score(
@@ -109,9 +132,13 @@ def count(
     true: np.ndarray, predicted: np.ndarray, class_names: Sequence[str], real: str, metric: str = "accuracy"
 ) -> EvaluationResult:
     """Everything of an evaluation that follows from true and predicted labels (n,), each in 0..k-1."""
-    k, n = len(class_names), len(true)
+    k = len(class_names)
     confusion = np.bincount(true * k + predicted, minlength=k * k).reshape(k, k)
-    totals, hits = confusion.sum(1), confusion.diagonal()
+    return _of_confusion(confusion, class_names, real, metric)
+
+
+def _of_confusion(confusion: np.ndarray, class_names: Sequence[str], real: str, metric: str) -> EvaluationResult:
+    totals, hits, n = confusion.sum(1), confusion.diagonal(), int(confusion.sum())
     per_class = tuple(hit / total if total else None for hit, total in zip(hits.tolist(), totals.tolist(), strict=True))
     correct = int(hits.sum())
     low, high = wilson_interval(correct, n)

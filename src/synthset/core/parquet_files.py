@@ -40,7 +40,13 @@ def write_table(
 
 
 def read_table(
-    path: Path, schema: pa.Schema, remedy: str, nullable: Collection[str] = (), others: Collection[str] = ()
+    path: Path,
+    schema: pa.Schema,
+    remedy: str,
+    nullable: Collection[str] = (),
+    *,
+    others: Collection[str] = (),
+    may_lack: Collection[str] = (),
 ) -> pa.Table:
     """Columns of one file.
 
@@ -49,15 +55,21 @@ def read_table(
         remedy: a sentence: what to do where the file is damaged.
         nullable: columns that may have gaps.
         others: further columns, read as they are.
+        may_lack: columns that another version did not write, which are nulls then; they are nullable.
     Raises:
         DataError: it is not there, is damaged, or has other columns.
     """
     try:
-        names = [*schema.names, *others]
+        present = pq.read_schema(parquet_source(path)).names if may_lack else ()
+        lacking = [name for name in may_lack if name not in present]
+        names = [name for name in (*schema.names, *others) if name not in lacking]
         table = pq.read_table(parquet_source(path), columns=names, page_checksum_verification=True)
         if missing := [name for name in names if name not in table.column_names]:
             raise ValueError(f"no column {', '.join(missing)}")
-        table = table.select(names).cast(pa.schema([*schema, *map(table.schema.field, others)]))
+        for name in lacking:
+            table = table.append_column(name, pa.nulls(table.num_rows))
+        whole = pa.schema([*schema, *map(table.schema.field, others)])
+        table = table.select(whole.names).cast(whole)
     except _DAMAGE as error:
         raise _damaged(path, first_line(error), remedy) from error
     for name in schema.names:

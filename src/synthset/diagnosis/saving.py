@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from synthset.classifiers.scoring import SavedEvaluation
 from synthset.core.errors import DataError, UsageError, setting
-from synthset.core.files import atomic_write, delete_parts, is_part, read_json, refuse_links, write_json, write_text
+from synthset.core.files import delete_parts, is_part, read_json, refuse_links, write_json, write_text
+from synthset.core.json_records import read_record
+from synthset.core.parquet_files import write_table
 
 MARKER = "diagnosis.json"
 WITH_CSV = ("summary", "classes", "matrix", "ambiguity")
@@ -65,13 +67,8 @@ def _own_evaluations(folder: Path) -> list[Path]:
 
 
 def _read_evaluation(file: Path) -> dict[str, Any]:
-    try:
-        evaluation = read_json(file)
-        _ = evaluation["accuracy"], evaluation["confusion"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        reason = f"{type(error).__name__}: {error}"
-        raise DataError(f"Expected the JSON of an evaluation in '{file}', it does not read ({reason}).") from error
-    return evaluation
+    read_record(SavedEvaluation, file, "Run 'synthset eval' again.")
+    return read_json(file)  # with whatever else stands there
 
 
 def save(
@@ -87,8 +84,7 @@ def save(
         if table is None:
             parquet.unlink(missing_ok=True)
             continue
-        with atomic_write(parquet) as file:
-            pq.write_table(table, file)
+        write_table(parquet, table)
         if name in WITH_CSV:
             write_text(folder / f"{name}.csv", to_csv(table))
     for old in (folder / "evaluations").glob("*.json"):

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from synthset.classifiers.scoring import SavedEvaluation
 from synthset.report.formatting import LONGEST_LABEL, is_number, label, number, percent
-from synthset.report.reading import Diagnosis, Evaluation
+from synthset.report.reading import Diagnosis
 
 Part = dict[str, Any]  # a figure or a part of one: plotly's options by name
 
@@ -47,7 +48,7 @@ def build_figures(diagnosis: Diagnosis) -> dict[str, Part]:
 # ---- rows: one a test, or one a set -----------------------------------------------------------------------
 
 
-def _accuracies(evaluations: Sequence[Evaluation]) -> Part | None:
+def _accuracies(evaluations: Sequence[SavedEvaluation]) -> Part | None:
     if not evaluations:
         return None
     above, below = [e.high - e.accuracy for e in evaluations], [e.accuracy - e.low for e in evaluations]
@@ -147,7 +148,7 @@ def _matrix_text(cell: Part | None) -> str:
     )
 
 
-def _confusion(evaluation: Evaluation) -> Part | None:
+def _confusion(evaluation: SavedEvaluation) -> Part | None:
     classes, confusion = evaluation.class_names, evaluation.confusion
     k = len(classes)
     if k > MAX_CONFUSION_CLASSES:

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from synthset.classifiers.scoring import EvaluationResult
+from synthset.classifiers.scoring import SavedEvaluation
 from synthset.core.errors import DataError
-from synthset.core.json_records import read_record
+from synthset.core.json_records import Count, Seconds, read_record
+from synthset.core.parquet_files import count_rows, read_table
 from synthset.measures.registry import Of, measures_of
 
 AGAIN = "Run 'synthset diagnose' again."
@@ -28,7 +28,7 @@ class EncoderInfo:
 
     name: str
     fingerprint: str = ""
-    dimension: int | None = None
+    dimension: Count | None = None
 
 
 @dataclass(frozen=True)
@@ -36,13 +36,13 @@ class SetInfo:
     """One of the sets that were compared."""
 
     name: str
-    kind: str  # real or synthetic
-    images: int
+    kind: Literal["real", "synthetic"]
+    images: Count
     folder: str | None = None
-    prompts: int = 0
+    prompts: Count = 0
     strategies: tuple[str, ...] = ()
-    kept: int = 0
-    rejected: int = 0
+    kept: Count = 0
+    rejected: Count = 0
     job: Mapping[str, Any] | None = None
     accounting: Mapping[str, Any] | None = None
 
@@ -59,8 +59,8 @@ class FilterInfo:
     set: str
     method: str
     config: Mapping[str, Any]
-    kept: int | None = None
-    rejected: int | None = None
+    kept: Count | None = None
+    rejected: Count | None = None
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Info:
     sets: tuple[SetInfo, ...]
     filters: tuple[FilterInfo, ...] = ()
     seed: int | None = None
-    seconds: float | None = None
+    seconds: Seconds | None = None
     doubts: tuple[str, ...] = ()
     libraries: Mapping[str, str] | None = None
     separability: Mapping[str, float] | None = None
@@ -87,24 +87,12 @@ class Info:
 
 
 @dataclass(frozen=True)
-class Evaluation(EvaluationResult):
-    """A classifier's test on real images, as `synthset eval` saved it; `name` is the classifier's."""
-
-    name: str = ""
-
-    def __post_init__(self) -> None:
-        k = len(self.class_names)
-        if len(self.per_class_accuracy) != k or [len(row) for row in self.confusion] != [k] * k:
-            raise ValueError(f"a confusion matrix that does not fit {k} classes")
-
-
-@dataclass(frozen=True)
 class Diagnosis:
     """A diagnosis folder. Tables have the columns of SCHEMAS and of measures; those without a file are None."""
 
     folder: Path
     info: Info
-    evaluations: tuple[Evaluation, ...]
+    evaluations: tuple[SavedEvaluation, ...]
     summary: pa.Table
     classes: pa.Table
     matrix: pa.Table
@@ -153,8 +141,8 @@ def read_diagnosis(folder: Path) -> Diagnosis:
     return Diagnosis(folder, info, evaluations, **tables)
 
 
-def _read_evaluation(path: Path) -> Evaluation:
-    evaluation = read_record(Evaluation, path, "Run 'synthset eval' again.")
+def _read_evaluation(path: Path) -> SavedEvaluation:
+    evaluation = read_record(SavedEvaluation, path, "Run 'synthset eval' again.")
     return replace(evaluation, name=evaluation.name or path.stem)
 
 
@@ -167,21 +155,9 @@ def _read_table(path: Path, num_classes: int) -> pa.Table | None:
     measures = measures_of(MEASURED[name]) if name in MEASURED else ()
     measured = [column for measure in measures for column in measure.columns]
     schema = pa.schema(SCHEMAS[name] | dict.fromkeys(measured, _FLOAT))
-    try:
-        table = pq.read_table(path)
-        if not table.num_rows:
-            return schema.empty_table()
-        missing = [column for column in SCHEMAS[name] if column not in table.column_names]
-        if missing:
-            raise damaged(path, f"no column {', '.join(missing)}")
-        for column in set(measured).difference(table.column_names):
-            table = table.append_column(column, pa.nulls(table.num_rows))
-        table = table.select(schema.names).cast(schema, safe=False)
-    except (pa.ArrowException, OSError) as error:
-        raise damaged(path, str(error).splitlines()[0]) from error
-    for column in schema.names:
-        if column in NEVER_NULL and table.column(column).null_count:
-            raise damaged(path, f"rows without {column}")
+    if not count_rows(path, AGAIN):
+        return schema.empty_table()
+    table = read_table(path, schema, AGAIN, set(schema.names).difference(NEVER_NULL), may_lack=measured)
     indices = table.column("class_index").unique().to_pylist() if "class_index" in schema.names else []
     if not all(0 <= index < num_classes for index in indices):
         raise damaged(path, f"a class index beyond the {num_classes} classes")

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from synthset.classifiers.scoring import SavedEvaluation
 from synthset.measures.registry import Measure, measures_of
 from synthset.report.formatting import is_number
-from synthset.report.reading import Diagnosis, Evaluation
+from synthset.report.reading import Diagnosis
 
 MAX_AMBIGUOUS = 200
 MAX_PROMPTS = 300
@@ -62,7 +63,7 @@ def sets_with_errors(diagnosis: Diagnosis) -> list[dict[str, Any]]:
     return [row for row in diagnosis.summary.to_pylist() if any(is_number(row[name]) for name in names)]
 
 
-def most_confused(evaluation: Evaluation) -> list[tuple[str, str, int, int]]:
+def most_confused(evaluation: SavedEvaluation) -> list[tuple[str, str, int, int]]:
     """The pairs with the most images: true class, predicted class, their images, and all of the true class."""
     names = evaluation.class_names
     pairs = [
