@@ -19,7 +19,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from synthset.core.errors import DataError
 from synthset.images.decoding import encode
-from synthset.images.folders import load_path
+from synthset.images.opening import load_path
 
 NOISE = np.random.default_rng(0).integers(0, 256, (12, 10, 3), np.uint8)
 
