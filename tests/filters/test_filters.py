@@ -244,15 +244,18 @@ def test_both_hash_and_embedding_must_agree():
     assert FILTERS["duplicates"].judge(images, inputs(config)).keep.tolist() == [True, False, True]
 
 
-def test_hashes_compare_as_those_of_imagehash():
+def test_hashes_are_those_of_imagehash_bit_by_bit():
     import imagehash
 
-    images = image_set([picture(seed) for seed in range(6)], [0] * 6)
-    hashes = perceptual_hashes(images)
-    expected = [
-        [imagehash.phash(images.image(i)) - imagehash.phash(images.image(j)) for j in range(6)] for i in range(6)
-    ]
-    assert ((64 - hashes @ hashes.T) / 2).int().tolist() == expected
+    rng = np.random.default_rng(0)
+    sides = rng.integers(1, 120, (50, 2))
+    arrays = [rng.integers(0, 256, (*side, 3), np.uint8) for side in sides]
+    arrays += [np.add.outer(np.arange(h), np.arange(w)).astype(np.uint8)[:, :, None].repeat(3, 2) for h, w in sides]
+    arrays += [np.full((9, 9, 3), level, np.uint8) for level in range(0, 250, 5)]
+    images = image_set([picture(seed) for seed in range(50)] + arrays, [0] * 200)
+    expected = [imagehash.phash(images.image(index)).hash.reshape(-1).tolist() for index in range(200)]
+    assert (perceptual_hashes(images) > 0).tolist() == expected
+    assert len(set(map(tuple, expected))) > 100
 
 
 @pytest.mark.parametrize("block", [3, 8, 100])

@@ -37,7 +37,7 @@ from synthset.diagnosis.summaries import measure_classes, measure_separability, 
 from synthset.encoders.clip import Encoder, load_encoder
 from synthset.encoders.embed import EmbeddingCache, fill_cache
 from synthset.executors import Executor
-from synthset.images.imageset import ImageSet
+from synthset.images.opening import ImageSource
 from synthset.real.sets import path_of
 from synthset.report import write_report
 
@@ -76,11 +76,11 @@ class DiagnosisResult:
 
 
 def diagnose(
-    synthetic: Sequence[str | Path | ImageSet] | str | Path,
+    synthetic: Sequence[ImageSource] | str | Path,
     output_dir: str | Path,
     config: DiagnoseConfig | None = None,
     *,
-    real: str | Path | ImageSet | None = None,
+    real: ImageSource | None = None,
     evaluations: Sequence[str | Path] = (),
     classifier: str | Path | None = None,
     encoder: str | Encoder | None = None,
@@ -232,8 +232,10 @@ def try_heads(sets: Sequence[DiagnosedSet], features: Sequence[Tensor], seed: in
 
     labels = [torch.from_numpy(item.images.labels) for item in sets]
     k = len(sets[0].images.class_names)
-    (_, *real), *synthetic = zip([item.name for item in sets], features, labels, strict=True)
-    return {name: asdict(tune_head(*real, *own, k, seed=seed)) for name, *own in synthetic}
+    (_, real, real_labels), *synthetic = zip([item.name for item in sets], features, labels, strict=True)
+    return {
+        name: asdict(tune_head(real, real_labels, own, own_labels, k, seed=seed)) for name, own, own_labels in synthetic
+    }
 
 
 def find_doubts(classes: Sequence[ClassRow]) -> list[str]:

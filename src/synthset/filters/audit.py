@@ -35,13 +35,11 @@ def audit(dataset: Dataset) -> pa.Table:
 
 
 def threshold_curve(scores: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
-    """The share of images with a score above each threshold: what it would keep.
+    """The share of images with a score above each threshold, which it would keep: float64 (t,), each in 0..1.
 
     Args:
         scores: float (n,), not NaN.
         thresholds: float (t,), in any order.
-    Returns:
-        Float64 (t,), each in 0..1.
     Raises:
         ValueError: no score, or one that is NaN.
 
@@ -49,22 +47,17 @@ def threshold_curve(scores: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
     [1.0, 0.75, 0.25, 0.0]
     """
     scores = np.asarray(scores, np.float64)
-    if not scores.size or np.isnan(scores).any():
-        raise ValueError(
-            f"Expected at least one score, none of them NaN, got {np.isnan(scores).sum()} of {scores.size}."
-        )
+    missing = int(np.isnan(scores).sum())
+    if not scores.size or missing:
+        raise ValueError(f"Expected at least one score, none of them NaN, got {missing} of {scores.size}.")
     above = scores.size - np.searchsorted(np.sort(scores), np.asarray(thresholds, np.float64), side="right")
     return above / scores.size
 
 
 def _audit_of(dataset: Dataset, method: str) -> pa.Table:
-    verdicts = dataset.verdicts()[method].table
-    rows = dataset.rows.select(["request_id", "label", "class_name", "strategy"])
-    rows = rows.rename_columns(["request_id", "class_index", "class_name", "strategy"])
-    # in the order of the rows, whatever that of the verdicts
-    place = np.argsort(verdicts.column("request_id").to_numpy(), kind="stable")
-    rows = rows.sort_by("request_id")
-    for name in ("score", "keep", "reason"):
-        rows = rows.append_column(name, verdicts.column(name).take(pa.array(place)))
-    rows = rows.append_column("method", pa.array([method] * rows.num_rows))
-    return rows.select(AUDIT_SCHEMA.names).cast(AUDIT_SCHEMA)
+    """The verdicts of a filter beside the rows of the images, by request."""
+    rows = dataset.rows.select(["request_id", "label", "class_name", "strategy"]).sort_by("request_id")
+    verdicts = dataset.verdicts()[method].table.sort_by("request_id")
+    methods = pa.array([method] * rows.num_rows, pa.string())
+    columns = [methods, *rows.columns, *(verdicts.column(name) for name in ("score", "keep", "reason"))]
+    return pa.table(columns, AUDIT_SCHEMA.names).cast(AUDIT_SCHEMA)

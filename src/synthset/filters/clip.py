@@ -49,13 +49,11 @@ def judge(images: ImageSet, inputs: FilterInputs) -> Judgement:
 
     from synthset.encoders.embed import embed_classes, embed_images
 
-    config = settings(images.class_names, inputs)
+    config, encoder = settings(images.class_names, inputs), inputs.encoder
     nouns = nouns_of(images.class_names, inputs.phrases)
-    texts = embed_classes(nouns, inputs.encoder, config["templates"], inputs.cache)
-    vectors = embed_images(images, inputs.encoder, inputs.cache)
-    own, best, taken_for = own_probabilities(
-        vectors, texts, torch.from_numpy(images.labels.copy()), inputs.encoder.logit_scale
-    )
+    texts = embed_classes(nouns, encoder, config["templates"], inputs.cache)
+    vectors, labels = embed_images(images, encoder, inputs.cache), torch.from_numpy(images.labels.copy())
+    own, best, taken_for = own_probabilities(vectors, texts, labels, encoder.logit_scale)
     scores = own.numpy()
     share = config["keep_share"]
     keep = scores > config["threshold"] if share is None else top_share(scores, images.labels, share)
@@ -96,9 +94,6 @@ def own_probabilities(
         p = (logit_scale * (rows @ texts.T).double()).softmax(1)  # nd, kd -> nk
         best, taken_for = p.max(1)
         parts.append((p.gather(1, truth[:, None]).squeeze(1), best, taken_for))
-    if not parts:
-        empty = torch.zeros(0, dtype=torch.float64)
-        return empty, empty, torch.zeros(0, dtype=torch.int64)
     own, best, taken_for = (torch.cat(column) for column in zip(*parts, strict=True))
     return own, best, taken_for
 

@@ -47,7 +47,6 @@ class FilterResult:
     """Verdicts of filters on a dataset.
 
     Attributes:
-        folder: of the dataset.
         class_names: the k names, in label order.
         labels: int64 (n,), of all images that were drawn.
         verdicts: of the filters that were run, by method.
