@@ -24,7 +24,7 @@ from pathlib import Path
 
 import yaml
 
-from synthset.core.errors import UsageError, setting
+from synthset.core.errors import UsageError, setting, some
 from synthset.core.files import write_text
 from synthset.core.yaml_files import read_yaml
 from synthset.prompts.classes import as_words, check_classes, check_phrase, split_article
@@ -35,7 +35,6 @@ READY: dict[str, Callable[[str, str], str]] = {
     "imagenet-lemmas": lambda words, definition: words.split(", ")[0],
     "imagenet-definitions": lambda words, definition: f"{words.split(', ')[0]}, {definition}",
 }
-_SHOWN_NAMES = 8
 
 
 def load_phrases(source: str | Path, class_names: Sequence[str]) -> dict[str, str]:
@@ -50,7 +49,7 @@ def load_phrases(source: str | Path, class_names: Sequence[str]) -> dict[str, st
         UsageError: the file does not read, a phrase cannot be, or a class is unknown.
     """
     if str(source) in READY:
-        return imagenet_phrases(str(source), class_names)
+        return _imagenet_phrases(str(source), class_names)
     if not Path(source).exists():
         raise UsageError(
             f"Expected a YAML file of phrases or one of {', '.join(READY)} for {setting('phrases')}, "
@@ -80,10 +79,10 @@ def match_phrases(phrases: Mapping[str, object], class_names: Sequence[str], ori
     Raises:
         UsageError: an unknown class, one that is named twice, or a phrase that cannot be.
     """
-    known = {_key(name): name for name in check_classes(class_names)}
+    known = {name_key(name): name for name in check_classes(class_names)}
     matched: dict[str, str] = {}
     for spelled, phrase in phrases.items():
-        name = known.get(_key(spelled))
+        name = known.get(name_key(spelled))
         if name is None:
             raise UsageError(_unknown_class(spelled, list(known.values()), origin))
         if name in matched:
@@ -92,28 +91,21 @@ def match_phrases(phrases: Mapping[str, object], class_names: Sequence[str], ori
     return {name: phrase for name, phrase in matched.items() if as_words(phrase) != as_words(name)}
 
 
-def imagenet_phrases(name: str, class_names: Sequence[str]) -> dict[str, str]:
-    """ImageNet's own words for some or all of its 1,000 classes, from timm's tables.
+def _imagenet_phrases(name: str, class_names: Sequence[str]) -> dict[str, str]:
+    """ImageNet's own words for some or all of its classes, from timm's tables. Raises UsageError for other classes.
 
     They are looked up by the index of the class, for two synsets share "crane" and two "maillot"; the names of
     `real.class_names_of("imagenet")` are all different, and so lead to one index each.
-
-    Args:
-        name: of READY.
-        class_names: names of ImageNet classes, as `real.class_names_of("imagenet")` has them.
-    Raises:
-        UsageError: a class that is none of ImageNet's.
     """
     from timm.data import ImageNetInfo
 
     from synthset.real import class_names_of
 
-    info, ready = ImageNetInfo("imagenet-1k"), READY[name]
-    labels = class_names_of("imagenet")
-    index_of = {_key(label): index for index, label in enumerate(labels)}
+    info, labels = ImageNetInfo("imagenet-1k"), class_names_of("imagenet")
+    index_of = {name_key(label): index for index, label in enumerate(labels)}
     phrases = {}
     for class_name in check_classes(class_names):
-        index = index_of.get(_key(class_name))
+        index = index_of.get(name_key(class_name))
         if index is None:
             raise UsageError(
                 f"{_unknown_class(class_name, labels, 'ImageNet')} '{name}' goes with ImageNet's class names, as "
@@ -121,7 +113,7 @@ def imagenet_phrases(name: str, class_names: Sequence[str]) -> dict[str, str]:
             )
         words = info.index_to_description(index)
         definition = info.index_to_description(index, detailed=True).removeprefix(f"{words}: ")
-        phrases[class_name] = ready(words, definition)
+        phrases[class_name] = READY[name](words, definition)
     return match_phrases(phrases, class_names, name)
 
 
@@ -134,30 +126,26 @@ def write_phrases(path: str | Path, phrases: Mapping[str, str], comments: Mappin
         comments: what to say above a class; under the empty name, on top of the file.
     """
     comments = comments or {}
-    lines = [_comment(comments[""])] if "" in comments else []
+    parts = [_comment(comments[""])] if "" in comments else []
     for name, phrase in phrases.items():
-        if name in comments:
-            lines.append(_comment(comments[name]))
-        lines.append(yaml.safe_dump({name: phrase}, allow_unicode=True, width=2**20).rstrip("\n"))
-    write_text(Path(path), "".join(f"{line}\n" for line in lines))
+        parts += [_comment(comments[name])] if name in comments else []
+        parts.append(yaml.safe_dump({name: phrase}, allow_unicode=True, width=2**20))
+    write_text(Path(path), "".join(parts))
 
 
 def _comment(text: str) -> str:
     # a line break in a name that someone else chose must not end the comment
     lines = ("".join(c if c.isprintable() else " " for c in line) for line in text.split("\n"))
-    return "\n".join(f"# {line}".rstrip() for line in lines)
+    return "".join(f"# {line}".rstrip() + "\n" for line in lines)
 
 
-def _key(name: str) -> str:
+def name_key(name: str) -> str:
+    """What the spellings of one class name have in common: case and underscores aside."""
     return as_words(unicodedata.normalize("NFC", name)).casefold()
 
 
 def _unknown_class(name: str, known: Sequence[str], origin: str) -> str:
     """One line that does not list a thousand classes."""
     close = get_close_matches(name, known, n=1)
-    if close:
-        hint = f"Did you mean '{close[0]}'?"
-    else:
-        more = " …" if len(known) > _SHOWN_NAMES else ""
-        hint = f"Classes: {', '.join(known[:_SHOWN_NAMES])}{more}."
+    hint = f"Did you mean '{close[0]}'?" if close else f"Classes: {some(known, 8)}."
     return f"Unknown class '{name}' in {origin}. {hint}"

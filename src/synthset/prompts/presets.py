@@ -7,19 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from synthset.real import RealSet, find_set
+from synthset.real import find_set
 
 
 @dataclass(frozen=True)
 class Preset:
-    """Defaults that follow from the real set that a synthetic one shall stand in for.
-
-    Attributes:
-        images_per_class: see RealSet.
-        size_px: side of the real images; None where they differ.
-        satellite: whether prompts take the satellite form.
-        antialias: whether images are shrunk with anti-aliasing; section 5.3 found it to hurt on EuroSAT.
-    """
+    """Defaults of `create` that follow from the real set that a synthetic one shall stand in for."""
 
     images_per_class: int
     size_px: int | None
@@ -29,8 +22,8 @@ class Preset:
 
 def preset_for(dataset: str) -> Preset:
     """The defaults for a known real set. Raises UnknownNameError."""
-    real: RealSet = find_set(dataset)
+    real = find_set(dataset)
     # the eight-pixel digits are shown large, so that people and classifiers can see them
     size_px = 32 if real.name == "digits" else real.size_px
-    is_satellite = real.name == "eurosat"
+    is_satellite = real.name == "eurosat"  # on which section 5.3 found anti-aliasing to hurt
     return Preset(real.images_per_class, size_px, is_satellite, antialias=not is_satellite)

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cache
 from hashlib import blake2b
+from itertools import accumulate
 from math import prod
 from pathlib import Path
 from typing import Any
 
-from synthset.core.errors import UnknownNameError, UsageError, setting
+from synthset.core.errors import UnknownNameError, setting
+from synthset.core.options import expect
 from synthset.core.yaml_files import read_yaml
 
 DEFAULT_FILE = Path(__file__).parent / "data" / "prompt_augmentation.yaml"
@@ -48,13 +51,11 @@ class Augmentation:
     styles: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        for item in fields(self):
-            entries = getattr(self, item.name)
-            if not entries:
-                raise UsageError(f"Expected at least one entry in '{item.name}' of the augmentation, got none.")
+        for name, entries in vars(self).items():
+            expect(bool(entries), f"at least one entry in '{name}' of the augmentation, got none")
             for entry in entries:
-                _check_entry(item.name, entry)
-            _check_distinct(item.name, entries)
+                _check_entry(name, entry)
+            _check_distinct(name, entries)
         # Read from left to right, a prompt must say which entries it is made of; else two could be the same.
         _check_prefixes("looks", self.looks)
         for name, words in (("typical", self.typical), ("sizes", self.sizes)):
@@ -96,12 +97,10 @@ def read_augmentation(path: str | Path) -> Augmentation:
     """
     content = read_yaml(path, setting("augmentation"), "looks: [beautiful, ugly]")
     names = [item.name for item in fields(Augmentation)]
-    for name in content:
-        if name not in names:
-            raise UnknownNameError(f"list in '{path}':", name, names)
+    if unknown := [name for name in content if name not in names]:
+        raise UnknownNameError(f"list in '{path}':", unknown[0], names)
     missing = [name for name in names if name not in content]
-    if missing:
-        raise UsageError(f"Expected the lists {', '.join(names)} in '{path}', found no {', '.join(missing)}.")
+    expect(not missing, f"the lists {', '.join(names)} in '{path}', found no {', '.join(missing)}")
     return Augmentation(**{name: _texts(path, name, content[name]) for name in names})
 
 
@@ -134,38 +133,32 @@ def shuffled(index: int, size: int, key: str) -> int:
 
 
 def _texts(path: str | Path, name: str, entries: Any) -> tuple[str, ...]:
-    if not isinstance(entries, list):
-        raise UsageError(f"Expected a list below '{name}' in '{path}', got {type(entries).__name__}.")
+    expect(isinstance(entries, list), f"a list below '{name}' in '{path}', got {type(entries).__name__}")
     for entry in entries:
-        if not isinstance(entry, str):
-            raise UsageError(f"Expected text in '{name}' of '{path}', got {type(entry).__name__}. Put it in quotes.")
+        kind = type(entry).__name__
+        expect(isinstance(entry, str), f"text in '{name}' of '{path}', got {kind}. Put it in quotes")
     return tuple(re.sub(" +", " ", unicodedata.normalize("NFC", entry)).strip() for entry in entries)
 
 
 def _check_entry(name: str, entry: str) -> None:
-    if not entry.strip() and (entry or name != "extents"):
-        raise UsageError(f"Expected no empty entry in '{name}' of the augmentation; only extents may have one.")
-    if len(entry) > MAX_LENGTH:
-        raise UsageError(f"Expected entries of at most {MAX_LENGTH} characters in '{name}', got one of {len(entry)}.")
-    if any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in entry):
-        raise UsageError(f"Expected entries of one line without control characters in '{name}', got {entry!r}.")
+    is_filled = bool(entry.strip()) or (name == "extents" and not entry)
+    expect(is_filled, f"no empty entry in '{name}' of the augmentation; only extents may have one")
+    expect(len(entry) <= MAX_LENGTH, f"entries of at most {MAX_LENGTH} characters in '{name}', got one of {len(entry)}")
+    is_plain = all(unicodedata.category(character) not in ("Cc", "Cs", "Zl", "Zp") for character in entry)
+    expect(is_plain, f"entries of one line without control characters in '{name}', got {entry!r}")
 
 
 def _check_distinct(name: str, entries: Sequence[str]) -> None:
-    seen: set[str] = set()
-    for entry in entries:
-        if entry in seen:
-            raise UsageError(f"Expected different entries in '{name}' of the augmentation, got '{entry}' twice.")
-        seen.add(entry)
+    for entry, count in Counter(entries).items():
+        expect(count == 1, f"different entries in '{name}' of the augmentation, got '{entry}' twice")
 
 
 def _check_prefixes(name: str, entries: Sequence[str]) -> None:
     known = set(entries)
     for entry in entries:
-        words = entry.split(" ")
-        for length in range(1, len(words)):
-            if " ".join(words[:length]) in known:
-                raise UsageError(
-                    f"Expected no entry in '{name}' of the augmentation to begin with another, got '{entry}' and "
-                    f"'{' '.join(words[:length])}': prompts could repeat. Change one of them."
-                )
+        for beginning in accumulate(entry.split(" ")[:-1], "{} {}".format):
+            expect(
+                beginning not in known,
+                f"no entry in '{name}' of the augmentation to begin with another, got '{entry}' and '{beginning}': "
+                "prompts could repeat. Change one of them",
+            )

@@ -37,12 +37,9 @@ BLOCK = 1024  # queries × shots at once: 64 MB at 16,000 shots
 
 @dataclass(frozen=True, eq=False)
 class Predictor:
-    """A classifier over vectors of one encoder.
+    """A classifier over vectors of one encoder, (m, d) of any length to float32 (m, k), by a key of BASELINES.
 
-    Attributes:
-        name: of its method, a key of BASELINES.
-        logits: vectors (m, d), of any length, to logits float32 (m, k).
-        settings: the hyperparameters that were given or chosen.
+    `settings` are the hyperparameters that were given or chosen.
     """
 
     name: str
@@ -58,9 +55,7 @@ class Predictor:
 class Baseline:
     """A method: shots (n, d), labels int64 (n,), class texts (k, d), a logit scale and a seed to a predictor.
 
-    Attributes:
-        fit: makes it, and looks at nothing but the shots.
-        label: its name for people.
+    It looks at no other images. `label` is its name for people.
     """
 
     fit: Callable[[Tensor, Tensor, Tensor, float, int], Predictor]
@@ -119,8 +114,7 @@ def tip_adapter(
     """
     data = _check(shots, labels, classes, logit_scale)
     alpha, beta = _choose_alpha_and_beta(data, alpha, beta)
-    logits = _cached(data, data.shots, alpha, beta)
-    return Predictor("tip_adapter", _in_blocks(logits, data.shots), {"alpha": alpha, "beta": beta})
+    return _tip_adapter("tip_adapter", data, data.shots, alpha, beta)
 
 
 def tip_adapter_f(
@@ -156,14 +150,18 @@ def tip_adapter_f(
     for _ in range(tuning.epochs):
         order = torch.randperm(len(shots), generator=generator).to(data.labels.device)
         for rows in order.split(tuning.batch_size):
-            logits = _training_logits(data, keys, rows, alpha, beta)
+            queries = data.shots[rows]
+            if data.has_others:
+                votes = _votes_of_others(queries @ keys.T, rows, data.values, beta)
+            else:
+                votes = cache_logits(queries, keys, data.values, beta)
+            logits = zero_shot_logits(queries, data.classes, data.logit_scale) + alpha * votes
             loss = F.cross_entropy(logits, data.labels[rows])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             schedule.step()
-    tuned = _in_blocks(_cached(data, keys.detach(), alpha, beta), data.shots)
-    return Predictor("tip_adapter_f", tuned, {"alpha": alpha, "beta": beta})
+    return _tip_adapter("tip_adapter_f", data, keys.detach(), alpha, beta)
 
 
 def linear_probe(
@@ -239,22 +237,14 @@ def _check(shots: Tensor, labels: Tensor, classes: Tensor, logit_scale: float) -
     return _Shots(vectors, labels, F.one_hot(labels, len(texts)).float(), texts.to(vectors.device), logit_scale)
 
 
-def _cached(data: _Shots, keys: Tensor, alpha: float, beta: float) -> Callable[[Tensor], Tensor]:
-    """Tip-Adapter's logits with these keys, as a function of unit rows."""
+def _tip_adapter(name: str, data: _Shots, keys: Tensor, alpha: float, beta: float) -> Predictor:
+    """The predictor with these keys."""
 
     def logits(queries: Tensor) -> Tensor:
         votes = cache_logits(queries, keys, data.values, beta)
         return zero_shot_logits(queries, data.classes, data.logit_scale) + alpha * votes
 
-    return logits
-
-
-def _training_logits(data: _Shots, keys: Tensor, rows: Tensor, alpha: float, beta: float) -> Tensor:
-    """Tip-Adapter's logits of the shots `rows`, with the votes of the other shots where every class has another."""
-    if not data.has_others:
-        return _cached(data, keys, alpha, beta)(data.shots[rows])
-    votes = _votes_of_others(data.shots[rows] @ keys.T, rows, data.values, beta)
-    return zero_shot_logits(data.shots[rows], data.classes, data.logit_scale) + alpha * votes
+    return Predictor(name, _in_blocks(logits, data.shots), {"alpha": alpha, "beta": beta})
 
 
 def _votes_of_others(cosines: Tensor, rows: Tensor, values: Tensor, beta: float) -> Tensor:
@@ -314,12 +304,11 @@ def _choose_c(vectors: np.ndarray, labels: np.ndarray, seed: int) -> float:
         return C
     held_back = _a_quarter_of_each_class(labels, seed)
     truth = torch.from_numpy(labels[held_back])
-    scores: list[tuple[float, float]] = []
+    scores = []
     for c in CS:
         weights, bias = _regression(vectors[~held_back], labels[~held_back], c)
         logits = torch.from_numpy(vectors[held_back] @ weights.T + bias)
-        accuracy = float((logits.argmax(1) == truth).double().mean())
-        scores.append((accuracy, float(F.cross_entropy(logits, truth))))
+        scores.append((float((logits.argmax(1) == truth).double().mean()), float(F.cross_entropy(logits, truth))))
     return CS[_best(scores)]
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -58,7 +57,7 @@ class TunedModel(nn.Module):
         if self.encoder is not None:
             self.encoder.eval()
             if mode and not self._freeze_batch_norm:
-                for layer in batch_norms(self.encoder):
+                for layer in _batch_norms(self.encoder).values():
                     layer.train()
         return self
 
@@ -74,8 +73,11 @@ def make_model(config: TuneConfig, encoder: Encoder, head: nn.Linear) -> TunedMo
     tower = None
     if config.encodes_each_epoch:
         tower = PixelEncoder(copy.deepcopy(open_clip_encoder(encoder).model))
-        if not config.freeze_batch_norm:
-            check_batch_norm(tower, config.clip)
+        if not config.freeze_batch_norm and not _batch_norms(tower):
+            raise UsageError(
+                f"Expected an encoder with BatchNorm to leave it unfrozen, '{config.clip}' has none. Take a ResNet, "
+                "e.g. RN50, or leave BatchNorm frozen."
+            )
         unfreeze_top(tower.visual, config.encoder_share)
     own = copy.deepcopy(head)
     if not config.text_initialisation:
@@ -83,18 +85,9 @@ def make_model(config: TuneConfig, encoder: Encoder, head: nn.Linear) -> TunedMo
     return TunedModel(own.requires_grad_(True), tower, freeze_batch_norm=config.freeze_batch_norm)
 
 
-def batch_norms(module: nn.Module) -> list[nn.Module]:
-    """All BatchNorm layers within."""
-    return [layer for layer in module.modules() if isinstance(layer, _BatchNorm)]
-
-
-def check_batch_norm(module: nn.Module, name: str) -> None:
-    """Raise UsageError for an encoder without BatchNorm, which cannot be unfrozen."""
-    if not batch_norms(module):
-        raise UsageError(
-            f"Expected an encoder with BatchNorm to leave it unfrozen, '{name}' has none. Take a ResNet, e.g. RN50, "
-            "or leave BatchNorm frozen."
-        )
+def _batch_norms(module: nn.Module) -> dict[str, nn.Module]:
+    """All BatchNorm layers within, by name."""
+    return {name: layer for name, layer in module.named_modules() if isinstance(layer, _BatchNorm)}
 
 
 def unfreeze_top(visual: nn.Module, share: float) -> list[str]:
@@ -108,14 +101,15 @@ def unfreeze_top(visual: nn.Module, share: float) -> list[str]:
         Names of the tensors, from the top.
     """
     visual.requires_grad_(False)
-    ordered = _from_the_top(visual)
+    # modules are named in the order of the forward pass; but a ViT's projection, which comes last, is no module
+    ordered = list(visual.named_parameters())[::-1]
+    ordered.sort(key=lambda item: item[0] != "proj")
     allowed = share * sum(parameter.numel() for _, parameter in ordered) * (1 + SHARE_TOLERANCE)
-    names: list[str] = []
-    count = 0
+    names, count = list[str](), 0
     for name, parameter in ordered if share > 0 else ():
-        if names and count + parameter.numel() > allowed:
-            break
         count += parameter.numel()
+        if names and count > allowed:
+            break
         parameter.requires_grad_(True)
         names.append(name)
     return names
@@ -139,15 +133,6 @@ def changed_state(encoder: PixelEncoder, *, freeze_batch_norm: bool) -> dict[str
     state = encoder.visual.state_dict()
     names = [name for name, parameter in encoder.visual.named_parameters() if parameter.requires_grad]
     if not freeze_batch_norm:
-        layers = [name for name, layer in encoder.visual.named_modules() if isinstance(layer, _BatchNorm)]
-        names += [
-            f"{name}.{kind}" for name in layers for kind in ("running_mean", "running_var", "num_batches_tracked")
-        ]
+        kinds = ("running_mean", "running_var", "num_batches_tracked")
+        names += [f"{layer}.{kind}" for layer in _batch_norms(encoder.visual) for kind in kinds]
     return {name: state[name] for name in names}
-
-
-def _from_the_top(visual: nn.Module) -> list[tuple[str, torch.nn.Parameter]]:
-    # modules are named in the order of the forward pass; but a ViT's projection, which comes last, is no module
-    named = [(name, parameter) for name, parameter in visual.named_parameters()]
-    projection = [item for item in named if item[0] == "proj"]
-    return [*projection, *reversed([item for item in named if item[0] != "proj"])]
