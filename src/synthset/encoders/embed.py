@@ -19,7 +19,6 @@ import re
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +27,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from synthset.core.errors import DataError, ModelError, UsageError, setting
+from synthset.core.errors import DataError, ModelError, UsageError, first_line, setting
 from synthset.core.files import atomic_write, delete_parts
 from synthset.core.progress import track
 from synthset.encoders.clip import Encoder, OpenClipEncoder
@@ -78,28 +77,21 @@ def fill_cache(
     Args:
         encoder, images: travel to the workers, so both can be pickled.
         cache: in a folder that all workers reach.
-        executor: see executors/; the item of work is a chunk, and one that is there already costs no more than
-            reading its images.
-        chunk: images of an item.
+        executor: see executors/; the item of work is a chunk of that many images, and one that is there already
+            costs no more than reading its images.
     Raises:
         As `embed_images`.
     """
-    work = _CacheFiller(images, encoder, cache)
+    work = partial(_embed_rows, images, encoder, cache)
     with track(len(images), f"embedding with {encoder.name}", unit="images") as progress:
         for count in executor.map(work, _split(np.arange(len(images)), chunk)):
             progress.advance(count)
 
 
-@dataclass(frozen=True)
-class _CacheFiller:
-    images: ImageSet
-    encoder: Encoder
-    cache: EmbeddingCache
-
-    def __call__(self, rows: np.ndarray) -> int:
-        """Embed these rows; how many they are."""
-        embed_images(self.images.select(rows), self.encoder, self.cache)
-        return len(rows)
+def _embed_rows(images: ImageSet, encoder: Encoder, cache: EmbeddingCache, rows: np.ndarray) -> int:
+    """Embed these rows; how many they are."""
+    embed_images(images.select(rows), encoder, cache)
+    return len(rows)
 
 
 def embed_texts(texts: Sequence[str], encoder: Encoder, cache: EmbeddingCache | None = None) -> Tensor:
@@ -233,11 +225,9 @@ def _encode_images(
     pool = ThreadPoolExecutor()
     try:
         batches = _split(rows, batch_size)
-        ahead = [pool.submit(one, int(row)) for row in batches[0]]
-        for number, some in enumerate(batches):
-            decoded = [future.result() for future in ahead]
-            following = batches[number + 1] if number + 1 < len(batches) else ()
-            ahead = [pool.submit(one, int(row)) for row in following]
+        ahead = pool.map(one, batches[0].tolist())
+        for some, following in zip(batches, [*batches[1:], rows[:0]], strict=True):
+            decoded, ahead = list(ahead), pool.map(one, following.tolist())
             yield some, encoder.images(decoded)
     finally:
         pool.shutdown(cancel_futures=True)
@@ -310,7 +300,7 @@ class EmbeddingCache:
             except (pa.ArrowException, OSError, ValueError, KeyError) as error:
                 if part.exists():  # someone may just have emptied the cache
                     self._unreadable.add(part)
-                    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+                    reason = first_line(error)
                     logger.warning("Damaged file in the embedding cache, left aside: '%s' (%s).", part, reason)
         return found
 
@@ -355,7 +345,7 @@ class EmbeddingCache:
     ) -> None:
         """Take from one part what is wanted and was not found yet; only the row groups that hold it are read."""
         with pq.ParquetFile(part, page_checksum_verification=True) as file:
-            stored = _bytes_of(file.read(columns=["sha256"]).column("sha256"), 32).view(_KEY).reshape(-1)
+            stored = _stored_keys(file.read(columns=["sha256"]).column("sha256"))
             place = np.searchsorted(keys, stored)
             place[place == len(keys)] = 0
             wanted = (keys[place] == stored) & ~found[place]
@@ -374,27 +364,21 @@ class EmbeddingCache:
 
 def _table(keys: np.ndarray, vectors: np.ndarray) -> pa.Table:
     """Keys and vectors as Arrow arrays over the same memory."""
-    n, dimension = vectors.shape
-    values = pa.field("item", pa.float32(), nullable=False)
+    vector = pa.list_(pa.field("item", pa.float32(), nullable=False), vectors.shape[1])
+    fields = [("sha256", pa.binary(32)), ("embedding", vector)]
     columns = [
-        pa.FixedSizeBinaryArray.from_buffers(pa.binary(32), n, [None, pa.py_buffer(keys.tobytes())]),
-        pa.FixedSizeListArray.from_arrays(
-            pa.array(vectors.reshape(-1), pa.float32()), type=pa.list_(values, dimension)
-        ),
+        pa.FixedSizeBinaryArray.from_buffers(pa.binary(32), len(keys), [None, pa.py_buffer(keys.tobytes())]),
+        pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1), pa.float32()), type=vector),
     ]
-    names = ("sha256", "embedding")
-    schema = pa.schema([pa.field(n, c.type, nullable=False) for n, c in zip(names, columns, strict=True)])
-    return pa.Table.from_arrays(columns, schema=schema)
+    return pa.table(columns, pa.schema([pa.field(name, kind, nullable=False) for name, kind in fields]))
 
 
-def _bytes_of(column: pa.ChunkedArray, width: int) -> np.ndarray:
-    """The bytes of a fixed-size binary column without nulls: uint8 (m, width)."""
-    if column.type != pa.binary(width):
-        raise ValueError(f"expected {width} bytes a key, got {column.type}")
-    array = column.combine_chunks()
-    array = array.chunk(0) if isinstance(array, pa.ChunkedArray) else array
-    data = np.frombuffer(array.buffers()[1] or b"", np.uint8)
-    return data[array.offset * width : (array.offset + len(array)) * width].reshape(-1, width)
+def _stored_keys(column: pa.ChunkedArray) -> np.ndarray:
+    """The keys of a part: S32 (m,), over the same memory."""
+    if column.type != pa.binary(32):
+        raise ValueError(f"expected 32 bytes a key, got {column.type}")
+    array: Any = column.combine_chunks()
+    return np.frombuffer(array.buffers()[1] or b"", _KEY, len(array), 32 * array.offset)
 
 
 def _default_folder() -> Path:
