@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
@@ -23,7 +24,7 @@ from synthset.core.json_records import read_record
 from synthset.core.locks import writing
 from synthset.core.options import Option
 from synthset.create.config import CreateConfig
-from synthset.create.stage import CreateResult, create
+from synthset.create.stage import create
 from synthset.dataset.reader import open_dataset
 from synthset.images.imageset import ImageSet
 from synthset.miniature import DIGITS
@@ -63,11 +64,6 @@ class DemoRow:
     high: float
     seconds: float
 
-    @property
-    def is_last_synthetic(self) -> bool:
-        """Whether a line is drawn below this row."""
-        return self.strategy == STRATEGIES[-1]
-
 
 @dataclass(frozen=True)
 class DemoResult:
@@ -84,14 +80,12 @@ class DemoResult:
         means = []
         for strategy in (*STRATEGIES, REFERENCE):
             rows = [row for row in self.rows if row.strategy == strategy]
-            if len(rows) == 1:
-                means.append(rows[0])
-                continue
-            accuracies = [row.accuracy for row in rows]
-            low, high = seed_interval(accuracies)
-            mean = sum(accuracies) / len(rows)
-            seconds = sum(row.seconds for row in rows) / len(rows)
-            means.append(DemoRow(strategy, rows[0].images, None, mean, max(low, 0.0), min(high, 1.0), seconds))
+            if len(rows) > 1:
+                low, high = seed_interval([row.accuracy for row in rows])
+                accuracy, seconds = (fmean(getattr(row, name) for row in rows) for name in ("accuracy", "seconds"))
+                means.append(DemoRow(strategy, rows[0].images, None, accuracy, max(low, 0.0), min(high, 1.0), seconds))
+            else:
+                means += rows
         return means
 
     def footnote(self) -> str:
@@ -151,30 +145,27 @@ def _run_seed(folder: Path, seed: int, images_per_class: int, real: ImageSet) ->
         strategies=("all_combined",), images_per_class=images_per_class, steps=STEPS, seed=RUN_SEED + seed
     )
     made = create(DIGITS, home / "dataset", config)
+    seconds_an_image = made.dataset.manifest["seconds"] / max(1, made.accounting.ok)
     for strategy in STRATEGIES:
         images = made.dataset.images(strategy)
-        row = _train_and_test(images, real, home / "models" / strategy, seed)
-        yield DemoRow(strategy, len(images), seed, *row[:3], row[3] + _drawing_seconds(made, len(images)))
-    yield _reference(home / "models" / "real-digits", seed, real)
-
-
-def _reference(folder: Path, seed: int, real: ImageSet) -> DemoRow:
+        yield _train_and_test(strategy, images, real, home / "models" / strategy, seed, seconds_an_image * len(images))
     from synthset.real import split
 
     train_half, test_half = split(real, 0.5, seed)
-    return DemoRow(REFERENCE, len(train_half), seed, *_train_and_test(train_half, test_half, folder, seed))
+    yield _train_and_test(REFERENCE, train_half, test_half, home / "models" / "real-digits", seed)
 
 
-def _train_and_test(images: ImageSet, real: ImageSet, folder: Path, seed: int) -> tuple[float, float, float, float]:
-    """Accuracy, the ends of its interval, and the seconds that training and testing took."""
+def _train_and_test(
+    name: str, images: ImageSet, real: ImageSet, folder: Path, seed: int, drawing_seconds: float = 0.0
+) -> DemoRow:
     from synthset.classifiers.train import train_classifier
     from synthset.evaluation.stage import evaluate
 
     trained = train_classifier(images, recipe(seed), folder)
     start = time.monotonic()
     result = evaluate(folder, real, folder / "evaluation")
-    seconds = trained.seconds + time.monotonic() - start
-    return result.accuracy, result.low, result.high, seconds
+    seconds = drawing_seconds + trained.seconds + time.monotonic() - start
+    return DemoRow(name, len(images), seed, result.accuracy, result.low, result.high, seconds)
 
 
 def recipe(seed: int) -> TrainConfig:
@@ -222,11 +213,6 @@ def _some_of_each_class(images: ImageSet) -> ImageSet:
         # one further each time: even steps would meet the same one of ten domains again and again
         selected.append(rows[(steps * len(rows) // SHOWN_PER_CELL + steps) % len(rows)])
     return images.select(np.concatenate(selected))
-
-
-def _drawing_seconds(made: CreateResult, num_images: int) -> float:
-    """The share of the drawing that went into `num_images` of the dataset."""
-    return made.dataset.manifest["seconds"] * num_images / max(1, made.accounting.ok)
 
 
 @dataclass(frozen=True)

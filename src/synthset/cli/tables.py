@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
+from synthset.core.errors import some
 from synthset.core.redaction import printable
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     from synthset.diagnosis.stage import DiagnosisResult
     from synthset.filters import FilterResult
     from synthset.generators.base import GenerationConfig
-    from synthset.tuning.curve_results import CurveResult
+    from synthset.images.imageset import ImageSet
+    from synthset.tuning.curve_results import CurveMean, CurveResult
     from synthset.tuning.results import TuneResult
 
 MAX_ROWS = 30
@@ -37,11 +39,11 @@ def print_plan(run: DryRun, workers: int | None = None, price_per_hour: float | 
         price_per_hour: of one worker, for an estimate of the cost.
     """
     config, total = run.config, run.sample.total
-    table = _table("strategy", "guidance", ">images", ">each class")
-    for name, count in run.sample.images.items():
-        table.add_row(name, run.guidance[name], f"{count:,}", f"{count // run.num_classes:,}")
-    table.add_row("total", "", f"{total:,}", f"{total // run.num_classes:,}")
-    _print(table)
+    counts = {**run.sample.images, "total": total}
+    _print_table(
+        ("strategy", "guidance", ">images", ">each class"),
+        [(name, run.guidance.get(name, ""), f"{n:,}", f"{n // run.num_classes:,}") for name, n in counts.items()],
+    )
     if config.refill:
         most = f"at most {run.max_draws:,} of a class and strategy"
         say(f"Then more, until the filter '{config.refill}' keeps as many; {most}.")
@@ -50,12 +52,12 @@ def print_plan(run: DryRun, workers: int | None = None, price_per_hour: float | 
         first = f"; before anything is drawn, they take about {duration(seconds)} a class" if seconds else ""
         say(f"The sentences are by '{run.sentences.writer}'{first}.")
     say(f"\nSample prompts (of {total:,}):")
-    samples = _table("  guidance", "prompt")
+    samples = []
     for request in run.shown:
         mixed = len(request.condition_images)
         prompt = f"(a mixture of {mixed} real image{'s' * (mixed > 1)})" if mixed else request.prompt
-        samples.add_row(f"  {request.guidance_scale:.2f}", prompt)
-    _print(samples)
+        samples.append((f"  {request.guidance_scale:.2f}", prompt))
+    _print_table(("  guidance", "prompt"), samples)
     if run.generation is None or run.estimate is None:
         say(f"\nNo estimate of time, for the model is not at hand: {run.reason}")
         return
@@ -105,11 +107,8 @@ def _size(count: float) -> str:
 def print_create(result: CreateResult) -> None:
     """The accounting of a dataset and where it lies."""
     folder = result.dataset.folder
-    if result.drawn:
-        rate = result.drawn / result.seconds
-        say(f"{result.accounting}; {duration(result.seconds)}, {rate:.1f} images/s")
-    else:
-        say(f"{result.accounting}; all of it was there already")
+    rate = f", {result.drawn / result.seconds:.1f} images/s" if result.drawn else ""
+    say(f"{result.accounting}; {_spent(result.seconds, was_finished=not result.drawn)}{rate}")
     if result.refill is not None:
         kept, total, rounds = result.refill.kept, result.accounting.ok, len(result.refill.rounds)
         further = f"after {rounds} further round{'' if rounds == 1 else 's'}" if rounds else "without a further round"
@@ -117,10 +116,15 @@ def print_create(result: CreateResult) -> None:
     say(f"dataset  {folder}\npreview  {folder / 'preview.png'}")
 
 
+def print_classes(images: ImageSet) -> None:
+    """The classes that are learned, before it takes hours: folders may be other things than classes."""
+    part = f", split {images.split}" if images.split else ""
+    say(f"{len(images.class_names):,} classes of {images.name}{part}: {some(images.class_names, MAX_ROWS)}")
+
+
 def print_train(result: TrainResult, folder: Path) -> None:
     """How training went, on held-back synthetic images."""
-    chosen = result.chosen
-    spent = "all of it was there already" if result.was_finished else duration(result.seconds)
+    chosen, spent = result.chosen, _spent(result.seconds, result.was_finished)
     say(
         f"{result.num_training:,} training and {result.num_held_back:,} held-back synthetic images; {spent}\n"
         f"chosen: epoch {chosen.epoch} of {len(result.history)}, "
@@ -131,8 +135,7 @@ def print_train(result: TrainResult, folder: Path) -> None:
 
 def print_tune(result: TuneResult, zero_shot: EvaluationResult | None = None) -> None:
     """How tuning went, and what zero-shot CLIP makes of the same real images."""
-    chosen = result.chosen
-    spent = "all of it was there already" if result.was_finished else duration(result.seconds)
+    chosen, spent = result.chosen, _spent(result.seconds, result.was_finished)
     filtered = f" ({result.num_filtered:,} left out by the shots)" if result.num_filtered else ""
     held_back = f", {result.num_held_back:,} held back" if result.num_held_back else ""
     say(f"{result.num_synthetic:,} synthetic images{filtered}{held_back} and {result.num_real:,} real ones; {spent}")
@@ -140,9 +143,8 @@ def print_tune(result: TuneResult, zero_shot: EvaluationResult | None = None) ->
     say(f"chosen: epoch {chosen.epoch} of {len(result.history)}{judged}")
     say(f"tuned: {result.tuned_share:.2%} of the parameters of image encoder and classifier\nmodel  {result.folder}")
     if zero_shot is not None:
-        interval = f"(95 % interval {zero_shot.low:.1%} to {zero_shot.high:.1%})"
-        by_class = f"; {zero_shot.mean_per_class:.1%} as the mean over classes"
-        say(f"\nbefore, zero-shot CLIP: {zero_shot.accuracy:.1%} {interval}{by_class}\nafter:", end=" ")
+        accuracy, by_class = f"{zero_shot.accuracy:.1%} {_interval(zero_shot)}", _by_class(zero_shot)
+        say(f"\nbefore, zero-shot CLIP: {accuracy}; {by_class}\nafter:", end=" ")
 
 
 def print_curve(result: CurveResult) -> None:
@@ -151,53 +153,54 @@ def print_curve(result: CurveResult) -> None:
     cells = {(mean.method, mean.shots): mean for mean in result.means}
     score = "mean accuracy of the classes" if result.metric == "mean_per_class" else "accuracy"
     say(f"{score} on the test part of {result.real}; zero-shot CLIP: {result.zero_shot:.1%}")
-    table = _table(">shots", *(f">{method}" for method in methods))
-    for shots in sorted({mean.shots for mean in result.means}):
-        found = [cells.get((method, shots)) for method in methods]
-        table.add_row(str(shots), *("–" if mean is None else _mean(mean.mean, mean.low, mean.high) for mean in found))
-    _print(table)
+    shots = sorted({mean.shots for mean in result.means})
+    rows = [(str(count), *(_mean(cells.get((method, count))) for method in methods)) for count in shots]
+    _print_table((">shots", *(f">{method}" for method in methods)), rows)
     if any(mean.low is not None for mean in result.means):
         say("In brackets: the 95 % interval of the mean over seeds.")
     say(f"curve  {result.folder / 'curve.png'}")
 
 
-def _mean(mean: float, low: float | None, high: float | None) -> str:
-    return f"{mean:.1%}" if low is None or high is None else f"{mean:.1%} ({max(0, low):.1%} to {min(1, high):.1%})"
+def _mean(mean: CurveMean | None) -> str:
+    if mean is None or mean.low is None or mean.high is None:
+        return _percent(mean and mean.mean)
+    return f"{mean.mean:.1%} ({_range(max(0, mean.low), min(1, mean.high))})"
 
 
 def print_evaluation(result: EvaluationResult, folder: Path) -> None:
     """Accuracy on real images, whole and by class; the metric that the field uses for the set comes first."""
+    part = f", split {result.split}" if result.split else ""
+    unreadable = f", {result.unreadable:,} unreadable ones left out" if result.unreadable else ""
     whole = (
-        f"{result.accuracy:.1%} on {result.n:,} real images of {result.real} "
-        f"(95 % interval {result.low:.1%} to {result.high:.1%})"
+        f"{result.accuracy:.1%} on {result.n:,} {result.kind} images of {result.real}{part}{unreadable} "
+        f"{_interval(result)}"
     )
-    by_class = f"{result.mean_per_class:.1%} as the mean over classes"
-    say(f"{by_class}; {whole}" if result.metric == "mean_per_class" else f"{whole}; {by_class}")
-    table = _table("class", ">accuracy", "mostly taken for")
-    for index, (name, accuracy) in enumerate(zip(result.class_names, result.per_class_accuracy, strict=True)):
-        if index == MAX_ROWS:
-            table.add_row(f"… {len(result.class_names) - MAX_ROWS} more", "", "")
-            break
-        table.add_row(name, "–" if accuracy is None else f"{accuracy:.1%}", _confused_with(result, index))
-    _print(table)
+    scores = (_by_class(result), whole) if result.metric == "mean_per_class" else (whole, _by_class(result))
+    say("; ".join(scores))
+    accuracies = zip(result.class_names, result.per_class_accuracy, strict=True)
+    rows = [(name, _percent(share), _confused_with(result, i)) for i, (name, share) in enumerate(accuracies)]
+    _print_table(("class", ">accuracy", "mostly taken for"), rows, most=MAX_ROWS)
     say(f"details  {folder}")
+
+
+def _interval(result: EvaluationResult) -> str:
+    return f"(95 % interval {_range(result.low, result.high)})"
+
+
+def _by_class(result: EvaluationResult) -> str:
+    return f"{result.mean_per_class:.1%} as the mean over classes"
 
 
 def print_filter(result: FilterResult) -> None:
     """Images kept and rejected of each class, and by which filter."""
-    methods = list(result.verdicts)
-    table = _table("class", ">images", ">kept", ">rejected", *(f">by {method}" for method in methods))
+    headings = ("class", ">images", ">kept", ">rejected", *(f">by {method}" for method in result.verdicts))
     columns = [result.counts(), result.counts(result.keep), result.counts(~result.keep)]
     columns += [result.counts(~verdicts.keep) for verdicts in result.verdicts.values()]
-    rows = [[int(column[i]) for column in columns] for i in range(len(result.class_names))]
-    for index, (name, row) in enumerate(zip(result.class_names, rows, strict=True)):
-        if index == MAX_ROWS:
-            table.add_row(f"… {len(rows) - MAX_ROWS} more", *[""] * len(columns))
-            break
-        table.add_row(name, *(f"{count:,}" for count in row))
-    table.add_section()
-    table.add_row("all", *(f"{int(column.sum()):,}" for column in columns))
-    _print(table)
+    rows = [
+        (name, *(f"{count:,}" for count in counts))
+        for name, *counts in zip(result.class_names, *(column.tolist() for column in columns), strict=True)
+    ]
+    _print_table(headings, rows, ("all", *(f"{int(column.sum()):,}" for column in columns)), most=MAX_ROWS)
     for method, verdicts in result.verdicts.items():
         found = int((~verdicts.keep).sum())
         say(f"{method:11}{f'{found:,} rejected' if found else 'none found to reject'}")
@@ -211,17 +214,12 @@ def print_cleared(methods: Sequence[str], folder: Path) -> None:
 
 def print_demo(result: DemoResult) -> None:
     """One row a strategy, the real-data reference below, and where everything lies."""
-    table = _table("strategy", ">images", ">accuracy on real images", ">95 % interval", ">seconds")
-    for row in result.summary():
-        table.add_row(
-            row.strategy,
-            f"{row.images:,}",
-            f"{row.accuracy:.1%}",
-            f"{row.low:.1%} to {row.high:.1%}",
-            f"{row.seconds:.0f}",
-            end_section=row.is_last_synthetic,
-        )
-    _print(table)
+    headings = ("strategy", ">images", ">accuracy on real images", ">95 % interval", ">seconds")
+    *rows, reference = [
+        (row.strategy, f"{row.images:,}", f"{row.accuracy:.1%}", _range(row.low, row.high), f"{row.seconds:.0f}")
+        for row in result.summary()
+    ]
+    _print_table(headings, rows, reference)
     say(result.footnote())
     for label, path in result.paths().items():
         say(f"{label:9}{path}")
@@ -229,32 +227,34 @@ def print_demo(result: DemoResult) -> None:
 
 def print_diagnosis(result: DiagnosisResult) -> None:
     """One row a set, the classes that need something, and where the report lies."""
-    table = _table("set", ">images", ">diversity", ">images read by prompts", ">real images read by it", ">shift")
+    headings = ("set", ">images", ">diversity", ">images read by prompts", ">real images read by it", ">shift")
+    rows = []
     for row in result.summary:
-        table.add_row(
-            row.set,
-            f"{row.images:,}",
-            f"{row.centroid_distance:.2e}",
-            _percent(row.prompt_accuracy),
-            _percent(row.transfer_accuracy),
-            "–" if row.centroid_shift is None else f"{row.centroid_shift:.3f}",
-        )
-    _print(table)
+        shift = "–" if row.centroid_shift is None else f"{row.centroid_shift:.3f}"
+        read = (_percent(row.prompt_accuracy), _percent(row.transfer_accuracy))
+        rows.append((row.set, f"{row.images:,}", f"{row.centroid_distance:.2e}", *read, shift))
+    _print_table(headings, rows)
     troubled = [row for row in result.classes if row.remedy]
     judged = len(result.classes)
     say(f"\n{judged - len(troubled):,} of {judged:,} classes are fine." + (" The others:" if troubled else ""))
-    table = _table("  class", "set", "verdict", "what to do")
-    for row in troubled[:MAX_ROWS]:
-        table.add_row(f"  {row.class_name}", row.set, row.verdict, row.remedy)
     if troubled:
-        _print(table)
+        rows = [(f"  {row.class_name}", row.set, row.verdict, row.remedy) for row in troubled[:MAX_ROWS]]
+        _print_table(("  class", "set", "verdict", "what to do"), rows)
     if len(troubled) > MAX_ROWS:
         say(f"  … {len(troubled) - MAX_ROWS:,} more in {result.folder / 'classes.csv'}")
     say(f"report  {result.report}")
 
 
+def _range(low: float, high: float) -> str:
+    return f"{low:.1%} to {high:.1%}"
+
+
 def _percent(share: float | None) -> str:
     return "–" if share is None else f"{share:.1%}"
+
+
+def _spent(seconds: float, was_finished: bool) -> str:
+    return "all of it was there already" if was_finished else duration(seconds)
 
 
 def duration(seconds: float) -> str:
@@ -283,20 +283,20 @@ def say(text: object, end: str = "\n") -> None:
     print(printable(str(text)), end=end)
 
 
-class _Table(Table):
-    def add_row(self, *cells: Any, end_section: bool = False) -> None:
-        super().add_row(*map(printable, cells), end_section=end_section)
-
-
-def _table(*columns: str) -> Table:
-    """A plain table; a column whose name begins with > is set to the right."""
-    table = _Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        justify = "right" if column.startswith(">") else "left"
-        table.add_column(printable(column.lstrip(">")), justify=justify, no_wrap=True)
-    return table
-
-
-def _print(table: Table) -> None:
+def _print_table(
+    headings: Sequence[str], rows: Sequence[Sequence[str]], last: Sequence[str] = (), *, most: int | None = None
+) -> None:
+    """A plain table; a column whose heading begins with > is set to the right, and `last` stands apart."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in headings:
+        justify = "right" if heading.startswith(">") else "left"
+        table.add_column(printable(heading.lstrip(">")), justify=justify, no_wrap=True)
+    for row in rows[:most]:
+        table.add_row(*map(printable, row))
+    if most is not None and len(rows) > most:
+        table.add_row(f"… {len(rows) - most} more")
+    if last:
+        table.add_section()
+        table.add_row(*map(printable, last))
     # as wide as it needs to be: a result that is piped to a file must not be cut at 80 columns
     Console(width=200, highlight=False, markup=False).print(table)
