@@ -278,7 +278,7 @@ def test_a_finished_training_is_recognised_and_evaluates_as_before(run, refuse):
     assert run("eval", "trained", "--real", "digits", "--output-dir", "evaluation")[0] == 0
     (saved,) = Path("evaluation").glob("*.json")
     here = read(saved)
-    assert here.keys() == recorded.keys()
+    assert here.keys() >= recorded.keys()  # a later version may say more
     assert (here["n"], here["class_names"]) == (1797, list(DIGITS))
     assert here["accuracy"] == pytest.approx(recorded["accuracy"], abs=0.005)
     assert synthset.load_classifier("trained").config.class_names == DIGITS

@@ -1,4 +1,5 @@
 import json
+import shutil
 import sys
 
 import pyarrow.parquet as pq
@@ -59,7 +60,8 @@ def test_flags_reach_the_filters(run, digits):
     assert (config["templates"], config["threshold"], config["encoder"]["name"]) == (["a {}", "one {}"], 0.25, "RN50")
     assert run("filter", digits, "--keep_share", "0.5")[0] == 0
     assert open_dataset(digits).kept().sum() == 20
-    line = ("filter", digits, "--method", "duplicates", "--real", "./digits", "--hash-distance", "2")
+    shutil.copytree(digits, "copy")
+    line = ("filter", digits, "--method", "duplicates", "--real", "./copy", "--hash-distance", "2")
     code, out, _ = run(*line, "--similarity", "0.9", "--cache", "elsewhere")
     assert code == 0
     assert "40 rejected" in out  # all are copies of themselves

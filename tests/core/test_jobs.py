@@ -43,6 +43,27 @@ def test_a_derived_key_is_named_only_alone():
     assert differences({"hash": "a"}, {"hash": "b"}, derived=["hash"]) == ['hash: "a" there, "b" here']
 
 
+def test_a_name_counts_only_where_nothing_else_tells_the_thing(tmp_path, monkeypatch):
+    identified = {"model": "hash"}
+    assert differences({"model": "a", "hash": "1"}, {"model": "b", "hash": "1"}, identified=identified) == []
+    assert differences({"model": "a", "hash": "1"}, {"model": "b", "hash": "2"}, identified=identified) == [
+        'hash: "1" there, "2" here'
+    ]
+    older = differences({"model": "a"}, {"model": "b", "hash": "1"}, {"hash": "1"}, identified=identified)
+    assert older == ['model: "a" there, "b" here']
+
+    (tmp_path / "sd").mkdir()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "link").symlink_to("sd")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("./sd", "~/sd", "link", str(tmp_path / "sd")):
+        assert differences({"model": "sd"}, {"model": name}, identified=identified) == []
+        assert differences({"model": "sd"}, {"model": name})
+    for name in ("other", "owner/sd", "~nobody/sd", "", None, 3):
+        assert differences({"model": "sd"}, {"model": name}, identified=identified)
+
+
 def test_at_most_four_differences_are_told(tmp_path):
     refuse(tmp_path, "job", [])
     with pytest.raises(ConfigChangedError) as error:

@@ -76,13 +76,10 @@ def test_a_whole_record_is_read_by_its_types():
     ("key", "value", "message"),
     [
         ("name", None, "Expected 'name' in 'note.json' as a text, got null. Do it again."),
-        (
-            "name",
-            "x\ud800",
-            "Expected JSON in 'note.json', it does not read (a text is no Unicode). Do it again.",
-        ),
+        ("name", "x\ud800", "Expected 'name' in 'note.json' as a text in Unicode, got another. Do it again."),
         ("name", "wrong", "Expected values that go together in 'note.json', got others: a name that is wrong."),
         ("name", ["\x1b[31m"], 'got ["\\u001b[31m"].'),
+        ("later", [1, {"a": "\ud800"}], "Expected 'later[1].a' in 'note.json' as a text in Unicode, got another."),
         ("share", 1.5, "'share' in 'note.json' as a finite number in 0..1, got 1.5."),
         ("share", float("inf"), "got Infinity."),
         ("share", float("nan"), "got NaN."),

@@ -136,7 +136,7 @@ def damaged():
 @pytest.mark.parametrize(
     ("options", "error", "words"),
     [
-        ({"initial_images": photos(names=("cat", "dog"))}, UsageError, "2 classes cat, sea_lake in 'photos', got 2: cat, dog"),
+        ({"initial_images": photos(names=("cat", "dog"))}, UsageError, "cat, sea_lake in 'photos', got 2: cat, dog"),
         ({"initial_images": "no such set"}, UnknownNameError, "no such set"),
         ({"initial_images": "./nowhere"}, DataError, "nowhere"),
         ({"shots": 6}, UsageError, "Expected at least 6 images of every class of 'photos', got 5 of 'cat'"),

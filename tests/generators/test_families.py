@@ -37,7 +37,9 @@ def test_a_family_that_is_added_is_in_all_lists(monkeypatch):
     added = Family("Another", "another", guidance="embedded", scheduler="euler")
     monkeypatch.setitem(FAMILIES, "AnotherPipeline", added)
     assert family_titles()[-1] == "Another"
-    assert describe_auto_scheduler().endswith("; euler for Another; the checkpoint's own for others")
+    assert describe_auto_scheduler().endswith(
+        "; euler for Another; the checkpoint's own for others, and where that does not fit"
+    )
     row = dict(zip(FAMILY_COLUMNS, family_rows()[-1], strict=True))
     assert row["model"] == "Another"
     assert row["pipeline of diffusers"] == "AnotherPipeline"

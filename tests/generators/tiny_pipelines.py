@@ -69,7 +69,7 @@ from transformers import (
     UMT5EncoderModel,
 )
 
-from synthset.generators.checkpoint import quiet
+from synthset.core.libraries import quiet
 from tiny_models import _feature_extractor, _safety_checker
 
 WIDTH = 32  # of all texts

@@ -18,7 +18,7 @@ from synthset.create.stage import CreateConfig, create, plan_images
 from synthset.dataset.reader import open_dataset
 from synthset.prompts import language_enhancement
 from synthset.prompts.language_enhancement import SentenceConfig
-from synthset.prompts.sentences import SENTENCES_FILE
+from synthset.prompts.sentences.cache import SENTENCES_FILE
 from synthset.prompts.strategies import PromptStyle, resolve_strategies
 from synthset.testing import FakeEncoder, FakeGenerator
 

@@ -45,7 +45,7 @@ def test_every_option_stands_in_the_page_of_its_command(pages, name):
     command = load_command(name)
     for item in command.arguments:
         heading = item.flag.upper() if item.is_positional else f"--{item.flag}"
-        (line,) = re.findall(rf"^:::\{{option\}} ({re.escape(heading)}(?: .*)?,?.*)$", text, re.MULTILINE)[:1]
+        (line,) = re.findall(rf"^:::\{{option\}} ({re.escape(heading)}(?:[ ,].*)?)$", text, re.MULTILINE)[:1]
         assert line.split()[0].rstrip(",") == heading
     for variable in command.variables():
         assert f"`{variable}`" in text

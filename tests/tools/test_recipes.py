@@ -79,7 +79,8 @@ assert "close_up (“a close-up of a {class}”)" in run("create --help")
 line = "create --classes one five --strategy close_up --images-per-class 2 --generator nowhere/to-be-found"
 assert "a close-up of a five" in run(line + " --dry-run")
 Path("p.yaml").write_text("five: the digit five")
-prompts = draw("d", strategies="close_up", style=synthset.PromptStyle(phrases="p.yaml")).rows.column("prompt").to_pylist()
+dataset = draw("d", strategies="close_up", style=synthset.PromptStyle(phrases="p.yaml"))
+prompts = dataset.rows.column("prompt").to_pylist()
 assert set(prompts) == {"a close-up of a one", "a close-up of the digit five"}
 from tools.docs_pages import reference_pages
 assert "a close-up of a {class}" in reference_pages()["strategies"]
@@ -158,7 +159,8 @@ def test_an_augmentation(check):
 import torch
 from synthset.classifiers.augment import augment
 assert "darker (up to half as bright)" in run("train --help")
-means = augment(torch.full((64, 3, 8, 8), 200, dtype=torch.uint8), "darker", torch.Generator().manual_seed(0)).mean((1, 2, 3))
+images = torch.full((64, 3, 8, 8), 200, dtype=torch.uint8)
+means = augment(images, "darker", torch.Generator().manual_seed(0)).mean((1, 2, 3))
 assert len(means.unique()) > 32 and 100 / 255 <= means.min() < means.max() <= 200 / 255
 """,
     )

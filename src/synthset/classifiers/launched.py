@@ -16,6 +16,7 @@ from synthset.classifiers.stage import train
 from synthset.core.errors import SynthsetError
 from synthset.core.progress import set_progress
 from synthset.core.redaction import DiscreetFormatter
+from synthset.images.opening import ImagePath, Opening
 
 
 def main(job_file: Path) -> int:
@@ -29,7 +30,8 @@ def main(job_file: Path) -> int:
     shows_progress = job.pop("progress")
     set_progress(first and shows_progress)
     try:
-        result = train(**job | {"config": TrainConfig(**job["config"])})
+        data = ImagePath(**job["data"] | {"opening": Opening(**job["data"]["opening"])})
+        result = train(**job | {"data": data, "config": TrainConfig(**job["config"])})
     except SynthsetError as error:
         kind = next(kind for kind in RAISED if isinstance(error, kind))
         content = json.dumps({"kind": kind.__name__, "message": error.args[0]})

@@ -12,13 +12,14 @@ from synthset.core.locks import reading
 from synthset.core.options import with_options
 from synthset.dataset.opening import open_images
 from synthset.images.imageset import ImageSet
+from synthset.images.opening import ImagePath, ImageSource
 
 if TYPE_CHECKING:
     from synthset.classifiers.train import TrainResult
 
 
 def train(
-    data: str | Path | ImageSet,
+    data: ImageSource,
     output_dir: str | Path,
     config: TrainConfig | None = None,
     *,
@@ -52,12 +53,13 @@ def train(
             return train_classifier(images, config, output_dir, overwrite=overwrite, when_decoded=held.close)
     from synthset.classifiers.launch import run_in_processes
 
-    job = {"data": str(data), "output_dir": str(output_dir), "config": asdict(config)}
+    assert not isinstance(data, ImageSet)  # _check_processes saw to it
+    job = {"data": asdict(ImagePath.of(data)), "output_dir": str(output_dir), "config": asdict(config)}
     job |= {"strategy": strategy, "all_images": all_images, "overwrite": overwrite}
     return read_result(Path(output_dir), was_finished=run_in_processes(job, processes))
 
 
-def _check_processes(processes: int, data: str | Path | ImageSet) -> None:
+def _check_processes(processes: int, data: ImageSource) -> None:
     from synthset.classifiers.distributed import world_size
 
     if processes < 1:

@@ -14,7 +14,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -64,6 +64,7 @@ from synthset.core.options import job_of
 from synthset.core.progress import track
 from synthset.core.seeds import derive_seed
 from synthset.images.imageset import ImageSet
+from synthset.images.sketch import Sketch, hash_files
 
 CUDA_GRAPH_WEIGHTS = 30_000_000  # up to so many, kernels of small images are short beside their launch
 LARGEST_SIZE_PX = 224  # of images whose size nobody chose: the architectures were made for it
@@ -125,7 +126,8 @@ def train_classifier(
     world = join(config.device)
     if world.device.type == "cpu":
         tune_for_cpu()
-    _check_compile(config, world)
+    if config.compile and world.size > 1:
+        raise UsageError(f"Expected {setting('compile')} or several processes, got both ({world.size}). Drop one.")
     folder = Path(output_dir)
     job = Job(job_of(config), world.from_first(lambda: fingerprint(images)), job_of(TrainConfig()))
     with claim(folder, job, resume=resume, overwrite=overwrite, from_first=world.from_first):
@@ -154,6 +156,7 @@ def _train_in(
     if world.is_first:
         delete_parts(folder)
     with decoded(images, model_config.image_size_px, config.antialias, folder, world, config.memory_bytes) as pixels:
+        learned_from = Sketch.of(hash_files(images)) if world.is_first else None
         when_decoded()
         if config.normalisation == "dataset":
             mean, std = channel_statistics(pixels, training_rows)
@@ -168,9 +171,10 @@ def _train_in(
         labels = torch.from_numpy(np.ascontiguousarray(images.labels))
         data = TrainingSet(pixels, labels, torch.from_numpy(training_rows), torch.from_numpy(held_back_rows))
         _train(session, data.to(world.device), model_config, config, world)
-    if world.is_first:
+    if learned_from is not None:
         counts = {"num_training": len(training_rows), "num_held_back": len(held_back_rows)}
-        finish(session, partial(save_classifier, folder, model, model_config), {"images": images.name, **counts})
+        about = {"images": images.name, **counts, "learned_from": asdict(learned_from)}
+        finish(session, partial(save_classifier, folder, model, model_config), about)
     world.wait()
 
 
@@ -243,7 +247,8 @@ def train_epoch(
     shuffled = data.training_rows[torch.randperm(len(data.training_rows), generator=order)]
     batches = split_batches(shuffled, config.batch_size)
     first_step, num_steps = epoch * len(batches), config.epochs * len(batches)
-    autocast = torch.autocast(device.type, torch.bfloat16, enabled=_is_bf16(config.precision, device))
+    is_bf16 = config.precision == "bf16" or (config.precision == "auto" and device.type == "cuda")
+    autocast = torch.autocast(device.type, torch.bfloat16, enabled=is_bf16)
 
     model.train()
     total_loss = torch.zeros((), device=device)
@@ -258,7 +263,8 @@ def train_epoch(
             loss.backward()
             if config.max_grad_norm is not None:
                 nn.utils.clip_grad_norm_(model.parameters(), config.max_grad_norm)
-            _set_learning_rate(optimizer, cosine(config.learning_rate, step, num_steps))
+            for group in optimizer.param_groups:
+                group["lr"] = cosine(config.learning_rate, step, num_steps)
             optimizer.step()
             total_loss += loss.detach() * len(batch)
             advance(len(batch))
@@ -312,23 +318,10 @@ def cosine(learning_rate: float, step: int, num_steps: int) -> float:
     return learning_rate * (1 + math.cos(math.pi * step / num_steps)) / 2
 
 
-def _set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) -> None:
-    for group in optimizer.param_groups:
-        group["lr"] = learning_rate
-
-
 def _make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
-    device = next(model.parameters()).device
-    return torch.optim.AdamW(
-        model.parameters(),
-        lr=config.learning_rate,
-        weight_decay=config.weight_decay or 0.0,
-        fused=device.type in ("cpu", "cuda"),
-    )
-
-
-def _is_bf16(precision: str, device: torch.device) -> bool:
-    return precision == "bf16" or (precision == "auto" and device.type == "cuda")
+    weight_decay, kind = config.weight_decay or 0.0, next(model.parameters()).device.type
+    is_fused = kind in ("cpu", "cuda")
+    return torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=weight_decay, fused=is_fused)
 
 
 # ---- settings and inputs -----------------------------------------------------------------------------
@@ -345,11 +338,6 @@ def _resolve(config: TrainConfig, images: ImageSet) -> TrainConfig:
             raise DataError(f"Expected images in '{images.name}', found none. Run 'synthset create' first.")
         size_px = min(LARGEST_SIZE_PX, max(images.image(0).size))
     return replace(config, architecture=architecture, weight_decay=weight_decay, image_size_px=size_px)
-
-
-def _check_compile(config: TrainConfig, world: World) -> None:
-    if config.compile and world.size > 1:
-        raise UsageError(f"Expected {setting('compile')} or several processes, got both ({world.size}). Drop one.")
 
 
 def _check_batch_size(model: nn.Module, config: TrainConfig) -> None:

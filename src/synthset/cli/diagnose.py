@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
 from synthset.cli.arguments import Positional
 from synthset.cli.commands import command
 from synthset.cli.machines import Machines
-from synthset.core.options import Option
+from synthset.cli.opening import OF_REAL, real_path
+from synthset.core.options import Nested, Option
 from synthset.diagnosis.config import DiagnoseConfig
+from synthset.images.opening import OPENING, ImagePath, Opening
 
 
 @dataclass(frozen=True)
@@ -19,8 +21,10 @@ class DiagnoseCall:
 
     data: Annotated[tuple[Path, ...], Positional()] = ()
     """Synthetic sets: Synthset datasets, image folders or Parquet files."""
+    opening: Annotated[Opening, Nested(group=OPENING)] = field(default_factory=Opening)
     real: Annotated[str | None, Option(default="none; verdicts are weaker without")] = None
     """Real images to compare with: a known name or a path."""
+    real_opening: Annotated[Opening, OF_REAL] = field(default_factory=Opening)
     output_dir: Path = Path("diagnosis")
     """Folder of the tables (Parquet and CSV) and of report.html."""
     evaluations: tuple[Path, ...] = ()
@@ -41,10 +45,10 @@ def diagnose(call: DiagnoseCall, config: DiagnoseConfig, machines: Machines) -> 
     from synthset.diagnosis.stage import diagnose as run_diagnose
 
     result = run_diagnose(
-        call.data,
+        [ImagePath(str(path), call.opening) for path in call.data],
         call.output_dir,
         config,
-        real=call.real,
+        real=real_path(call.real, call.real_opening, strict=call.opening.strict),
         evaluations=call.evaluations,
         classifier=call.classifier,
         cache=call.cache,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +10,8 @@ from synthset.cli.arguments import Positional, one_path
 from synthset.cli.commands import command
 from synthset.cli.compat import SCRIPT
 from synthset.core.errors import UsageError, setting
-from synthset.core.options import Option
+from synthset.core.options import Nested, Option
+from synthset.images.opening import OPENING, ImagePath, Opening
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,9 @@ class EvaluateCall:
     templates and metric are meant."""
     architecture: Annotated[str | None, Option(flag="model", default="any")] = None
     """Architecture that the model must have."""
+    opening: Annotated[Opening, Nested(group=OPENING)] = field(default_factory=Opening)
+    allow_training_images: Annotated[bool, Option(group=OPENING)] = False
+    """Test on images that the model learned from, too."""
     templates: Annotated[tuple[str, ...], Option(default="those of the real set")] = ()
     """Sentences in which a CLIP reads a class, e.g. "a photo of a {class}.", or the name of a list of them: default,
     imagenet80, imagenet7, eurosat, …"""
@@ -66,7 +70,14 @@ def evaluate(call: EvaluateCall) -> None:
     else:
         folder = find_folder(folder)
         target = call.output_dir or folder / "evaluation"
-    result = run_evaluate(
-        folder, real, target, architecture=call.architecture, dataset=call.dataset, templates=call.templates
+    run_evaluate(
+        folder,
+        ImagePath(real, call.opening),
+        target,
+        architecture=call.architecture,
+        dataset=call.dataset,
+        templates=call.templates,
+        strict=call.opening.strict,
+        allow_training_images=call.allow_training_images,
+        when_scored=lambda result: print_evaluation(result, target),  # the picture may take a while
     )
-    print_evaluation(result, target)

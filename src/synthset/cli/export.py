@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
 from synthset.cli.arguments import Positional
 from synthset.cli.commands import command
 from synthset.cli.tables import say
-from synthset.core.options import Option
+from synthset.core.options import Nested, Option
 from synthset.dataset.export import FORMATS
+from synthset.images.opening import OPENING, ImagePath, Opening
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +30,7 @@ class ExportCall:
     """Take also images that filters rejected."""
     overwrite: bool = False
     """Replace an earlier export."""
+    opening: Annotated[Opening, Nested(group=OPENING)] = field(default_factory=Opening)
 
 
 @command("export")
@@ -40,4 +42,4 @@ def export(call: ExportCall) -> None:
     from synthset.dataset.export import export as run_export
 
     options = {"format": call.format, "strategy": call.strategy, "all_images": call.all_images}
-    say(run_export(call.data, call.output_dir, overwrite=call.overwrite, **options))
+    say(run_export(ImagePath(str(call.data), call.opening), call.output_dir, overwrite=call.overwrite, **options))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -10,9 +11,11 @@ from synthset.classifiers.config import TrainConfig
 from synthset.cli.arguments import Positional, one_path
 from synthset.cli.commands import command
 from synthset.cli.compat import SCRIPT
+from synthset.cli.opening import OF_REAL, real_path
 from synthset.core.errors import UsageError
 from synthset.core.locks import reading
-from synthset.core.options import Option
+from synthset.core.options import Nested, Option
+from synthset.images.opening import OPENING, ImagePath, Opening
 
 
 @dataclass(frozen=True)
@@ -27,8 +30,10 @@ class TrainCall:
     """Strategy or combination of the dataset to train on."""
     all_images: bool = False
     """Train also on images that filters rejected."""
+    opening: Annotated[Opening, Nested(group=OPENING)] = field(default_factory=Opening)
     real: str | None = None
     """Real images to test on at the end: a known name or a path."""
+    real_opening: Annotated[Opening, OF_REAL] = field(default_factory=Opening)
     overwrite: bool = False
     """Replace another model in the folder."""
     processes: Annotated[int, Option(at_least=1)] = 1
@@ -46,10 +51,12 @@ def train(call: TrainCall, config: TrainConfig) -> None:
     Example: `synthset train digits --model resnet50 --small-images --epochs 20 --output-dir digits-model`
     """
     from synthset.classifiers.distributed import is_first
+    from synthset.classifiers.learned_from import tell_seen
     from synthset.classifiers.stage import train as run_train
-    from synthset.cli.tables import print_evaluation, print_train
+    from synthset.cli.tables import print_classes, print_evaluation, print_train
     from synthset.dataset.opening import open_images
     from synthset.evaluation.stage import evaluate, open_real
+    from synthset.images.sketch import Sketch, hash_files
     from synthset.real import find_set
 
     source = one_path(call.data, call.syn_data_location, "the synthetic images", "syn_data_location")
@@ -57,14 +64,16 @@ def train(call: TrainCall, config: TrainConfig) -> None:
         raise UsageError("Expected the synthetic images, e.g. 'synthset train digits'. Run 'synthset create' first.")
     if config.dataset is not None:
         find_set(config.dataset)
-    real_images = None
-    if call.real is not None:
+    data, strict = ImagePath(str(source), call.opening), call.opening.strict
+    real = real_path(call.real, call.real_opening, strict=strict)
+    with reading(source):
+        images = open_images(data, call.strategy, all_images=True)
         # before the training, which may take hours: a test that cannot be is no news for its end
-        with reading(source):
-            class_names = open_images(source, call.strategy, all_images=True).class_names
-        real_images = open_real(call.real, class_names)
+        real_images = None if real is None else open_real(real, images.class_names, strict=strict)
+        if real_images is not None and real_images.kind != "real":
+            tell_seen("the model would", real_images, Sketch.of(hash_files(images)).share_in(hash_files(real_images)))
     result = run_train(
-        source,
+        data,
         call.output_dir,
         config,
         strategy=call.strategy,
@@ -75,6 +84,8 @@ def train(call: TrainCall, config: TrainConfig) -> None:
     if not is_first():
         return
     print_train(result, call.output_dir)
+    print_classes(images)
     if real_images is not None:
         target = call.output_dir / "evaluation"
-        print_evaluation(evaluate(call.output_dir, real_images, target), target)
+        scored = partial(print_evaluation, folder=target)
+        evaluate(call.output_dir, real_images, target, strict=strict, allow_training_images=True, when_scored=scored)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
 from synthset.cli.arguments import Given, Positional
 from synthset.cli.commands import command
+from synthset.cli.opening import OF_REAL, real_path
 from synthset.core.errors import UsageError, setting
-from synthset.core.options import Option, check_options
+from synthset.core.options import Nested, Option, check_options
+from synthset.images.opening import OPENING, ImagePath, Opening
 from synthset.tuning.config import TuneConfig
 
 REAL_IMAGES = "Real images"  # heading in the help
@@ -21,8 +23,10 @@ class TuneCall:
 
     data: Annotated[str | None, Positional(default="none; real images alone")] = None
     """Synthset dataset, image folder, or Parquet files; for a curve the path may hold {shots} and {seed}."""
+    opening: Annotated[Opening, Nested(group=OPENING)] = field(default_factory=Opening)
     real: str | None = None
     """Real set to draw shots from and to test on: a known name or a path."""
+    real_opening: Annotated[Opening, OF_REAL] = field(default_factory=Opening)
     output_dir: Path = Path("tuned")
     """Folder of the model, or of the curve."""
     prompt_strategy: Annotated[str | None, Option(default="all its images")] = None
@@ -44,6 +48,16 @@ class TuneCall:
 
     def __post_init__(self) -> None:
         check_options(self)
+
+    @property
+    def images(self) -> ImagePath | None:
+        """The synthetic images, if there are any."""
+        return None if self.data is None else ImagePath(self.data, self.opening)
+
+    @property
+    def real_path(self) -> ImagePath | None:
+        """The real set, if there is one."""
+        return real_path(self.real, self.real_opening, strict=self.opening.strict)
 
     @property
     def is_curve(self) -> bool:
@@ -76,7 +90,7 @@ def tune(call: TuneCall, given: Given[TuneConfig]) -> None:
             f"e.g. {setting('real', 'digits')}."
         )
     source: dict[str, Any] = {
-        "real": call.real,
+        "real": call.real_path,
         "prompt_strategy": call.prompt_strategy,
         "all_images": call.all_images,
         "cache": None if call.cache is None else EmbeddingCache(call.cache),
@@ -93,20 +107,23 @@ def _tune_curve(call: TuneCall, config: TuneConfig, source: dict[str, Any]) -> N
     from synthset.tuning.curve import tune_curve
 
     seeds = range(config.seed, config.seed + (3 if call.seeds is None else call.seeds))
-    print_curve(tune_curve(call.data, call.output_dir, call.shots, seeds, config, compare=call.compare, **source))
+    print_curve(tune_curve(call.images, call.output_dir, call.shots, seeds, config, compare=call.compare, **source))
 
 
 def _tune_once(call: TuneCall, config: TuneConfig, source: dict[str, Any]) -> None:
     from synthset.classifiers.evaluate import write_evaluation
     from synthset.cli.tables import print_evaluation, print_tune
+    from synthset.real.learning import load_test_part
     from synthset.tuning.evaluate import evaluate_on
     from synthset.tuning.stage import tune as run_tune
 
-    result = run_tune(call.data, call.output_dir, config, **source)
-    if call.real is None:
+    if call.real_path is not None:
+        load_test_part(call.real_path)  # before the tuning, which may take hours
+    result = run_tune(call.images, call.output_dir, config, **source)
+    if call.real_path is None:
         print_tune(result)
         return
-    before, after = evaluate_on(call.output_dir, call.real, cache=source["cache"])
+    before, after = evaluate_on(call.output_dir, call.real_path, cache=source["cache"], strict=call.opening.strict)
     write_evaluation(before, call.output_dir / "zero-shot" / "evaluation")
     write_evaluation(after, call.output_dir / "evaluation")
     print_tune(result, before)

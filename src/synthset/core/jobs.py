@@ -33,6 +33,7 @@ def differences(
     wanted: Mapping[str, Any],
     defaults: Mapping[str, Any] | None = None,
     derived: Collection[str] = (),
+    identified: Mapping[str, str] | None = None,
 ) -> list[str]:
     """Where two jobs differ, as "seed: 64 there, 65 here"; empty where they are one.
 
@@ -41,11 +42,18 @@ def differences(
         wanted: the job of this run ("here"); its keys come first.
         defaults: values that a job has where it does not say otherwise.
         derived: keys that differ with others, such as a hash of it all: they are named only alone.
+        identified: keys that name a thing, with that of its hash, which counts instead where both jobs have one; else
+            two paths of one folder count as one.
     """
-    filled = flatten(defaults or {})
+    filled, identified = flatten(defaults or {}), identified or {}
     there, here = flatten(recorded), flatten(wanted)
     pairs = {key: (there.get(key, filled.get(key)), here.get(key, filled.get(key))) for key in {**here, **there}}
-    texts = {key: f"{key}: {_brief(old)} there, {_brief(new)} here" for key, (old, new) in pairs.items() if old != new}
+    both = there.keys() & here.keys()
+    texts = {
+        key: f"{key}: {_brief(old)} there, {_brief(new)} here"
+        for key, (old, new) in pairs.items()
+        if old != new and not (key in identified and (identified[key] in both or _is_one_folder(old, new)))
+    }
     return [text for key, text in texts.items() if key not in derived] or list(texts.values())
 
 
@@ -56,6 +64,14 @@ def refuse(folder: Path, kind: str, texts: Collection[str]) -> None:
             f"'{folder}' holds another {kind} ({'; '.join(list(texts)[:4])}); nothing was changed. "
             f"Choose another {setting('output_dir')}, or give {setting('overwrite')} to replace it."
         )
+
+
+def _is_one_folder(old: Any, new: Any) -> bool:
+    """Whether two values are spellings of one path: absolute or not, by a link, with "~"."""
+    try:
+        return Path(old).expanduser().samefile(Path(new).expanduser())
+    except (OSError, TypeError, ValueError, RuntimeError):
+        return False
 
 
 def _plain(value: Any) -> Any:

@@ -87,11 +87,23 @@ def as_record(
         json.dumps(value, ensure_ascii=False).encode()  # an escape may be half of a character, to be written nowhere
         return _read_object(kind, value, complete=complete)
     except UnicodeEncodeError as error:
-        raise raises(f"Expected JSON in {place}, it does not read (a text is no Unicode). {remedy}") from error
+        key = _key_of_surrogate(value).removeprefix(".").encode("ascii", "backslashreplace").decode()
+        raise raises(f"Expected '{key}' in {place} as a text in Unicode, got another. {remedy}") from error
     except _MisfitError as misfit:
         key = misfit.key.removeprefix(".")
         named = f"'{key}' in {place}" if key else place
         raise raises(f"Expected {misfit.wording(named)} {misfit.remedy or remedy}") from misfit
+
+
+def _key_of_surrogate(value: Any) -> str:
+    """Where half of a character stands in a value; it stands somewhere."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in items:
+        try:
+            json.dumps({str(key): item}, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            return (f".{key}" if isinstance(value, dict) else f"[{key}]") + _key_of_surrogate(item)
+    return ""
 
 
 class _MisfitError(Exception):

@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from pathlib import Path, PurePath
+from pathlib import Path
 
 from synthset.core.errors import UsageError
 from synthset.core.files import is_local, lock
@@ -59,11 +59,11 @@ def reading(*places: object) -> Iterator[ExitStack]:
     with ExitStack() as stack:
         for place in places:
             if (
-                isinstance(place, str | PurePath)
+                isinstance(place, str | os.PathLike)
                 and Path(place).is_dir()
                 and not _lock(Path(place), stack, shared=True)
             ):
-                raise _busy(place)
+                raise _busy(Path(place))
         yield stack
 
 

@@ -17,7 +17,8 @@ from synthset.create.refill import MAX_FACTOR
 from synthset.create.stage import load_with_images
 from synthset.dataset.records import Request
 from synthset.generators.base import GenerationConfig
-from synthset.prompts.language_enhancement import SampleSentences, SentenceConfig, sample_sentences, wants_sentences
+from synthset.prompts.language_enhancement import SampleSentences, SentenceConfig, sample_sentences
+from synthset.prompts.strategies import readers
 
 SAMPLE_PROMPTS = 10
 SAMPLED_IMAGES = 32  # that the estimate draws
@@ -117,7 +118,7 @@ def _with_sample_sentences(
     classes: Sequence[str], config: CreateConfig, folder: Path
 ) -> tuple[CreateConfig, SampleSentences | None]:
     """The config with sentences about some classes, if language enhancement is wanted; others are called by name."""
-    if not wants_sentences(config.strategies):
+    if not readers("sentences", config.strategies):
         return config, None
     config = with_matched_phrases(config, classes)
     names = check_names(classes, config)

@@ -46,7 +46,14 @@ def job_of_config(class_names: Sequence[str], config: CreateConfig) -> dict[str,
     }
 
 
-def default_job() -> dict[str, Any]:
-    """Entries that a job may lack, for a version before they were options wrote it."""
-    generation = {"sampling": asdict(SamplingOptions()), "engine": EAGER}
-    return {**job_of(CreateConfig()), "generation": generation, "refill": asdict(FilterConfig())}
+def default_job(generation: GenerationConfig | None = None) -> dict[str, Any]:
+    """Entries that a job may lack, for a version before they were options wrote it.
+
+    Of the parts of a checkpoint it then knows nothing: they count as those of `generation`, of this run.
+    """
+    described = {
+        "sampling": asdict(SamplingOptions()),
+        "engine": EAGER,
+        "parts": generation.parts if generation else {},
+    }
+    return {**job_of(CreateConfig()), "generation": described, "refill": asdict(FilterConfig())}

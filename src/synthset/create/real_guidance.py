@@ -16,7 +16,6 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,8 +24,9 @@ import pyarrow as pa
 from synthset.core.errors import DataError, UsageError, setting, some
 from synthset.generators.base import DrawsFromImages, GeneratedImage, Generator, ImageRequest, image_conditions_of
 from synthset.images.imageset import ImageSet
+from synthset.images.opening import ImagePath, ImageSource
 from synthset.prompts.strategies import StrategyRun
-from synthset.real import few_shot, load_real, match_set
+from synthset.real import few_shot, match_set, open_set
 from synthset.real.learning import few_shot_pool, training_split
 from synthset.real.matching import with_classes
 
@@ -74,7 +74,7 @@ class InitialImages:
 
 
 def choose_initial_images(
-    source: str | Path | ImageSet,
+    source: ImageSource,
     class_names: Sequence[str],
     shots: int | None = None,
     seed: int = 0,
@@ -98,7 +98,7 @@ def choose_initial_images(
     elif match_set(str(source)):
         real = few_shot_pool(source)
     else:  # all images of a path without splits, for the user has chosen them
-        real = load_real(source, training_split(source))
+        real = open_set(ImagePath.of(source).with_split(training_split(source)))
     real = with_classes(real, class_names, every=True)
     counts = np.bincount(real.labels, minlength=len(class_names))
     if not counts.all():

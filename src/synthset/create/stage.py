@@ -37,9 +37,9 @@ from synthset.dataset.reader import Dataset, open_dataset
 from synthset.dataset.writer import DatasetWriter, check_folder, check_part_of_job
 from synthset.executors import Executor, LocalExecutor
 from synthset.generators.source import GeneratorSource
-from synthset.prompts.language_enhancement import SentenceConfig, wants_sentences, write_sentences
-from synthset.prompts.sentences import sentence_job
-from synthset.prompts.strategies import mixing_strategies
+from synthset.prompts.language_enhancement import SentenceConfig
+from synthset.prompts.sentences.cache import sentence_job, sentences_for
+from synthset.prompts.strategies import mixing_strategies, readers
 from synthset.real.sets import path_of
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def create(
     refill_job = prepare_refill(plan.class_names, config, encoder)
     job = make_job(plan, config, described.config, initial, sentences, refill_job)
     batch_size = min(config.shard_size, config.batch_size or described.preferred_batch_size)
-    writer = DatasetWriter(folder, job, plan, config.shard_size, batch_size, defaults=default_job())
+    writer = DatasetWriter(folder, job, plan, config.shard_size, batch_size, defaults=default_job(described.config))
     writer.check(overwrite)
     with writing(folder), reading(path_of(config.filter.real)):
         writer.open(overwrite, config.batch_size is None, initial.table() if initial else None)
@@ -150,7 +150,7 @@ def plan_images(
     names = check_names(classes, config, generator)
     without = [name for name in names if name not in config.style.sentences]
     expect(
-        not (without and wants_sentences(config.strategies)),
+        not (without and readers("sentences", config.strategies)),
         f"sentences about every class in the style, to plan language_enhancement, got none about {without[:1]}",
     )
     return plan_run(names, config, initial_images or read_initial_images(names, config))
@@ -163,7 +163,7 @@ def _with_sentences(
 
     They are written into the folder, or found there; whatever can be refused is refused before.
     """
-    if not wants_sentences(config.strategies):
+    if not readers("sentences", config.strategies):
         return config, None
     expect(not config.style.sentences, "sentences by the option 'sentences', which may name a file, got some in style")
     expect(is_local(folder), f"a folder on this machine with language_enhancement, got '{folder}'")
@@ -176,7 +176,7 @@ def _with_sentences(
         job["sentences"] = sentence_job(writer, wanted.count, {})
         check_part_of_job(folder, job, default_job(), unknown=["sentences.sha256"])
     with writing(folder):
-        texts = write_sentences(names, config.style.phrases_by_class(), writer, wanted.count, config.seed, folder)
+        texts = sentences_for(names, config.style.phrases_by_class(), writer, wanted.count, config.seed, folder)
     return replace(config, style=replace(config.style, sentences=texts)), sentence_job(writer, wanted.count, texts)
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 from synthset.core.errors import DataError, UsageError, setting
 from synthset.dataset.reader import Dataset, is_dataset, open_dataset
 from synthset.images.imageset import ImageSet
-from synthset.images.opening import load_path
+from synthset.images.opening import ImageSource, load_path
 
 log = logging.getLogger("synthset")
 
 
-def open_images(data: str | Path | ImageSet, strategy: str | None = None, *, all_images: bool = False) -> ImageSet:
+def open_images(data: ImageSource, strategy: str | None = None, *, all_images: bool = False) -> ImageSet:
     """The images of a dataset folder, or of any image folder or Parquet file.
 
     Never those of a real set by its name: `train digits` means the folder, and must not find a test set.
@@ -26,8 +26,8 @@ def open_images(data: str | Path | ImageSet, strategy: str | None = None, *, all
         UsageError: a strategy of what is no Synthset dataset, or one that was not drawn.
         DataError: nothing to read there, or the verdicts of a filter that do not fit the images.
     """
-    if not isinstance(data, ImageSet) and is_dataset(data):
-        dataset = open_dataset(data)
+    if not isinstance(data, ImageSet) and is_dataset(str(data)):
+        dataset = open_dataset(str(data))
         if not all_images:
             _warn_of_rejected(dataset)
         return dataset.images(strategy, kept=not all_images)
@@ -38,7 +38,7 @@ def open_images(data: str | Path | ImageSet, strategy: str | None = None, *, all
         return data
     if not Path(data).exists():
         raise DataError(f"Expected images in '{data}', found nothing there. Run 'synthset create' first.")
-    return load_path(Path(data))
+    return load_path(data)
 
 
 def _warn_of_rejected(dataset: Dataset) -> None:

@@ -22,7 +22,14 @@ from synthset.dataset.reader import REDRAW
 from synthset.dataset.records import FAILURE_SCHEMA, columns_of, shard_columns, shard_schema, unknown_columns
 from synthset.dataset.verdicts import FOLDER as VERDICTS_FOLDER
 from synthset.dataset.verdicts import delete_verdicts
-from synthset.prompts.sentences import SENTENCES_FILE
+from synthset.prompts.sentences.cache import SENTENCES_FILE
+
+# names in a job, and what tells the thing whatever its name
+_IDENTIFIED = {
+    "generation.model": "generation.parts.model_index",
+    "refill.encoder.name": "refill.encoder.fingerprint",
+    "sentences.writer": "sentences.fingerprint",
+}
 
 
 @dataclass(eq=False)
@@ -35,6 +42,7 @@ class DatasetWriter:
         batch_size: requests drawn together.
         listed_columns: columns of the shards, as the manifest lists them; None where an earlier version began the
             dataset, which listed none.
+        recorded_job: the job as whoever began the dataset wrote it.
         defaults: entries of a job that an older manifest may lack, by dotted keys or nested.
     """
 
@@ -48,6 +56,7 @@ class DatasetWriter:
 
     def __post_init__(self) -> None:
         self.listed_columns: tuple[str, ...] | None = shard_columns(self.plan.table.column_names)
+        self.recorded_job = self.job
 
     def check(self, overwrite: bool = False) -> dict[str, Any] | None:
         """The manifest of the dataset in the folder, None where there is nothing; touches nothing.
@@ -59,7 +68,9 @@ class DatasetWriter:
         """
         manifest = check_folder(self.folder)
         if manifest and not overwrite:
-            refuse(self.folder, "job", differences(manifest["job"], self.job, self.defaults, derived=["plan_hash"]))
+            refuse(
+                self.folder, "job", differences(manifest["job"], self.job, self.defaults, ["plan_hash"], _IDENTIFIED)
+            )
             if unknown := unknown_columns(columns_of(manifest)):
                 raise DataError(
                     f"'{self.folder}' was begun by a later version, whose rows have columns that this one does not "
@@ -83,6 +94,7 @@ class DatasetWriter:
         if manifest and overwrite:
             _delete_own_files(self.folder)
         elif manifest:
+            self.recorded_job = manifest["job"]
             # all shards of a dataset have the same columns, whoever wrote the first
             self.listed_columns = columns_of(manifest) if "columns" in manifest else None
             if keep_batch_size:
@@ -125,7 +137,7 @@ class DatasetWriter:
     def continued(self, plan: Plan) -> DatasetWriter:
         """The writer of a further round, whose shards follow those of this one."""
         writer = replace(self, plan=plan, first_shard=self.first_shard + self.num_shards)
-        writer.listed_columns = self.listed_columns
+        writer.listed_columns, writer.recorded_job = self.listed_columns, self.recorded_job
         return writer
 
     def round_path(self, number: int) -> Path:
@@ -188,7 +200,8 @@ class DatasetWriter:
     def _write_manifest(
         self, status: str, accounting: Accounting, seconds: float, refill: Mapping[str, Any] | None = None
     ) -> None:
-        write_manifest(self.folder, status, self.job, self.batch_size, accounting, seconds, refill, self.listed_columns)
+        job, columns = self.recorded_job, self.listed_columns
+        write_manifest(self.folder, status, job, self.batch_size, accounting, seconds, refill, columns)
 
 
 def check_folder(folder: Path) -> dict[str, Any] | None:
@@ -230,7 +243,7 @@ def check_part_of_job(
     if manifest := check_folder(folder):
         sides = ({key: value for key, value in manifest["job"].items() if key in part}, part)
         recorded, wanted = ({k: v for k, v in flatten(side).items() if k not in unknown} for side in sides)
-        refuse(folder, "job", differences(recorded, wanted, defaults))
+        refuse(folder, "job", differences(recorded, wanted, defaults, identified=_IDENTIFIED))
 
 
 def _delete_own_files(folder: Path) -> None:

@@ -19,8 +19,10 @@ from synthset.dataset.opening import open_images
 from synthset.dataset.reader import Dataset, is_dataset, open_dataset
 from synthset.filters import audit
 from synthset.images.imageset import ImageSet
+from synthset.images.opening import ImageSource
+from synthset.images.splits import FOR_TESTS
 from synthset.measures.points import Points, SetPoints, split_points
-from synthset.real import load_real
+from synthset.real import open_set
 from synthset.real.matching import with_classes
 
 if TYPE_CHECKING:
@@ -71,8 +73,8 @@ class DiagnosedSet:
 
 
 def open_sets(
-    synthetic: Sequence[str | Path | ImageSet | DiagnosedSet],
-    real: str | Path | ImageSet | None = None,
+    synthetic: Sequence[ImageSource | DiagnosedSet],
+    real: ImageSource | None = None,
     *,
     by_strategy: bool = False,
     all_images: bool = False,
@@ -92,7 +94,7 @@ def open_sets(
         raise UsageError("Expected at least one set to diagnose, such as the folder of a dataset.")
     sets = [part for item in synthetic for part in _open_synthetic(item, by_strategy, all_images)]
     if real is not None:
-        images = real if isinstance(real, ImageSet) else load_real(str(real))
+        images = real if isinstance(real, ImageSet) else open_set(real, FOR_TESTS)
         sets.insert(0, DiagnosedSet(images.name, "real", images))
     sets = _with_unique_names(sets)
     class_names = next(item.images.class_names for item in sets if not item.is_real)
@@ -102,17 +104,15 @@ def open_sets(
     return sets
 
 
-def _open_synthetic(
-    item: str | Path | ImageSet | DiagnosedSet, by_strategy: bool, all_images: bool
-) -> list[DiagnosedSet]:
+def _open_synthetic(item: ImageSource | DiagnosedSet, by_strategy: bool, all_images: bool) -> list[DiagnosedSet]:
     if isinstance(item, DiagnosedSet):
         return [item]
     if isinstance(item, ImageSet):
         return [DiagnosedSet(item.name, "synthetic", item)]
-    if not is_dataset(item):
+    if not is_dataset(str(item)):
         images = open_images(item)
         return [DiagnosedSet(images.name, "synthetic", images, folder=Path(item))]
-    dataset = open_dataset(item)
+    dataset = open_dataset(str(item))
     if not by_strategy:
         return [_open_strategy(dataset, None, all_images)]
     return [_open_strategy(dataset, strategy, all_images) for strategy in dataset.strategies()]

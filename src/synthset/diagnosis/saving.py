@@ -50,25 +50,18 @@ def read_evaluations(paths: Sequence[str | Path]) -> dict[str, Any]:
     """
     evaluations: dict[str, Any] = {}
     for path in map(Path, paths):
-        files = [path] if path.is_file() else sorted([*path.glob("evaluation/*.json"), *_own_evaluations(path)])
+        # beside a model lie other JSON files; where there is none, `eval --output-dir` wrote into the folder
+        own = () if (path / "config.json").exists() else path.glob("*.json")
+        files = [path] if path.is_file() else sorted([*path.glob("evaluation/*.json"), *own])
         if not files:
             raise DataError(f"Expected an evaluation in '{path}', found none. Run 'synthset eval {path}' first.")
         for file in files:
             home = file.parent.parent if file.parent.name == "evaluation" else file.parent
             name = f"{home.resolve().name} on {file.stem}"
             unique = name if name not in evaluations else f"{home.resolve().parent.name}/{name}"
-            evaluations[unique] = _read_evaluation(file)
+            read_record(SavedEvaluation, file, "Run 'synthset eval' again.")
+            evaluations[unique] = read_json(file)  # with whatever else stands there
     return evaluations
-
-
-def _own_evaluations(folder: Path) -> list[Path]:
-    """Evaluations of a folder that `eval --output-dir` wrote into; a model's has other JSON files beside them."""
-    return [] if (folder / "config.json").exists() else list(folder.glob("*.json"))
-
-
-def _read_evaluation(file: Path) -> dict[str, Any]:
-    read_record(SavedEvaluation, file, "Run 'synthset eval' again.")
-    return read_json(file)  # with whatever else stands there
 
 
 def save(

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from synthset.core.devices import DTYPES, choose_device, choose_dtype
 from synthset.core.errors import ModelError, UnknownNameError, first_line, setting
 from synthset.core.files import read_json
-from synthset.core.hub import hub_error, is_hub_id
+from synthset.core.hub import fetching, find_folder, is_hub_id
+from synthset.core.libraries import library_errors
 from synthset.miniature import FOLDER as MINIATURE_FOLDER
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ def _find(name: str) -> _Source:
     if name == "miniature":
         return _from_folder(MINIATURE_FOLDER / "clip", name)
     if name.startswith("local-dir:"):
-        return _from_folder(Path(name.removeprefix("local-dir:")), name)
+        return _from_folder(Path(name.removeprefix("local-dir:")).expanduser(), name)
     if name.startswith("hf-hub:"):
         return _from_hub(name.removeprefix("hf-hub:"), name)
 
@@ -148,16 +149,10 @@ def _find(name: str) -> _Source:
     architecture, _, tag = name.partition("/")
     if architecture in architectures:
         return _from_tag(architecture, tag, name)
-    if Path(name).is_dir():
-        return _from_folder(Path(name), name)
-    if Path(name).is_file():
-        raise ModelError(f"Expected a folder with {CONFIG_FILE} and safetensors weights, got the file '{name}'.")
-    if is_hub_id(name):
-        return _from_hub(name, name)
-    if Path(name).is_absolute() or name.startswith(("./", "../", "~")) or name.count("/") > 1:
-        raise ModelError(
-            f"Expected a folder with {CONFIG_FILE} at '{name}', found none. Is the path spelled correctly?"
-        )
+    is_path = Path(name).is_absolute() or name.startswith(("./", "../", "~")) or name.count("/") > 1
+    if is_path or is_hub_id(name) or Path(name).exists():
+        folder = find_folder(name, f"a folder with {CONFIG_FILE} and safetensors weights, or a hub id")
+        return _from_folder(folder, name) if folder else _from_hub(name, name)
     raise UnknownNameError("encoder", name, ENCODERS, _HINT)
 
 
@@ -253,18 +248,20 @@ def _fetch(repository: str, file: str, name: str) -> Path:
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
-    try:
+    with fetching("encoder", name, repository=repository):
         try:
             return Path(hf_hub_download(repository, file, local_files_only=True))
         except LocalEntryNotFoundError:
+            pass
+        try:
             return Path(hf_hub_download(repository, file))
-    except Exception as error:  # hub, HTTP client and file system each have their own
-        if isinstance(error, EntryNotFoundError) and not isinstance(error, LocalEntryNotFoundError):
+        except LocalEntryNotFoundError:
+            raise
+        except EntryNotFoundError as error:
             raise ModelError(
                 f"Expected '{file}' in the hub repository '{repository}', found none. Only models that open_clip "
                 "saved, with safetensors weights, are read."
             ) from error
-        raise hub_error("encoder", name, error, repository=repository) from error
 
 
 # ---- what a model does ------------------------------------------------------------------------------------
@@ -318,7 +315,8 @@ class OpenClipEncoder:
         import torch
 
         batches = [items[start : start + _LARGEST_BATCH] for start in range(0, len(items), _LARGEST_BATCH)]
-        rows = [self._encode(collate(batch), encode) for batch in batches]
+        with library_errors(f"The encoder '{self.name}' cannot encode"):
+            rows = [self._encode(collate(batch), encode) for batch in batches]
         return torch.cat(rows) if rows else torch.zeros(0, self.dimension)
 
     def _encode(self, batch: Tensor, encode: Callable[..., Tensor]) -> Tensor:
@@ -347,7 +345,8 @@ def _build(name: str, source: _Source, device: torch.device, dtype: torch.dtype)
 
     # a tokenizer's folder may name code to run for it, and the config may ask for that
     safe: dict[str, Any] = {"trust_remote_code": False} if source.config["text_cfg"].get("hf_tokenizer_name") else {}
-    try:
+    advice = "Expected a model that open_clip saved, with its tokenizer at hand."
+    with library_errors(f"The encoder '{name}' cannot be loaded", advice):
         with _root_logger_as_it_was():
             model = open_clip.create_model(
                 source.model,
@@ -362,11 +361,6 @@ def _build(name: str, source: _Source, device: torch.device, dtype: torch.dtype)
             tokenizer = open_clip.get_tokenizer(source.tokenizer, **safe)
         preprocessing = open_clip.get_model_preprocess_cfg(model)
         transform = image_transform_v2(PreprocessCfg(**preprocessing), is_train=False)
-    except Exception as error:  # a model can be broken in any way
-        raise ModelError(
-            f"The encoder '{name}' cannot be loaded ({first_line(error)}). Expected a model that open_clip saved, "
-            "with its tokenizer at hand."
-        ) from error
     model.eval().requires_grad_(False)
     parts = [_FINGERPRINT_VERSION, source.config, preprocessing, _tokenizer_state(tokenizer), str(dtype)]
     description = json.dumps(parts, sort_keys=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -94,6 +94,8 @@ class GenerationConfig:
         height_px, width_px: size of the images as they are drawn.
         dtype: number format of the networks: float32, bfloat16 or float16.
         sampling: how it departs from plain sampling; None for not at all.
+        variant: of the weight files, such as fp16, where there are no plain ones; else empty.
+        parts: SHA-256 over all but the weights that loading reads, by part of the checkpoint.
         engine: runs the denoiser, one of `names.ENGINES`; images of two engines differ by rounding.
     """
 
@@ -107,15 +109,13 @@ class GenerationConfig:
     dtype: str
     sampling: SamplingOptions | None = None
     engine: str = EAGER
+    variant: str = ""
+    parts: Mapping[str, str] = field(default_factory=dict)
 
     def describe(self) -> dict[str, Any]:
         """Its entry in a job. Keys that came after the first datasets are left out where nothing departs."""
-        described = asdict(self)
-        if self.sampling is None:
-            del described["sampling"]
-        if self.engine == EAGER:
-            del described["engine"]
-        return described
+        absent = {"sampling": None, "engine": EAGER, "variant": "", "parts": {}}
+        return {key: value for key, value in asdict(self).items() if key not in absent or value != absent[key]}
 
 
 @dataclass(frozen=True)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synthset.core.errors import ModelError, UsageError, first_line
 from synthset.core.files import read_json
-from synthset.core.hub import hub_error, is_hub_id
+from synthset.core.hub import fetching, find_folder
+from synthset.core.libraries import quiet
 from synthset.generators.families import FAMILIES, Family
 from synthset.generators.names import IMAGE_ADAPTER_FILE, IMAGE_ENCODER_FOLDER
 from synthset.miniature import FOLDER as MINIATURE_FOLDER
@@ -21,6 +21,13 @@ if TYPE_CHECKING:
     import torch
 
 INDEX_FILE = "model_index.json"
+# of a part: configuration, vocabulary, merges, chat template
+_SETTINGS = (".json", ".txt", ".model", ".jinja", ".tiktoken")
+# a variant, such as fp16, stands before or after the number of a shard
+_WEIGHTS = re.compile(r"(?:diffusion_pytorch_model|model)(?:\.(\w+))?(?:-\d+-of-\d+)?(?:\.(\w+))?\.safetensors")
+_VOCABULARIES = (("tokenizer.json",), ("vocab.json", "merges.txt"), ("vocab.txt",), ("*.model",))  # any, whole
+_LOST_TENSORS = re.compile(r"(?m)^(\S+?)\s*\| MISSING|newly initialized: \['([^']+)'")
+_MOST_TOKENS = 10**6  # transformers has 10**30 where nothing is said
 
 
 @dataclass(frozen=True)
@@ -32,14 +39,20 @@ class Checkpoint:
         folder: that holds its parts.
         class_name: of its pipeline.
         revision: the hub commit, None for a folder.
+        variant: of its weights, such as fp16, where it has no plain ones; else empty.
         weights_hash: SHA-256 over the names and contents of the weight files, in hexadecimal.
+        parts: SHA-256 over all else that loading reads, by part.
+        without: parts that its index has as null.
     """
 
     name: str
     folder: Path
     class_name: str
-    revision: str | None = None
-    weights_hash: str = ""
+    revision: str | None
+    variant: str
+    weights_hash: str
+    parts: Mapping[str, str]
+    without: tuple[str, ...]
 
     @property
     def family(self) -> Family:
@@ -59,7 +72,7 @@ def find_checkpoint(name: str, revision: str | None = None, image_conditions: bo
         ModelError: one that is not at hand, or of another kind.
     """
     folder, commit = _find_folder(name, revision)
-    class_name = _check_index(folder / INDEX_FILE, name)
+    class_name, parts = _read_index(folder / INDEX_FILE, name)
     images = FAMILIES[class_name].images
     with_adapter = image_conditions and images == "adapter"
     if image_conditions and (images == "none" or (with_adapter and not (folder / IMAGE_ADAPTER_FILE).is_file())):
@@ -68,7 +81,18 @@ def find_checkpoint(name: str, revision: str | None = None, image_conditions: bo
             f"or an unCLIP checkpoint, or put an IP-Adapter beside its parts ({IMAGE_ADAPTER_FILE}, and its CLIP in "
             f"{IMAGE_ENCODER_FOLDER}/)."
         )
-    return Checkpoint(name, folder, class_name, commit, hash_weights(folder, with_adapter))
+    adapter = (Path(IMAGE_ADAPTER_FILE).parent.name, IMAGE_ENCODER_FOLDER) if with_adapter else ()
+    variant = _choose_variant(name, parts, (path.relative_to(folder).as_posix() for path in folder.glob("*/*")))
+    return Checkpoint(
+        name=name,
+        folder=folder,
+        class_name=class_name,
+        revision=commit,
+        variant=variant,
+        weights_hash=hash_weights(folder, variant, adapter),
+        parts=_hash_parts(folder, [*(part for part in parts if parts[part]), *adapter]),
+        without=tuple(part for part in parts if not parts[part]),
+    )
 
 
 def _find_folder(name: str, revision: str | None) -> tuple[Path, str | None]:
@@ -80,75 +104,115 @@ def _find_folder(name: str, revision: str | None) -> tuple[Path, str | None]:
                 "or name another checkpoint (a folder or a hub id) instead."
             )
         return MINIATURE_FOLDER, None
-    folder = Path(name)
-    if folder.is_dir():
-        if not (folder / INDEX_FILE).is_file():
-            raise ModelError(
-                f"Expected a diffusers checkpoint in '{name}', but it holds no {INDEX_FILE}. Name the "
-                "folder that holds the networks' folders, such as vae/ and text_encoder/."
-            )
-        return folder, None
-    if not is_hub_id(name):
+    folder = find_folder(name, "'miniature', a checkpoint's folder or a hub id like 'owner/name'")
+    if folder is None:
+        return _download(name, revision)
+    if not (folder / INDEX_FILE).is_file():
         raise ModelError(
-            f"Expected 'miniature', a checkpoint's folder or a hub id like 'owner/name', got '{name}', "
-            "which is none of them. Is the path spelled correctly?"
+            f"Expected a diffusers checkpoint in '{name}', but it holds no {INDEX_FILE}. Name the "
+            "folder that holds the networks' folders, such as vae/ and text_encoder/."
         )
-    return _download(name, revision)
+    return folder, None
 
 
 def _download(name: str, revision: str | None) -> tuple[Path, str]:
     """Fetch a checkpoint from the hub, safetensors only, or find it in the hub's cache; its folder and its commit."""
-    from huggingface_hub import hf_hub_download
+    import diffusers
+    from huggingface_hub import hf_hub_download, list_repo_files
 
-    try:
+    with fetching("checkpoint", name, revision=revision):
         index = Path(hf_hub_download(name, INDEX_FILE, revision=revision))
-        class_name = _check_index(index, name)  # before gigabytes travel
+        class_name, parts = _read_index(index, name)  # before gigabytes travel
+        try:
+            files = list_repo_files(name, revision=revision)
+        except Exception:  # out of reach: what was fetched before lies beside it
+            files = [path.relative_to(index.parent).as_posix() for path in index.parent.glob("*/*")]
+        variant = _choose_variant(name, parts, files)
+        options = {"variant": variant} if variant else {}
+        download = getattr(diffusers, class_name).download
+        return Path(download(name, revision=revision, use_safetensors=True, **options)), index.parent.name
 
-        import diffusers
 
-        folder = getattr(diffusers, class_name).download(name, revision=revision, use_safetensors=True)
-        return Path(folder), index.parent.name
-    except ModelError:
-        raise
-    except Exception as error:  # hub, HTTP client and file system each have their own
-        raise hub_error("checkpoint", name, error, revision=revision) from error
+def _read_index(path: Path, name: str) -> tuple[str, dict[str, bool]]:
+    """The class of a checkpoint's pipeline, and by the name of each part, whether it is there or null.
 
-
-def _check_index(path: Path, name: str) -> str:
-    """The class of a checkpoint's pipeline. Refuses foreign ones, and components that bring their own code."""
+    Refuses foreign pipelines, and components that bring their own code.
+    """
     try:
         index = read_json(path)
         class_name = index["_class_name"]
-        components = [(part[0], str(part[1])) for part in index.values() if isinstance(part, list)]
+        parts = {key: (part[0], str(part[1])) for key, part in index.items() if isinstance(part, list)}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise ModelError(f"The {INDEX_FILE} of '{name}' cannot be read ({first_line(error)}).") from error
     if not isinstance(class_name, str) or class_name not in FAMILIES:
         raise ModelError(f"'{name}' is a checkpoint of {class_name}. Supported: {', '.join(FAMILIES)}.")
     own = FAMILIES[class_name].module
     # "stable_diffusion" has the safety checker, also of other families
-    foreign = {library for library, _ in components} - {"diffusers", "transformers", "stable_diffusion", own, None}
+    foreign = {library for library, _ in parts.values()} - {"diffusers", "transformers", "stable_diffusion", own, None}
     if foreign:
         raise ModelError(
             f"'{name}' needs code from {', '.join(map(str, foreign))}; only components of "
             "diffusers and transformers are run."
         )
-    for library, component in components:
+    for library, component in parts.values():
         # these look for further classes, in files that came with the checkpoint
         if component.endswith("Pipeline") or (library == "transformers" and component.startswith("Auto")):
             raise ModelError(f"'{name}' has a component of class {component}, which may bring code and is not run.")
-    return class_name
+    return class_name, {part: library is not None for part, (library, _) in parts.items()}
 
 
-def hash_weights(folder: Path, with_image_adapter: bool = False) -> str:
-    """SHA-256 over the name and the contents of each weight file that is loaded."""
-    total = hashlib.sha256()
-    adapter = (Path(IMAGE_ADAPTER_FILE).parent.name, IMAGE_ENCODER_FOLDER) if with_image_adapter else ()
-    for path in sorted(folder.glob("*/*.safetensors")):
-        # a variant (model.fp16.safetensors) is not loaded
-        loaded = re.fullmatch(r"(diffusion_pytorch_model|model)(-\d+-of-\d+)?", path.stem)
-        if loaded or path.parent.name in adapter:
+def _variants(files: Iterable[str]) -> dict[str, set[str]]:
+    """The variants of the weights in each folder, "" for plain ones; of files relative to the checkpoint's."""
+    variants: dict[str, set[str]] = {}
+    for folder, _, file in (file.rpartition("/") for file in files):
+        if match := _WEIGHTS.fullmatch(file):
+            variants.setdefault(folder, set()).add(match[1] or match[2] or "")
+    return variants
+
+
+def _choose_variant(name: str, parts: Mapping[str, bool], files: Iterable[str]) -> str:
+    """Plain weights, "", where all parts have them, else the one variant that is complete, with plain ones beside it.
+
+    Raises ModelError where none is complete, or several are.
+    """
+    variants = {part: of for part, of in _variants(files).items() if parts.get(part)}
+    if all("" in of for of in variants.values()):
+        return ""
+    complete = [v for v in set().union(*variants.values()) if v and all({v, ""} & of for of in variants.values())]
+    if len(complete) != 1:
+        described = "; ".join(f"{part}/ {', '.join(v or 'plain' for v in sorted(of))}" for part, of in variants.items())
+        raise ModelError(
+            f"Expected plain weights of '{name}' or one complete variant of them, got {len(complete)} ({described}). "
+            "Leave those there that shall be read."
+        )
+    return complete[0]
+
+
+def hash_weights(folder: Path, variant: str = "", adapter: Collection[str] = ()) -> str:
+    """SHA-256 over the name and the contents of each weight file that is loaded; all of those of an adapter."""
+    total, paths = hashlib.sha256(), sorted(folder.glob("*/*.safetensors"))
+    variants = _variants(path.relative_to(folder).as_posix() for path in paths)
+    for path in paths:
+        match, part = _WEIGHTS.fullmatch(path.name), path.parent.name
+        # a part that has no weights of the variant is read plain
+        is_read = match and (match[1] or match[2] or "") == (variant if variant in variants[part] else "")
+        if is_read or part in adapter:
             total.update(f"{path.relative_to(folder).as_posix()} {_file_sha256(path)}\n".encode())
     return total.hexdigest()
+
+
+def _hash_parts(folder: Path, parts: Iterable[str]) -> dict[str, str]:
+    """SHA-256 over the names and the contents of all files but the weights that are loaded, by part."""
+    hashes = {"model_index": _file_sha256(folder / INDEX_FILE)}
+    for part in parts:
+        place = folder / part if (folder / part).is_dir() else folder  # some have parts beside their index
+        total = hashlib.sha256()
+        for path in sorted(place.iterdir()):
+            # an index says where tensors are, which the weights say themselves
+            if path.suffix in _SETTINGS and ".index." not in path.name and path.is_file():
+                total.update(f"{path.name} {_file_sha256(path)}\n".encode())
+        hashes[part] = total.hexdigest()
+    return hashes
 
 
 def _file_sha256(path: Path) -> str:
@@ -163,43 +227,43 @@ def load_pipeline(checkpoint: Checkpoint, dtype: torch.dtype) -> Any:
     """Open a checkpoint as its pipeline. Raises ModelError, in one line, for whatever is wrong with it."""
     import diffusers
 
-    family, tokenizer = checkpoint.family, checkpoint.folder / "tokenizer"
-    has_vocabulary = any((tokenizer / file).is_file() for file in ("tokenizer.json", "vocab.json"))
-    if family.own_loop and family.reads_text and not has_vocabulary:
-        # transformers would go on with a vocabulary of nothing
-        raise ModelError(f"The checkpoint '{checkpoint.name}' cannot be loaded (tokenizer/ holds no vocabulary).")
+    family, folder, name = checkpoint.family, checkpoint.folder, checkpoint.name
+    for part in [part for part in checkpoint.parts if part.startswith("tokenizer") and (folder / part).is_dir()]:
+        if not any(all(any((folder / part).glob(file)) for file in files) for files in _VOCABULARIES):
+            # transformers would go on with a vocabulary of nothing
+            raise ModelError(f"The checkpoint '{name}' cannot be loaded ({part}/ holds no vocabulary).")
     try:
-        with quiet():
-            return getattr(diffusers, checkpoint.class_name).from_pretrained(
-                str(checkpoint.folder),
+        with quiet() as warnings:
+            pipeline = getattr(diffusers, checkpoint.class_name).from_pretrained(
+                str(folder),
                 dtype=dtype,
+                variant=checkpoint.variant or None,
                 use_safetensors=True,
                 local_files_only=True,
                 trust_remote_code=False,
                 **family.init,
+                **{part: None for part in checkpoint.without if part in family.may_lack},
             )
+        # transformers would go on with random numbers, diffusers with none
+        if lost := [found for text in warnings for found in _LOST_TENSORS.findall(text)]:
+            raise ModelError(f"no tensor {lost[0][0] or lost[0][1]}")
     except Exception as error:  # a checkpoint can be broken in any way
+        lacking = [f"{part}/" for part in checkpoint.parts if part != "model_index" and not (folder / part).is_dir()]
+        reason = f"no {', '.join(lacking)} is there" if lacking else first_line(error)
         raise ModelError(
-            f"The checkpoint '{checkpoint.name}' cannot be loaded as a {checkpoint.class_name} ({first_line(error)}). "
+            f"The checkpoint '{name}' cannot be loaded as a {checkpoint.class_name} ({reason}). "
             f"Expected all parts of its {INDEX_FILE} with safetensors files; pickled weights are not read."
         ) from error
+    _bound_tokenizers(pipeline)
+    return pipeline
 
 
-@contextmanager
-def quiet() -> Iterator[None]:
-    """No progress bars of the libraries: loading is a part of our own."""
-    import diffusers
-    import transformers
-
-    shown = [
-        library
-        for library in (diffusers.utils.logging, transformers.utils.logging)
-        if library.is_progress_bar_enabled()
-    ]
-    for library in shown:
-        library.disable_progress_bar()
-    try:
-        yield
-    finally:
-        for library in shown:
-            library.enable_progress_bar()
+def _bound_tokenizers(pipeline: Any) -> None:
+    """Give tokenizers that know no longest text that of their encoder: they are asked for so many tokens."""
+    for part, tokenizer in pipeline.components.items():
+        if part.startswith("tokenizer") and getattr(tokenizer, "model_max_length", 0) > _MOST_TOKENS:
+            encoder = pipeline.components.get(part.replace("tokenizer", "text_encoder"))
+            if positions := getattr(getattr(encoder, "config", None), "max_position_embeddings", None):
+                tokenizer.model_max_length = positions
+    if getattr(pipeline, "tokenizer_max_length", 0) > _MOST_TOKENS:  # read from the first when the pipeline was made
+        pipeline.tokenizer_max_length = pipeline.tokenizer.model_max_length

@@ -49,6 +49,7 @@ class Family:
         call: further arguments of each call.
         unless_two_steps: further arguments of a call that takes another number of steps than two.
         init: further arguments of loading.
+        may_lack: parts that a checkpoint may have as null, beside those that its pipeline says so of.
     """
 
     title: str
@@ -68,6 +69,7 @@ class Family:
     call: Mapping[str, Any] = field(default_factory=dict)
     unless_two_steps: Mapping[str, Any] = field(default_factory=dict)
     init: Mapping[str, Any] = field(default_factory=dict)
+    may_lack: tuple[str, ...] = ()
 
     def guidance_in(self, pipeline: Any) -> Guidance:
         """The effect of a guidance scale in a checkpoint, which may be distilled where its class is not."""
@@ -79,6 +81,17 @@ class Family:
         if type(scheduler).__name__ == self.distilled_for and scheduler.config.timestep_spacing == "trailing":
             return "none"
         return self.guidance
+
+    def distilled_by(self, pipeline: Any) -> str:
+        """The sign that a checkpoint whose guidance is usual was distilled to draw in few steps; empty for none."""
+        name, config = type(pipeline.scheduler).__name__, pipeline.scheduler.config
+        if self.guidance_in(pipeline) != "classifier_free":
+            return ""
+        if name in ("LCMScheduler", "TCDScheduler"):
+            return f"its scheduler is {name}"
+        # SD-Turbo, SDXL-Lightning; not those that are trained down to pure noise, which need it, too (Lin et al. 2023)
+        trailing = config.get("timestep_spacing") == "trailing" and not config.get("rescale_betas_zero_snr")
+        return "its timesteps are trailing" if trailing and config.prediction_type in ("epsilon", "sample") else ""
 
     def trained_size_px(self, pipeline: Any) -> tuple[int, int]:
         """Height and width of the images that a checkpoint was trained for."""
@@ -131,7 +144,9 @@ FAMILIES: dict[str, Family] = {
         call=_AS_ASKED,
         unless_two_steps={"intermediate_timesteps": None},  # the one between the two
     ),
-    "StableDiffusion3Pipeline": Family("Stable Diffusion 3", "stable_diffusion_3"),
+    "StableDiffusion3Pipeline": Family(
+        "Stable Diffusion 3", "stable_diffusion_3", may_lack=("text_encoder_3", "tokenizer_3")
+    ),
     "StableDiffusionXLPipeline": Family(
         "SDXL",
         "stable_diffusion_xl",
@@ -159,14 +174,14 @@ def describe_auto_scheduler() -> str:
     """The scheduler that 'auto' stands for, for the help of --scheduler.
 
     >>> describe_auto_scheduler().partition(",")[0], describe_auto_scheduler().partition("; ")[2]
-    ('ddim for Stable Diffusion 1.x and 2.x', "the checkpoint's own for others")
+    ('ddim for Stable Diffusion 1.x and 2.x', "the checkpoint's own for others, and where that does not fit")
     """
     titles: dict[str, list[str]] = {}
     for family in FAMILIES.values():
         if family.scheduler:
             titles.setdefault(family.scheduler, []).append(family.title)
     parts = [f"{scheduler} for {', '.join(names)}" for scheduler, names in titles.items()]
-    return "; ".join([*parts, "the checkpoint's own for others"])
+    return "; ".join([*parts, "the checkpoint's own for others, and where that does not fit"])
 
 
 FAMILY_COLUMNS = ("model", "pipeline of diffusers", "guidance", "negative prompt", "scheduler auto")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from synthset.core.errors import ModelError, setting
 from synthset.generators.base import GeneratedImage, GenerationConfig, StoredSize
 from synthset.images.batch_resize import resize_batch
 
@@ -21,6 +22,20 @@ def size_to_shrink_to(stored: StoredSize | None, config: GenerationConfig, devic
     if stored is None or device.type != "cuda" or config.height_px != config.width_px:
         return None
     return stored if stored.side_px < config.height_px else None
+
+
+def expect_numbers(finite: Tensor, config: GenerationConfig) -> bool:
+    """Whether any image of a generator's first batch has only numbers; float16 where none has would never have.
+
+    Raises:
+        ModelError: none has, in float16.
+    """
+    if config.dtype == "float16" and not finite.any():
+        raise ModelError(
+            f"No image of '{config.model}' came out as numbers: float16 ends at 65,504, which its networks exceed. "
+            f"Give {setting('dtype', 'bfloat16')}, or float32."
+        )
+    return bool(finite.any())
 
 
 def finish(pixels: Tensor, finite: Tensor, flagged: Sequence[bool], stored: StoredSize | None) -> list[GeneratedImage]:

@@ -39,6 +39,7 @@ from torch import Tensor
 
 from synthset.core.cpu import tune_for_cpu
 from synthset.core.errors import ModelError, UsageError, setting
+from synthset.core.libraries import library_errors
 from synthset.generators.base import (
     COMPILED,
     EAGER,
@@ -53,8 +54,9 @@ from synthset.generators.compiled_unet import CompiledUNet, choose_rows_per_call
 from synthset.generators.condition_annealing import ConditionNoise
 from synthset.generators.deep_cache import DeepCache
 from synthset.generators.denoising import Conditions, denoise
+from synthset.generators.families import FAMILIES
 from synthset.generators.fast_unet import Remembering, remember_text_projections, use_convolutions_for_attention
-from synthset.generators.finishing import finish
+from synthset.generators.finishing import expect_numbers, finish
 from synthset.generators.image_conditioning import (
     MAX_CACHED_EMBEDDINGS,
     ImageAdapter,
@@ -64,7 +66,7 @@ from synthset.generators.image_conditioning import (
 )
 from synthset.generators.real_images import RealImages
 from synthset.generators.sampling import SamplingOptions
-from synthset.generators.schedulers import make_scheduler, start
+from synthset.generators.schedulers import FewSteps, make_scheduler, start
 from synthset.images.decoding import resize
 
 logger = logging.getLogger("synthset")
@@ -145,7 +147,8 @@ class LatentDiffusionGenerator:
             self.compile_unet()
         self._embeddings: OrderedDict[str, Tensor] = OrderedDict()
         self._image_latents = RealImages(self._encode_image, MAX_CACHED_IMAGES)
-        self._warned_of_truncation = False
+        self._few_steps = FewSteps(FAMILIES[type(pipeline).__name__].distilled_by(pipeline), config)
+        self._warned_of_truncation = self._is_sound = False
 
     def _check_options_for_images(self) -> None:
         if self.sampling.anneals:
@@ -215,10 +218,16 @@ class LatentDiffusionGenerator:
             UsageError: an image that is not among `initial_images`, a strength or weights that cannot be, or
                 conditions or texts that this checkpoint does not read.
             DataError: an image that does not decode.
+            ModelError: a part of the checkpoint fails, or all that it gives is no number.
         """
         if not requests:
             return []
         self._check_conditions(requests)
+        self._few_steps.check(requests)
+        with library_errors(f"'{self.config.model}' cannot draw"):
+            return self._draw(requests, initial_images)
+
+    def _draw(self, requests: Sequence[ImageRequest], initial_images: Mapping[str, bytes]) -> list[GeneratedImage]:
         paths = [self._path(request) for request in requests]
         # in groups that take the same steps; in each the guided rows first, so that the rows with an
         # unconditional pass are a slice
@@ -228,6 +237,7 @@ class LatentDiffusionGenerator:
             [self._draw_latents([requests[i] for i in rows], path, initial_images) for path, rows in groups]
         )
         pixels, finite = self._decode(latents)
+        self._is_sound = self._is_sound or expect_numbers(finite, self.config)
         flagged = self._flag(pixels)
         images = dict(zip(order, finish(pixels, finite, flagged, self.stored), strict=True))
         return [images[i] for i in range(len(requests))]
@@ -378,7 +388,9 @@ class LatentDiffusionGenerator:
         image = resize(image, (self.config.width_px, self.config.height_px))
         pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None]  # HWC -> NCHW
         pixels = (pixels.float() / 127.5 - 1).to(self.device, self.dtype)
-        return self.vae.encode(pixels).latent_dist.mode().float() * self.vae.config.scaling_factor
+        encoded = self.vae.encode(pixels)  # of a tiny VAE the latents, of others their distribution
+        latents = encoded.latents if "latents" in encoded else encoded.latent_dist.mode()
+        return latents.float() * self.vae.config.scaling_factor
 
     def _decode(self, latents: Tensor) -> tuple[Tensor, Tensor]:
         """Latents (n, c, h, w) -> uint8 pixels (n, 3, height_px, width_px), and whether each is finite (n,)."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from synthset.core.devices import DTYPES, choose_device, choose_dtype
-from synthset.core.errors import UnknownNameError, UsageError
+from synthset.core.errors import ModelError, UnknownNameError, UsageError, setting
+from synthset.core.libraries import library_errors
 from synthset.generators.base import COMPILED, EAGER, GenerationConfig, Generator, StoredSize
 from synthset.generators.checkpoint import Checkpoint, find_checkpoint, load_pipeline
 from synthset.generators.names import AUTO_SCHEDULER, ENGINES, SCHEDULERS
@@ -106,23 +107,32 @@ def _load(checkpoint: Checkpoint, drawing: _Drawing, image_conditions: bool) -> 
     if drawing.engine == COMPILED:
         compiled_unet.check_compiler(device)
     dtype = choose_dtype(drawing.dtype, device)
-    parts = load_pipeline(checkpoint, getattr(torch, dtype))
-    height_px, width_px = family.trained_size_px(parts)
-    config = GenerationConfig(
-        model=checkpoint.name,
-        revision=checkpoint.revision,
-        weights_hash=checkpoint.weights_hash,
-        scheduler=schedulers.choose_scheduler(parts, family, drawing.scheduler, checkpoint.name),
-        num_inference_steps=drawing.num_inference_steps,
-        height_px=height_px if drawing.height_px is None else drawing.height_px,
-        width_px=width_px if drawing.width_px is None else drawing.width_px,
-        dtype=dtype,
-        sampling=sampling,
-        engine=drawing.engine,
-    )
-    stored = finishing.size_to_shrink_to(drawing.stored, config, device)
-    if not family.own_loop:
-        return pipeline.PipelineGenerator(parts, config, device, stored)
-    by_adapter = image_conditions and family.images == "adapter"
-    adapter_folder = checkpoint.folder if by_adapter else None
-    return latent_diffusion.LatentDiffusionGenerator(parts, config, device, stored, adapter_folder)
+    try:
+        parts = load_pipeline(checkpoint, getattr(torch, dtype))
+        with library_errors(f"The checkpoint '{checkpoint.name}' cannot be drawn with"):
+            height_px, width_px = family.trained_size_px(parts)
+            config = GenerationConfig(
+                model=checkpoint.name,
+                revision=checkpoint.revision,
+                weights_hash=checkpoint.weights_hash,
+                scheduler=schedulers.choose_scheduler(parts, family, drawing.scheduler, checkpoint.name),
+                num_inference_steps=drawing.num_inference_steps,
+                height_px=height_px if drawing.height_px is None else drawing.height_px,
+                width_px=width_px if drawing.width_px is None else drawing.width_px,
+                dtype=dtype,
+                sampling=sampling,
+                engine=drawing.engine,
+                variant=checkpoint.variant,
+                parts=checkpoint.parts,
+            )
+            stored = finishing.size_to_shrink_to(drawing.stored, config, device)
+            if not family.own_loop:
+                return pipeline.PipelineGenerator(parts, config, device, stored)
+            by_adapter = image_conditions and family.images == "adapter"
+            adapter_folder = checkpoint.folder if by_adapter else None
+            return latent_diffusion.LatentDiffusionGenerator(parts, config, device, stored, adapter_folder)
+    except torch.OutOfMemoryError as error:
+        raise ModelError(
+            f"'{checkpoint.name}' does not fit into the memory of {device}. Give {setting('dtype', 'bfloat16')}, "
+            f"another {setting('device')}, or a smaller checkpoint."
+        ) from error

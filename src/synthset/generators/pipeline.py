@@ -22,14 +22,15 @@ import torch
 from diffusers import DiffusionPipeline
 
 from synthset.core.cpu import tune_for_cpu
-from synthset.core.errors import ModelError, UsageError, first_line
+from synthset.core.errors import UsageError
+from synthset.core.libraries import library_errors
 from synthset.generators.base import COMPILED, GeneratedImage, GenerationConfig, ImageRequest, StoredSize
 from synthset.generators.compiled_unet import compiler_errors
 from synthset.generators.families import FAMILIES, denoiser_of
-from synthset.generators.finishing import finish
+from synthset.generators.finishing import expect_numbers, finish
 from synthset.generators.image_conditioning import is_conditioned
 from synthset.generators.names import SCHEDULERS
-from synthset.generators.schedulers import make_scheduler
+from synthset.generators.schedulers import FewSteps, make_scheduler, try_scheduler
 
 logger = logging.getLogger("synthset")
 
@@ -66,14 +67,18 @@ class PipelineGenerator:
         """
         self.family = FAMILIES[type(pipeline).__name__]
         self.guidance = self.family.guidance_in(pipeline)
+        self._few_steps = FewSteps(self.family.distilled_by(pipeline), config)
         self.config = config
         self.device = device
         self.stored = stored
         self._check_size(pipeline)
         # the class of each family has its own signature of __call__
         self.pipeline: Any = pipeline.to(device)
-        if SCHEDULERS.get(config.scheduler, type(pipeline.scheduler).__name__) != type(pipeline.scheduler).__name__:
-            self.pipeline.scheduler = make_scheduler(self.pipeline.scheduler, config)
+        trained = pipeline.scheduler
+        if SCHEDULERS.get(config.scheduler, type(trained).__name__) != type(trained).__name__:
+            self.pipeline.scheduler = make_scheduler(trained, config)
+        elif self.family.scheduler is not None:  # the pipeline steps as our own loop does, whatever it is that steps
+            try_scheduler(trained, trained, config)
         self.pipeline.set_progress_bar_config(disable=True)
         if config.engine == COMPILED:
             # for another number of images it is compiled once more, then for any number
@@ -83,6 +88,7 @@ class PipelineGenerator:
         if hasattr(self.pipeline.vae, "enable_slicing"):
             self.pipeline.vae.enable_slicing()  # one image at a time: decoding takes the most memory
         self._warned: set[str] = set()
+        self._is_sound = False
 
     @property
     def preferred_batch_size(self) -> int:
@@ -102,9 +108,10 @@ class PipelineGenerator:
             checkpoint's safety checker have a status that says so, and no pixels.
         Raises:
             UsageError: a request that begins at a real image, or is conditioned on some.
-            ModelError: the pipeline refuses a request.
+            ModelError: the pipeline refuses a request, or gives nothing but what is no number.
         """
         self._check(requests)
+        self._few_steps.check(requests)
         groups: dict[_Call, list[int]] = {}
         for i, request in enumerate(requests):
             groups.setdefault(self._call_of(request), []).append(i)
@@ -137,21 +144,20 @@ class PipelineGenerator:
             options["negative_prompt"] = [request.negative_prompt for request in requests]
         elif self.guidance == "classifier_free" and family.unconditional is not None and call.guidance_scale > 1:
             options["negative_prompt"] = [family.unconditional] * len(requests)
-        try:
-            with compiler_errors() if self.config.engine == COMPILED else nullcontext():
-                drawn = self.pipeline(
-                    prompt=[request.prompt for request in requests],
-                    num_inference_steps=call.num_inference_steps,
-                    height=self.config.height_px,
-                    width=self.config.width_px,
-                    generator=[torch.Generator().manual_seed(request.seed) for request in requests],
-                    output_type="pt",
-                    **options,
-                )
-        except ValueError as error:
-            raise ModelError(f"The pipeline of '{self.config.model}' cannot draw ({first_line(error)}).") from error
+        compiling = compiler_errors() if self.config.engine == COMPILED else nullcontext()
+        with library_errors(f"The pipeline of '{self.config.model}' cannot draw"), compiling:
+            drawn = self.pipeline(
+                prompt=[request.prompt for request in requests],
+                num_inference_steps=call.num_inference_steps,
+                height=self.config.height_px,
+                width=self.config.width_px,
+                generator=[torch.Generator().manual_seed(request.seed) for request in requests],
+                output_type="pt",
+                **options,
+            )
         values = drawn.images.float()  # (n, 3, height_px, width_px) in 0..1
         finite = values.isfinite().flatten(1).all(1)
+        self._is_sound = self._is_sound or expect_numbers(finite, self.config)
         pixels = (values.nan_to_num().clamp(0, 1) * 255).round().to(torch.uint8)
         flagged = getattr(drawn, "nsfw_content_detected", None) or [False] * len(requests)
         return finish(pixels, finite, flagged, self.stored)

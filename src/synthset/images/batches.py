@@ -39,13 +39,14 @@ def find_batches(top: Folder) -> dict[str, list[Path]]:
     return {}
 
 
-def load_batches(files: Sequence[Path], name: str, label_column: str | None = None) -> ImageSet:
+def load_batches(files: Sequence[Path], name: str, label_column: str | None = None, prefix: str = "") -> ImageSet:
     """The images of some batches.
 
     Args:
         files: batches, beside their meta file.
         name: of the set.
         label_column: which of the two lists of labels of CIFAR-100 is meant.
+        prefix: of the option that says the column, for errors.
     Raises:
         UsageError: several lists of labels, and none of them is wanted.
         DataError: other contents.
@@ -56,7 +57,7 @@ def load_batches(files: Sequence[Path], name: str, label_column: str | None = No
     if label_column not in columns and (label_column is not None or len(columns) != 1):
         raise UsageError(
             f"'{name}' has several columns of labels ({', '.join(columns)}). Say which, e.g. "
-            f"{setting('label_column', columns[0] if columns else 'labels')}."
+            f"{setting(f'{prefix}label_column', columns[0] if columns else 'labels')}."
         )
     column = label_column or columns[0]
     try:

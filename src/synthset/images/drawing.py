@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -85,7 +86,7 @@ def _system_fonts() -> tuple[Path, ...]:
 def _drawable(path: Path, characters: frozenset[str]) -> frozenset[str]:
     """Those of the characters that a font has: it draws others all alike."""
     try:
-        font = ImageFont.truetype(str(path), 16)
+        font: Any = ImageFont.truetype(str(path), 16)
         lacking = bytes(font.getmask("\uffff"))
         return frozenset(character for character in characters if bytes(font.getmask(character)) != lacking)
     except (OSError, ValueError):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from synthset.images.imageset import ImageSet
 from synthset.images.splits import choose_split, split_of
 from synthset.images.tables import find_metadata, find_tables, load_tables
 
+OPENING = "How images are opened"  # heading of these options
 MANIFEST = "manifest.json"  # of a Synthset dataset, whose images lie in data/ and whose other tables hold none
 
 
@@ -25,7 +26,7 @@ MANIFEST = "manifest.json"  # of a Synthset dataset, whose images lie in data/ a
 class Opening:
     """How labelled images are opened, where a path leaves it open."""
 
-    split: Annotated[str | None, Option(default="test, else validation, to test on")] = None
+    split: Annotated[str | None, Option(default="the only one; to test on, test or else validation")] = None
     """Split of the images, where there are several: train, validation, test, or the name of its folder."""
     label_column: Annotated[str | None, Option(default="the only one")] = None
     """Column of the labels, where a table has several."""
@@ -38,24 +39,55 @@ class Opening:
         check_options(self)
 
 
-def load_path(path: Path, opening: Opening | None = None, defaults: Sequence[str] = ()) -> ImageSet:
+@dataclass(frozen=True)
+class ImagePath:
+    """The path of labelled images, or the name of a known set, with how it is opened: it stands where a path may.
+
+    Attributes:
+        prefix: of the options' names, in errors, where another set has those without.
+    """
+
+    path: str
+    opening: Opening = field(default_factory=Opening)
+    prefix: str = ""
+
+    @staticmethod
+    def of(source: str | Path | ImagePath) -> ImagePath:
+        """A path as it is, or with nothing else said of it."""
+        return source if isinstance(source, ImagePath) else ImagePath(str(source))
+
+    def with_split(self, split: str | None) -> ImagePath:
+        """The same path, and a split of it."""
+        return replace(self, opening=replace(self.opening, split=split))
+
+    def __str__(self) -> str:
+        return self.path
+
+    def __fspath__(self) -> str:
+        return self.path
+
+
+ImageSource: TypeAlias = str | Path | ImagePath | ImageSet
+
+
+def load_path(source: str | Path | ImagePath, defaults: Sequence[str] = ()) -> ImageSet:
     """Labelled images of an image folder, of tables (Parquet, or metadata beside images), or of CIFAR's batches.
 
     Args:
-        opening: what is wanted.
         defaults: splits that are taken where there are several and none is wanted, the first that is there.
     Raises:
         UsageError: a split that is not there, or none wanted where there are several; likewise a column.
         DataError: nothing to read there, unusable labels, a link that leaves the folder.
     """
-    opening = opening or Opening()
+    source = ImagePath.of(source)
+    path, opening = Path(source.path).expanduser(), source.opening
     with _readable(path):
         loaders = _loaders(path)
         splits = [name for name in loaders if name]
         if opening.split is not None and not splits:
             raise UsageError(f"Expected no split of '{path}', which has none, got '{opening.split}'. Leave it out.")
-        split = choose_split(str(path), splits, opening.split, defaults) if splits else ""
-        images = replace(loaders[split](opening), split=split)
+        split = choose_split(source.path, splits, opening.split, defaults, f"{source.prefix}split") if splits else ""
+        images = replace(loaders[split](source), split=split)
     return _with_names(images, opening.label_names) if opening.label_names else images
 
 
@@ -73,14 +105,16 @@ def _readable(path: Path) -> Iterator[None]:
         raise DataError(f"Expected a readable folder or file at '{path}', got: {error}.") from error
 
 
-Loader = Callable[[Opening], ImageSet]
+Loader = Callable[[ImagePath], ImageSet]
 
 
 def _loaders(path: Path) -> dict[str, Loader]:
     """What opens each split of a path, by its name; under "" what opens images that no name of a split stands by."""
 
     def tables(files: Sequence[Path]) -> Loader:
-        return lambda opening: load_tables(files, path, opening.label_column, strict=opening.strict)
+        return lambda source: load_tables(
+            files, path, source.opening.label_column, source.opening.strict, source.prefix
+        )
 
     if not path.is_dir():
         if path.suffix != ".parquet":
@@ -89,7 +123,9 @@ def _loaders(path: Path) -> dict[str, Loader]:
     top = Folder.top(path)
     if batches := find_batches(top):
         return {
-            split: lambda opening, files=files: load_batches(files, str(path), opening.label_column)
+            split: lambda source, files=files: load_batches(
+                files, str(path), source.opening.label_column, source.prefix
+            )
             for split, files in batches.items()
         }
     if found := find_tables(top):
@@ -102,10 +138,10 @@ def _loaders(path: Path) -> dict[str, Loader]:
 def _folder_loader(folder: Folder, path: Path) -> Loader:
     """What opens the classes of a folder: by its folders, or by the metadata beside its files."""
 
-    def load(opening: Opening) -> ImageSet:
-        metadata = find_metadata(folder)
+    def load(source: ImagePath) -> ImageSet:
+        opening, metadata = source.opening, find_metadata(folder)
         if metadata is not None and sum(part.has_images for part in folder.folders) < 2:
-            return load_tables([metadata], path, opening.label_column, strict=opening.strict)
+            return load_tables([metadata], path, opening.label_column, opening.strict, source.prefix)
         if opening.label_column is not None:
             raise UsageError(f"Expected no column of labels of '{path}', whose classes are its folders. Leave it out.")
         return load_imagefolder(folder, str(path))

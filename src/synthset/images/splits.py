@@ -37,13 +37,16 @@ def is_split_word(name: str) -> bool:
     return any(pattern.fullmatch(name.casefold()) for pattern in _WORDS.values())
 
 
-def choose_split(place: str, names: Collection[str], wanted: str | None, defaults: Sequence[str] = ()) -> str:
+def choose_split(
+    place: str, names: Collection[str], wanted: str | None, defaults: Sequence[str] = (), option: str = "split"
+) -> str:
     """Which of the splits, by their names there, is meant.
 
     Args:
         place: where they are, for errors.
         names: of the splits, as folders or files spell them.
         wanted: a name, or another word for that split; None for the first of `defaults` that is there, or the only one.
+        option: that says which, for errors.
     Raises:
         UsageError: none that is meant, or several.
     """
@@ -61,5 +64,5 @@ def choose_split(place: str, names: Collection[str], wanted: str | None, default
     listed, got = ", ".join(sorted(names)), "none of them" if wanted is None else f"'{wanted}'"
     raise UsageError(
         f"'{place}' holds splits ({listed}), not one set of images; got {got}. Say which, e.g. "
-        f"{setting('split', min(names))}."
+        f"{setting(option, min(names))}."
     )

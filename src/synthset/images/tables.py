@@ -40,7 +40,10 @@ SYNTHSET_COLUMNS = {"request_id", "prompt", "strategy", "sha256"}  # of the shar
 
 def find_tables(top: Folder) -> dict[str, list[Path]]:
     """The Parquet files within a folder that hold images, by split; under "" those whose names speak of none."""
-    files = [file for folder in _without_images(top) for file in folder.files(".parquet")]
+    # a picture on top, as datasets have for people who look, makes no image folder of one with data/
+    data = [folder for folder in top.folders if folder.path == top.path / DATA]
+    folders = [inner for folder in data if top.images for inner in _without_images(folder)] or _without_images(top)
+    files = [file for folder in folders for file in folder.files(".parquet")]
     in_data = [file for file in files if file.is_relative_to(top.path / DATA)]
     by_split: dict[str, list[Path]] = {}
     for file in in_data or [file for file in files if file.stem != METADATA]:
@@ -82,7 +85,7 @@ def _check_one_config(root: Path, files: Sequence[Path], split: str) -> None:
 
 
 def load_tables(
-    files: Sequence[Path], root: Path, label_column: str | None = None, *, strict: bool = False
+    files: Sequence[Path], root: Path, label_column: str | None = None, strict: bool = False, prefix: str = ""
 ) -> ImageSet:
     """The images of tables, whose labels mean the same in all of them.
 
@@ -91,6 +94,7 @@ def load_tables(
         root: the path that was named; images that stand as paths lie within it.
         label_column: None for the only one that there is.
         strict: refuse rows without a label, which are left out otherwise.
+        prefix: of the option that says the column, for errors.
     Raises:
         UsageError: several columns of labels, or none of that name.
         DataError: damaged tables, no images, or unusable labels.
@@ -98,7 +102,7 @@ def load_tables(
     tables = [_Table.read(file) for file in files]
     first = tables[0]
     image_column = _image_column(first)
-    label_column = _label_column(first, label_column)
+    label_column = _label_column(first, label_column, f"{prefix}label_column")
     groups: list[str] = []
     values: list[Any] = []
     for table in tables:
@@ -291,7 +295,7 @@ def _image_column(table: _Table) -> str:
     return column
 
 
-def _label_column(table: _Table, wanted: str | None) -> str:
+def _label_column(table: _Table, wanted: str | None, option: str) -> str:
     """The column of the labels. Raises DataError without one, UsageError for several, or for another name."""
     usual = [name for name in LABEL_COLUMNS if name in table.names]
     candidates = list(dict.fromkeys([*usual, *table.typed("ClassLabel")]))
@@ -306,7 +310,7 @@ def _label_column(table: _Table, wanted: str | None) -> str:
     if len(candidates) > 1:
         raise UsageError(
             f"'{table.file}' has several columns of labels ({', '.join(candidates)}). Say which, e.g. "
-            f"{setting('label_column', candidates[0])}."
+            f"{setting(option, candidates[0])}."
         )
     return candidates[0]
 

@@ -18,19 +18,10 @@ from pathlib import Path
 from typing import Annotated
 
 from synthset.core.options import Option, check_options
-from synthset.core.progress import track
-from synthset.prompts.sentences import (
-    DEFAULT_COUNT,
-    SENTENCES_FILE,
-    SentenceWriter,
-    default_writer,
-    load_writer,
-    sentences_for,
-)
+from synthset.prompts.sentences import default_writer, load_writer
+from synthset.prompts.sentences.base import DEFAULT_COUNT, SentenceWriter
+from synthset.prompts.sentences.cache import SENTENCES_FILE, sentences_for
 from synthset.prompts.sentences.file import FileWriter
-from synthset.prompts.strategies import strategy_name
-
-NAME = "language_enhancement"  # of the strategy, in prompts.STRATEGIES
 
 
 @dataclass(frozen=True)
@@ -40,8 +31,7 @@ class SentenceConfig:
     count: Annotated[int, Option(at_least=1)] = DEFAULT_COUNT
     """Sentences of each class, which are its prompts, equally often."""
     source: Annotated[
-        str | None,
-        Option(default="miniature with the generator miniature, else mrm8488/t5-base-finetuned-common_gen"),
+        str | None, Option(default="miniature with the generator miniature, else mrm8488/t5-base-finetuned-common_gen")
     ] = None
     """Writer of the sentences: miniature, the folder or hub id of an encoder-decoder such as T5, the URL of an
     OpenAI-compatible server, or a YAML file with lines such as `five: [a child wrote a five]`."""
@@ -60,12 +50,9 @@ class SentenceConfig:
 
     def load_writer(self, generator: str, device: str) -> SentenceWriter:
         """Who writes, for images by `generator`. Raises UsageError and ModelError as sentences.load_writer does."""
+        source = default_writer(generator) if self.source is None else self.source
         return load_writer(
-            default_writer(generator) if self.source is None else self.source,
-            revision=self.revision,
-            model=self.model,
-            device=device,
-            require_mention=self.require_mention,
+            source, revision=self.revision, model=self.model, device=device, require_mention=self.require_mention
         )
 
 
@@ -84,31 +71,6 @@ class SampleSentences:
     seconds_a_class: float
 
 
-def wants_sentences(strategies: Sequence[str]) -> bool:
-    """Whether language enhancement is among them.
-
-    Raises:
-        UnknownNameError, UsageError: a name that is none, see prompts.strategy_name.
-
-    >>> wants_sentences(["base", "le@1:5"]), wants_sentences(["all_combined"])
-    (True, False)
-    """
-    return NAME in [strategy_name(name).partition("@")[0] for name in strategies]
-
-
-def write_sentences(
-    class_names: Sequence[str],
-    phrases: Mapping[str, str],
-    writer: SentenceWriter,
-    count: int,
-    seed: int,
-    folder: Path,
-) -> dict[str, tuple[str, ...]]:
-    """Sentences by class name, kept in `folder` class by class, with a bar. Raises as sentences.sentences_for does."""
-    with track(len(class_names), "sentences", "classes") as bar:
-        return sentences_for(class_names, phrases, writer, count, seed, folder, lambda name: bar.advance())
-
-
 def sample_sentences(
     class_names: Sequence[str],
     phrases: Mapping[str, str],
@@ -121,19 +83,14 @@ def sample_sentences(
     """Sentences for a dry run: of `max_classes` classes, and nothing is written into `folder`.
 
     A thousand classes can take a model hours, and a service money; a file is read for all of them.
-    Arguments and errors as for `write_sentences`; sentences that `folder` keeps are taken from there.
+    Arguments and errors as for `sentences_for`; sentences that `folder` keeps are taken from there.
     """
     asked = class_names if isinstance(writer, FileWriter) else class_names[:max_classes]
     times = [time.monotonic()]
-    with tempfile.TemporaryDirectory() as scratch, track(len(asked), "sample sentences", "classes") as bar:
+    with tempfile.TemporaryDirectory() as scratch:
         if (folder / SENTENCES_FILE).is_file():
             shutil.copyfile(folder / SENTENCES_FILE, Path(scratch) / SENTENCES_FILE)
-
-        def note(name: str) -> None:
-            times.append(time.monotonic())
-            bar.advance()
-
-        written = sentences_for(asked, phrases, writer, count, seed, scratch, note)
+        written = sentences_for(asked, phrases, writer, count, seed, scratch, lambda _: times.append(time.monotonic()))
     texts = {name: written.get(name) or (phrases.get(name, name),) for name in class_names}
     seconds = max(later - earlier for earlier, later in itertools.pairwise(times))
     return SampleSentences(texts, writer.name, seconds)

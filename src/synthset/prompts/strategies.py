@@ -206,14 +206,11 @@ class Strategy:
     """A named way to draw a class: a prompt source, and its guidance unless the user gives another.
 
     Attributes:
-        name: in its standard spelling.
         summary: one line about it, for help and tables.
-        prompt: the prompt source.
         guidance: a range is the point of the strategy, and stays; one scale is a default of its own, which the
             scale of the run replaces; None has no other default than the run.
         mixed_images: how many real images of the class each image is conditioned on, by a mixture of their
             embeddings; they are drawn for each image. 0 for none: such a strategy draws from its prompts.
-        aliases: other names of it.
         reads: options of `create` that its prompts depend on; others are refused where no strategy reads them.
     """
 

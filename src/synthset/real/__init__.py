@@ -25,7 +25,7 @@ from synthset.core.errors import DataError, UsageError
 from synthset.core.options import with_options
 from synthset.images.decoding import encode
 from synthset.images.imageset import ImageSet
-from synthset.images.opening import Opening, load_path
+from synthset.images.opening import ImagePath, Opening, load_path
 from synthset.images.splits import FOR_TESTS
 from synthset.real.few_shot import few_shot, split
 from synthset.real.hub import load_hub
@@ -53,12 +53,13 @@ def load_real(name_or_path: str | Path, split: str | None = None, **options: Any
         UsageError: a split that the set has not.
         DataError: nothing to read there, or a hub that cannot be reached.
     """
-    return open_set(name_or_path, with_options(Opening(split=split), options), FOR_TESTS)
+    return open_set(ImagePath(str(name_or_path), with_options(Opening(split=split), options)), FOR_TESTS)
 
 
-def open_set(name_or_path: str | Path, opening: Opening | None = None, defaults: Sequence[str] = ()) -> ImageSet:
+def open_set(source: str | Path | ImagePath, defaults: Sequence[str] = ()) -> ImageSet:
     """As `load_real`, with another choice of split for a path that has several: `defaults` are taken in turn."""
-    name, opening = str(name_or_path), opening or Opening()
+    source = ImagePath.of(source)
+    name, opening = source.path, source.opening
     real = match_set(name)
     if real:
         if opening.label_column or opening.label_names:
@@ -66,7 +67,7 @@ def open_set(name_or_path: str | Path, opening: Opening | None = None, defaults:
         return _load_digits(opening.split) if real.name == "digits" else load_hub(real, opening.split)
     path = existing_path(name)
     if path:
-        images = load_path(path, opening, defaults)
+        images = load_path(source, defaults)
         if images.kind != "real":
             log.warning("'%s' holds %s images where real ones are expected", images.name, images.kind)
         return images
@@ -95,7 +96,7 @@ def _digits() -> ImageSet:
     return ImageSet("digits", class_names_of("digits"), np.asarray(labels, np.int64), files.__getitem__)
 
 
-def existing_path(name: str | Path) -> Path | None:
+def existing_path(name: str | Path | ImagePath) -> Path | None:
     """The path, with the user's home for ~, if anything is there."""
     try:
         path = Path(name).expanduser()

@@ -2,51 +2,49 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 from synthset.core.errors import UsageError
 from synthset.images.imageset import ImageSet
-from synthset.images.opening import Opening, splits_at
+from synthset.images.opening import ImagePath, ImageSource, splits_at
 from synthset.images.splits import FOR_TESTS, FOR_TRAINING, TRAIN, choose_split, split_of
 from synthset.real import existing_path, match_set, open_set, split
 
 
-def few_shot_pool(real: str | Path | ImageSet, seed: int = 0, opening: Opening | None = None) -> ImageSet:
+def few_shot_pool(real: ImageSource, seed: int = 0) -> ImageSet:
     """The part of a real set that few-shot images may be taken from; testing never reads it.
 
     The training split, of a known set or a path that has one. Of anything else it is the first part of
     `real.split(set, 0.5, seed)`, so whoever tests on such a set tests on the second part, with the same seed.
 
-    Args:
-        opening: how a path is opened; its split, if any, is for tests.
     Raises:
         UsageError: a set that is for testing only, or splits of which none is for training.
         DataError: as real.load_real.
     """
     if not isinstance(real, ImageSet) and (training := training_split(real)) is not None:
-        return open_set(real, replace(opening or Opening(), split=training))
-    return split(_whole(real, opening), 0.5, seed)[0]
+        return open_set(ImagePath.of(real).with_split(training))
+    return split(_whole(real), 0.5, seed)[0]
 
 
-def load_test_part(real: str | Path | ImageSet, opening: Opening | None = None) -> ImageSet:
+def load_test_part(real: ImageSource) -> ImageSet:
     """The images of a real set that shots are never drawn from: what a tuned classifier is tested on.
 
-    Its test split, or else its validation split; of a set without splits, such as `digits`, the half that is not
-    `few_shot_pool`'s.
+    The split that is wanted, or its test split, or else its validation split; of a set without splits, such as
+    `digits`, the half that is not `few_shot_pool`'s.
 
     Raises:
         UsageError: a split that shots are drawn from, or splits of which none is for tests.
         DataError: as real.load_real.
     """
     if isinstance(real, ImageSet) or training_split(real) is None:
-        return split(_whole(real, opening), 0.5, 0)[1]
-    if opening is not None and opening.split is not None and split_of(opening.split) == TRAIN:
-        raise UsageError(f"Expected a split of '{real}' that shots are not drawn from, got '{opening.split}'.")
-    return open_set(real, opening, FOR_TESTS)
+        return split(_whole(real), 0.5, 0)[1]
+    wanted = ImagePath.of(real).opening.split
+    if wanted is not None and split_of(wanted) == TRAIN:
+        raise UsageError(f"Expected a split of '{real}' that shots are not drawn from, got '{wanted}'.")
+    return open_set(real, FOR_TESTS)
 
 
-def training_split(real: str | Path) -> str | None:
+def training_split(real: str | Path | ImagePath) -> str | None:
     """The name of the split to learn from; None where there are no splits, or where it is the only one.
 
     Raises:
@@ -64,6 +62,6 @@ def training_split(real: str | Path) -> str | None:
     return choose_split(str(real), splits, None, FOR_TRAINING) if len(splits) > 1 else None
 
 
-def _whole(real: str | Path | ImageSet, opening: Opening | None) -> ImageSet:
+def _whole(real: ImageSource) -> ImageSet:
     """All images of a set that has no splits, or one."""
-    return real if isinstance(real, ImageSet) else open_set(real, opening)
+    return real if isinstance(real, ImageSet) else open_set(real)

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Literal
 
 from synthset.core.errors import UnknownNameError
@@ -103,7 +103,7 @@ def match_set(name: str) -> RealSet | None:
 
 def path_of(real: object) -> Path | None:
     """Where real images are read from; None where they are known by name, or in memory already."""
-    if not isinstance(real, str | PurePath) or match_set(str(real)) is not None:
+    if not isinstance(real, str | os.PathLike) or match_set(str(real)) is not None:
         return None
     return Path(os.path.expanduser(real))  # noqa: PTH111  # Path's own raises for the home of nobody
 

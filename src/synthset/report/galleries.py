@@ -32,19 +32,11 @@ class Thumbnail:
 
 
 @dataclass(frozen=True)
-class Strip:
-    """Images of one class that belong side by side."""
-
-    label: str  # set, or set and strategy
-    thumbnails: tuple[Thumbnail, ...]
-
-
-@dataclass(frozen=True)
 class ClassGallery:
-    """All strips of one class."""
+    """All strips of one class: images that belong side by side, under the name of a set, or of set and strategy."""
 
     class_name: str
-    strips: tuple[Strip, ...]
+    strips: tuple[tuple[str, tuple[Thumbnail, ...]], ...]
 
 
 @dataclass(frozen=True)
@@ -55,33 +47,26 @@ class Galleries:
     num_classes: int
 
 
-def build_galleries(diagnosis: Diagnosis, class_order: Sequence[int]) -> Galleries | None:
-    """Kept images by class; within a class a strip for each set and strategy, real images first."""
-    return _build(diagnosis, class_order, kept=(True,))
+def build_galleries(diagnosis: Diagnosis, class_order: Sequence[int], *, audits: bool = False) -> Galleries | None:
+    """Kept images by class; within a class a strip for each set and strategy, real images first.
 
-
-def build_filter_galleries(diagnosis: Diagnosis, class_order: Sequence[int]) -> Galleries | None:
-    """Kept beside rejected images of the classes and sets that lost any; None where nothing was rejected."""
-    return _build(diagnosis, class_order, kept=(True, False))
-
-
-def _build(diagnosis: Diagnosis, class_order: Sequence[int], kept: tuple[bool, ...]) -> Galleries | None:
+    Where it `audits`, kept beside rejected images of the classes and sets that lost any; None if nothing was rejected.
+    """
     table = diagnosis.galleries
     if table is None or not table.num_rows:
         return None
-    audits = False in kept
     order = {info.name: (not info.is_real, i) for i, info in enumerate(diagnosis.info.sets)}
     strips: dict[int, dict[tuple[str, str, bool], list[int]]] = {}
     plain = table.drop_columns(["image"]).to_pylist()
     rejected = {(row["set"], row["class_index"]) for row in plain if row["kept"] is False}
     for i, row in enumerate(plain):
         was_kept = row["kept"] is not False  # nothing was filtered where it says nothing
-        if was_kept not in kept or (audits and (row["set"], row["class_index"]) not in rejected):
+        if (row["set"], row["class_index"]) not in rejected if audits else not was_kept:
             continue
         key = (row["set"], "" if audits else row["strategy"] or "", was_kept)
         strips.setdefault(row["class_index"], {}).setdefault(key, []).append(i)
 
-    images, galleries, budget = table.column("image"), [], MAX_BYTES // len(kept)
+    images, galleries, budget = table.column("image"), [], MAX_BYTES // (2 if audits else 1)
     wanted = [index for index in class_order if index in strips]
     for index in wanted[:MAX_CLASSES]:
         rows = strips[index]
@@ -90,11 +75,13 @@ def _build(diagnosis: Diagnosis, class_order: Sequence[int], kept: tuple[bool, .
         budget -= sum(len(data) for some in first.values() for data in some.values())
         if budget < 0 and galleries:
             break
-        thumbnails = {
-            key: tuple(_thumbnail(data, plain[i]["reason"] or "", diagnosis.folder) for i, data in some.items())
+        shown = tuple(
+            (
+                _label(*key, audits=audits),
+                tuple(_thumbnail(data, plain[i]["reason"] or "", diagnosis.folder) for i, data in some.items()),
+            )
             for key, some in first.items()
-        }
-        shown = tuple(Strip(_label(*key, audits=audits), some) for key, some in thumbnails.items())
+        )
         galleries.append(ClassGallery(diagnosis.info.class_names[index], shown))
     return Galleries(tuple(galleries), len(wanted)) if galleries else None
 

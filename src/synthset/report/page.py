@@ -15,7 +15,7 @@ from synthset.measures.registry import measures_of
 from synthset.report import sections
 from synthset.report.figures import build_figures
 from synthset.report.formatting import number, page_json, percent, unbroken_flags
-from synthset.report.galleries import build_filter_galleries, build_galleries, order_classes
+from synthset.report.galleries import build_galleries, order_classes
 from synthset.report.reading import Diagnosis
 from synthset.report.verdicts import group_verdicts, order_by_need, tone
 from synthset.version import __version__
@@ -51,7 +51,7 @@ def render_page(diagnosis: Diagnosis) -> str:
         matrix_rows=diagnosis.matrix.sort_by("experiment").to_pylist(),
         ambiguous=sections.ambiguous_classes(diagnosis),
         galleries=build_galleries(diagnosis, class_order),
-        filter_galleries=build_filter_galleries(diagnosis, class_order),
+        filter_galleries=build_galleries(diagnosis, class_order, audits=True),
         confusions=[sections.most_confused(evaluation) for evaluation in diagnosis.evaluations],
         settings_of=sections.filter_settings,
         prompts=sections.prompts_by_class(diagnosis, class_order),

@@ -22,13 +22,7 @@ FINER = "Finer points of tuning"
 
 @dataclass(frozen=True)
 class UseOfShots:
-    """A use of the shots for the synthetic images, beside being learned from.
-
-    Attributes:
-        summary: a line about it.
-        filters: synthetic images that are nearest to another class's shots are left out.
-        guides: the synthetic images must have been drawn from these shots.
-    """
+    """A use of the shots beside being learned from: to leave out synthetic images, or to have drawn them from."""
 
     summary: str
     filters: bool = False

@@ -23,6 +23,7 @@ from synthset.core.options import with_options
 from synthset.encoders.clip import Encoder, load_encoder
 from synthset.encoders.embed import EmbeddingCache, embed_classes, embed_images
 from synthset.images.imageset import ImageSet
+from synthset.images.opening import ImagePath, ImageSource
 from synthset.real.learning import load_test_part
 from synthset.real.matching import with_classes
 from synthset.tuning.baselines import BASELINES, fit
@@ -40,13 +41,13 @@ PICTURE_FILE, MODELS = "curve.png", "models"
 
 
 def tune_curve(
-    data: str | Path | ImageSet | None,
+    data: ImageSource | None,
     output_dir: str | Path,
     shots: Sequence[int] = (1, 2, 4, 8, 16),
     seeds: Sequence[int] | int = 3,
     config: TuneConfig | None = None,
     *,
-    real: str | Path | ImageSet,
+    real: ImageSource,
     compare: Sequence[str] = (),
     prompt_strategy: str | None = None,
     all_images: bool = False,
@@ -111,7 +112,7 @@ def _check(shots: Sequence[int], seeds: Sequence[int], compare: Sequence[str], *
 
 
 def _tune_methods(
-    data: str | Path | ImageSet | None,
+    data: ImageSource | None,
     folder: Path,
     config: TuneConfig,
     compare: Sequence[str],
@@ -122,7 +123,9 @@ def _tune_methods(
     tuned, steps = {}, None
     if data is not None:
         if not isinstance(data, ImageSet):
-            data = str(data).replace("{shots}", str(config.shots)).replace("{seed}", str(config.seed))
+            source = ImagePath.of(data)
+            path = source.path.replace("{shots}", str(config.shots)).replace("{seed}", str(config.seed))
+            data = replace(source, path=path)
         # without shots there is nothing to mix with, to filter by, or to be guided by
         with_images = config if config.shots else replace(config, use_of_shots="basic", order="mix")
         result = tune_one(data, place / "with-synthetic", with_images)
@@ -175,7 +178,7 @@ def _test(
     folder: Path,
     tuned: Mapping[tuple[int, int], Mapping[str, Path]],
     fits: Sequence[str],
-    real: str | Path | ImageSet,
+    real: ImageSource,
     tester: _Tester,
 ) -> CurveResult:
     """The scores at all shots and seeds, and their means over seeds."""

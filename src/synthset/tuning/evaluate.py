@@ -11,7 +11,9 @@ from synthset.core.locks import reading
 from synthset.encoders.clip import Encoder, load_encoder
 from synthset.encoders.embed import EmbeddingCache, embed_classes, embed_images
 from synthset.images.imageset import ImageSet
-from synthset.real import load_real, match_set
+from synthset.images.opening import ImageSource
+from synthset.images.splits import FOR_TESTS
+from synthset.real import match_set, open_set
 from synthset.real.learning import load_test_part
 from synthset.real.sets import path_of
 from synthset.tuning.head import zero_shot_head
@@ -20,10 +22,11 @@ from synthset.tuning.saving import TunedClassifier, load_tuned, read_tuned_confi
 
 def evaluate_on(
     folder: str | Path,
-    real: str | Path | ImageSet,
+    real: ImageSource,
     *,
     encoder: Encoder | None = None,
     cache: EmbeddingCache | None = None,
+    strict: bool = False,
 ) -> tuple[EvaluationResult, EvaluationResult]:
     """Test a tuned classifier, and zero-shot CLIP beside it, on the part of a real set that tuning never reads.
 
@@ -38,25 +41,22 @@ def evaluate_on(
         cache = EmbeddingCache() if cache is None else cache
         classifier = load_tuned(folder, encoder=encoder)
         images = load_test_part(real)
-        before = evaluate_tuned(zero_shot_of(classifier, encoder, cache), images, cache)
-        return before, evaluate_tuned(classifier, images, cache)
+        before = evaluate_tuned(zero_shot_of(classifier, encoder, cache), images, cache, strict=strict)
+        return before, evaluate_tuned(classifier, images, cache, strict=strict)
 
 
-def evaluate_folder(folder: str | Path, real: str | Path | ImageSet) -> EvaluationResult:
-    """Test a tuned classifier on a real set: of the one that its shots are from, only on the test part.
+def open_for(folder: str | Path, real: ImageSource) -> ImageSet:
+    """The images to test a tuned classifier on: of the real set that its shots are from, only the test part.
 
     Raises:
         UsageError, DataError, ModelError: as `evaluate_on`.
     """
     tuned_for = read_tuned_config(folder).real
-    classifier = load_tuned(folder)
     if isinstance(real, ImageSet):
-        images = real
-    elif tuned_for is not None and _is_same_set(tuned_for, str(real)):
-        images = load_test_part(real)
-    else:
-        images = load_real(real)
-    return evaluate_tuned(classifier, images, EmbeddingCache())
+        return real
+    if tuned_for is not None and _is_same_set(tuned_for, str(real)):
+        return load_test_part(real)
+    return open_set(real, FOR_TESTS)
 
 
 def evaluate_tuned(

@@ -10,6 +10,7 @@ import hashlib
 import json
 import tempfile
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from synthset.core.progress import track
 from synthset.encoders.clip import Encoder, OpenClipEncoder
 from synthset.encoders.embed import EmbeddingCache, embed_images
 from synthset.images.imageset import ImageSet
+from synthset.images.sketch import hash_files
 
 IN_MEMORY_BYTES = 1 << 30  # more than this goes to disk
 BLOCK = 65_536  # vectors computed, hashed or compared at once: 256 MB at 1,024 dimensions
@@ -41,6 +43,11 @@ class Features:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    @cached_property
+    def file_hashes(self) -> np.ndarray:
+        """See `hash_files`."""
+        return hash_files(self.images)
 
     def read(self, rows: np.ndarray) -> Tensor:
         """The vectors of `rows`, float32 (m, d), in memory."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -19,6 +18,7 @@ from synthset.core.errors import DataError, UsageError, setting
 from synthset.dataset.reader import Dataset
 from synthset.filters.real import nearest_real
 from synthset.images.imageset import ImageSet
+from synthset.images.opening import ImageSource
 from synthset.real import few_shot
 from synthset.real.learning import few_shot_pool
 from synthset.real.matching import with_classes
@@ -28,7 +28,7 @@ from synthset.tuning.features import BLOCK, Features
 log = logging.getLogger("synthset")
 
 
-def draw_shots(real: str | Path | ImageSet, class_names: Sequence[str] | None, shots: int, seed: int) -> ImageSet:
+def draw_shots(real: ImageSource, class_names: Sequence[str] | None, shots: int, seed: int) -> ImageSet:
     """M real images of each class, from the part of a real set that testing never reads.
 
     The same as `create` begins at, given the set as `initial_images`, the shots, and the seed as `shots_seed`.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -11,13 +10,12 @@ from synthset.core.errors import DataError, UsageError, setting
 from synthset.dataset.opening import open_images
 from synthset.dataset.reader import Dataset, is_dataset, open_dataset
 from synthset.images.imageset import ImageSet
+from synthset.images.opening import ImageSource
 from synthset.real import class_names_of, match_set
 from synthset.real.learning import few_shot_pool
 from synthset.real.matching import with_classes
 from synthset.tuning.config import TuneConfig
 from synthset.tuning.few_shot import check_initial_images, draw_shots
-
-Images = str | Path | ImageSet
 
 
 @dataclass(frozen=True)
@@ -29,19 +27,20 @@ class Synthetic:
         prompt_strategy, all_images: the part of a Synthset dataset.
     """
 
-    data: Images | None
+    data: ImageSource | None
     prompt_strategy: str | None = None
     all_images: bool = False
 
     @property
     def key(self) -> str:
         """A name that tells these images from others in one process."""
-        named = self.data if isinstance(self.data, str | Path) else id(self.data)
-        return f"{named} {self.prompt_strategy} {self.all_images}"
+        named = id(self.data) if isinstance(self.data, ImageSet) else self.data
+        return f"{named!r} {self.prompt_strategy} {self.all_images}"
 
     def dataset(self) -> Dataset | None:
         """The Synthset dataset that the images are of, if they are of one."""
-        return open_dataset(self.data) if isinstance(self.data, str | Path) and is_dataset(self.data) else None
+        is_path = self.data is not None and not isinstance(self.data, ImageSet)
+        return open_dataset(str(self.data)) if is_path and is_dataset(str(self.data)) else None
 
     def open(self) -> ImageSet | None:
         """The images. Raises UsageError, DataError as `open_images`."""
@@ -74,7 +73,7 @@ class TuneInputs:
     real: str | None
 
 
-def open_inputs(source: Synthetic, real: Images | None, config: TuneConfig) -> TuneInputs:
+def open_inputs(source: Synthetic, real: ImageSource | None, config: TuneConfig) -> TuneInputs:
     """Open all images.
 
     Args:
@@ -104,7 +103,7 @@ def open_inputs(source: Synthetic, real: Images | None, config: TuneConfig) -> T
     return TuneInputs(tuple(first.class_names), synthetic, shots, name)
 
 
-def _check_classes_of(real: Images, synthetic: ImageSet) -> None:
+def _check_classes_of(real: ImageSource, synthetic: ImageSet) -> None:
     """Refuse other classes than those of the real set; a known one need not be at hand for that."""
     known = None if isinstance(real, ImageSet) else match_set(str(real))
     if known is None:

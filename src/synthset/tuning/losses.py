@@ -26,16 +26,12 @@ def soft_cross_entropy(
 ) -> Tensor:
     """Cross-entropy in part against labels and in part against a teacher's probabilities ("SCE").
 
-    sl · CE(softmax(teacher / T), log_softmax(student)) + (1 - sl) · CE(label, log_softmax(student)).
+    sl · CE(softmax(teacher / T), log_softmax(student)) + (1 - sl) · CE(label, log_softmax(student)), the mean over n.
     The temperature softens the teacher only.
     Args:
-        logits: of the student, (n, k).
+        logits, teacher_logits: (n, k), of the student and of zero-shot CLIP, to which no gradient goes.
         labels: int64 (n,), each in 0..k-1.
-        teacher_logits: (n, k), of zero-shot CLIP; no gradient goes there.
-        soft_share: sl, in 0..1.
-        temperature: T, above 0.
-    Returns:
-        The mean over n, a scalar.
+        soft_share, temperature: sl, in 0..1, and T, above 0.
     Reference: He et al. 2023, section 3.1 and appendix C.4, with the values of their released code.
 
     >>> import torch

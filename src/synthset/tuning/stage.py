@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,8 @@ from synthset.core.options import job_of, with_options
 from synthset.encoders.clip import Encoder, load_encoder
 from synthset.encoders.embed import EmbeddingCache, embed_classes
 from synthset.images.imageset import ImageSet
+from synthset.images.opening import ImageSource
+from synthset.images.sketch import Sketch
 from synthset.real.sets import path_of
 from synthset.tuning.config import USES_OF_SHOTS, TuneConfig, resolve_config
 from synthset.tuning.encoder_tuning import TunedModel, changed_state, make_model, tuned_share
@@ -45,11 +47,11 @@ log = logging.getLogger("synthset")
 
 
 def tune(
-    data: str | Path | ImageSet | None,
+    data: ImageSource | None,
     output_dir: str | Path,
     config: TuneConfig | None = None,
     *,
-    real: str | Path | ImageSet | None = None,
+    real: ImageSource | None = None,
     prompt_strategy: str | None = None,
     all_images: bool = False,
     encoder: Encoder | None = None,
@@ -89,10 +91,10 @@ def tune(
         templates = resolve_templates(config.templates, inputs.real)
         teacher = zero_shot_head(embed_classes(inputs.class_names, encoder, templates, cache), encoder.logit_scale)
         model = make_model(config, encoder, teacher.requires_grad_(False))
-        key = f"{source.key} {encoder.fingerprint}"
-        sources = _compute_sources(inputs, config, encoder, cache, {} if features is None else features, key)
-        texts = (inputs.class_names, templates)
-        tuned = TunedConfig(config.clip, config.dtype, encoder.fingerprint, *texts, inputs.real, config.shots)
+        memory, key = {} if features is None else features, f"{source.key} {encoder.fingerprint}"
+        sources, learned_from = _compute_sources(inputs, config, encoder, cache, memory, key)
+        about = (encoder.fingerprint, inputs.class_names, templates, inputs.real, config.shots)
+        tuned = TunedConfig(config.clip, config.dtype, *about)
         job = _job(sources, config, tuned)
         with claim(folder, job, overwrite=overwrite):
             if not overwrite and (done := read_result(folder, config, inputs.class_names, was_finished=True)):
@@ -103,7 +105,7 @@ def tune(
             if overwrite:
                 delete_own_files(folder)
             session = _session(folder, job, model.to(device), config, sources)
-            return _tune(session, sources, teacher.to(device), config, tuned, encoder, watch)
+            return _tune(session, sources, teacher.to(device), config, tuned, encoder, learned_from, watch)
 
 
 def _session(folder: Path, job: Job, model: TunedModel, config: TuneConfig, sources: Sequence[Source]) -> Session:
@@ -118,6 +120,7 @@ def _tune(
     config: TuneConfig,
     tuned: TunedConfig,
     encoder: Encoder,
+    learned_from: Sketch,
     watch: Callable[[StepInfo], None] | None,
 ) -> TuneResult:
     """Tune the model of the session and save it; the folder is free, or holds this very tuning."""
@@ -141,6 +144,7 @@ def _tune(
         "num_filtered": sum(len(one.features) - len(one.rows) - len(one.held_back) for one in sources),
         "steps_per_epoch": sum(phase.steps_per_epoch for phase in phases),
         "tuned_share": tuned_share(model, encoder),
+        "learned_from": asdict(learned_from),
     }
     finish(session, save, about)
     result = read_result(session.folder, config, tuned.class_names, was_finished=False)
@@ -155,8 +159,8 @@ def _compute_sources(
     cache: EmbeddingCache,
     memory: dict[str, Features],
     key: str,
-) -> list[Source]:
-    """The images to learn from as vectors; of synthetic ones, those that `memory` has under the key."""
+) -> tuple[list[Source], Sketch]:
+    """The images to learn from as vectors, and which they are; of synthetic ones, what `memory` has under the key."""
     shots = None if inputs.shots is None else compute_features(inputs.shots, encoder, cache)
     sources = []
     if inputs.synthetic is not None:
@@ -167,7 +171,7 @@ def _compute_sources(
         sources.append(Source("synthetic", memory[key], rows, size, weight, config.loss, held_back))
     if shots is not None:
         sources.append(Source("real", shots, np.arange(len(shots)), config.real_batch_size, config.real_weight))
-    return sources
+    return sources, Sketch.of(*(source.features.file_hashes for source in sources))
 
 
 def _choose_rows(synthetic: Features, shots: Features | None, config: TuneConfig) -> tuple[np.ndarray, np.ndarray]:

@@ -14,7 +14,7 @@ def gather(rounds, count, class_name="dog", phrase="", **options):
         shown.append((number, list(have)))
         return rounds[number]
 
-    options = {"origin": "'a test'", "max_rounds": len(rounds)} | options
+    options = {"origin": "a test", "rounds": len(rounds)} | options
     return gather_sentences(draw, class_name, phrase, count, **options), shown
 
 

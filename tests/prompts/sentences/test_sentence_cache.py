@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from synthset.core.errors import DataError, ModelError, UsageError
-from synthset.prompts.sentences import SENTENCES_FILE, load_writer, sentence_job, sentences_for
+from synthset.prompts.sentences import load_writer
+from synthset.prompts.sentences.cache import SENTENCES_FILE, sentence_job, sentences_for
 
 CLASSES = ("one", "two", "three")
 

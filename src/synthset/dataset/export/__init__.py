@@ -10,7 +10,7 @@ from synthset.core.errors import UnknownNameError
 from synthset.core.locks import reading
 from synthset.dataset.export.imagefolder import export_imagefolder
 from synthset.dataset.opening import open_images
-from synthset.images.imageset import ImageSet
+from synthset.images.opening import ImageSource
 
 __all__ = ["FORMATS", "Format", "export", "export_imagefolder"]
 
@@ -32,7 +32,7 @@ FORMATS = {
 
 
 def export(
-    data: str | Path | ImageSet,
+    data: ImageSource,
     output_dir: str | Path,
     *,
     format: str = "imagefolder",

@@ -9,22 +9,10 @@ import re
 from pathlib import Path
 
 from synthset.core.errors import ModelError, UsageError, setting
-from synthset.core.hub import hub_error, is_hub_id
+from synthset.core.hub import fetching, find_folder
 from synthset.miniature import FOLDER as MINIATURE_FOLDER
-from synthset.prompts.sentences.base import DEFAULT_COUNT, SentenceWriter
-from synthset.prompts.sentences.cache import SENTENCES_FILE, sentence_job, sentences_for
+from synthset.prompts.sentences.base import SentenceWriter
 from synthset.prompts.sentences.file import ENDINGS, FileWriter
-
-__all__ = [
-    "COMMON_GEN",
-    "DEFAULT_COUNT",
-    "SENTENCES_FILE",
-    "SentenceWriter",
-    "default_writer",
-    "load_writer",
-    "sentence_job",
-    "sentences_for",
-]
 
 COMMON_GEN = "mrm8488/t5-base-finetuned-common_gen"  # the model of He et al. 2023
 
@@ -88,33 +76,25 @@ def _needless_revision(name: str, revision: str) -> UsageError:
 
 
 def _find_model(name: str, revision: str | None) -> Path:
-    """The folder that holds the checkpoint."""
-    local = MINIATURE_FOLDER / "sentences" if name == "miniature" else Path(name)
-    if name == "miniature" or local.is_dir():
-        if revision:
-            raise _needless_revision(name, revision)
-        if not local.is_dir():
-            raise ModelError(
-                f"Expected the miniature's word-to-sentence model in '{local}', found none. Reinstall synthset, "
-                f"or name another writer ({setting('SentenceConfig.source')})."
-            )
-        return local
-    if not is_hub_id(name):
+    """The folder that holds the checkpoint; fetched from the hub, safetensors only, if it is not in its cache."""
+    expected = (
+        "'miniature', a .yaml or .jsonl file, a URL, a model's folder or a hub id like 'owner/name' for "
+        f"{setting('SentenceConfig.source')}"
+    )
+    folder = MINIATURE_FOLDER / "sentences" if name == "miniature" else find_folder(name, expected)
+    if folder is not None and revision:
+        raise _needless_revision(name, revision)
+    if folder is not None and not folder.is_dir():
         raise ModelError(
-            "Expected 'miniature', a .yaml or .jsonl file, a URL, a model's folder or a hub id like 'owner/name' for "
-            f"{setting('SentenceConfig.source')}, got '{name}', which is none of them. Is the path spelled correctly?"
+            f"Expected the miniature's word-to-sentence model in '{folder}', found none. Reinstall synthset, "
+            f"or name another writer ({setting('SentenceConfig.source')})."
         )
-    return _download(name, revision)
+    if folder is not None:
+        return folder
 
-
-def _download(name: str, revision: str | None) -> Path:
-    """Fetch a model from the hub, safetensors only, or find it in the hub's cache."""
     from huggingface_hub import snapshot_download
 
     from synthset.prompts.sentences.seq2seq import FILES
 
-    try:
+    with fetching("word-to-sentence model", name, revision=revision, alternative="name a file of sentences"):
         return Path(snapshot_download(name, revision=revision, allow_patterns=list(FILES), ignore_patterns="*/*"))
-    except Exception as error:  # hub, HTTP client and file system each have their own
-        alternative = "name a file of sentences"
-        raise hub_error("word-to-sentence model", name, error, revision=revision, alternative=alternative) from error

@@ -12,7 +12,8 @@ import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
-from synthset.core.errors import ModelError, UsageError, setting
+from synthset.core.errors import ModelError, setting
+from synthset.core.options import expect
 from synthset.prompts.classes import MAX_PHRASE_LENGTH, as_words, split_article
 
 # He et al. 2023 sample N + 50 sentences a class and keep N = 200 distinct ones
@@ -54,30 +55,29 @@ Draw = Callable[[int, Sequence[str]], Sequence[str]]
 
 
 def gather_sentences(
-    draw: Draw, class_name: str, phrase: str, count: int, *, origin: str, max_rounds: int, require_mention: bool = True
+    draw: Draw, class_name: str, phrase: str, count: int, *, origin: str, rounds: int, require_mention: bool = True
 ) -> list[str]:
     """The first `count` distinct sentences about a class that come, over as many rounds as it takes.
 
     Args:
         draw: asked once a round for more.
         class_name, phrase, count: as for `SentenceWriter.write`.
-        origin: who writes, for errors.
-        max_rounds: rounds until it gives up.
+        origin: name of the writer, for errors.
+        rounds: until it gives up.
         require_mention: leave out sentences that do not mention the class.
     Raises:
-        ModelError: fewer sentences after max_rounds.
+        ModelError: fewer sentences after all rounds.
         UsageError: a count below 1.
 
     >>> answer = ["A dog barks.", "a  dog barks", "a cat", "two dogs run"]
-    >>> gather_sentences(lambda number, have: answer, "dog", "", 2, origin="a test", max_rounds=1)
+    >>> gather_sentences(lambda number, have: answer, "dog", "", 2, origin="a test", rounds=1)
     ['A dog barks.', 'two dogs run']
     """
-    if count < 1:
-        raise UsageError(f"Expected at least 1 sentence a class, got {count}.")
+    check_count(count)
     found: dict[str, str] = {}
     tries = astray = 0
     bare = {sentence_key(split_article(as_words(name))[1]) for name in (class_name, phrase)} | {""}
-    for number in range(max_rounds):
+    for number in range(rounds):
         for text in draw(number, list(found.values())):
             tries += 1
             sentence = clean_sentence(text)
@@ -90,6 +90,11 @@ def gather_sentences(
     raise ModelError(_too_few(class_name, count, len(found), tries, astray, origin))
 
 
+def check_count(count: int) -> None:
+    """Raise UsageError unless at least one sentence is asked for."""
+    expect(count >= 1, f"at least 1 sentence a class, got {count}")
+
+
 def _too_few(class_name: str, count: int, found: int, tries: int, astray: int, origin: str) -> str:
     without = f" ({astray:,} of them do not mention it)" if astray else ""
     ways = [f"name another writer ({setting('SentenceConfig.source')})"]
@@ -99,7 +104,7 @@ def _too_few(class_name: str, count: int, found: int, tries: int, astray: int, o
         ways.append(f"take those without the class too ({setting('SentenceConfig.require_mention', False)})")
     advice = ", or ".join(ways)
     return (
-        f"Expected {count:,} distinct sentences about '{class_name}' from {origin}, got {found:,} after {tries:,} "
+        f"Expected {count:,} distinct sentences about '{class_name}' from '{origin}', got {found:,} after {tries:,} "
         f"tries{without}. {advice[0].upper()}{advice[1:]}."
     )
 

@@ -13,11 +13,12 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from synthset.core.errors import DataError, UsageError
+from synthset.core.errors import DataError
 from synthset.core.json_records import parse_record
-from synthset.prompts.sentences.base import SentenceWriter
+from synthset.core.progress import track
+from synthset.prompts.sentences.base import SentenceWriter, check_count
 
 SENTENCES_FILE = "sentences.jsonl"
 
@@ -47,7 +48,7 @@ def sentences_for(
     count: int,
     seed: int,
     folder: str | Path,
-    on_class: Callable[[str], None] | None = None,
+    on_class: Callable[[str], object] = lambda name: None,
 ) -> dict[str, tuple[str, ...]]:
     """`count` distinct sentences about each class, from the folder where they are, else from the writer.
 
@@ -58,26 +59,26 @@ def sentences_for(
         count: sentences a class.
         seed: of the run.
         folder: of the dataset; made when there is something to keep.
-        on_class: told the name of each class that is done, for a progress bar.
+        on_class: told the name of each class that is done.
     Returns:
         Sentences by class name, in the order of `classes`.
     Raises:
         ModelError, UsageError: of the writer; the classes before it are kept.
         DataError: the file does not read, or cannot be written.
     """
-    if count < 1:
-        raise UsageError(f"Expected at least 1 sentence a class, got {count}.")
+    check_count(count)
     path = Path(folder) / SENTENCES_FILE
     kept = {line.key: line.sentences for line in _read(path)}
     sentences = {}
-    for name in classes:
-        line = _Line(name, phrases.get(name, ""), writer.name, writer.fingerprint, count, seed)
-        if line.key not in kept:
-            kept[line.key] = tuple(writer.write(name, line.phrase, count, seed))
-            _append(path, {**asdict(line), "sentences": kept[line.key]})
-        sentences[name] = kept[line.key]
-        if on_class:
+    with track(len(classes), "sentences", "classes") as bar:
+        for name in classes:
+            line = _Line(name, phrases.get(name, ""), writer.name, writer.fingerprint, count, seed)
+            if line.key not in kept:
+                kept[line.key] = tuple(writer.write(name, line.phrase, count, seed))
+                _append(path, {**asdict(line), "sentences": kept[line.key]})
+            sentences[name] = kept[line.key]
             on_class(name)
+            bar.advance()
     return sentences
 
 
@@ -106,7 +107,8 @@ def _read(path: Path) -> list[_Line]:
         line = parse_record(_Line, data, f"line {number} of '{path}'", remedy)
         if len(line.sentences) != line.count:
             raise DataError(
-                f"Expected {line.count} sentences in line {number} of '{path}', got {len(line.sentences)}. {remedy}"
+                f"Expected as many sentences as 'count' says in line {number} of '{path}', {line.count}, "
+                f"got {len(line.sentences)}. {remedy}"
             )
         lines.append(line)
     return lines
@@ -117,8 +119,8 @@ def _append(path: Path, row: Mapping[str, Any]) -> None:
     line = json.dumps(row, ensure_ascii=False).encode() + b"\n"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _cut_torn_line(path)
-        with path.open("ab") as file:
+        with path.open("a+b") as file:
+            _cut_torn_line(file)
             file.write(line)
             file.flush()
             os.fsync(file.fileno())
@@ -128,11 +130,9 @@ def _append(path: Path, row: Mapping[str, Any]) -> None:
         ) from error
 
 
-def _cut_torn_line(path: Path) -> None:
-    if path.exists():
-        with path.open("rb") as file:
-            if file.seek(0, os.SEEK_END):
-                file.seek(-1, os.SEEK_END)
-                if file.read() == b"\n":
-                    return
-        os.truncate(path, path.read_bytes().rfind(b"\n") + 1)
+def _cut_torn_line(file: BinaryIO) -> None:
+    if file.seek(0, os.SEEK_END):
+        file.seek(-1, os.SEEK_END)
+        if file.read() != b"\n":
+            file.seek(0)
+            file.truncate(file.read().rfind(b"\n") + 1)

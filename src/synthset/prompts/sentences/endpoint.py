@@ -10,18 +10,18 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import queue
 import re
-import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from http.client import HTTPException
 from ipaddress import ip_address
+from threading import Thread
 from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
-from urllib.request import HTTPRedirectHandler, OpenerDirector, ProxyHandler, Request, build_opener
+from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
 
 from synthset.core.errors import ModelError, UsageError, setting
 from synthset.core.redaction import without_secrets
@@ -92,13 +92,7 @@ class EndpointWriter:
 
         rounds = 3 + 2 * -(-count // SENTENCES_A_REQUEST)
         return gather_sentences(
-            draw,
-            class_name,
-            phrase,
-            count,
-            origin=f"'{self.name}'",
-            max_rounds=rounds,
-            require_mention=self.require_mention,
+            draw, class_name, phrase, count, origin=self.name, rounds=rounds, require_mention=self.require_mention
         )
 
     def _ask(self, question: str) -> str:
@@ -107,40 +101,41 @@ class EndpointWriter:
         for attempt in range(MAX_ATTEMPTS):
             try:
                 return _content(self._post(body))
-            except _PassingError as error:
-                if attempt + 1 == MAX_ATTEMPTS:
-                    raise ModelError(self._refusal(f"{error}, {MAX_ATTEMPTS} times", error.advice)) from error
+            except _AnswerError as error:
+                if attempt + 1 == MAX_ATTEMPTS or error.wait_seconds is None:
+                    times = "" if error.wait_seconds is None else f", {MAX_ATTEMPTS} times"
+                    raise ModelError(
+                        f"Expected sentences from '{self.name}', got {error.what}{times}. {error.advice} Or name "
+                        f"another writer ({setting('SentenceConfig.source')})."
+                    ) from error
                 self.pause(min(MAX_WAIT_SECONDS, error.wait_seconds or 2.0**attempt))
-            except _FinalError as error:
-                raise ModelError(self._refusal(str(error), error.advice)) from error
         raise AssertionError("the last attempt returns or raises")
 
     def _post(self, body: bytes) -> bytes:
         """The answer within twice the timeout, however slowly its bytes come. Raises as `_exchange` does."""
-        answers = queue.SimpleQueue[bytes | BaseException]()
+        answer = Future[bytes]()
 
         def exchange() -> None:
             try:
-                answers.put(self._exchange(body))
+                answer.set_result(self._exchange(body))
             except BaseException as error:  # raised where it is waited for
-                answers.put(error)
+                answer.set_exception(error)
 
         # a thread that is left behind ends with the process: what it reads is bounded
-        threading.Thread(target=exchange, daemon=True).start()
+        Thread(target=exchange, daemon=True).start()
         try:
-            answer = answers.get(timeout=2 * self.timeout_seconds)
-        except queue.Empty:
+            return answer.result(timeout=2 * self.timeout_seconds)
+        except TimeoutError:
             late = f"no whole answer within {2 * self.timeout_seconds:g} s"
-            raise _PassingError(late, "Is the server fast enough?") from None
-        if isinstance(answer, BaseException):
-            raise answer
-        return answer
+            raise _AnswerError(late, "Is the server fast enough?", 0.0) from None
 
     def _exchange(self, body: bytes) -> bytes:
-        """The bytes that the server answers. Raises _PassingError or _FinalError."""
+        """The bytes that the server answers. Raises _AnswerError."""
         request = Request(f"{self.url.rstrip('/')}/chat/completions", body, _headers(self.url))
+        # through the proxies that the environment names; this machine it reaches itself
+        opener = build_opener(_NoRedirection, *([ProxyHandler({})] if _is_this_machine(self.url) else []))
         try:
-            with _opener(self.url).open(request, timeout=self.timeout_seconds) as response:
+            with opener.open(request, timeout=self.timeout_seconds) as response:
                 answer = response.read(MAX_ANSWER_BYTES + 1)
                 missing = response.length
         except HTTPError as error:
@@ -148,18 +143,12 @@ class EndpointWriter:
                 raise _of_status(error) from error
         except (URLError, HTTPException, OSError) as error:  # refused, unknown host, timed out, broken off
             reason = error.reason if isinstance(error, URLError) else error
-            raise _PassingError(f"no answer ({_one_line(reason)})", "Is the server there?") from error
+            raise _AnswerError(f"no answer ({_one_line(reason)})", "Is the server there?", 0.0) from error
         if len(answer) > MAX_ANSWER_BYTES:
-            raise _FinalError(f"an answer of more than {MAX_ANSWER_BYTES:,} bytes", "Name another model.")
+            raise _AnswerError(f"an answer of more than {MAX_ANSWER_BYTES:,} bytes", "Name another model.")
         if missing:
-            raise _PassingError(f"an answer that breaks off {missing:,} bytes early", "Is the server in order?")
+            raise _AnswerError(f"an answer that breaks off {missing:,} bytes early", "Is the server in order?", 0.0)
         return answer
-
-    def _refusal(self, what: str, advice: str) -> str:
-        return (
-            f"Expected sentences from '{self.name}', got {what}. {advice} Or name another writer "
-            f"({setting('SentenceConfig.source')})."
-        )
 
 
 # ---- questions and answers --------------------------------------------------------------------------------
@@ -188,43 +177,39 @@ def parse_sentences(answer: str) -> list[str]:
 
 
 def _content(answer: bytes) -> str:
-    """The text of the first choice. Raises _FinalError for what is no chat completion, _PassingError if it is empty."""
+    """The text of the first choice. Raises _AnswerError for what is no chat completion, or empty."""
     advice = "Is the URL the one that ends in /v1?"
     try:
         text = answer.decode("utf-8")
     except UnicodeDecodeError:
-        raise _FinalError("bytes that are no text", advice) from None
+        raise _AnswerError("bytes that are no text", advice) from None
     if text.lstrip().startswith("<"):
-        raise _FinalError("a web page", advice)
+        raise _AnswerError("a web page", advice)
     try:
         content = json.loads(text)["choices"][0]["message"]["content"]
     except (ValueError, KeyError, IndexError, TypeError, RecursionError):
-        raise _FinalError(f"no chat completion but {_one_line(text) or 'nothing'}", advice) from None
+        raise _AnswerError(f"no chat completion but {_one_line(text) or 'nothing'}", advice) from None
     content = "" if content is None else content  # what a model that only thought has said
     if not isinstance(content, str):
-        raise _FinalError(f"content of type {type(content).__name__} where text should be", advice)
+        raise _AnswerError(f"content of type {type(content).__name__} where text should be", advice)
     if not content.strip():
-        raise _PassingError("an empty answer", "Does the model chat?")
+        raise _AnswerError("an empty answer", "Does the model chat?", 0.0)
     return content
 
 
 # ---- requests ---------------------------------------------------------------------------------------------
 
 
-class _FinalError(Exception):
-    """An answer that will not change."""
+@dataclass(eq=False)
+class _AnswerError(Exception):
+    """What came in place of an answer, and what to do.
 
-    def __init__(self, what: str, advice: str) -> None:
-        super().__init__(what)
-        self.advice = advice
+    It may be better a little later, `wait_seconds` where the server says when, or 0; None for one that will not change.
+    """
 
-
-class _PassingError(_FinalError):
-    """An answer that may be better a little later."""
-
-    def __init__(self, what: str, advice: str, wait_seconds: float = 0.0) -> None:
-        super().__init__(what, advice)
-        self.wait_seconds = wait_seconds
+    what: str
+    advice: str
+    wait_seconds: float | None = None
 
 
 class _NoRedirection(HTTPRedirectHandler):
@@ -234,42 +219,31 @@ class _NoRedirection(HTTPRedirectHandler):
         """Follow none."""
 
 
-def _opener(url: str) -> OpenerDirector:
-    """Opens URLs through the proxies that the environment names; this machine it reaches itself."""
-    return build_opener(_NoRedirection, *([ProxyHandler({})] if _is_this_machine(url) else []))
-
-
 def _check_url(url: str) -> None:
+    source = setting("SentenceConfig.source")
     try:
         parts = urlsplit(url)
         usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
     except ValueError:  # of brackets or ports
         parts, usable = None, False
     if not parts or not usable or not url.isascii() or re.search(r"\s", url):
-        raise UsageError(
-            f"Expected a URL such as https://host/v1 for {setting('SentenceConfig.source')}, got something else."
-        )
+        raise UsageError(f"Expected a URL such as https://host/v1 for {source}, got something else.")
     if parts.username or parts.password or parts.query or parts.fragment:
         # it is recorded with the dataset; and not repeated here
         raise UsageError(
-            f"Expected a URL without user, password, ? or # for {setting('SentenceConfig.source')}, at "
-            f"{parts.hostname}. Put the key into {KEY_VARIABLE}."
+            f"Expected a URL without user, password, ? or # for {source}, at {parts.hostname}. Put the key into "
+            f"{KEY_VARIABLE}."
         )
 
 
 def _headers(url: str) -> dict[str, str]:
     headers = {"Content-Type": "application/json", "Accept": "application/json", "User-Agent": "synthset"}
-    key = _key()
-    if key and (_is_this_machine(url) or urlsplit(url).scheme == "https"):  # where nobody on the way can read it
-        headers["Authorization"] = f"Bearer {key}"
-    return headers
-
-
-def _key() -> str:
     key = os.environ.get(KEY_VARIABLE, "").strip()
     if not (key.isascii() and key.isprintable()):
         raise UsageError(f"Expected a key of plain characters in {KEY_VARIABLE}, got others.")
-    return key
+    if key and (_is_this_machine(url) or urlsplit(url).scheme == "https"):  # where nobody on the way can read it
+        headers["Authorization"] = f"Bearer {key}"
+    return headers
 
 
 def _is_this_machine(url: str) -> bool:
@@ -280,17 +254,17 @@ def _is_this_machine(url: str) -> bool:
         return False
 
 
-def _of_status(error: HTTPError) -> _FinalError:
+def _of_status(error: HTTPError) -> _AnswerError:
     """What an HTTP error means for the user."""
     what = f"HTTP {error.code} ({_server_message(error) or error.reason})"
     if error.code in _RETRIED:
         advice = "Try again later: finished classes are kept." if error.code == 429 else "Is the server in order?"
-        return _PassingError(what, advice, _retry_after(error))
+        return _AnswerError(what, advice, _retry_after(error))
     if error.code in (401, 403):
-        return _FinalError(what, f"Set {KEY_VARIABLE}; it is sent over https only.")
+        return _AnswerError(what, f"Set {KEY_VARIABLE}; it is sent over https only.")
     if 300 <= error.code < 400:
-        return _FinalError(what, "Give the URL that it redirects to.")
-    return _FinalError(what, f"Are the URL, up to /v1, and {setting('SentenceConfig.model')} right?")
+        return _AnswerError(what, "Give the URL that it redirects to.")
+    return _AnswerError(what, f"Are the URL, up to /v1, and {setting('SentenceConfig.model')} right?")
 
 
 def _server_message(error: HTTPError) -> str:

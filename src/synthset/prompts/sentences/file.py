@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -23,8 +22,9 @@ from typing import Any
 
 from synthset.core.errors import UsageError, setting
 from synthset.core.yaml_files import read_yaml
-from synthset.prompts.classes import MAX_PHRASE_LENGTH, as_words
-from synthset.prompts.sentences.base import clean_sentence, sentence_key, words_of
+from synthset.prompts.classes import MAX_PHRASE_LENGTH
+from synthset.prompts.phrases import name_key
+from synthset.prompts.sentences.base import check_count, clean_sentence, sentence_key, words_of
 
 ENDINGS = (".yaml", ".yml", ".jsonl")
 _EXAMPLE = "five: [a five on a blackboard, a child wrote a five]"
@@ -54,9 +54,9 @@ class FileWriter:
         lists = _read_lines(Path(path)) if by_line else read_yaml(path, source, _EXAMPLE).items()
         sentences: dict[str, tuple[str, ...]] = {}
         for class_name, texts in lists:
-            if _key(class_name) in sentences and not by_line:
+            if name_key(class_name) in sentences and not by_line:
                 raise UsageError(f"Expected each class once in '{path}', got '{class_name}' under two spellings.")
-            sentences[_key(class_name)] = _check_sentences(class_name, texts, path)
+            sentences[name_key(class_name)] = _check_sentences(class_name, texts, path)
         if not sentences:
             raise UsageError(f"Expected sentences such as '{_EXAMPLE}' in '{path}', found none.")
         digest = hashlib.sha256(json.dumps(sentences, sort_keys=True).encode()).hexdigest()
@@ -68,11 +68,10 @@ class FileWriter:
         Raises:
             UsageError: a count below 1, a class that is not in the file, or fewer sentences.
         """
-        if count < 1:
-            raise UsageError(f"Expected at least 1 sentence a class, got {count}.")
-        there = self.sentences.get(_key(class_name), ())
+        check_count(count)
+        there = self.sentences.get(name_key(class_name), ())
         if not there:
-            close = get_close_matches(_key(class_name), self.sentences, n=1)
+            close = get_close_matches(name_key(class_name), self.sentences, n=1)
             hint = f"It has '{close[0]}'." if close else "Add them."
             raise UsageError(f"Expected sentences about '{class_name}' in '{self.name}', found none. {hint}")
         if len(there) < count:
@@ -118,7 +117,3 @@ def _check_sentences(class_name: str, texts: object, path: str | Path) -> tuple[
 def _brief(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:60]}…"
-
-
-def _key(name: str) -> str:
-    return as_words(unicodedata.normalize("NFC", name)).casefold()

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, GenerationConfig
 from transformers.utils import is_protobuf_available, is_sentencepiece_available
 
-from synthset.core.devices import choose_device
-from synthset.core.errors import ModelError, first_line
+from synthset.core.devices import choose_device, seeded
+from synthset.core.errors import ModelError
+from synthset.core.libraries import library_errors, quiet
 from synthset.core.seeds import derive_seed
 from synthset.prompts.classes import as_words
 from synthset.prompts.sentences.base import SPARE, gather_sentences
@@ -53,28 +53,17 @@ class Seq2SeqWriter:
             ModelError: no safetensors weights, no vocabulary, another kind of model, or code of its own.
             UsageError: the device is not at hand.
         """
-        place = choose_device(device)
+        place, safely = choose_device(device), {"local_files_only": True, "trust_remote_code": False}
         _check_files(folder, name)
-        try:
-            with _quiet():
-                tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-                model, report = AutoModelForSeq2SeqLM.from_pretrained(
-                    folder,
-                    dtype=torch.float32,
-                    use_safetensors=True,
-                    local_files_only=True,
-                    trust_remote_code=False,
-                    output_loading_info=True,
-                )
-        except Exception as error:  # a checkpoint can be broken in any way
-            raise ModelError(f"{_refusal(name)} ({first_line(error)}). {_EXPECTED}") from error
-        if report["missing_keys"]:
-            raise ModelError(
-                f"{_refusal(name)} ({len(report['missing_keys'])} of its tensors are missing). {_EXPECTED}"
+        with library_errors(f"The model '{name}' cannot write sentences", _EXPECTED), quiet():
+            tokenizer = AutoTokenizer.from_pretrained(folder, **safely)
+            model, report = AutoModelForSeq2SeqLM.from_pretrained(
+                folder, dtype=torch.float32, use_safetensors=True, output_loading_info=True, **safely
             )
+        if report["missing_keys"]:
+            raise _refusal(name, f"{len(report['missing_keys'])} of its tensors are missing")
         if not 256 <= len(tokenizer) <= model.config.vocab_size:  # transformers goes on with a vocabulary of nothing
-            sizes = f"a vocabulary of {len(tokenizer):,} for a model of {model.config.vocab_size:,}"
-            raise ModelError(f"{_refusal(name)} ({sizes}). {_EXPECTED}")
+            raise _refusal(name, f"a vocabulary of {len(tokenizer):,} for a model of {model.config.vocab_size:,}")
         return cls(model.to(place), tokenizer, name, _fingerprint(folder, require_mention), require_mention)
 
     def write(self, class_name: str, phrase: str, count: int, seed: int) -> list[str]:
@@ -86,21 +75,19 @@ class Seq2SeqWriter:
 
         rounds = _MAX_ROUNDS_OF_EACH * -(-(count + SPARE) // BATCH_SIZE)
         return gather_sentences(
-            draw,
-            class_name,
-            phrase,
-            count,
-            origin=f"'{self.name}'",
-            max_rounds=rounds,
-            require_mention=self.require_mention,
+            draw, class_name, phrase, count, origin=self.name, rounds=rounds, require_mention=self.require_mention
         )
 
     @torch.inference_mode()
     def sample(self, words: str, seed: int, num_sentences: int = BATCH_SIZE) -> list[str]:
         """Up to `num_sentences` samples for an input, as they come; those that found no end are left out."""
-        encoded = self.tokenizer(words, return_tensors="pt", truncation=True).to(self.model.device)
         config = _generation_config(self.model, self.tokenizer, num_sentences)
-        with _seeded(self.model.device, seed), _threads_for(self.model):
+        with (
+            library_errors(f"The model '{self.name}' cannot write about '{words}'"),
+            seeded(seed, self.model.device),  # transformers takes no generator
+            _threads_for(self.model),
+        ):
+            encoded = self.tokenizer(words, return_tensors="pt", truncation=True).to(self.model.device)
             rows = self.model.generate(
                 input_ids=encoded["input_ids"], attention_mask=encoded["attention_mask"], generation_config=config
             )
@@ -110,30 +97,20 @@ class Seq2SeqWriter:
 
 def _generation_config(model: Any, tokenizer: Any, num_sentences: int) -> GenerationConfig:
     """Our way of sampling, and nothing of the checkpoint's own but its special tokens."""
+
+    def first(*tokens: int | None) -> int | None:
+        return next((token for token in tokens if token is not None), None)
+
     own = model.generation_config
-    eos = own.eos_token_id if own.eos_token_id is not None else tokenizer.eos_token_id
-    pad = own.pad_token_id if own.pad_token_id is not None else tokenizer.pad_token_id
-    start = own.decoder_start_token_id if own.decoder_start_token_id is not None else own.bos_token_id
+    eos, pad = first(own.eos_token_id, tokenizer.eos_token_id), first(own.pad_token_id, tokenizer.pad_token_id)
     return GenerationConfig(
         **SAMPLING,
         max_new_tokens=MAX_NEW_TOKENS,
         num_return_sequences=num_sentences,
         eos_token_id=eos,
-        pad_token_id=pad if pad is not None else eos,
-        decoder_start_token_id=start if start is not None else pad,
+        pad_token_id=first(pad, eos),
+        decoder_start_token_id=first(own.decoder_start_token_id, own.bos_token_id, pad),
     )
-
-
-@contextmanager
-def _seeded(device: torch.device, seed: int) -> Iterator[None]:
-    """transformers samples from torch's global state: seed it, and give it back as it was."""
-    on_gpu = device.type == "cuda"
-    with torch.random.fork_rng(devices=[device] if on_gpu else []):
-        torch.default_generator.manual_seed(seed)
-        if on_gpu:
-            with torch.cuda.device(device):
-                torch.cuda.manual_seed(seed)
-        yield
 
 
 @contextmanager
@@ -156,21 +133,21 @@ def _threads_for(model: Any) -> Iterator[None]:
 _EXPECTED = "Expected the folder or the hub id of an encoder-decoder such as T5, with safetensors and its tokenizer."
 
 
-def _refusal(name: str) -> str:
-    return f"The model '{name}' cannot write sentences"
+def _refusal(name: str, reason: str) -> ModelError:
+    return ModelError(f"The model '{name}' cannot write sentences ({reason}). {_EXPECTED}")
 
 
 def _check_files(folder: Path, name: str) -> None:
     """Say what is missing in words of our own, where transformers would say it in many lines or not at all."""
     if not (folder / "config.json").is_file():
-        raise ModelError(f"{_refusal(name)} ('{folder}' holds no config.json). {_EXPECTED}")
+        raise _refusal(name, f"'{folder}' holds no config.json")
     if not any(folder.glob("*.safetensors")):
-        raise ModelError(f"{_refusal(name)} (no *.safetensors; pickled weights are not read). {_EXPECTED}")
+        raise _refusal(name, "no *.safetensors; pickled weights are not read")
     fast = any((folder / file).is_file() for file in ("tokenizer.json", "vocab.json"))
     if any(folder.glob("*.model")) and not fast and not (is_sentencepiece_available() and is_protobuf_available()):
         raise ModelError(
-            f"{_refusal(name)} yet: its vocabulary is read by packages that are not installed. "
-            "Run: pip install sentencepiece protobuf"
+            f"The model '{name}' cannot write sentences yet: its vocabulary is read by packages that are not "
+            "installed. Run: pip install sentencepiece protobuf"
         )
 
 
@@ -182,18 +159,3 @@ def _fingerprint(folder: Path, require_mention: bool) -> str:
         with path.open("rb") as file:
             total.update(f"{path.name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
     return total.hexdigest()
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """No progress bar and no advice of transformers: loading is a part of our own work, errors are raised."""
-    log = transformers.utils.logging
-    verbosity, shown = log.get_verbosity(), log.is_progress_bar_enabled()
-    log.set_verbosity_error()
-    log.disable_progress_bar()
-    try:
-        yield
-    finally:
-        log.set_verbosity(verbosity)
-        if shown:
-            log.enable_progress_bar()
