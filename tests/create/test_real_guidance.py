@@ -85,7 +85,7 @@ def test_the_pool_of_digits_leaves_the_half_that_is_tested_on():
 
 def test_the_training_split_is_the_pool_where_there_is_one(tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr(learning, "open_set", lambda name, how: asked.append((name, how.split)) or photos())
+    monkeypatch.setattr(learning, "open_set", lambda real: asked.append((real.path, real.opening.split)) or photos())
     few_shot_pool("CIFAR-10")
     few_shot_pool("aircraft")
     assert asked == [("CIFAR-10", "train"), ("aircraft", "train+validation")]
