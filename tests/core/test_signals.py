@@ -13,6 +13,16 @@ from synthset.core.signals import Stopped, stoppable
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
+@pytest.fixture(autouse=True)
+def _plain_handlers():
+    """As in a new process: other tests start libraries that set handlers of their own."""
+    plain = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL, signal.SIGHUP: signal.SIG_DFL}
+    before = {number: signal.signal(number, handler) for number, handler in plain.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @pytest.mark.parametrize("signum", SIGNALS)
 def test_a_signal_is_an_exception_with_its_number_and_handlers_come_back(signum):
     before = [signal.getsignal(number) for number in SIGNALS]
