@@ -205,8 +205,8 @@ def signature_of(command: str, arguments: Sequence[Argument], with_help: bool = 
         kind = inspect.Parameter.POSITIONAL_ONLY if item.is_positional else inspect.Parameter.KEYWORD_ONLY
         default = inspect.Parameter.empty if item.default is MISSING else item.default
         annotation = item.type
-        if isinstance(default, Mapping):  # read from a file that is named; pydantic, where it is there, checks defaults
-            default, annotation = None, annotation | None
+        if not with_help and item.default is not MISSING and not is_of_type(default, annotation):
+            default, annotation = None, annotation | None  # pydantic, once something has loaded it, checks defaults
         if item.is_positional and is_list:
             kind, default, annotation = (
                 inspect.Parameter.VAR_POSITIONAL,
