@@ -84,6 +84,7 @@ def test_errors_of_our_own_pass():
 
 def test_a_hub_out_of_reach_is_said_once(tmp_path, monkeypatch, capfd, caplog):
     """The client of the hub logs each of its tries, and what logs it may have a handler, too."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", "http://127.0.0.1:9/{repo_id}")
     monkeypatch.setattr("time.sleep", lambda seconds: logging.getLogger("huggingface_hub").warning("asleep"))

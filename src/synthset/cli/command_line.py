@@ -25,7 +25,8 @@ HELP = ("--help", "-h", "--version")
 def run(tokens: list[str]) -> int:
     """Run one command line and return its exit code; KeyboardInterrupt and BrokenPipeError are raised."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(DiscreetFormatter("%(levelname)s: %(message)s"))
+    formatter = DiscreetFormatter("%(levelname)s: %(message)s")
+    handler.setFormatter(formatter)
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     # of PIL, about images that images.decode refuses in one line
     warnings.filterwarnings("ignore", "Image size .* could be decompression bomb")
@@ -39,7 +40,7 @@ def run(tokens: list[str]) -> int:
         if tokens[0] not in NAMES:
             raise UnknownNameError("command", tokens[0], NAMES, "See 'synthset --help'.")
         wording = Wording(load_command(tokens[0]))
-        word = wording.word
+        word = formatter.word = wording.word
         return _run_command(tokens, files, wording)
     except SynthsetError as error:
         return _complain(error.worded(word), error.exit_code)

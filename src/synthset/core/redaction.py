@@ -7,6 +7,9 @@ from __future__ import annotations
 import logging
 import os
 import re
+from collections.abc import Callable
+
+from synthset.core.errors import SynthsetError, as_field
 
 SECRET_VARIABLES = (
     "HF_TOKEN",
@@ -50,8 +53,17 @@ def printable(text: str) -> str:
 
 
 class DiscreetFormatter(logging.Formatter):
-    """Writes log lines without keys and tokens, and without what a terminal would act on."""
+    """Writes log lines without keys and tokens, and without what a terminal would act on.
+
+    Attributes:
+        word: how options are named in our own errors that are logged, see SynthsetError.worded.
+    """
+
+    word: Callable[[str, str | None], str] = staticmethod(as_field)
 
     def format(self, record: logging.LogRecord) -> str:
         """The line of a record."""
+        if isinstance(record.args, tuple):
+            args = (arg.worded(self.word) if isinstance(arg, SynthsetError) else arg for arg in record.args)
+            record = logging.makeLogRecord({**record.__dict__, "args": tuple(args)})
         return printable(without_secrets(super().format(record)))

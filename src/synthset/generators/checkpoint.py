@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from synthset.miniature import FOLDER as MINIATURE_FOLDER
 
 if TYPE_CHECKING:
     import torch
+
+logger = logging.getLogger("synthset")
 
 INDEX_FILE = "model_index.json"
 # of a part: configuration, vocabulary, merges, chat template
@@ -249,11 +252,15 @@ def load_pipeline(checkpoint: Checkpoint, dtype: torch.dtype) -> Any:
             raise ModelError(f"no tensor {lost[0][0] or lost[0][1]}")
     except Exception as error:  # a checkpoint can be broken in any way
         lacking = [f"{part}/" for part in checkpoint.parts if part != "model_index" and not (folder / part).is_dir()]
-        reason = f"no {', '.join(lacking)} is there" if lacking else first_line(error)
+        reason = f"no {' and no '.join(lacking)} is there" if lacking else first_line(error)
         raise ModelError(
             f"The checkpoint '{name}' cannot be loaded as a {checkpoint.class_name} ({reason}). "
-            f"Expected all parts of its {INDEX_FILE} with safetensors files; pickled weights are not read."
+            f"Expected all parts of its {INDEX_FILE}, or [null, null] in it for one that its pipeline can do without, "
+            "with safetensors files; pickled weights are not read."
         ) from error
+    for text in warnings:
+        if "were not used" in text:  # of diffusers; transformers reads a part of many a file
+            logger.warning("%s", " ".join(text.split()))
     _bound_tokenizers(pipeline)
     return pipeline
 

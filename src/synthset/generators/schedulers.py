@@ -77,8 +77,9 @@ def _make(trained: Any, name: str, config: Any) -> Any:
     scheduler_class = getattr(diffusers, SCHEDULERS.get(name, type(trained).__name__))
     accepted = inspect.signature(scheduler_class.__init__).parameters
     # diffusers' pipeline enforces these two, whatever the checkpoint says
-    enforced = {"steps_offset": 1, "clip_sample": False}
-    return scheduler_class.from_config(config, **{key: value for key, value in enforced.items() if key in accepted})
+    enforced = {key: value for key, value in {"steps_offset": 1, "clip_sample": False}.items() if key in accepted}
+    with quiet():  # about settings that it does not read
+        return scheduler_class.from_config(config, **enforced)
 
 
 def make_scheduler(trained: Any, config: GenerationConfig) -> Any:
@@ -90,7 +91,7 @@ def make_scheduler(trained: Any, config: GenerationConfig) -> Any:
     Raises:
         UsageError: a number of steps that it cannot do, or settings of the checkpoint's own that it cannot take.
     """
-    with _refused(trained, config), quiet():
+    with _refused(trained, config):
         scheduler = _make(trained, config.scheduler, trained.config)
     try_scheduler(scheduler, trained, config)
     return scheduler
