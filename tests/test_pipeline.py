@@ -7,6 +7,7 @@ import pytest
 
 import synthset
 from outcomes import contents
+from synthset.core.errors import UsageError
 from synthset.testing import FakeGenerator
 
 CLASSES = ("cat", "sea_lake")
@@ -38,7 +39,9 @@ def test_every_stage_reads_what_the_one_before_wrote(tmp_path, real):
     assert np.sum(result.confusion) == 12
     exported = synthset.load_real(tmp_path / "out" / "files")
     assert (exported.class_names, len(exported)) == (CLASSES, 40)
-    again = synthset.evaluate(tmp_path / "out" / "model", exported)
+    with pytest.raises(UsageError, match="did not learn from, got all of the 40"):
+        synthset.evaluate(tmp_path / "out" / "model", exported)
+    again = synthset.evaluate(tmp_path / "out" / "model", exported, allow_training_images=True)
     assert again.n == 40
 
 

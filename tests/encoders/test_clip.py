@@ -330,6 +330,35 @@ def test_other_weights_have_another_fingerprint(resnet, tmp_path):
 # ---- manners ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("name", ["~/clip", "local-dir:~/clip", "./clip", "clip/"])
+def test_a_folder_is_the_same_encoder_by_all_of_its_spellings(name, miniature, tmp_path, monkeypatch):
+    miniature.rename(tmp_path / "clip")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert load_encoder(name, device="cpu").fingerprint == load_encoder("miniature", device="cpu").fingerprint
+
+
+@pytest.mark.parametrize("name", ["models/clip.safetensors", "clip.pt", "./models/clip.safetensors"])
+def test_a_file_is_no_encoder_and_the_hub_is_not_asked(name, hub, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("models").mkdir()
+    Path(name).write_bytes(b"weights")
+    with pytest.raises(ModelError, match=f"got the file '{name}'"):
+        load_encoder(name)
+    assert hub.asked == []
+
+
+@pytest.mark.parametrize("part", ["tokenizer", "model"])
+def test_whatever_a_model_raises_in_use_is_one_line(part, resnet, monkeypatch):
+    def fail(*_, **__):
+        raise RuntimeError("shapes cannot be multiplied\nat line 3")
+
+    encoder = load_encoder(str(resnet), device="cpu")
+    monkeypatch.setattr(*((encoder, "_tokenizer") if part == "tokenizer" else (encoder.model, "encode_text")), fail)
+    with pytest.raises(ModelError, match=r"cannot encode \(shapes cannot be multiplied\)\.$"):
+        encoder.texts(TEXTS)
+
+
 def test_logging_is_left_as_it_was(resnet, monkeypatch):
     monkeypatch.setattr(logging.getLogger(), "handlers", [])
     load_encoder(str(resnet))

@@ -6,7 +6,8 @@ epoch, and the demo is a short one.
 
 from __future__ import annotations
 
-import contextlib
+import atexit
+import functools
 import importlib
 import os
 import pickle
@@ -14,7 +15,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,18 +87,21 @@ class Commands:
         return self.start(line, cwd, **environment).wait()
 
 
-@contextlib.contextmanager
-def warm() -> Iterator[Commands]:
-    """A process to fork commands from."""
-    words = [sys.executable, __file__]
+@functools.cache
+def warm() -> Commands:
+    """The process to fork commands from; it ends with this one."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    with (
-        tempfile.TemporaryDirectory() as scratch,
-        subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as process,
-    ):
-        yield Commands(process, Path(scratch))
-        assert process.stdin
-        process.stdin.close()  # which ends it
+    process = subprocess.Popen(
+        [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
+    )
+    scratch = tempfile.TemporaryDirectory()
+
+    def end() -> None:
+        process.communicate()  # the end of its stdin is its end
+        scratch.cleanup()
+
+    atexit.register(end)
+    return Commands(process, Path(scratch.name))
 
 
 def serve() -> None:

@@ -7,7 +7,6 @@ after the other, in either order, or what one leaves alone where the other was r
 from __future__ import annotations
 
 import random
-import shutil
 import tempfile
 import time
 from pathlib import Path
@@ -15,17 +14,17 @@ from typing import Any
 
 from commands import Commands, Ended, warm
 from fault_report import FaultReport
-from signals import CREATE, DIAGNOSIS, FILES, MODEL, SET, outcome
+from signals import CREATE, DIAGNOSIS, FILES, MODEL, copy_of, make_ready, outcome
 
 CREATE_AGAIN = f"{CREATE} set --seed 7 --overwrite"
 FILTER = "filter set --method clip duplicates --threshold"
 # by name, those for every day first
 PAIRS = {
     "create, train": (CREATE_AGAIN, f"{MODEL.line} --overwrite"),
-    "filter, train": (f"{FILTER} 0.2", "train set --model small_cnn --epochs 2 --output-dir another"),
+    "filter, train": (f"{FILTER} 0.2", "train set --model small_cnn --epochs 2 --output-dir new"),
     "two filters": (f"{FILTER} 0.2", f"{FILTER} 0.3"),
-    "filter, export": (f"{FILTER} 0.2", "export set --output-dir another"),
-    "create, export": (CREATE_AGAIN, "export set --output-dir another"),
+    "filter, export": (f"{FILTER} 0.2", "export set --output-dir new"),
+    "create, export": (CREATE_AGAIN, "export set --output-dir new"),
     "create, filter": (CREATE_AGAIN, f"{FILTER} 0.2"),
     "create, diagnose": (CREATE_AGAIN, f"{DIAGNOSIS.line} --tsne-images 0"),
     "filter, diagnose": (f"{FILTER} 0.2", "diagnose set --output-dir diagnosis --tsne-images 0"),
@@ -48,21 +47,18 @@ PAIRS = {
 
 def run(pairs: int, each: int) -> list[FaultReport]:
     """The first so many pairs, each `each` times."""
-    moments, lost, refused = random.Random(0), [], 0
-    with tempfile.TemporaryDirectory() as name, warm() as commands:
+    moments, lost, refused, commands = random.Random(0), [], 0, warm()
+    chosen = dict(list(PAIRS.items())[:pairs])
+    with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
-        (scratch / "ready").mkdir()
-        another = f"{CREATE} another --seed 9"
-        for line in (SET.line, another, MODEL.line, FILES.line, DIAGNOSIS.line):
-            ended = commands.run(line, scratch / "ready", SYNTHSET_CACHE=scratch / "ready" / "cache")
-            assert ended.code == 0, ended.stderr
-        for kind, lines in list(PAIRS.items())[:pairs]:
+        make_ready(commands, scratch, [line for lines in chosen.values() for line in lines])
+        for kind, lines in chosen.items():
             states, seconds = one_after_the_other(commands, scratch, lines)
             for turn in range(each):
                 fault, was_refused = at_once(commands, scratch, lines[:: 1 - 2 * (turn % 2)], states, moments, seconds)
                 refused += was_refused
                 lost += [f"{kind}: {fault}"] if fault else []
-    total = len(list(PAIRS)[:pairs]) * each
+    total = len(chosen) * each
     return [FaultReport("two commands at once", total, total, total - refused, failed=refused, lost=tuple(lost))]
 
 
@@ -72,7 +68,7 @@ def one_after_the_other(
     """What the commands leave in each order, and each alone; and the seconds that the first took."""
     states, seconds = {}, 0.0
     for order in (lines, lines[::-1]):
-        folder = fresh(scratch)
+        folder = copy_of(scratch)
         for count, line in enumerate(order, start=1):
             start = time.monotonic()
             commands.run(line, folder, SYNTHSET_CACHE=folder / "cache")
@@ -90,7 +86,7 @@ def at_once(
     seconds: float,
 ) -> tuple[str, bool]:
     """Run the second while the first runs; what was wrong, in words, and whether one of them was refused."""
-    folder = fresh(scratch)
+    folder = copy_of(scratch)
     first = commands.start(lines[0], folder, SYNTHSET_CACHE=folder / "cache")
     time.sleep(moments.uniform(0, 0.8 * seconds))
     second = commands.start(lines[1], folder, SYNTHSET_CACHE=folder / "cache")
@@ -118,9 +114,3 @@ def said_in_one_line(ended: Ended) -> bool:
 def state(folder: Path) -> dict[str, Any]:
     """What lies in a folder, but for its cache, whose files have names of their own."""
     return {path: content for path, content in outcome(folder).items() if not path.startswith("cache/")}
-
-
-def fresh(scratch: Path) -> Path:
-    """A copy of all that the commands need."""
-    shutil.rmtree(scratch / "run", ignore_errors=True)
-    return shutil.copytree(scratch / "ready", scratch / "run")

@@ -11,6 +11,7 @@ import bad_images
 import bad_names
 import black_images
 import cluster
+import concurrency
 import copies
 import full_disk
 import kills
@@ -18,6 +19,7 @@ import leaks
 import memory
 import other_jobs
 import seeds
+import signals
 from fault_report import FaultReport
 
 
@@ -38,6 +40,8 @@ class Row:
 
 ROWS = {
     "kills": Row(kills.run, (10,), (1,)),
+    "signals": Row(signals.run, (len(signals.STAGES), 12), (3, 1)),
+    "concurrency": Row(concurrency.run, (len(concurrency.PAIRS), 6), (1, 1)),
     "other_jobs": Row(other_jobs.run, (14,), (14,)),
     "full_disk": Row(full_disk.run, (10, 10), (2, 0)),
     "accounting": Row(accounting.run, (20, 5), (3, 1)),

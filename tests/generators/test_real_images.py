@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from diffusers import StableDiffusionImg2ImgPipeline
+from diffusers import AsymmetricAutoencoderKL, AutoencoderTiny, StableDiffusionImg2ImgPipeline
 from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from diffusers_peer import draw_one_by_one, load_peer
 from drawn_images import difference, make_request, picture, pixels_of
@@ -84,6 +85,31 @@ def test_every_scheduler_equals_diffusers(checkpoint, scheduler, mode_latents):
     assert difference(ours, draw_peer(checkpoint, some, scheduler=scheduler)) <= 1
     # a scheduler has a state: what begins at noise must not see where others began
     assert difference(pixels_of(generator.generate(whole)), before) == 0
+
+
+def small_autoencoder(kind):
+    """An autoencoder of another kind than the checkpoint's, of four pixels a latent."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        if kind == "tiny":
+            channels = {f"{side}_block_out_channels": (16, 16, 16) for side in ("encoder", "decoder")}
+            return AutoencoderTiny(**channels, num_encoder_blocks=(1, 1, 1), num_decoder_blocks=(1, 1, 1))
+        channels = {f"{side}_block_out_channels": (8, 8, 16) for side in ("down", "up")}
+        types = {"down_block_types": ("DownEncoderBlock2D",) * 3, "up_block_types": ("UpDecoderBlock2D",) * 3}
+        return AsymmetricAutoencoderKL(**channels, **types, norm_num_groups=4, latent_channels=4, sample_size=32)
+
+
+@pytest.mark.parametrize("kind", ["tiny", "asymmetric"])
+def test_other_autoencoders_equal_diffusers(checkpoint, kind, tmp_path, mode_latents):
+    folder = shutil.copytree(checkpoint, tmp_path / "other")
+    autoencoder = small_autoencoder(kind)
+    shutil.rmtree(folder / "vae")
+    autoencoder.save_pretrained(folder / "vae")
+    index = json.loads((folder / "model_index.json").read_text())
+    (folder / "model_index.json").write_text(json.dumps({**index, "vae": ["diffusers", type(autoencoder).__name__]}))
+    some = [MIXED[0], MIXED[3]]
+    generator = load_generator(str(folder), num_inference_steps=STEPS)
+    assert difference(pixels_of(generator.generate_from(some, FILES)), draw_peer(folder, some)) <= 1
 
 
 def test_the_miniature_equals_diffusers(mode_latents):

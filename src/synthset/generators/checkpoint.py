@@ -208,14 +208,18 @@ def _hash_parts(folder: Path, parts: Iterable[str]) -> dict[str, str]:
     """SHA-256 over the names and the contents of all files but the weights that are loaded, by part."""
     hashes = {"model_index": _file_sha256(folder / INDEX_FILE)}
     for part in parts:
-        place = folder / part if (folder / part).is_dir() else folder  # some have parts beside their index
         total = hashlib.sha256()
-        for path in sorted(place.iterdir()):
+        for path in sorted(_place(folder, part).iterdir()):
             # an index says where tensors are, which the weights say themselves
             if path.suffix in _SETTINGS and ".index." not in path.name and path.is_file():
                 total.update(f"{path.name} {_file_sha256(path)}\n".encode())
         hashes[part] = total.hexdigest()
     return hashes
+
+
+def _place(folder: Path, part: str) -> Path:
+    """The folder of a part; some checkpoints have parts beside their index."""
+    return folder / part if (folder / part).is_dir() else folder
 
 
 def _file_sha256(path: Path) -> str:
@@ -231,8 +235,8 @@ def load_pipeline(checkpoint: Checkpoint, dtype: torch.dtype) -> Any:
     import diffusers
 
     family, folder, name = checkpoint.family, checkpoint.folder, checkpoint.name
-    for part in [part for part in checkpoint.parts if part.startswith("tokenizer") and (folder / part).is_dir()]:
-        if not any(all(any((folder / part).glob(file)) for file in files) for files in _VOCABULARIES):
+    for part in [part for part in checkpoint.parts if part.startswith("tokenizer")]:
+        if not any(all(any(_place(folder, part).glob(file)) for file in files) for files in _VOCABULARIES):
             # transformers would go on with a vocabulary of nothing
             raise ModelError(f"The checkpoint '{name}' cannot be loaded ({part}/ holds no vocabulary).")
     try:

@@ -19,6 +19,8 @@ from torch import Tensor
 
 from synthset.classifiers.scoring import EvaluationResult, count, of_readable
 from synthset.core.errors import UnknownNameError, UsageError, setting
+from synthset.core.files import delete_parts
+from synthset.core.locks import reading, writing
 from synthset.core.options import with_options
 from synthset.encoders.clip import Encoder, load_encoder
 from synthset.encoders.embed import EmbeddingCache, embed_classes, embed_images
@@ -26,6 +28,7 @@ from synthset.images.imageset import ImageSet
 from synthset.images.opening import ImagePath, ImageSource
 from synthset.real.learning import load_test_part
 from synthset.real.matching import with_classes
+from synthset.real.sets import path_of
 from synthset.tuning.baselines import BASELINES, fit
 from synthset.tuning.config import TuneConfig
 from synthset.tuning.curve_chart import draw_curve
@@ -80,19 +83,23 @@ def tune_curve(
     encoder = encoder or load_encoder(config.clip, device=config.device, dtype=config.dtype)
     cache = EmbeddingCache() if cache is None else cache
     source = {"real": real, "prompt_strategy": prompt_strategy, "all_images": all_images}
-    test_images = load_test_part(real)  # before the tuning, which may take hours
-    # the synthetic images become vectors once
-    tune_one = partial(tune, **source, encoder=encoder, cache=cache, overwrite=overwrite, features={})
-    tuned = {
-        (count, seed): _tune_methods(data, folder / MODELS, replace(config, shots=count, seed=seed), compare, tune_one)
-        for seed in numbers
-        for count in sorted(set(shots))
-    }
-    fits = [name for name in compare if name != RANDOM_HEAD]
-    first = next(iter(next(iter(tuned.values())).values()))
-    curve = _test(folder, tuned, fits, real, _Tester(test_images, first, encoder, cache))
-    draw_curve(curve, folder / PICTURE_FILE)
-    write_curve(curve, config, encoder)
+    with writing(folder), reading(path_of(real)):
+        delete_parts(folder, below=False)
+        test_images = load_test_part(real)  # before the tuning, which may take hours
+        # the synthetic images become vectors once
+        tune_one = partial(tune, **source, encoder=encoder, cache=cache, overwrite=overwrite, features={})
+        tuned = {
+            (count, seed): _tune_methods(
+                data, folder / MODELS, replace(config, shots=count, seed=seed), compare, tune_one
+            )
+            for seed in numbers
+            for count in sorted(set(shots))
+        }
+        fits = [name for name in compare if name != RANDOM_HEAD]
+        first = next(iter(next(iter(tuned.values())).values()))
+        curve = _test(folder, tuned, fits, real, _Tester(test_images, first, encoder, cache))
+        draw_curve(curve, folder / PICTURE_FILE)
+        write_curve(curve, config, encoder)
     return curve
 
 

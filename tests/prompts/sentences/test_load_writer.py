@@ -49,3 +49,12 @@ def test_unknown_names_are_refused_in_one_line(name, options, kind, reason):
         load_writer(name, **options)
     assert "\n" not in str(error.value)
     assert not isinstance(error.value, UnknownNameError)
+
+
+def test_a_file_in_the_way_of_a_model_is_named_and_the_hub_is_not_asked(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "t5.safetensors").write_bytes(b"weights")
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_, **__: pytest.fail("asked"))
+    with pytest.raises(ModelError, match=r"got the file 'models/t5\.safetensors'"):
+        load_writer("models/t5.safetensors")

@@ -46,6 +46,18 @@ def test_the_phrase_is_what_the_model_is_given(writer):
     assert all("two" in sentence for sentence in writer.write("2", "two", 5, seed=0))
 
 
+@pytest.mark.parametrize("part", ["tokenizer", "model"])
+def test_whatever_a_model_raises_in_use_is_one_line(part, writer, monkeypatch):
+    def fail(*_, **__):
+        raise RuntimeError("index out of range\nat line 3")
+
+    monkeypatch.setattr(
+        *((type(writer.tokenizer), "__call__") if part == "tokenizer" else (writer.model, "generate")), fail
+    )
+    with pytest.raises(ModelError, match=r"cannot write about 'five' \(index out of range\)\.$"):
+        writer.write("five", "", 6, seed=1)
+
+
 def test_sampling_leaves_the_global_random_state_and_threads_alone(writer):
     torch.manual_seed(7)
     before, threads = torch.get_rng_state(), torch.get_num_threads()
