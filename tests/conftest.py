@@ -10,6 +10,13 @@ os.environ.setdefault("MKL_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"  # a test that reaches for a hub fails at once
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
+# Files of half a minute or more begin first, so that the two processes end together.
+LONGEST = ("test_cluster", "test_distributed", "test_executors", "test_demo", "test_whole_job", "test_ray_is_closed")
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: item.path.stem not in LONGEST)
+
 
 @pytest.fixture
 def own_folder(tmp_path, monkeypatch):
