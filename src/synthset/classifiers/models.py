@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import timm
 import torch
 import torch.nn.functional as F
@@ -27,11 +28,13 @@ from timm.models.resnet import ResNet
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
+from synthset.classifiers.predictions import Picture, Predictions, as_pictures, open_picture
 from synthset.core.devices import choose_device, seeded
 from synthset.core.errors import ModelError, UnknownNameError, UsageError, first_line, setting
 from synthset.core.files import atomic_write, write_json
 from synthset.core.json_records import Record, read_record
 from synthset.core.options import Option
+from synthset.images.decoding import resize
 
 FORMAT = "synthset-classifier-1"
 WEIGHTS_FILE = "model.safetensors"
@@ -73,6 +76,35 @@ class Classifier:
 
     config: ModelConfig
     model: nn.Module
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The k names, in the order of the logits."""
+        return self.config.class_names
+
+    def predict_images(self, pictures: Picture | Sequence[Picture], batch_size: int = 256) -> Predictions:
+        """Names and probabilities of images of any size.
+
+        Args:
+            pictures: one or several: paths, encoded bytes, PIL images, uint8 arrays (h, w, 3) or (h, w).
+        Raises:
+            DataError: an image that cannot be read.
+            UsageError: something else than images.
+
+        >>> load_classifier("digits-model").predict_images(["a.png", "b.png"]).names  # doctest: +SKIP
+        ['five', 'two']
+        """
+        size, opened = self.config.image_size_px, as_pictures(pictures)
+        probabilities = np.empty((len(opened), len(self.class_names)), np.float32)
+        for start in range(0, len(opened), batch_size):
+            images = [
+                resize(open_picture(picture), size, self.config.antialias)
+                for picture in opened[start : start + batch_size]
+            ]
+            pixels = torch.from_numpy(np.stack([np.asarray(image) for image in images])).permute(0, 3, 1, 2)
+            logits = self.predict(pixels, batch_size)
+            probabilities[start : start + len(images)] = logits.softmax(1).numpy()
+        return Predictions(self.class_names, probabilities)
 
     def predict(self, images: Tensor, batch_size: int = 256) -> Tensor:
         """Logits of uint8 (n, 3, size, size) images: float32 (n, k), on the CPU.

@@ -54,8 +54,9 @@ class Command:
         """Call the function with what was given, by place and by keyword; the rest are defaults."""
         values: dict[str, dict[tuple[str, ...], Any]] = {name: {} for name in parameters_of(self.function)}
         positional = [item for item in self.arguments if item.is_positional]
-        if len(positional) == 1 and get_origin(positional[0].type) is list and places:
-            places = (list(places),)
+        last = len(positional) - 1
+        if positional and get_origin(positional[-1].type) is list and len(places) > last:
+            places = (*places[:last], list(places[last:]))
         for item, value in zip(positional, places, strict=False):
             values[item.parameter] |= item.values(value)
         by_keyword = {item.keyword: item for item in self.arguments}
@@ -85,6 +86,7 @@ NAMES = {
     "filter": "filter",
     "train": "train",
     "eval": "evaluate",
+    "predict": "predict",
     "tune": "tune",
     "diagnose": "diagnose",
     "report": "report",

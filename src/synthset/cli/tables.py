@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from synthset.filters import FilterResult
     from synthset.generators.base import GenerationConfig
     from synthset.images.imageset import ImageSet
+    from synthset.prediction.stage import PredictResult
     from synthset.tuning.curve_results import CurveMean, CurveResult
     from synthset.tuning.results import TuneResult
 
@@ -120,6 +121,16 @@ def print_classes(images: ImageSet) -> None:
     """The classes that are learned, before it takes hours: folders may be other things than classes."""
     part = f", split {images.split}" if images.split else ""
     say(f"{len(images.class_names):,} classes of {images.name}{part}: {some(images.class_names, MAX_ROWS)}")
+
+
+def print_predict(result: PredictResult) -> None:
+    """How often each class was the most probable one, and where the table lies."""
+    found = sorted(((count, name) for name, count in result.counts.items() if count), key=lambda pair: -pair[0])
+    rows = [(name, f"{count:,}", f"{count / result.num_images:.1%}") for count, name in found[:MAX_ROWS]]
+    _print_table(("class", ">images", ">share"), rows)
+    if len(found) > MAX_ROWS:
+        say(f"and {len(found) - MAX_ROWS:,} more classes")
+    say(f"predictions  {result.output}")
 
 
 def print_train(result: TrainResult, folder: Path) -> None:

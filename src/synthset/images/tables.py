@@ -9,7 +9,7 @@ import logging
 import unicodedata
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -343,6 +343,23 @@ def _some(names: Sequence[str] | None) -> str:
     if names is None:
         return "no names"
     return ", ".join(names[:8]) + (f" and {len(names) - 8:,} more" if len(names) > 8 else "")
+
+
+@dataclass(frozen=True, eq=False)
+class TablePictures:
+    """The images of a table, without their labels: how many, and how each is read."""
+
+    num_images: int
+    read: Callable[[int], bytes]
+
+    def __len__(self) -> int:
+        return self.num_images
+
+
+def open_pictures(file: Path) -> TablePictures:
+    """The images of a Parquet file. Raises DataError for a damaged one, or one without images."""
+    table = _Table.read(file)
+    return TablePictures(table.rows, _reader([table], _image_column(table), file).read)
 
 
 # ---- images -----------------------------------------------------------------------------------------------

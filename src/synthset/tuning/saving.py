@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -19,6 +20,7 @@ import torch
 from torch import Tensor
 
 from synthset.classifiers.models import CONFIG_FILE, read_weights, write_model
+from synthset.classifiers.predictions import Picture, Predictions, as_pictures, open_picture
 from synthset.core.errors import ModelError
 from synthset.core.files import read_json
 from synthset.core.json_records import Count, read_record
@@ -63,6 +65,21 @@ class TunedClassifier:
     encoder: Encoder
     weight: Tensor
     bias: Tensor
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The k names, in the order of the logits."""
+        return self.config.class_names
+
+    def predict_images(self, pictures: Picture | Sequence[Picture], batch_size: int = 256) -> Predictions:
+        """Names and probabilities of images of any size, see `Classifier.predict_images`."""
+        opened = as_pictures(pictures)
+        parts = [
+            self.logits(self.encoder.images([open_picture(one) for one in opened[start : start + batch_size]]))
+            for start in range(0, len(opened), batch_size)
+        ]
+        logits = torch.cat(parts) if parts else torch.empty(0, len(self.class_names))
+        return Predictions(self.class_names, logits.softmax(1).numpy())
 
     def logits(self, vectors: Tensor) -> Tensor:
         """Logits (n, k) of unit vectors (n, d) of its encoder."""

@@ -1,0 +1,92 @@
+"""Class names and probabilities of images, and the images of people: files, PIL images, arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from PIL import Image
+
+from synthset.core.errors import DataError, UsageError
+from synthset.images.decoding import decode
+from synthset.images.folders import read_file
+
+Picture: TypeAlias = str | Path | bytes | Image.Image | np.ndarray
+"""An image: its path, its encoded bytes, a PIL image, or uint8 (h, w, 3) or (h, w)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """What a model makes of n images.
+
+    Attributes:
+        class_names: the k names, in the order of the columns.
+        probabilities: float32 (n, k), in [0, 1]; each row adds up to 1.
+    """
+
+    class_names: tuple[str, ...]
+    probabilities: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.probabilities)
+
+    @property
+    def labels(self) -> np.ndarray:
+        """The most probable class of each image, int64 (n,) in 0..k-1."""
+        return self.probabilities.argmax(1)
+
+    @property
+    def names(self) -> list[str]:
+        """Its name."""
+        return [self.class_names[label] for label in self.labels.tolist()]
+
+    @property
+    def confidences(self) -> np.ndarray:
+        """Its probability, float32 (n,)."""
+        return self.probabilities.max(1)
+
+    def top(self, k: int) -> list[list[tuple[str, float]]]:
+        """The k most probable classes of each image with their probabilities, the first first; of fewer, all."""
+        order = np.argsort(-self.probabilities, axis=1, kind="stable")[:, :k]
+        return [
+            [(self.class_names[label], float(row[label])) for label in labels]
+            for labels, row in zip(order.tolist(), self.probabilities, strict=True)
+        ]
+
+
+def open_picture(picture: Picture) -> Image.Image:
+    """An image in RGB, upright.
+
+    Raises:
+        DataError: it cannot be read.
+        UsageError: an array of another shape or type.
+    """
+    if isinstance(picture, str | Path):
+        try:
+            return decode(read_file(Path(picture)))
+        except DataError as error:
+            raise DataError(f"'{picture}': {error}") from error
+    if isinstance(picture, bytes):
+        return decode(picture)
+    if isinstance(picture, Image.Image):
+        return picture.convert("RGB")
+    if isinstance(picture, np.ndarray) and picture.dtype == np.uint8 and _is_picture(picture.shape):
+        return Image.fromarray(picture).convert("RGB")
+    got = f"{picture.dtype} {picture.shape}" if isinstance(picture, np.ndarray) else type(picture).__name__
+    raise UsageError(f"Expected paths, encoded bytes, PIL images, or uint8 arrays (h, w, 3) or (h, w), got {got}.")
+
+
+def _is_picture(shape: tuple[int, ...]) -> bool:
+    return all(shape) and (len(shape) == 2 or (len(shape) == 3 and shape[2] == 3))
+
+
+def as_pictures(pictures: Picture | Sequence[Picture]) -> list[Picture]:
+    """Several images, or one."""
+    if isinstance(pictures, str | Path | bytes | Image.Image):
+        return [pictures]
+    if isinstance(pictures, np.ndarray):
+        return [pictures] if _is_picture(pictures.shape) else list(pictures)  # (n, h, w, 3)
+    return list(pictures)

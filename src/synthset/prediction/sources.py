@@ -1,0 +1,109 @@
+"""Images without labels from what people name: files, folders, patterns, URLs, Parquet files."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+
+from synthset.core.errors import DataError, UsageError, first_line
+from synthset.images.folders import SUFFIXES, Folder, read_file, shown
+from synthset.images.tables import open_pictures
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """n encoded images, each with a name.
+
+    Attributes:
+        names: a path, a URL, or a Parquet file and the row, as "cats.parquet#12".
+        read: the bytes of image i. Raises DataError.
+    """
+
+    names: Sequence[str]
+    read: Callable[[int], bytes]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+def find_pictures(paths: Sequence[str]) -> Pictures:
+    """All images that the paths name, in their order; those of a folder or a pattern by name.
+
+    Args:
+        paths: image files of any ending; folders, flat or nested, of which what is called like an image counts;
+            patterns such as "photos/*.jpg"; Parquet files with a column of images; URLs of any of these but folders.
+    Raises:
+        UsageError: no path, a path or pattern with nothing there, or a kind of URL that no installed package reads.
+        DataError: a folder without images, or a damaged table.
+    """
+    if not paths:
+        raise UsageError("Expected images to classify: files, folders, patterns, URLs or Parquet files. Name one.")
+    return _join([_find(path) for path in paths])
+
+
+def _find(path: str) -> Pictures:
+    if "://" in path:
+        return _at_urls(path)
+    place = Path(path).expanduser()
+    if place.is_dir():
+        return _in_folder(place)
+    if place.exists():
+        return _of_file(place)
+    start = Path(place.anchor or ".")
+    matches = sorted(start.glob(str(place.relative_to(start)))) if any(mark in path for mark in "*?[") else []
+    files = [match for match in matches if not match.is_dir()]
+    if not files:
+        raise UsageError(f"Expected images at '{shown(path)}', found nothing there. Check the path.")
+    return _join([_of_file(file) for file in files])
+
+
+def _of_file(file: Path) -> Pictures:
+    if file.suffix.lower() == ".parquet":
+        tables = open_pictures(file)
+        return Pictures([f"{shown(file)}#{row}" for row in range(len(tables))], tables.read)
+    return Pictures([shown(file)], lambda _: read_file(file))
+
+
+def _in_folder(place: Path) -> Pictures:
+    """The images of a folder at any depth, in the order of their paths; else its Parquet files."""
+    parts = list(Folder.top(place).walk())
+    files = sorted(image for part in parts for image in part.images)
+    files = files or sorted(file for part in parts for file in part.files(".parquet"))
+    if not files:
+        raise DataError(f"Expected {', '.join(SUFFIXES)} images, or Parquet files, in '{shown(place)}', found none.")
+    return _join([_of_file(file) for file in files])
+
+
+def _at_urls(url: str) -> Pictures:
+    import fsspec
+
+    try:
+        files = fsspec.open_files(url, "rb")
+    except (ImportError, ValueError, OSError) as error:
+        raise UsageError(f"Expected a URL that can be reached, got '{url}' ({first_line(error)}).") from error
+    if not files:
+        raise UsageError(f"Expected images at '{url}', found nothing there. Check the URL.")
+
+    def read(index: int) -> bytes:
+        try:
+            with files[index] as file:
+                return file.read()
+        except Exception as error:  # each kind of store has errors of its own
+            raise DataError(f"Expected a readable file, got {first_line(error)}.") from error
+
+    return Pictures([file.full_name if len(files) > 1 else url for file in files], read)
+
+
+def _join(parts: Sequence[Pictures]) -> Pictures:
+    if len(parts) == 1:
+        return parts[0]
+    ends = list(accumulate(map(len, parts)))
+
+    def read(index: int) -> bytes:
+        part = bisect_right(ends, index)
+        return parts[part].read(index - (ends[part - 1] if part else 0))
+
+    return Pictures([name for part in parts for name in part.names], read)
