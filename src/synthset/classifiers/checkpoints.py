@@ -21,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
+from synthset.classifiers.averaging import WeightAverage
 from synthset.classifiers.models import CONFIG_FILE, FORMAT, WEIGHTS_FILE, plain_state
 from synthset.core.errors import DataError, UsageError, first_line, setting
 from synthset.core.files import atomic_write, read_json, write_json
@@ -94,6 +95,7 @@ class _Progress:
     job: RecordedJob
     history: tuple[EpochRecord, ...]
     best: EpochRecord
+    averaged_steps: Count = 0
     sha256: str = ""
 
 
@@ -125,6 +127,7 @@ class Session:
     model: nn.Module
     optimizer: torch.optim.Optimizer
     num_held_back: int
+    average: WeightAverage | None = None
     history: list[EpochRecord] = field(default_factory=list)
     best: EpochRecord | None = None
     best_state: dict[str, Tensor] = field(default_factory=dict)
@@ -153,6 +156,8 @@ class Session:
             return
         tensors = {f"model.{name}": value for name, value in plain_state(self.model).items()}
         tensors |= {f"best.{name}": value for name, value in self.best_state.items()}
+        if self.average is not None:
+            tensors |= {f"average.{name}": value.cpu().contiguous() for name, value in self.average.state.items()}
         for index, parameter in enumerate(self.model.parameters()):
             for key, value in self.optimizer.state[parameter].items():
                 copy = value.detach().to("cpu", memory_format=torch.contiguous_format)
@@ -162,6 +167,7 @@ class Session:
             "job": self.job.to_json(),
             "history": [asdict(epoch) for epoch in self.history],
             "best": asdict(self.best) if self.best else None,
+            "averaged_steps": self.average.steps if self.average else 0,
             "sha256": _hash(tensors),
         }
         with atomic_write(self.folder / RESUME_FILE) as file:
@@ -180,6 +186,8 @@ class Session:
             if note.sha256 not in ("", _hash(tensors)):
                 raise ValueError("its tensors were changed")
             self.model.load_state_dict(_under(tensors, "model."))
+            if self.average is not None:
+                self.average.restore(_under(tensors, "average."), note.averaged_steps)
             for index, parameter in enumerate(self.model.parameters()):
                 saved = _under(tensors, f"optimizer.{index}.")
                 # moments in the memory layout of their weights, as if they had never been away

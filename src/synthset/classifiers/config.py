@@ -10,6 +10,20 @@ from synthset.core.options import Option, check_options
 
 PRECISIONS = ("auto", "float32", "bf16")
 FINER = "Finer points of training"
+RECIPE = "Recipe: what it says, unless one of these says otherwise"
+
+
+def recipes() -> Iterable[str]:
+    """Names of the recipes."""
+    from synthset.classifiers.recipes import RECIPES
+
+    return RECIPES
+
+
+def _optimizers() -> Iterable[str]:
+    from synthset.classifiers.optimizers import OPTIMIZERS
+
+    return OPTIMIZERS
 
 
 def _architectures() -> Iterable[str]:
@@ -33,36 +47,46 @@ def augmentations() -> Iterable[str]:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How to train; the defaults are the recipe of Shipard et al. 2023, section 5.1."""
+    """How to train; what is None is chosen by the recipe."""
 
     architecture: Annotated[str, Option(flag="model", listed=_architectures)] = "resnet50"
     """Architecture: {choices}, or any timm name, in any spelling."""
     dataset: str | None = None
-    """Known real set that the recipe is for: it picks the weight decay."""
-    epochs: Annotated[int, Option(at_least=1)] = 200
+    """Known real set that `recipe` shipard2023 is for: it picks the weight decay."""
+    recipe: Annotated[str, Option(choices=recipes, job=False)] = "auto"
+    """Recipe of the training: {choices}."""
+    epochs: Annotated[int | None, Option(group=RECIPE, at_least=1, default="by the recipe")] = None
     """Passes over the training images."""
-    batch_size: Annotated[int, Option(at_least=1)] = 128
+    batch_size: Annotated[int | None, Option(group=RECIPE, at_least=1, default="by the recipe")] = None
     """Images a step."""
-    learning_rate: Annotated[float, Option(above=0)] = 2e-4
-    """Learning rate of AdamW at the start; it falls to zero along a cosine."""
-    weight_decay: Annotated[
-        float | None, Option(at_least=0, default="0.9; 0.3 for the dataset eurosat; 0.1 for MobileNetV3")
-    ] = None
-    """Weight decay of AdamW, on all weights."""
-    label_smoothing: Annotated[float, Option(group=FINER, at_least=0, below=1)] = 0.0
+    optimizer: Annotated[str | None, Option(group=RECIPE, choices=_optimizers, default="by the recipe")] = None
+    """Optimiser: {choices}."""
+    learning_rate: Annotated[float | None, Option(group=RECIPE, above=0, default="by the recipe")] = None
+    """Highest learning rate; it falls to zero along a cosine."""
+    warmup_epochs: Annotated[float | None, Option(group=RECIPE, at_least=0, default="by the recipe")] = None
+    """Epochs, or parts of one, in which the learning rate rises to its highest."""
+    weight_decay: Annotated[float | None, Option(group=RECIPE, at_least=0, default="by the recipe")] = None
+    """Weight decay."""
+    decay_all: Annotated[bool | None, Option(group=RECIPE, negative="no-decay-all", default="by the recipe")] = None
+    """Weight decay of biases and norms too."""
+    ema_decay: Annotated[float | None, Option(group=RECIPE, at_least=0, below=1, default="by the recipe")] = None
+    """Decay a step of the moving average of the weights, which is what is kept; 0 keeps the weights themselves."""
+    label_smoothing: Annotated[float | None, Option(group=RECIPE, at_least=0, below=1, default="by the recipe")] = None
     """Label smoothing: probability that is spread over all classes."""
-    max_grad_norm: Annotated[float | None, Option(group=FINER, above=0, default="no limit")] = None
-    """Norm that gradients are scaled down to."""
-    augmentation: Annotated[str, Option(choices=augmentations)] = "standard"
+    augmentation: Annotated[str | None, Option(group=RECIPE, choices=augmentations, default="by the recipe")] = None
     """Augmentation of the training images: {choices}."""
-    normalisation: Annotated[str, Option(group=FINER, choices=_normalisations)] = "dataset"
-    """Normalisation of the pixels: dataset, each channel over the training images; per_image, each image by itself."""
+    normalisation: Annotated[str | None, Option(group=RECIPE, choices=_normalisations, default="by the recipe")] = None
+    """Normalisation of the pixels: {choices}."""
     image_size_px: Annotated[
-        int | None, Option(flag="image-size", at_least=1, default="that of the images, at most 224")
+        int | None, Option(flag="image-size", group=RECIPE, at_least=1, default="by the recipe")
     ] = None
     """Side in pixels of the images that the model sees."""
-    small_images: bool = False
-    """Finer stem for images of up to 64 px; the paper's recipes go without."""
+    small_images: Annotated[bool | None, Option(group=RECIPE, negative="no-small-images", default="by the recipe")] = (
+        None
+    )
+    """Finer stem for images of up to 64 px."""
+    max_grad_norm: Annotated[float | None, Option(group=FINER, above=0, default="no limit")] = None
+    """Norm that gradients are scaled down to."""
     antialias: Annotated[bool, Option(group=FINER, negative="no-antialias")] = True
     """Anti-aliasing where images are shrunk to the model's size."""
     validation_fraction: Annotated[float, Option(group=FINER, above=0, below=1)] = 0.1

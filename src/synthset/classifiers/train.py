@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -25,6 +25,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from synthset.classifiers.augment import augment
+from synthset.classifiers.averaging import WeightAverage
 from synthset.classifiers.checkpoints import (
     EpochRecord,
     Finished,
@@ -43,9 +44,10 @@ from synthset.classifiers.models import (
     build_model,
     normalise,
     read_config,
-    resolve_architecture,
     save_classifier,
 )
+from synthset.classifiers.optimizers import make_optimizer, rate_at
+from synthset.classifiers.settings import Settings, settle
 from synthset.classifiers.training_set import (
     TrainingSet,
     channel_statistics,
@@ -57,7 +59,7 @@ from synthset.classifiers.training_set import (
 )
 from synthset.core.cpu import tune_for_cpu
 from synthset.core.devices import seeded
-from synthset.core.errors import DataError, ModelError, UsageError, setting
+from synthset.core.errors import ModelError, UsageError, setting
 from synthset.core.files import delete_parts
 from synthset.core.json_records import Count
 from synthset.core.options import job_of
@@ -67,7 +69,8 @@ from synthset.images.imageset import ImageSet
 from synthset.images.sketch import Sketch, hash_files
 
 CUDA_GRAPH_WEIGHTS = 30_000_000  # up to so many, kernels of small images are short beside their launch
-LARGEST_SIZE_PX = 224  # of images whose size nobody chose: the architectures were made for it
+# what was so before there were recipes, for trainings of that time
+BEFORE_RECIPES = {"optimizer": "adamw", "decay_all": True, "warmup_epochs": 0.0, "ema_decay": 0.0}
 
 
 @dataclass(frozen=True)
@@ -121,18 +124,20 @@ def train_classifier(
         DataError: classes without enough images, or unreadable images.
         ModelError: the loss became infinite or not a number.
     """
-    config = _resolve(config, images)
     check_images(images)
-    world = join(config.device)
+    settings = settle(config, images)
+    world = join(settings.device)
     if world.device.type == "cpu":
         tune_for_cpu()
-    if config.compile and world.size > 1:
+    if settings.compile and world.size > 1:
         raise UsageError(f"Expected {setting('compile')} or several processes, got both ({world.size}). Drop one.")
     folder = Path(output_dir)
-    job = Job(job_of(config), world.from_first(lambda: fingerprint(images)), job_of(TrainConfig()))
+    job = Job(
+        job_of(settings), world.from_first(lambda: fingerprint(images)), {**job_of(TrainConfig()), **BEFORE_RECIPES}
+    )
     with claim(folder, job, resume=resume, overwrite=overwrite, from_first=world.from_first):
         if overwrite or not read_finished(_Note, folder):
-            _train_in(folder, job, images, config, world, when_decoded, overwrite=overwrite)
+            _train_in(folder, job, images, settings, world, when_decoded, overwrite=overwrite)
             return read_result(folder, was_finished=False)
         return read_result(folder, was_finished=True)
 
@@ -141,36 +146,39 @@ def _train_in(
     folder: Path,
     job: Job,
     images: ImageSet,
-    config: TrainConfig,
+    settings: Settings,
     world: World,
     when_decoded: Callable[[], object],
     *,
     overwrite: bool,
 ) -> None:
     """Train to the end in a folder that is free, or holds this very training."""
-    training_rows, held_back_rows = hold_back(images.labels, config.validation_fraction, config.seed)
-    model_config = _model_config(images, config)
-    model = build_model(model_config, derive_seed(config.seed, "weights"))
-    _check_batch_size(model, config)
+    training_rows, held_back_rows = hold_back(images.labels, settings.validation_fraction, settings.seed)
+    model_config = _model_config(images, settings)
+    model = build_model(model_config, derive_seed(settings.seed, "weights"))
+    _check_batch_size(model, settings)
     world.wait()  # none has yet to look at the folder when the first one writes there
     if world.is_first:
         delete_parts(folder)
-    with decoded(images, model_config.image_size_px, config.antialias, folder, world, config.memory_bytes) as pixels:
+    with decoded(
+        images, model_config.image_size_px, settings.antialias, folder, world, settings.memory_bytes
+    ) as pixels:
         learned_from = Sketch.of(hash_files(images)) if world.is_first else None
         when_decoded()
-        if config.normalisation == "dataset":
+        if settings.normalisation == "dataset":
             mean, std = channel_statistics(pixels, training_rows)
             model_config = replace(model_config, mean=mean, std=std)
         if world.is_first and overwrite:
             delete_own_files(folder)
         world.wait()
         model = world.prepare(model)
-        session = Session(folder, job, model, _make_optimizer(model, config), len(held_back_rows))
+        average = WeightAverage(model, settings.ema_decay) if settings.ema_decay else None
+        session = Session(folder, job, model, _optimizer(model, settings), len(held_back_rows), average)
         session.restore()
         world.wait()  # none has yet to read the checkpoint when the first one writes the next
         labels = torch.from_numpy(np.ascontiguousarray(images.labels))
         data = TrainingSet(pixels, labels, torch.from_numpy(training_rows), torch.from_numpy(held_back_rows))
-        _train(session, data.to(world.device), model_config, config, world)
+        _train(session, data.to(world.device), model_config, settings, world)
     if learned_from is not None:
         counts = {"num_training": len(training_rows), "num_held_back": len(held_back_rows)}
         about = {"images": images.name, **counts, "learned_from": asdict(learned_from)}
@@ -186,37 +194,31 @@ def read_result(folder: Path, was_finished: bool) -> TrainResult:
     return TrainResult(folder=folder, model_config=read_config(folder), **note.of_result(), was_finished=was_finished)
 
 
-def paper_weight_decay(architecture: str, dataset: str | None) -> float:
-    """The weight decay of Shipard et al. 2023, section 5.1: by architecture first, then by dataset."""
-    if architecture.startswith("mobilenetv3"):
-        return 0.1
-    return 0.3 if "eurosat" in (dataset or "").lower() else 0.9
-
-
 # ---- the loop ----------------------------------------------------------------------------------------
 
 
-def _train(session: Session, data: TrainingSet, model_config: ModelConfig, config: TrainConfig, world: World) -> None:
-    model = world.wrap(_compiled(session.model, world.device) if config.compile else session.model)
+def _train(session: Session, data: TrainingSet, model_config: ModelConfig, settings: Settings, world: World) -> None:
+    model = world.wrap(_compiled(session.model, world.device) if settings.compile else session.model)
     num_images = len(data.training_rows)
-    what = f"train {config.architecture}"
-    with track(config.epochs * num_images, what, "images") as bar:
+    what = f"train {settings.architecture}"
+    with track(settings.epochs * num_images, what, "images") as bar:
         bar.advance(len(session.history) * num_images)
-        for epoch in range(len(session.history), config.epochs):
+        for epoch in range(len(session.history), settings.epochs):
             started = time.monotonic()
-            with _compiler_errors(config):
+            with _compiler_errors(settings):
                 learning_rate, train_loss = train_epoch(
-                    model, session.optimizer, data, model_config, config, epoch, bar.advance, world
+                    model, session.optimizer, data, model_config, settings, epoch, bar.advance, world, session.average
                 )
             if not math.isfinite(train_loss):
                 raise ModelError(
                     f"Expected a finite loss, got {train_loss} in epoch {epoch + 1} of '{session.folder}'. "
-                    f"Choose a learning rate below {config.learning_rate:g}, or {setting('max_grad_norm', 1)}."
+                    f"Choose a learning rate below {settings.learning_rate:g}, or {setting('max_grad_norm', 1)}."
                 )
-            loss, accuracy = _score_held_back(session.model, data, model_config, config, world)
-            seconds = time.monotonic() - started
-            session.record(EpochRecord(epoch + 1, train_loss, loss, accuracy, learning_rate, seconds))
-            bar.describe(f"{what}, epoch {epoch + 1}/{config.epochs}, held-back {accuracy:.1%}")
+            with session.average.in_place() if session.average else nullcontext():
+                loss, accuracy = _score_held_back(session.model, data, model_config, settings, world)
+                seconds = time.monotonic() - started
+                session.record(EpochRecord(epoch + 1, train_loss, loss, accuracy, learning_rate, seconds))
+            bar.describe(f"{what}, epoch {epoch + 1}/{settings.epochs}, held-back {accuracy:.1%}")
             if world.is_first:
                 session.save()
 
@@ -226,10 +228,11 @@ def train_epoch(
     optimizer: torch.optim.Optimizer,
     data: TrainingSet,
     model_config: ModelConfig,
-    config: TrainConfig,
+    settings: Settings,
     epoch: int,
     advance: Callable[[int], None],
     world: World | None = None,
+    average: WeightAverage | None = None,
 ) -> tuple[float, float]:
     """One pass over the training images, in the order and with the draws of (seed, epoch).
 
@@ -242,40 +245,44 @@ def train_epoch(
     """
     device = next(model.parameters()).device
     world = world or World(device)
-    order = torch.Generator().manual_seed(derive_seed(config.seed, "order", epoch))
-    draws = torch.Generator(device).manual_seed(derive_seed(config.seed, "augmentation", epoch))
+    order = torch.Generator().manual_seed(derive_seed(settings.seed, "order", epoch))
+    draws = torch.Generator(device).manual_seed(derive_seed(settings.seed, "augmentation", epoch))
     shuffled = data.training_rows[torch.randperm(len(data.training_rows), generator=order)]
-    batches = split_batches(shuffled, config.batch_size)
-    first_step, num_steps = epoch * len(batches), config.epochs * len(batches)
-    is_bf16 = config.precision == "bf16" or (config.precision == "auto" and device.type == "cuda")
+    batches = split_batches(shuffled, settings.batch_size)
+    first_step, num_steps = epoch * len(batches), settings.epochs * len(batches)
+    warmup_steps = min(round(settings.warmup_epochs * len(batches)), num_steps // 2)
+    rate = partial(rate_at, highest=settings.learning_rate, warmup_steps=warmup_steps, num_steps=num_steps)
+    is_bf16 = settings.precision == "bf16" or (settings.precision == "auto" and device.type == "cuda")
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=is_bf16)
 
     model.train()
     total_loss = torch.zeros((), device=device)
-    with seeded(derive_seed(config.seed, "dropout", epoch), device):  # dropout takes no generator
+    with seeded(derive_seed(settings.seed, "dropout", epoch), device):  # dropout takes no generator
         for step, batch in enumerate(batches, first_step):
             rows, share = world.take(batch)
             images, labels = data.read(rows, device)
-            pixels = normalise(augment(images, config.augmentation, draws, share), model_config)
+            pixels = normalise(augment(images, settings.augmentation, draws, share), model_config)
             with autocast:
-                loss = world.mean_loss(model(pixels), labels, len(batch), config.label_smoothing)
+                loss = world.mean_loss(model(pixels), labels, len(batch), settings.label_smoothing)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
-            if config.max_grad_norm is not None:
-                nn.utils.clip_grad_norm_(model.parameters(), config.max_grad_norm)
+            if settings.max_grad_norm is not None:
+                nn.utils.clip_grad_norm_(model.parameters(), settings.max_grad_norm)
             for group in optimizer.param_groups:
-                group["lr"] = cosine(config.learning_rate, step, num_steps)
+                group["lr"] = rate(step)
             optimizer.step()
+            if average is not None:
+                average.update()
             total_loss += loss.detach() * len(batch)
             advance(len(batch))
-    return cosine(config.learning_rate, first_step, num_steps), world.mean(total_loss).item() / len(shuffled)
+    return rate(first_step), world.mean(total_loss).item() / len(shuffled)
 
 
 def _score_held_back(
-    model: nn.Module, data: TrainingSet, model_config: ModelConfig, config: TrainConfig, world: World
+    model: nn.Module, data: TrainingSet, model_config: ModelConfig, settings: Settings, world: World
 ) -> tuple[float, float]:
     """Mean cross-entropy and accuracy on the held-back images, as they are; each process predicts its part."""
-    held_back, batch_size = data.held_back_rows, max(config.batch_size, 256)
+    held_back, batch_size = data.held_back_rows, max(settings.batch_size, 256)
     classifier = Classifier(model_config, model)
     rows, share = world.take(held_back)
     logits = torch.zeros(len(held_back), len(model_config.class_names))
@@ -299,9 +306,9 @@ def _compiled(model: nn.Module, device: torch.device) -> nn.Module:
 
 
 @contextmanager
-def _compiler_errors(config: TrainConfig) -> Iterator[None]:
+def _compiler_errors(settings: Settings) -> Iterator[None]:
     """Errors of torch.compile, as one line."""
-    if not config.compile:
+    if not settings.compile:
         yield
         return
     from torch._dynamo.exc import TorchDynamoException  # slow to import
@@ -310,52 +317,32 @@ def _compiler_errors(config: TrainConfig) -> Iterator[None]:
         yield
     except TorchDynamoException as error:
         reason = " ".join(str(error).strip().splitlines()[:2])
-        raise ModelError(f"'{config.architecture}' cannot be compiled ({reason}). Train without it.") from error
+        raise ModelError(f"'{settings.architecture}' cannot be compiled ({reason}). Train without it.") from error
 
 
-def cosine(learning_rate: float, step: int, num_steps: int) -> float:
-    """Half a cosine from `learning_rate` at step 0 to zero at `num_steps`."""
-    return learning_rate * (1 + math.cos(math.pi * step / num_steps)) / 2
-
-
-def _make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
-    weight_decay, kind = config.weight_decay or 0.0, next(model.parameters()).device.type
-    is_fused = kind in ("cpu", "cuda")
-    return torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=weight_decay, fused=is_fused)
+def _optimizer(model: nn.Module, settings: Settings) -> torch.optim.Optimizer:
+    rate, decay = settings.learning_rate, settings.weight_decay
+    return make_optimizer(settings.optimizer, model, rate, decay, decay_all=settings.decay_all)
 
 
 # ---- settings and inputs -----------------------------------------------------------------------------
 
 
-def _resolve(config: TrainConfig, images: ImageSet) -> TrainConfig:
-    """The architecture by its one name, and what the config leaves open."""
-    architecture = resolve_architecture(config.architecture)
-    weight_decay, size_px = config.weight_decay, config.image_size_px
-    if weight_decay is None:
-        weight_decay = paper_weight_decay(architecture, config.dataset)
-    if size_px is None:
-        if not len(images):
-            raise DataError(f"Expected images in '{images.name}', found none. Run 'synthset create' first.")
-        size_px = min(LARGEST_SIZE_PX, max(images.image(0).size))
-    return replace(config, architecture=architecture, weight_decay=weight_decay, image_size_px=size_px)
-
-
-def _check_batch_size(model: nn.Module, config: TrainConfig) -> None:
+def _check_batch_size(model: nn.Module, settings: Settings) -> None:
     has_batch_norm = any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules())
-    if config.batch_size == 1 and has_batch_norm:
+    if settings.batch_size == 1 and has_batch_norm:
         raise UsageError(
-            f"Expected {setting('batch_size')} of at least 2 for '{config.architecture}', whose BatchNorm compares the "
-            "images of a batch, got 1."
+            f"Expected {setting('batch_size')} of at least 2 for '{settings.architecture}', whose BatchNorm compares "
+            "the images of a batch, got 1."
         )
 
 
-def _model_config(images: ImageSet, config: TrainConfig) -> ModelConfig:
-    assert config.image_size_px is not None  # _resolve saw to it
+def _model_config(images: ImageSet, settings: Settings) -> ModelConfig:
     return ModelConfig(
-        architecture=config.architecture,
+        architecture=settings.architecture,
         class_names=tuple(images.class_names),
-        image_size_px=config.image_size_px,
-        small_images=config.small_images,
-        antialias=config.antialias,
-        normalisation=config.normalisation,
+        image_size_px=settings.image_size_px,
+        small_images=settings.small_images,
+        antialias=settings.antialias,
+        normalisation=settings.normalisation,
     )
