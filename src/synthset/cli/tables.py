@@ -13,6 +13,7 @@ from synthset.core.errors import some
 from synthset.core.redaction import printable
 
 if TYPE_CHECKING:
+    from synthset.classifiers.export import ModelExport
     from synthset.classifiers.scoring import EvaluationResult
     from synthset.classifiers.train import TrainResult
     from synthset.create.config import CreateConfig
@@ -131,6 +132,24 @@ def print_predict(result: PredictResult) -> None:
     if len(found) > MAX_ROWS:
         say(f"and {len(found) - MAX_ROWS:,} more classes")
     say(f"predictions  {result.output}")
+
+
+def print_export(result: ModelExport) -> None:
+    """One row a form of the model."""
+    headings = ("form", ">MB", ">accuracy", ">same class as PyTorch", ">images/s")
+    rows = [
+        (
+            row.form,
+            f"{row.num_bytes / 1e6:.2f}",
+            f"{row.accuracy:.1%}",
+            f"{row.agreement:.1%}",
+            f"{row.images_per_second:,.0f}",
+        )
+        for row in result.rows
+    ]
+    _print_table(headings, rows)
+    say(f"Accuracy is on {result.num_images:,} synthetic images that were held back from the training.")
+    say(f"export  {result.folder}")
 
 
 def print_train(result: TrainResult, folder: Path) -> None:

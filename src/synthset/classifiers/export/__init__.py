@@ -1,0 +1,124 @@
+"""Trained classifiers in forms that other tools run. A form is declared in MODEL_FORMATS, and has a file of its own.
+
+Each is compared with the classifier on images that it was not trained on, and refused where the two differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from synthset.classifiers.checkpoints import TRAINING_FILE
+from synthset.classifiers.export.card import write_model_card
+from synthset.classifiers.export.checking import CheckImages, ModelRow, open_check_images
+from synthset.classifiers.export.onnx import write_onnx
+from synthset.classifiers.export.timm import write_timm
+from synthset.classifiers.models import load_classifier
+from synthset.core.errors import ModelError, UnknownNameError, UsageError, setting
+from synthset.core.files import write_json
+from synthset.core.json_records import read_record
+from synthset.core.locks import reading
+from synthset.core.whole_folders import whole_folder
+from synthset.images.opening import ImageSource
+from synthset.tuning.saving import KIND, kind_of
+
+MARKER = "export.json"
+
+
+@dataclass(frozen=True)
+class ModelFormat:
+    """A form of a classifier.
+
+    Attributes:
+        summary: a line about it.
+        write: (classifier, images to compare on, folder, int8) -> a row for each file that predicts.
+        has_int8: whether there is one with weights of eight bits.
+    """
+
+    summary: str
+    write: Callable[..., list[ModelRow]]
+    has_int8: bool = False
+
+
+MODEL_FORMATS = {
+    "onnx": ModelFormat("one file that onnxruntime runs, from pixels to probabilities", write_onnx, has_int8=True),
+    "timm": ModelFormat("weights and config that timm loads", write_timm),
+}
+
+
+@dataclass(frozen=True)
+class ModelExport:
+    """A classifier in another form.
+
+    Attributes:
+        folder: where it lies.
+        rows: the classifier itself and each file, with size, accuracy and speed on this machine.
+        num_images: the images of that accuracy, which the classifier was not trained on.
+    """
+
+    folder: Path
+    rows: tuple[ModelRow, ...]
+    num_images: int
+
+
+@dataclass(frozen=True)
+class _Marker:
+    synthset_model_export: Literal[1]
+    files: tuple[str, ...]
+
+
+def export_model(
+    model: str | Path,
+    output_dir: str | Path,
+    *,
+    format: str = "onnx",
+    int8: bool = False,
+    trained_on: ImageSource | None = None,
+    overwrite: bool = False,
+) -> ModelExport:
+    """Write a trained classifier in another form, compared with it on images that it was not trained on.
+
+    Args:
+        model: folder of a classifier that `train` wrote.
+        output_dir: a new or empty folder.
+        format: a key of MODEL_FORMATS.
+        int8: also with weights and activations of eight bits, calibrated on images that it was trained on.
+        trained_on: the synthetic images that it was trained on; by default those of the path that it was trained from.
+        overwrite: replace an earlier export.
+    Raises:
+        UsageError: a form that it cannot have, or something else in the folder.
+        ModelError: no classifier, or a form that predicts otherwise than the classifier.
+        DataError: images that are not at hand, or are other ones.
+    """
+    if format not in MODEL_FORMATS:
+        raise UnknownNameError("format of a model", format, MODEL_FORMATS)
+    form = MODEL_FORMATS[format]
+    if int8 and not form.has_int8:
+        raise UsageError(f"Expected {setting('int8')} with {setting('format', 'onnx')}, got '{format}'. Leave it out.")
+    if kind_of(model) == KIND:
+        raise ModelError(f"Expected a classifier that 'synthset train' wrote, got '{model}', a tuned CLIP.")
+    with reading(model), whole_folder(Path(output_dir), _owned, overwrite=overwrite) as folder:
+        classifier = load_classifier(model, "cpu")
+        images = open_check_images(Path(model), trained_on)
+        rows = form.write(classifier, images, folder, int8=int8)
+        write_model_card(folder, classifier, Path(model), rows, images, format)
+        files = sorted(path.name for path in folder.iterdir())
+        write_json(folder / MARKER, asdict(_Marker(1, (*files, MARKER))))
+    return ModelExport(Path(output_dir), tuple(rows), len(images.held_back))
+
+
+def is_model(path: str | Path) -> bool:
+    """Whether a folder holds a trained or tuned model, and not images."""
+    return (Path(path) / TRAINING_FILE).is_file()
+
+
+def _owned(folder: Path) -> Collection[str] | None:
+    try:
+        return read_record(_Marker, folder / MARKER, "").files
+    except FileNotFoundError:
+        return None
+
+
+__all__ = ["MODEL_FORMATS", "CheckImages", "ModelExport", "ModelFormat", "export_model", "is_model"]

@@ -1,0 +1,143 @@
+"""Images to compare a classifier with its exported forms on, and how they compare."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from synthset.classifiers.checkpoints import TRAINING_FILE, RecordedJob
+from synthset.classifiers.models import Classifier
+from synthset.classifiers.training_set import fingerprint, hold_back
+from synthset.core.errors import DataError, ModelError, setting
+from synthset.core.json_records import read_record
+from synthset.dataset.opening import open_images
+from synthset.images.imageset import ImageSet
+from synthset.images.opening import ImageSource
+
+MOST_IMAGES = 1000  # that are compared, and that are calibrated on
+BATCH = 64
+TOLERANCE = 1e-3  # of logits, relative to their spread: what the order of sums may change
+
+
+@dataclass(frozen=True)
+class CheckImages:
+    """Images of the training that the classifier was trained on, and that it was not."""
+
+    trained_on: ImageSet
+    held_back: ImageSet
+
+
+@dataclass(frozen=True)
+class ModelRow:
+    """A classifier in one form, on this machine.
+
+    Attributes:
+        form: its file, or "PyTorch".
+        num_bytes: of the file.
+        accuracy: on held-back synthetic images, in [0, 1].
+        agreement: share of these that it gives the class that the classifier gives.
+        images_per_second: by the processor, in batches of 64.
+    """
+
+    form: str
+    num_bytes: int
+    accuracy: float
+    agreement: float
+    images_per_second: float
+
+
+@dataclass(frozen=True)
+class _Note:
+    """What training.json says of the images."""
+
+    job: RecordedJob
+    images: str
+    strategy: str | None = None
+
+
+def open_check_images(model: Path, data: ImageSource | None) -> CheckImages:
+    """The images of a classifier's training, in its two parts, as many as are needed of each.
+
+    Raises:
+        DataError: they are not at hand, or are other ones.
+    """
+    try:
+        note = read_record(_Note, model / TRAINING_FILE, "Train it again.")
+    except FileNotFoundError as error:
+        raise DataError(f"Expected the notes of a training in '{model}', found none. Train it again.") from error
+    source = note.images if data is None else data
+    if not isinstance(source, ImageSet) and not Path(source).exists():
+        raise DataError(
+            f"Expected the images that '{model}' was trained on at '{source}', to compare the export on, found nothing "
+            f"there. Say where they are now by {setting('trained_on')}."
+        )
+    images = _same_images(source, note)
+    config: Mapping[str, Any] = note.job.config
+    rows = hold_back(images.labels, float(config["validation_fraction"]), int(config["seed"]))
+    trained_on, held_back = (images.select(_some(part)) for part in rows)
+    return CheckImages(trained_on, held_back)
+
+
+def _same_images(source: ImageSource, note: _Note) -> ImageSet:
+    """The images of the training: all at the path, those that filters keep, or those of one strategy."""
+    candidates: list[Callable[[], ImageSet]] = [
+        lambda: open_images(source, note.strategy, all_images=True),
+        lambda: open_images(source, note.strategy),
+    ]
+    for candidate in candidates:
+        if fingerprint(images := candidate()) == note.job.fingerprint:
+            return images
+    raise DataError(f"Expected the images that the model was trained on, got others in '{images.name}'.")
+
+
+def _some(rows: np.ndarray) -> np.ndarray:
+    """At most MOST_IMAGES of the rows, evenly."""
+    return rows[np.linspace(0, len(rows) - 1, min(len(rows), MOST_IMAGES)).astype(int)]
+
+
+def compare(
+    form: str, num_bytes: int, run: Callable[[np.ndarray], np.ndarray], pixels: np.ndarray, labels: np.ndarray
+) -> tuple[ModelRow, np.ndarray]:
+    """Run a form on images, timed; gives its row, whose agreement is with itself, and its logits (n, k).
+
+    Args:
+        run: uint8 (n, size, size, 3) -> logits (n, k).
+    """
+    run(pixels[:BATCH])  # what is done at the first call alone
+    started = time.perf_counter()
+    logits = np.concatenate([run(pixels[start : start + BATCH]) for start in range(0, len(pixels), BATCH)])
+    seconds = time.perf_counter() - started
+    accuracy = float(np.mean(logits.argmax(1) == labels))
+    return ModelRow(form, num_bytes, accuracy, 1.0, len(pixels) / seconds), logits
+
+
+def check_equal(logits: np.ndarray, expected: np.ndarray, form: str) -> None:
+    """Raise ModelError unless two sets of logits (n, k) are the same but for rounding."""
+    difference, spread = np.abs(logits - expected).max(), np.abs(expected).max()
+    if not difference <= TOLERANCE * spread:
+        raise ModelError(
+            f"Expected the logits of the classifier from {form}, got others by up to {difference:.3g} of {spread:.3g}: "
+            "nothing was exported. This architecture cannot have that form."
+        )
+
+
+def torch_runner(classifier: Classifier) -> Callable[[np.ndarray], np.ndarray]:
+    """The classifier itself: uint8 (n, size, size, 3) -> logits (n, k)."""
+    import torch
+
+    def run(pixels: np.ndarray) -> np.ndarray:
+        images = torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)))
+        return classifier.predict(images, BATCH).numpy()
+
+    return run
+
+
+def pixels_of(images: ImageSet, classifier: Classifier) -> np.ndarray:
+    """The images at the classifier's size: uint8 (n, size, size, 3)."""
+    config = classifier.config
+    return np.ascontiguousarray(images.tensor(config.image_size_px, config.antialias).numpy().transpose(0, 2, 3, 1))

@@ -1,0 +1,87 @@
+"""A classifier as timm's own folder: model.safetensors and config.json, which `timm.create_model` loads."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import timm
+import torch
+from safetensors.torch import save_file
+
+from synthset.classifiers.export.checking import (
+    CheckImages,
+    ModelRow,
+    check_equal,
+    compare,
+    pixels_of,
+    torch_runner,
+)
+from synthset.classifiers.models import ARCHITECTURES, Classifier, plain_state
+from synthset.core.errors import UsageError, setting
+from synthset.core.files import write_json
+from synthset.core.libraries import library_errors
+
+WEIGHTS, CONFIG = "model.safetensors", "config.json"
+
+
+def write_timm(classifier: Classifier, images: CheckImages, folder: Path, *, int8: bool = False) -> list[ModelRow]:
+    """Write weights and config, and compare what timm makes of them with the classifier.
+
+    Raises:
+        UsageError: a classifier that timm's config cannot say: no architecture of timm, a finer stem, or each image
+            normalised by itself.
+        ModelError: timm predicts otherwise.
+    """
+    name = _check(classifier)
+    config = classifier.config
+    size = config.image_size_px
+    save_file(plain_state(classifier.model), folder / WEIGHTS, {"format": "pt"})
+    default: Any = timm.get_pretrained_cfg(name)
+    sized = {"img_size": size} if default is not None and default.fixed_input_size else {}
+    described = {
+        "input_size": [3, size, size],
+        "fixed_input_size": bool(sized),
+        "interpolation": "bicubic",
+        "crop_pct": 1.0,
+        "crop_mode": "squash",
+        "mean": list(config.mean),
+        "std": list(config.std),
+        "num_classes": len(config.class_names),
+        "label_names": list(config.class_names),
+        "custom_load": False,
+        **{key: getattr(default, key) for key in ("first_conv", "classifier") if default is not None},
+    }
+    note = {"architecture": name, "num_classes": len(config.class_names), "pretrained_cfg": described}
+    write_json(folder / CONFIG, note | ({"model_args": sized} if sized else {}))
+    with library_errors(f"timm does not load '{name}' as it was trained"):
+        model = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
+    mean, std = (np.array(values, np.float32) for values in (config.mean, config.std))
+
+    def run(pixels: np.ndarray) -> np.ndarray:
+        normalised = (pixels.astype(np.float32) / 255 - mean) / std
+        with torch.inference_mode():
+            return model(torch.from_numpy(np.ascontiguousarray(normalised.transpose(0, 3, 1, 2)))).numpy()
+
+    pixels, labels = pixels_of(images.held_back, classifier), images.held_back.labels
+    num_bytes = (folder / WEIGHTS).stat().st_size
+    own, expected = compare("PyTorch", num_bytes, torch_runner(classifier), pixels, labels)
+    row, logits = compare(WEIGHTS, num_bytes, run, pixels, labels)
+    check_equal(logits, expected, "timm")
+    return [own, replace(row, agreement=float(np.mean(logits.argmax(1) == expected.argmax(1))))]
+
+
+def _check(classifier: Classifier) -> str:
+    """The architecture's name in timm."""
+    config, advice = classifier.config, f"Give {setting('format', 'onnx')}, which holds any classifier."
+    known = ARCHITECTURES.get(config.architecture)
+    source = known.source if known else config.architecture
+    if callable(source):
+        raise UsageError(f"Expected an architecture of timm, got '{config.architecture}'. {advice}")
+    if config.small_images:
+        raise UsageError(f"Expected timm's own stem, got a finer one, for small images. {advice}")
+    if config.normalisation != "dataset":
+        raise UsageError(f"Expected normalisation by the dataset, got '{config.normalisation}'. {advice}")
+    return source
