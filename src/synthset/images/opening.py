@@ -11,6 +11,7 @@ from typing import Annotated, TypeAlias
 import numpy as np
 
 from synthset.core.errors import DataError, UsageError, setting
+from synthset.core.names import shown
 from synthset.core.options import Option, check_options
 from synthset.images.batches import find_batches, load_batches
 from synthset.images.folders import Folder, find_splits, load_imagefolder
@@ -124,7 +125,7 @@ def _loaders(path: Path) -> dict[str, Loader]:
     if batches := find_batches(top):
         return {
             split: lambda source, files=files: load_batches(
-                files, str(path), source.opening.label_column, source.prefix
+                files, shown(path), source.opening.label_column, source.prefix
             )
             for split, files in batches.items()
         }
@@ -144,7 +145,7 @@ def _folder_loader(folder: Folder, path: Path) -> Loader:
             return load_tables([metadata], path, opening.label_column, opening.strict, source.prefix)
         if opening.label_column is not None:
             raise UsageError(f"Expected no column of labels of '{path}', whose classes are its folders. Leave it out.")
-        return load_imagefolder(folder, str(path))
+        return load_imagefolder(folder, shown(path))
 
     return load
 

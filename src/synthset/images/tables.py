@@ -6,7 +6,6 @@ Images stay encoded until they are looked at. Of Parquet files a bounded share i
 from __future__ import annotations
 
 import logging
-import unicodedata
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ import numpy as np
 
 from synthset.core.errors import DataError, UsageError, first_line, setting
 from synthset.core.files import parse_json
+from synthset.core.names import plain_name, shown
 from synthset.images.folders import Folder, read_file
 from synthset.images.imageset import ImageSet
 from synthset.images.splits import split_of
@@ -109,7 +109,7 @@ def load_tables(
         columns = table.columns((image_column, label_column), [label_column, *({"strategy"} & set(first.names))])
         values += columns.column(label_column).to_pylist()
         groups += [str(word) for word in columns.column("strategy").to_pylist()] if "strategy" in first.names else []
-    name = str(root)
+    name = shown(root)
     if not values:
         raise DataError(f"Expected images in '{name}', found no rows.")
     labels, class_names = _number_labels(values, _names_in_all(tables, label_column, values), name)
@@ -163,7 +163,7 @@ def _number_labels(values: list[Any], names: Sequence[str] | None, place: str) -
     """Labels of any kind -> int64 (n,), -1 for none, and the class names: the labels themselves if need be."""
     kinds = {type(value) for value in values} - {type(None)}
     if kinds == {str}:
-        words = [None if value is None else unicodedata.normalize("NFC", value) for value in values]
+        words = [plain_name(value or "") or None for value in values]  # a cell of CSV that is empty has no label
         own = {word for word in words if word is not None}
         class_names = tuple(names) if names and own <= set(names) else tuple(sorted(own))
         index: dict[str | None, int] = {name: i for i, name in enumerate(class_names)}
@@ -236,7 +236,7 @@ class _Table:
     def class_names(self, column: str) -> tuple[str, ...] | None:
         """What the numbers in a column mean, where the file says so."""
         names = self.features.get(column, {}).get("names")
-        return tuple(unicodedata.normalize("NFC", str(name)) for name in names) if names else None
+        return tuple(plain_name(str(name)) for name in names) if names else None
 
     def columns(self, required: Sequence[str], wanted: Sequence[str]) -> pa.Table:
         """Some columns. Raises DataError where a required one is missing, or the file is damaged."""
