@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from synthset.classifiers.models import CONFIG_FILE, FORMAT, WEIGHTS_FILE, plain_state
 from synthset.core.errors import DataError, UsageError, first_line, setting
-from synthset.core.files import atomic_write, read_json, write_json
+from synthset.core.files import atomic_write, read_json, with_checksum, write_json
 from synthset.core.jobs import differences, refuse
 from synthset.core.json_records import Count, Record, Seconds, Share, parse_record, read_record
 from synthset.core.locks import writing
@@ -165,7 +165,7 @@ class Session:
             "sha256": _hash(tensors),
         }
         with atomic_write(self.folder / RESUME_FILE) as file:
-            file.write(save(tensors, {"training": json.dumps(note)}))
+            file.write(save(tensors, {"training": json.dumps(with_checksum(note))}))
         self.saved_at = time.monotonic()
         self.save_seconds = self.saved_at - started
 
@@ -178,7 +178,7 @@ class Session:
         try:
             tensors = load_file(path)
             if note.sha256 not in ("", _hash(tensors)):
-                raise ValueError("its tensors were changed")
+                raise ValueError("its tensors are not those of its 'sha256'")
             self.model.load_state_dict(_under(tensors, "model."))
             for index, parameter in enumerate(self.model.parameters()):
                 saved = _under(tensors, f"optimizer.{index}.")

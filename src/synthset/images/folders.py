@@ -18,7 +18,7 @@ from typing import Literal
 import numpy as np
 
 from synthset.core.errors import DataError, UsageError, first_line
-from synthset.core.files import read_json
+from synthset.core.files import CHECKSUM, read_json
 from synthset.core.json_records import as_record
 from synthset.core.names import plain_name, shown
 from synthset.images.imageset import ImageSet
@@ -28,7 +28,10 @@ logger = logging.getLogger(__name__)
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp")
 EXPORT_MARKER = "classes.json"  # beside the folders of an export; keeps the class names as they were
-LEFT_BEHIND = ("__MACOSX", "__pycache__", "@eaDir", "lost+found", "$RECYCLE.BIN", "System Volume Information")
+LEFT_BEHIND = (  # by archives, file systems and the machines that share them, in lower case
+    *("__macosx", "__pycache__", "@eadir", "@tmp", "#recycle", "@recycle", "#snapshot", "lost+found", "$recycle.bin"),
+    "system volume information",
+)
 
 
 def read_file(path: Path) -> bytes:
@@ -76,7 +79,7 @@ def exported_classes(folder: Path) -> dict[str, str] | None:
         raise DataError(
             f"Expected JSON in '{shown(path)}', it does not read ({first_line(error)}). {remedy}"
         ) from error
-    if not isinstance(value, dict) or value.get("layout") != ExportRecord.layout:
+    if not isinstance(value, dict) or (value.get("layout") != ExportRecord.layout and CHECKSUM not in value):
         return None  # somebody else's file of that name
     record = as_record(ExportRecord, value, f"'{shown(path)}'", remedy)
     return {entry.folder: entry.name for entry in record.classes}
@@ -112,7 +115,7 @@ class Folder:
         if self.path.is_symlink():  # a linked folder may lead anywhere, also back up
             raise DataError(f"Expected a folder, got '{shown(self.path)}', a link. Links to folders are not followed.")
         for entry in sorted(self.path.iterdir()):
-            if entry.name.startswith(".") or entry.name in LEFT_BEHIND:
+            if entry.name.startswith(".") or entry.name.casefold() in LEFT_BEHIND:
                 others["hidden"] += 1
             elif entry.is_dir():
                 folders.append(Folder(entry, self.root))
@@ -194,8 +197,8 @@ def load_imagefolder(root: Folder, name: str) -> ImageSet:
     exported = exported_classes(root.path)
     if not folders:
         raise DataError(
-            f"Expected one folder a class, or Parquet files, in '{root.path}', found neither. "
-            "Put the images of each class into a folder of its name."
+            f"Expected one folder a class, or Parquet files, in '{shown(root.path)}', found neither. Put the images of "
+            "each class into a folder of its name, or a metadata.csv with the columns file_name and label beside them."
         )
     if exported is not None and sorted(exported) != sorted(folders):
         raise DataError(f"The class folders of '{root.path}' are not those that its classes.json lists.")
