@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
-from synthset.classifiers.scoring import score, seed_interval, wilson_interval
+from synthset.classifiers.scoring import chance_of, score, seed_interval, wilson_interval
 from synthset.core.errors import DataError, UsageError
 from synthset.images.decoding import encode
 from synthset.images.imageset import ImageSet
@@ -73,3 +74,9 @@ def test_seed_interval_is_students():
     assert seed_interval([0.5, 0.5]) == (0.5, 0.5)
     with pytest.raises(ValueError, match="two seeds"):
         seed_interval([0.5])
+
+
+@pytest.mark.parametrize(("correct", "n", "share"), [(0, 5, 0.2), (5, 5, 0.2), (12, 100, 0.1), (300, 1000, 0.25)])
+def test_chance_is_the_exact_binomial_test(correct, n, share):
+    expected = binomtest(correct, n, share, alternative="greater").pvalue
+    assert chance_of(correct, n, share) == pytest.approx(expected)

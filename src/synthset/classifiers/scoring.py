@@ -179,6 +179,20 @@ def wilson_interval(correct: int, n: int, z: float = 1.96) -> tuple[float, float
     return (0.0 if correct == 0 else centre - half), (1.0 if correct == n else centre + half)
 
 
+def chance_of(correct: int, n: int, share: float) -> float:
+    """Probability that guesses get at least `correct` of `n` right, each right with probability `share`.
+
+    The one-sided p-value of the exact binomial test: P(X ≥ c) = I_p(c, n - c + 1), the regularised incomplete beta
+    function.
+    Example:
+        >>> f"{chance_of(8, 10, 0.5):.4f} {chance_of(0, 10, 0.5):.4f}"
+        '0.0547 1.0000'
+    """
+    from scipy.special import betainc
+
+    return 1.0 if correct == 0 else float(betainc(correct, n - correct + 1, share))
+
+
 def seed_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float]:
     """Interval of a mean over seeds: mean ± t·s/√n with n - 1 degrees of freedom.
 

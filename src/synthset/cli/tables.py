@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -116,10 +117,13 @@ def print_create(result: CreateResult) -> None:
     say(f"dataset  {folder}\npreview  {folder / 'preview.png'}")
 
 
-def print_classes(images: ImageSet) -> None:
-    """The classes that are learned, before it takes hours: folders may be other things than classes."""
+def print_classes(images: ImageSet, size_px: int, median_px: int) -> None:
+    """What is learned, before it takes hours: folders may be other things than classes, images of other sizes."""
     part = f", split {images.split}" if images.split else ""
-    say(f"{len(images.class_names):,} classes of {images.name}{part}: {some(images.class_names, MAX_ROWS)}")
+    names = some(images.class_names, MAX_ROWS)
+    say(f"{len(images):,} images of {images.name}{part} in {len(images.class_names):,} classes: {names}")
+    say(f"seen at {size_px} × {size_px} px; the median of their longer sides is {median_px} px")
+    sys.stdout.flush()  # where it is a file, too
 
 
 def print_train(result: TrainResult, folder: Path) -> None:
