@@ -15,6 +15,7 @@ from synthset.classifiers import checkpoints, train
 from synthset.classifiers.stage import train as train_stage
 from synthset.classifiers.train import train_classifier
 from synthset.core.errors import ConfigChangedError, DataError, UsageError
+from synthset.core.files import with_checksum, write_json
 from synthset.core.locks import writing
 from synthset.dataset.export import export_imagefolder
 
@@ -128,7 +129,7 @@ def test_a_setting_that_an_older_folder_lacks_had_its_default(tmp_path, finished
     shutil.copytree(finished.folder, tmp_path, dirs_exist_ok=True)
     note = json.loads((tmp_path / "training.json").read_text())
     del note["job"]["config"]["antialias"]
-    (tmp_path / "training.json").write_text(json.dumps(note))
+    write_json(tmp_path / "training.json", note)
     assert train_classifier(make_set(), CONFIG, tmp_path).was_finished
     with pytest.raises(ConfigChangedError, match="antialias: true there, false here"):
         train_classifier(make_set(), dataclasses.replace(CONFIG, antialias=False), tmp_path)
@@ -194,7 +195,7 @@ def note_of(path):
 
 
 def rewrite(path, note):
-    path.write_bytes(save(load_file(path), {"training": json.dumps(note)}))
+    path.write_bytes(save(load_file(path), {"training": json.dumps(with_checksum(note))}))
 
 
 def drop(key):
@@ -209,7 +210,10 @@ def drop(key):
         (lambda note: note["history"][1].update(seconds=-1), "'history[1].seconds' in the notes of '{path}'"),
         (lambda note: note["best"].update(epoch=1e9), "'best.epoch' in the notes of '{path}' as an integer"),
         (lambda note: note["job"].update(fingerprint=1), "'job.fingerprint' in the notes of '{path}' as a text"),
-        (lambda note: note.update(sha256="0" * 64), "'{path}', it does not read (its tensors were changed). Delete it"),
+        (
+            lambda note: note.update(sha256="0" * 64),
+            "'{path}', it does not read (its tensors are not those of its 'sha256'). Delete it",
+        ),
     ],
 )
 def test_a_checkpoint_that_was_changed_is_refused_by_its_key(tmp_path, halfway, change, message):
@@ -265,7 +269,7 @@ def test_notes_of_a_finished_training_that_were_changed_are_refused_and_can_be_r
     path = tmp_path / "training.json"
     note = json.loads(path.read_text())
     change(note)
-    path.write_text(json.dumps(note))
+    write_json(path, note)
     before = contents(tmp_path)
     with pytest.raises(UsageError) as caught:
         train_classifier(make_set(), CONFIG, tmp_path)

@@ -15,7 +15,7 @@ def random_result(k, n=500, names=None):
     return count(true, predicted, names or [f"class {i}" for i in range(k)], "a set")
 
 
-@pytest.mark.parametrize("k", [2, 10, 30, 31, 130])
+@pytest.mark.parametrize("k", [2, 10, 30, 31, 130, 2000])
 def test_draws_any_number_of_classes_at_a_readable_size(tmp_path, k):
     draw_confusion_matrix(random_result(k), tmp_path / "m.png")
     with Image.open(tmp_path / "m.png") as picture:
@@ -37,6 +37,20 @@ def test_the_picture_shows_the_numbers(tmp_path):
     slopes = [np.corrcoef(points[:, 0], points[:, 1])[0, 1] for points in dark]
     assert slopes[0] > 0.5
     assert slopes[1] < -0.5
+
+
+def test_one_mistake_among_thousands_of_classes_is_seen(tmp_path):
+    k = 2500
+    true = np.arange(k)
+    predicted = true.copy()
+    predicted[2400] = 100
+    draw_confusion_matrix(count(true, predicted, [str(i) for i in range(k)], "x"), tmp_path / "m.png")
+    with Image.open(tmp_path / "m.png") as picture:
+        pixels = np.asarray(picture.convert("RGB")).astype(int)
+    dark = np.argwhere(np.abs(pixels[:-140] - RAMP[-1]).sum(2) == 0)  # without the legend
+    top, left = dark.min(0)
+    assert len(dark) == k // 2 + 1
+    assert [top + 1200, left + 50] in dark.tolist()
 
 
 def test_hostile_class_names_are_drawn(tmp_path):

@@ -18,6 +18,7 @@ from synthset.classifiers.models import (
     save_classifier,
 )
 from synthset.core.errors import ModelError, UnknownNameError, UsageError
+from synthset.core.files import write_json
 
 SMALL = ModelConfig("small_cnn", ("a", "b", "c"), 16, mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6))
 
@@ -204,7 +205,7 @@ def test_damaged_classifiers_are_refused(tmp_path):
     config.write_text(json.dumps({name: whole[name] for name in whole if name != "std"}))
     with pytest.raises(ModelError, match="std"):
         load_classifier(tmp_path)
-    config.write_text(json.dumps({**whole, "class_names": ["a", "b"]}))
+    write_json(config, {**whole, "class_names": ["a", "b"]})
     with pytest.raises(ModelError, match="do not fit"):
         load_classifier(tmp_path)
 
@@ -247,11 +248,11 @@ def test_weights_are_held_to_their_hash_where_there_is_one(tmp_path):
     data = bytearray(weights.read_bytes())
     data[-7] ^= 1
     weights.write_bytes(data)
-    with pytest.raises(ModelError, match="their SHA-256 is not that of config"):
+    with pytest.raises(ModelError, match="their SHA-256 is not the 'weights_sha256' of config.json"):
         load_classifier(tmp_path)
     note = json.loads(config.read_text())
     del note["weights_sha256"]  # as earlier versions wrote it
-    config.write_text(json.dumps(note))
+    write_json(config, note)
     load_classifier(tmp_path)
 
 

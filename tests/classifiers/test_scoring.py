@@ -1,10 +1,14 @@
 """From images to scores: what cannot be read or is of no class is left out; intervals against known values."""
 
+import json
+
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
-from synthset.classifiers.scoring import score, seed_interval, wilson_interval
+from synthset.classifiers.scoring import SavedEvaluation, chance_of, count, score, seed_interval, wilson_interval
 from synthset.core.errors import DataError, UsageError
+from synthset.core.json_records import read_record
 from synthset.images.decoding import encode
 from synthset.images.imageset import ImageSet
 
@@ -34,6 +38,30 @@ def test_a_missing_class_and_a_further_one_are_left_out_of_the_score():
     assert (result.n, result.correct, result.per_class_accuracy) == (3, 2, (2 / 3, None))
     with pytest.raises(UsageError, match="missing: grey; extra: dark"):
         score(reads(), ("bright", "grey"), predict, strict=True)
+
+
+def saved(path, result, **changes):
+    path.write_text(json.dumps(result.to_json() | changes))
+    return read_record(SavedEvaluation, path, "Test again.")
+
+
+@pytest.mark.parametrize("k", [1000, 1001])
+def test_thousands_of_classes_are_counted_and_saved_without_a_number_for_each_pair(tmp_path, k):
+    random = np.random.default_rng(0)
+    true, predicted = random.integers(0, k, 3000), random.integers(0, k, 3000)
+    result = count(true, predicted, [f"class {i}" for i in range(k)], "a set")
+    again = saved(tmp_path / "e.json", result)
+    expected = np.bincount(true * k + predicted, minlength=k * k).reshape(k, k)
+    assert np.array_equal(again.counts.toarray(), expected)
+    assert result.correct == expected.trace()
+    assert (bool(result.confusion), bool(result.cells)) == (k == 1000, k == 1001)
+    if k > 1000:
+        assert (tmp_path / "e.json").stat().st_size < 200_000
+        for wrong in ([[0, k, 3000]], [[0, 0, 3000]], []):
+            with pytest.raises(DataError, match=r"confusion matrix"):
+                saved(tmp_path / "e.json", result, cells=wrong)
+        with pytest.raises(DataError, match="does not fit 1001 classes"):
+            saved(tmp_path / "e.json", result, confusion=[[1]])
 
 
 @pytest.mark.parametrize(
@@ -73,3 +101,9 @@ def test_seed_interval_is_students():
     assert seed_interval([0.5, 0.5]) == (0.5, 0.5)
     with pytest.raises(ValueError, match="two seeds"):
         seed_interval([0.5])
+
+
+@pytest.mark.parametrize(("correct", "n", "share"), [(0, 5, 0.2), (5, 5, 0.2), (12, 100, 0.1), (300, 1000, 0.25)])
+def test_chance_is_the_exact_binomial_test(correct, n, share):
+    expected = binomtest(correct, n, share, alternative="greater").pvalue
+    assert chance_of(correct, n, share) == pytest.approx(expected)

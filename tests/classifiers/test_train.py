@@ -46,7 +46,7 @@ def test_the_learning_rate_is_a_cosine_to_zero_over_steps():
 
 def test_the_trainer_takes_no_test_set():
     assert list(inspect.signature(train_classifier).parameters) == [
-        *("images", "config", "output_dir", "resume", "overwrite", "when_decoded")
+        *("images", "config", "output_dir", "resume", "overwrite", "when_ready", "when_decoded")
     ]
 
 

@@ -10,8 +10,17 @@ import torch
 from bars import make_set
 from synthset.classifiers import training_set
 from synthset.classifiers.distributed import World
-from synthset.classifiers.training_set import channel_statistics, decoded, fingerprint, hold_back, split_batches
+from synthset.classifiers.training_set import (
+    channel_statistics,
+    decoded,
+    fingerprint,
+    hold_back,
+    read_sides,
+    split_batches,
+)
 from synthset.core.errors import DataError
+from synthset.images.decoding import encode
+from synthset.images.imageset import ImageSet
 
 
 def test_holding_back_is_stratified_and_follows_the_seed():
@@ -43,6 +52,29 @@ def test_channel_statistics_are_those_of_the_chosen_rows():
     assert mean == pytest.approx(chosen.mean((0, 2, 3)).tolist())
     assert std == pytest.approx(chosen.std((0, 2, 3), correction=0).tolist())
     assert min(channel_statistics(torch.zeros_like(pixels), rows)[1]) > 0
+
+
+def of_sizes(*sizes):
+    """Images of these widths and heights; None for one that does not decode."""
+    files = [b"junk" if size is None else encode(np.zeros((size[1], size[0], 3), np.uint8)) for size in sizes]
+    return ImageSet("mixed", ("a", "b"), np.arange(len(files)) % 2, files.__getitem__)
+
+
+def test_the_size_is_the_median_of_the_longer_sides_and_not_that_of_the_first():
+    sides = read_sides(of_sizes((4, 4), None, (64, 20), (30, 64), (64, 64), (17, 16), (256, 9)))
+    assert (sides.median_px, sides.size_px, sides.looked_at) == (64, 64, 6)
+    assert sides.far == ("image 0 (4×4)", "image 6 (256×9)")  # 17 px is more than a fourth
+    assert read_sides(of_sizes((300, 300), (500, 400))).size_px == 224
+    with pytest.raises(DataError, match="Expected a whole PNG"):
+        read_sides(of_sizes(None, None))
+    with pytest.raises(DataError, match="Expected images in 'mixed', found none"):
+        read_sides(of_sizes())
+
+
+def test_sizes_are_looked_at_evenly_in_a_large_set(monkeypatch):
+    monkeypatch.setattr(training_set, "MAX_LOOKED_AT", 5)
+    sides = read_sides(of_sizes(*[(8, 8)] * 6, *[(16, 16)] * 9))
+    assert (sides.median_px, sides.looked_at) == (16, 5)
 
 
 def test_the_fingerprint_sees_labels_names_and_images():

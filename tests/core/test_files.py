@@ -9,12 +9,14 @@ from synthset.core.files import (
     PART,
     atomic_write,
     delete_parts,
+    fits_checksum,
     is_local,
     parquet_source,
     parse_json,
     read_json,
     refuse_links,
     to_path,
+    with_checksum,
     write_json,
     write_text,
 )
@@ -60,7 +62,18 @@ def test_json_is_indented_utf_8_and_comes_back(tmp_path):
     value = {"größe": [1, 2.5, None], "a": {"b": "猫"}}
     write_json(tmp_path / "a.json", value)
     assert (tmp_path / "a.json").read_bytes().startswith('{\n  "größe": [\n'.encode())
-    assert read_json(tmp_path / "a.json") == value
+    assert read_json(tmp_path / "a.json") == with_checksum(value)
+    assert {**value, "checksum": "0"} != with_checksum({**value, "checksum": "0"}) == with_checksum(value)
+
+
+def test_a_checksum_is_that_of_all_else_however_it_is_spaced_and_older_files_have_none():
+    value = with_checksum({"a": 1.5, "b": (1, float("nan")), 3: "\ud800"})
+    again = parse_json(json.dumps(value).encode())
+    assert fits_checksum(again)
+    assert fits_checksum({"a": 1})
+    assert fits_checksum([1])
+    for changed in (again | {"a": 1.25}, again | {"c": 0}, again | {"checksum": None}, again | {"b": [1, 1]}):
+        assert not fits_checksum(changed)
 
 
 @pytest.mark.parametrize(
@@ -86,10 +99,10 @@ def test_a_folder_behind_a_url_is_written_and_read_like_any():
     write_json(folder / "deep" / "a.json", {"a": 1})
     with pytest.raises(KeyboardInterrupt):
         stop_half_way(folder / "b.bin")
-    assert read_json(folder / "deep" / "a.json") == {"a": 1}
+    assert read_json(folder / "deep" / "a.json")["a"] == 1
     assert not (folder / "b.bin").exists()
     with parquet_source(folder / "deep" / "a.json") as file:
-        assert json.loads(file.read()) == {"a": 1}
+        assert json.loads(file.read())["a"] == 1
     delete_parts(folder)
     refuse_links(folder, "deep")
 

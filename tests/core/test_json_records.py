@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 import pytest
 
 from synthset.core.errors import DataError, ModelError
+from synthset.core.files import write_json
 from synthset.core.json_records import Count, Share, as_record, parse_record, read_record
 from synthset.core.options import Option
 
@@ -153,3 +154,20 @@ def test_a_missing_key_is_named():
 @dataclass(frozen=True)
 class Later:
     name: str = ""
+
+
+def test_a_change_that_fits_its_type_does_not_fit_the_checksum(tmp_path):
+    path = tmp_path / "note.json"
+    value = WHOLE | {"share": 0.5}
+    write_json(path, value)
+    assert read_record(Note, path, "") == as_record(Note, value, "", "")
+    path.write_text(path.read_text().replace("0.5", "0.6"))
+    with pytest.raises(DataError) as caught:
+        read_record(Note, path, "Write it again.")
+    assert str(caught.value) == (
+        f"Expected what Synthset wrote in '{path}', its 'checksum' says that it was changed. Write it again. "
+        "Or take that key out, if the change is meant."
+    )
+    path.write_text(path.read_text().replace("0.6", "6"))  # what names a key comes first
+    with pytest.raises(DataError, match="Expected 'share' in"):
+        read_record(Note, path, "")

@@ -15,7 +15,7 @@ from synthset.real import load_real
 
 HOSTILE = (
     *("../x", "..", "CON", "", "数字", "<img onerror=alert(1)>", "=cmd", "a\nb", "x" * 300, "Éclair"),
-    *("sea or lake", "\udc80 not unicode"),
+    *("sea or lake", "Speed limit (20km/h)", "AC/DC", ".NET", "a\\b", "Sea/Lake"),
 )
 
 
@@ -151,6 +151,38 @@ def test_a_failed_swap_restores_the_old_export(tmp_path, monkeypatch):
         export_imagefolder(make_set(("a", "b", "c")), out, overwrite=True)
     assert tree(out) == before
     assert list(tmp_path.iterdir()) == [out]
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda text: text[:-20], "Expected JSON in"),
+        (lambda text: text.replace('"name": "dog"', '"name": 7'), r"'classes\[1\]\.name' in .* as a text, got 7"),
+        (lambda text: text.replace("dog", "\\udc80"), "as a text in Unicode"),
+        (lambda text: text.replace('"name": "dog"', '"name": "fox"'), "was changed"),
+        (lambda text: text.replace("001_dog", "000_cat"), "a folder stands twice"),
+        (lambda text: text.replace('"version": 1', '"version": 2'), "update synthset"),
+    ],
+)
+def test_damaged_names_of_an_export_are_not_replaced_by_slugs(tmp_path, damage, message):
+    marker = export_imagefolder(make_set(), tmp_path / "out") / "classes.json"
+    marker.write_text(damage(marker.read_text()))
+    with pytest.raises(DataError, match=message):
+        load_real(tmp_path / "out")
+    with pytest.raises(UsageError, match="holds other things"):
+        export_imagefolder(make_set(), tmp_path / "out", overwrite=True)
+
+
+def test_names_that_look_alike_in_a_path_have_folders_of_their_own(tmp_path):
+    names = ("C/C", "C\\C", "c c", "C+C", "猫", "犬", ".c.c")
+    folder = export_imagefolder(make_set(names), tmp_path / "out")
+    assert len(ImageFolder(folder).classes) == len(names)
+    assert load_real(folder).class_names == names
+
+
+def test_a_name_that_no_file_can_hold_is_refused_before_any_work():
+    with pytest.raises(DataError, match=r"Expected class names in Unicode in 'test', got 'caf\\udce9'"):
+        make_set(("caf\udce9", "dog"))
 
 
 def test_an_empty_class_is_refused_before_anything_is_written(tmp_path):

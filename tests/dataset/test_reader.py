@@ -10,6 +10,7 @@ import pytest
 import synthset
 from small_datasets import CLASSES, make
 from synthset.core.errors import DataError, UnknownNameError
+from synthset.core.files import write_json
 from synthset.create.inputs import plan_run
 from synthset.create.stage import CreateConfig
 from synthset.dataset.reader import open_dataset
@@ -57,7 +58,7 @@ def test_columns_are_those_of_the_manifest(tmp_path):
     assert "num_inference_steps" not in make(tmp_path / "plain", steps=3).dataset.columns
     manifest = json.loads((tmp_path / "pets" / "manifest.json").read_text())
     del manifest["columns"]
-    (tmp_path / "pets" / "manifest.json").write_text(json.dumps(manifest))
+    write_json(tmp_path / "pets" / "manifest.json", manifest)
     assert open_dataset(tmp_path / "pets").columns == make(tmp_path / "plain", steps=3).dataset.columns
 
 

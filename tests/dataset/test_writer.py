@@ -8,6 +8,7 @@ import pytest
 
 from small_datasets import Crash, crashing, hashes, make
 from synthset.core.errors import ConfigChangedError, DataError, UsageError
+from synthset.core.files import write_json
 from synthset.dataset.reader import open_dataset
 from synthset.testing import FakeGenerator
 
@@ -61,7 +62,7 @@ def rewrite_manifest(folder, change):
     path = folder / "manifest.json"
     manifest = json.loads(path.read_text())
     change(manifest)
-    path.write_text(json.dumps(manifest))
+    write_json(path, manifest)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import random
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -98,34 +98,41 @@ def _edit_cell(path: Path, name: str, bad: Any) -> bool:
 
 
 def _try(own: OwnFile, edits: list[tuple[Key, Any]]) -> FaultReport:
-    home = _home(own.path)
-    whole = contents(home)
+    folder = home(own.path)
+    whole = contents(folder)
     lost, taken, refused = [], 0, 0
     for key, bad in edits:
         if not _edit(own, key, bad):
             continue
         try:
-            own.read()
+            result = own.read()
             taken += 1
+            if own.path.suffix == ".json" and isinstance(result, str) and HOSTILE[:12] in result:
+                lost.append(f"{key} = {json.dumps(bad, default=str)[:40]}: HTML of the file is that of the page")
         except SynthsetError as error:
             refused += 1
             if fault := _complaint(own, key, str(error)):
                 lost.append(f"{key} = {json.dumps(bad, default=str)[:40]}: {fault}")
         except Exception as error:
             lost.append(f"{key} = {json.dumps(bad, default=str)[:40]}: Traceback: {error!r}"[:300])
-        for path in sorted(contents(home).keys() - whole.keys(), reverse=True):
-            path.rmdir() if path.is_dir() else path.unlink()
-        for path, data in whole.items():
-            if data is not None and (not path.exists() or path.read_bytes() != data):
-                path.write_bytes(data)
+        put_back(folder, whole)
     total = taken + refused + sum("Traceback" in line for line in lost)
     return FaultReport(f"edited: {own.name}", total, total, taken, failed=total - taken, lost=tuple(lost[:20]))
 
 
-def _home(path: Path) -> Path:
-    """The folder of the dataset, the model or the diagnosis."""
-    is_below = path.parent.name in ("data", "filters", "evaluations", "evaluation")
-    return path.parents[1] if is_below else path.parent
+def home(path: Path) -> Path:
+    """The folder of the dataset, the model, the diagnosis or the cache that a file belongs to."""
+    below = {"data": 1, "filters": 1, "evaluations": 1, "evaluation": 1, "images": 2}  # the last of a cache
+    return path.parents[below.get(path.parent.name, 0)]
+
+
+def put_back(folder: Path, whole: Mapping[Path, bytes | None]) -> None:
+    """Make a folder hold again what `contents` said."""
+    for path in sorted(contents(folder).keys() - whole.keys(), reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+    for path, data in whole.items():
+        if data is not None and (not path.exists() or path.read_bytes() != data):
+            path.write_bytes(data)
 
 
 def _complaint(own: OwnFile, key: Key, message: str) -> str:
@@ -135,7 +142,11 @@ def _complaint(own: OwnFile, key: Key, message: str) -> str:
     if printable(message) != message:
         return f"a terminal would act on: {message[:200]!r}"
     names = [part for part in key if isinstance(part, str) and part != "column"]
-    if own.path.name not in message and str(_home(own.path)) not in message:
+    if own.record is dict:  # which has lines, and names of its writer's own
+        return (
+            "" if any(word in message for word in (own.path.name, *names)) else f"nothing is named: {message[:200]!r}"
+        )
+    if own.path.name not in message and str(home(own.path)) not in message:
         return f"the file is not named: {message[:200]!r}"
     is_named = not names or names[-1].replace("_", " ") in message.replace("_", " ") or "go together" in message
     if own.path.name in message and not is_named:

@@ -52,6 +52,6 @@ ROWS = {
     "leaks": Row(leaks.run, (5,), (1,)),
     "copies": Row(copies.run, (20,), (5,)),
     "bad_images": Row(bad_images.run, (40,), (40,)),
-    "bad_names": Row(bad_names.run, (30,), (30,)),
+    "bad_names": Row(bad_names.run, (32,), (32,)),
     "bad_files": Row(bad_files.run, (10_000,), (200,)),
 }

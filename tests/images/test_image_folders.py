@@ -90,7 +90,7 @@ def test_splits_of_an_image_folder(tmp_path):
     for name in ("train", "test"):
         make_folder(tmp_path / name, n=1 if name == "test" else 3)
     with pytest.raises(
-        UsageError, match=r"holds splits \(test, train\), .* got none of them\. Say which, e\.g\. split=test"
+        UsageError, match=r"holds splits \(test, train\), .* got none of them\. Say which, e\.g\. split=train"
     ):
         load_path(tmp_path)
     assert len(load_real(tmp_path, "train")) == 6

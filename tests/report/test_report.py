@@ -13,6 +13,7 @@ import pytest
 from report.make_example import HOSTILE, OPTIONAL, SETS, write_example
 from synthset.cli import main
 from synthset.core.errors import DataError
+from synthset.core.files import write_json
 from synthset.diagnosis.failure_modes import VERDICTS
 from synthset.measures.registry import MEASURES, measures_of
 from synthset.report import build_report
@@ -242,7 +243,7 @@ def _replace(folder, name, **columns):
 
 
 def _edit_json(path, **changes):
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    write_json(path, json.loads(path.read_text()) | changes)
 
 
 DIAGNOSE, EVAL = "Run 'synthset diagnose'", "Run 'synthset eval' again"

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from synthset.classifiers.averaging import WeightAverage
 from synthset.classifiers.models import CONFIG_FILE, FORMAT, WEIGHTS_FILE, plain_state
 from synthset.core.errors import DataError, UsageError, first_line, setting
-from synthset.core.files import atomic_write, read_json, write_json
+from synthset.core.files import atomic_write, read_json, with_checksum, write_json
 from synthset.core.jobs import differences, refuse
 from synthset.core.json_records import Count, Record, Seconds, Share, parse_record, read_record
 from synthset.core.locks import writing
@@ -171,7 +171,7 @@ class Session:
             "sha256": _hash(tensors),
         }
         with atomic_write(self.folder / RESUME_FILE) as file:
-            file.write(save(tensors, {"training": json.dumps(note)}))
+            file.write(save(tensors, {"training": json.dumps(with_checksum(note))}))
         self.saved_at = time.monotonic()
         self.save_seconds = self.saved_at - started
 
@@ -184,7 +184,7 @@ class Session:
         try:
             tensors = load_file(path)
             if note.sha256 not in ("", _hash(tensors)):
-                raise ValueError("its tensors were changed")
+                raise ValueError("its tensors are not those of its 'sha256'")
             self.model.load_state_dict(_under(tensors, "model."))
             if self.average is not None:
                 self.average.restore(_under(tensors, "average."), note.averaged_steps)

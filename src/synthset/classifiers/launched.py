@@ -12,10 +12,12 @@ from pathlib import Path
 
 from synthset.classifiers.config import TrainConfig
 from synthset.classifiers.launch import RAISED
-from synthset.classifiers.stage import train
+from synthset.classifiers.train import train_classifier
 from synthset.core.errors import SynthsetError
+from synthset.core.locks import reading
 from synthset.core.progress import set_progress
 from synthset.core.redaction import DiscreetFormatter
+from synthset.dataset.opening import open_images
 from synthset.images.opening import ImagePath, Opening
 
 
@@ -31,7 +33,10 @@ def main(job_file: Path) -> int:
     set_progress(first and shows_progress)
     try:
         data = ImagePath(**job["data"] | {"opening": Opening(**job["data"]["opening"])})
-        result = train(**job | {"data": data, "config": TrainConfig(**job["config"])})
+        with reading(data) as held:
+            images = open_images(data, job["strategy"], all_images=job["all_images"])
+            places = {"output_dir": job["output_dir"], "overwrite": job["overwrite"], "when_decoded": held.close}
+            result = train_classifier(images, TrainConfig(**job["config"]), **places)
     except SynthsetError as error:
         kind = next(kind for kind in RAISED if isinstance(error, kind))
         content = json.dumps({"kind": kind.__name__, "message": error.args[0]})

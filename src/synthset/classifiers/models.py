@@ -426,7 +426,8 @@ class _Seal:
 def _read(kind: type[Record], folder: Path) -> Record:
     remedy = "Run 'synthset train' first, or again if the file is damaged."
     try:
-        return read_record(kind, folder / CONFIG_FILE, remedy, ModelError, complete=kind is ModelConfig)
+        is_part = kind is _Seal
+        return read_record(kind, folder / CONFIG_FILE, remedy, ModelError, complete=not is_part, is_part=is_part)
     except FileNotFoundError as error:
         raise ModelError(f"Expected a classifier in '{folder}', found none. Run 'synthset train' first.") from error
 
@@ -448,7 +449,7 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         if seal.weights_sha256 not in ("", digest):
-            raise ValueError("their SHA-256 is not that of config.json")
+            raise ValueError("their SHA-256 is not the 'weights_sha256' of config.json")
         return load_file(path)
     except FileNotFoundError as error:
         raise ModelError(f"Expected weights in '{path}', found none. Run 'synthset train' first.") from error

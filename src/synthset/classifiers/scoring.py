@@ -6,7 +6,7 @@ import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import numpy as np
 
@@ -16,9 +16,14 @@ from synthset.core.options import Option
 from synthset.images.imageset import ImageSet, UnreadableImagesError
 from synthset.real.matching import with_classes
 
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
 logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
+
+MAX_DENSE = 1000  # classes whose confusion matrix is kept and written whole
 
 
 @dataclass(frozen=True)
@@ -32,11 +37,13 @@ class EvaluationResult:
         low, high: 95 % Wilson interval of the accuracy.
         per_class_accuracy: None for a class without real images.
         mean_class_accuracy: mean over the classes that have images; also called `mean_per_class`.
-        confusion: k × k counts; rows are true classes, columns predicted ones.
+        confusion: k × k counts; rows are true classes, columns predicted ones. Empty for more than MAX_DENSE classes,
+            whose counts are in `cells`.
         metric: which of the two the field scores the set by, accuracy or mean_per_class.
         kind: of images, see ImageSet: "real", or "synthetic" where it was tested on such.
         split: of the set, where it has several.
         unreadable: images that were left out, for they could not be read.
+        cells: of more than MAX_DENSE classes, each true class, predicted class and count that is not zero.
     """
 
     real: str
@@ -48,11 +55,22 @@ class EvaluationResult:
     high: Share
     per_class_accuracy: tuple[Share | None, ...]
     mean_class_accuracy: Share
-    confusion: tuple[tuple[Count, ...], ...]
+    confusion: tuple[tuple[Count, ...], ...] = ()
     metric: Annotated[str, Option(choices=("accuracy", "mean_per_class"))] = "accuracy"
     kind: str = "real"
     split: str = ""
     unreadable: Count = 0
+    cells: tuple[tuple[Count, Count, Count], ...] = ()
+
+    @property
+    def counts(self) -> csr_array:
+        """The confusion matrix, sparse: int64 (k, k); k² numbers are too many for thousands of classes."""
+        from scipy.sparse import csr_array
+
+        if self.confusion:
+            return csr_array(np.array(self.confusion, np.int64))
+        cells, k = np.array(self.cells, np.int64).reshape(-1, 3), len(self.class_names)
+        return csr_array((cells[:, 2], (cells[:, 0], cells[:, 1])), (k, k))
 
     @property
     def mean_per_class(self) -> float:
@@ -81,9 +99,11 @@ class SavedEvaluation(EvaluationResult):
 
     def __post_init__(self) -> None:
         k = len(self.class_names)
-        if not k or [len(row) for row in self.confusion] != [k] * k or len(self.per_class_accuracy) != k:
+        fits = [len(row) for row in self.confusion] == [k] * k if self.confusion else self.cells != ()
+        fits = fits and all(max(true, predicted) < k for true, predicted, _ in self.cells)
+        if not k or not fits or (self.confusion and self.cells) or len(self.per_class_accuracy) != k:
             raise ValueError(f"a confusion matrix that does not fit {k} classes")
-        counted = _of_confusion(np.array(self.confusion), self.class_names, self.real, self.metric)
+        counted = _of_counts(self.counts, self.class_names, self.real, self.metric)
         for key in ("n", "correct", "accuracy", "low", "high", "per_class_accuracy", "mean_class_accuracy"):
             stored, right = (np.array(getattr(result, key), float) for result in (self, counted))  # NaN for None
             if not np.allclose(stored, right, rtol=0, atol=1e-6, equal_nan=True):
@@ -132,13 +152,17 @@ def count(
     true: np.ndarray, predicted: np.ndarray, class_names: Sequence[str], real: str, metric: str = "accuracy"
 ) -> EvaluationResult:
     """Everything of an evaluation that follows from true and predicted labels (n,), each in 0..k-1."""
+    from scipy.sparse import coo_array
+
     k = len(class_names)
-    confusion = np.bincount(true * k + predicted, minlength=k * k).reshape(k, k)
-    return _of_confusion(confusion, class_names, real, metric)
+    counts = coo_array((np.ones(len(true), np.int64), (true, predicted)), (k, k)).tocsr()  # equal places are added up
+    return _of_counts(counts, class_names, real, metric)
 
 
-def _of_confusion(confusion: np.ndarray, class_names: Sequence[str], real: str, metric: str) -> EvaluationResult:
-    totals, hits, n = confusion.sum(1), confusion.diagonal(), int(confusion.sum())
+def _of_counts(counts: csr_array, class_names: Sequence[str], real: str, metric: str) -> EvaluationResult:
+    totals, hits, n = counts.sum(1), counts.diagonal(), int(counts.sum())
+    is_dense, places = len(class_names) <= MAX_DENSE, counts.tocoo()
+    cells = zip(places.row.tolist(), places.col.tolist(), places.data.tolist(), strict=True)
     per_class = tuple(hit / total if total else None for hit, total in zip(hits.tolist(), totals.tolist(), strict=True))
     correct = int(hits.sum())
     low, high = wilson_interval(correct, n)
@@ -152,8 +176,9 @@ def _of_confusion(confusion: np.ndarray, class_names: Sequence[str], real: str, 
         high=high,
         per_class_accuracy=per_class,
         mean_class_accuracy=float(np.mean([value for value in per_class if value is not None])),
-        confusion=tuple(tuple(row) for row in confusion.tolist()),
+        confusion=tuple(map(tuple, counts.toarray().tolist())) if is_dense else (),
         metric=metric,
+        cells=() if is_dense else tuple(cells),
     )
 
 
@@ -177,6 +202,20 @@ def wilson_interval(correct: int, n: int, z: float = 1.96) -> tuple[float, float
     half = z / shrink * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
     # at the ends the interval touches 0 or 1 exactly; rounding would miss by an ulp
     return (0.0 if correct == 0 else centre - half), (1.0 if correct == n else centre + half)
+
+
+def chance_of(correct: int, n: int, share: float) -> float:
+    """Probability that guesses get at least `correct` of `n` right, each right with probability `share`.
+
+    The one-sided p-value of the exact binomial test: P(X ≥ c) = I_p(c, n - c + 1), the regularised incomplete beta
+    function.
+    Example:
+        >>> f"{chance_of(8, 10, 0.5):.4f} {chance_of(0, 10, 0.5):.4f}"
+        '0.0547 1.0000'
+    """
+    from scipy.special import betainc
+
+    return 1.0 if correct == 0 else float(betainc(correct, n - correct + 1, share))
 
 
 def seed_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float]:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-import numpy as np
-
 from synthset.classifiers.config import TrainConfig
 from synthset.classifiers.models import resolve_architecture
 from synthset.classifiers.recipes import RECIPES, Task
-from synthset.classifiers.training_set import hold_back
-from synthset.core.errors import DataError
+from synthset.classifiers.training_set import hold_back, read_sides
 from synthset.images.imageset import ImageSet
 
 
@@ -47,10 +44,6 @@ def settle(config: TrainConfig, images: ImageSet) -> Settings:
 
 
 def _describe(config: TrainConfig, images: ImageSet) -> Task:
-    if not len(images):
-        raise DataError(f"Expected images in '{images.name}', found none. Run 'synthset create' first.")
+    architecture, size_px = resolve_architecture(config.architecture), read_sides(images).median_px
     num_images = len(hold_back(images.labels, config.validation_fraction, config.seed)[0])
-    some = np.linspace(0, len(images) - 1, min(len(images), 200)).astype(int)
-    size_px = round(np.median([max(images.image(i).size) for i in some]))
-    architecture = resolve_architecture(config.architecture)
     return Task(architecture, tuple(images.class_names), num_images, size_px, config.dataset)

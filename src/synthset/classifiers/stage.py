@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+import math
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synthset.classifiers.config import TrainConfig
-from synthset.core.errors import UsageError
+from synthset.core.errors import SynthsetError, UsageError, setting
 from synthset.core.locks import reading
 from synthset.core.options import with_options
 from synthset.dataset.opening import open_images
@@ -15,7 +18,13 @@ from synthset.images.imageset import ImageSet
 from synthset.images.opening import ImagePath, ImageSource
 
 if TYPE_CHECKING:
+    from synthset.classifiers.settings import Settings
     from synthset.classifiers.train import TrainResult
+
+log = logging.getLogger("synthset")
+
+LEVEL = 0.05  # of the test whether a training learned anything
+FEW_STEPS, SMALL_PX = 1000, 64  # with fewer steps, or images as small, other settings are better than the paper's
 
 
 def train(
@@ -27,6 +36,7 @@ def train(
     all_images: bool = False,
     overwrite: bool = False,
     processes: int = 1,
+    when_ready: Callable[[ImageSet, Settings], object] = lambda images, settings: None,
     **options: Any,
 ) -> TrainResult:
     """Train a classifier from random initialisation on synthetic images, and on nothing else.
@@ -40,23 +50,78 @@ def train(
         overwrite: replace another model in the folder.
         processes: that share the work on this machine, one a GPU, with the same result up to rounding; more than
             one need data that has a path. Under a launcher such as `accelerate launch` there are as many as it started.
+        when_ready: is given the images that are learned from, and how, before that begins.
     Raises:
         UsageError, DataError: what came cannot be trained on; nothing was written.
+    A warning says where the model cannot be told from guessing on the held-back images.
     """
+    from synthset.classifiers.distributed import is_first
+    from synthset.classifiers.settings import settle
     from synthset.classifiers.train import read_result, train_classifier
 
     config = with_options(config or TrainConfig(), options)
     _check_processes(processes, data)
     with reading(data) as held:
         images = open_images(data, strategy, all_images=all_images)
+        settings = settle(config, images)
         if processes == 1:
-            return train_classifier(images, config, output_dir, overwrite=overwrite, when_decoded=held.close)
-    from synthset.classifiers.launch import run_in_processes
+            ways = {"overwrite": overwrite, "when_ready": when_ready, "when_decoded": held.close}
+            result = train_classifier(images, config, output_dir, **ways)
+        else:
+            when_ready(images, settings)
+    if processes > 1:
+        from synthset.classifiers.launch import run_in_processes
 
-    assert not isinstance(data, ImageSet)  # _check_processes saw to it
-    job = {"data": asdict(ImagePath.of(data)), "output_dir": str(output_dir), "config": asdict(config)}
-    job |= {"strategy": strategy, "all_images": all_images, "overwrite": overwrite}
-    return read_result(Path(output_dir), was_finished=run_in_processes(job, processes))
+        assert not isinstance(data, ImageSet)  # _check_processes saw to it
+        job = {"data": asdict(ImagePath.of(data)), "output_dir": str(output_dir), "config": asdict(config)}
+        job |= {"strategy": strategy, "all_images": all_images, "overwrite": overwrite}
+        result = read_result(Path(output_dir), was_finished=run_in_processes(job, processes))
+    if is_first() and (doubt := doubt_of(result, settings)):
+        log.warning("%s", doubt)
+    return result
+
+
+def doubt_of(result: TrainResult, settings: Settings) -> SynthsetError | None:
+    """A warning where guessing may well do as well on the held-back images as the best epoch of the training.
+
+    The exact binomial test against the largest class's share, its level divided by the number of epochs, since the best
+    of many is luckier than one (Bonferroni's correction).
+    """
+    from synthset.classifiers.scoring import chance_of
+
+    n, k = result.num_held_back, len(result.model_config.class_names)
+    correct, chance = round((result.chosen.held_back_accuracy or 0.0) * n), result.chance or 1 / k
+    level = LEVEL / len(result.history)
+    if chance_of(correct, n, chance) <= level:
+        return None
+    counts = f"{correct:,} of {n:,} held-back images are right"
+    if chance_of(n, n, chance) > level:
+        return SynthsetError(
+            f"Too few images to say whether the model learned anything: {counts}. Train on more images, or give "
+            f"{setting('validation_fraction', min(0.5, round(3 * settings.validation_fraction, 2)))}."
+        )
+    return SynthsetError(
+        f"The model cannot be told from one that guesses: {counts}, and naming the largest class alone gets "
+        f"{chance:.1%}. Do not use it. Try {', '.join(_remedies(result, settings))}, or more images."
+    )
+
+
+def _remedies(result: TrainResult, settings: Settings) -> list[str]:
+    """What else than the settings of the training may learn from images as few and small."""
+    model = result.model_config
+    batch_size = min(settings.batch_size, 32)
+    epochs = math.ceil(FEW_STEPS * batch_size / result.num_training)
+    is_small = model.image_size_px <= SMALL_PX and model.architecture != "small_cnn"
+    remedies = [
+        (is_small, setting("architecture", "small_cnn")),
+        (settings.recipe != "auto", setting("recipe", "auto")),
+        (settings.learning_rate < 1e-3, setting("learning_rate", 0.002)),
+        (settings.weight_decay > 0.1, setting("weight_decay", 0.05)),
+        (settings.batch_size > batch_size, setting("batch_size", batch_size)),
+        (settings.epochs < epochs, setting("epochs", epochs)),
+    ]
+    named = [words for is_other, words in remedies if is_other]
+    return named or [f"another {setting('learning_rate')} or {setting('architecture')}"]
 
 
 def _check_processes(processes: int, data: ImageSource) -> None:

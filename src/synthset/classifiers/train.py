@@ -10,6 +10,7 @@ and what else a next epoch depends on is saved (see checkpoints.py).
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -55,18 +56,21 @@ from synthset.classifiers.training_set import (
     decoded,
     fingerprint,
     hold_back,
+    read_sides,
     split_batches,
 )
 from synthset.core.cpu import tune_for_cpu
 from synthset.core.devices import seeded
-from synthset.core.errors import ModelError, UsageError, setting
+from synthset.core.errors import ModelError, UsageError, setting, some
 from synthset.core.files import delete_parts
-from synthset.core.json_records import Count
+from synthset.core.json_records import Count, Share
 from synthset.core.options import job_of
 from synthset.core.progress import track
 from synthset.core.seeds import derive_seed
 from synthset.images.imageset import ImageSet
 from synthset.images.sketch import Sketch, hash_files
+
+log = logging.getLogger("synthset")
 
 CUDA_GRAPH_WEIGHTS = 30_000_000  # up to so many, kernels of small images are short beside their launch
 # what was so before there were recipes, for trainings of that time
@@ -85,6 +89,8 @@ class TrainResult:
         seconds: spent on training, over all sessions.
         history: every epoch.
         was_finished: the folder already held this training; nothing was done.
+        chance: share of the held-back images in their largest class, which naming that class alone gets right; None for
+            a training by an earlier version.
     """
 
     folder: Path
@@ -95,11 +101,13 @@ class TrainResult:
     seconds: float
     history: tuple[EpochRecord, ...]
     was_finished: bool = False
+    chance: float | None = None
 
 
 @dataclass(frozen=True)
 class _Note(Finished):
     num_training: Count
+    chance: Share | None = None
 
 
 def train_classifier(
@@ -109,6 +117,7 @@ def train_classifier(
     *,
     resume: bool = True,
     overwrite: bool = False,
+    when_ready: Callable[[ImageSet, Settings], object] = lambda images, settings: None,
     when_decoded: Callable[[], object] = lambda: None,
 ) -> TrainResult:
     """Train on `images` from random initialisation and save the best checkpoint in `output_dir`.
@@ -118,6 +127,8 @@ def train_classifier(
         images: synthetic images; part of each class is held back (`config.validation_fraction`).
         resume: without it, a folder that holds a training is refused.
         overwrite: a classifier in the folder is replaced, whatever it is; other files are never touched.
+        when_ready: is given the images and how they are learned from when they are about to be decoded, by the first
+            process alone.
         when_decoded: is called when the images are no longer read.
     Raises:
         UsageError: a setting or folder that cannot be right; UnknownNameError, ConfigChangedError likewise.
@@ -137,6 +148,9 @@ def train_classifier(
     )
     with claim(folder, job, resume=resume, overwrite=overwrite, from_first=world.from_first):
         if overwrite or not read_finished(_Note, folder):
+            if world.is_first:
+                _warn_of_sizes(images)
+                when_ready(images, settings)
             _train_in(folder, job, images, settings, world, when_decoded, overwrite=overwrite)
             return read_result(folder, was_finished=False)
         return read_result(folder, was_finished=True)
@@ -181,7 +195,8 @@ def _train_in(
         _train(session, data.to(world.device), model_config, settings, world)
     if learned_from is not None:
         counts = {"num_training": len(training_rows), "num_held_back": len(held_back_rows)}
-        about = {"images": images.name, **counts, "learned_from": asdict(learned_from)}
+        chance = float(np.bincount(images.labels[held_back_rows]).max() / len(held_back_rows))
+        about = {"images": images.name, **counts, "chance": chance, "learned_from": asdict(learned_from)}
         finish(session, partial(save_classifier, folder, model, model_config), about)
     world.wait()
 
@@ -326,6 +341,17 @@ def _optimizer(model: nn.Module, settings: Settings) -> torch.optim.Optimizer:
 
 
 # ---- settings and inputs -----------------------------------------------------------------------------
+
+
+def _warn_of_sizes(images: ImageSet) -> None:
+    sides = read_sides(images)
+    if sides.far:
+        log.warning(
+            "'%s' has images of %d px as the median, and others far from it, which the model sees at one size: %s",
+            images.name,
+            sides.median_px,
+            some(sides.far),
+        )
 
 
 def _check_batch_size(model: nn.Module, settings: Settings) -> None:

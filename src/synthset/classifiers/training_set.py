@@ -25,7 +25,12 @@ from synthset.classifiers.distributed import World
 from synthset.core.errors import DataError, some
 from synthset.core.files import PART
 from synthset.core.seeds import derive_seed
+from synthset.images.decoding import read_size
 from synthset.images.imageset import ImageSet
+
+LARGEST_SIZE_PX = 224  # of images whose size nobody chose: the architectures were made for it
+MAX_LOOKED_AT = 2000  # images whose sizes decide on that of the model
+FAR = 4
 
 
 @dataclass(frozen=True)
@@ -91,6 +96,50 @@ def check_images(images: ImageSet) -> None:
         )
 
 
+@dataclass(frozen=True)
+class Sides:
+    """Longer sides of the images of a set.
+
+    Attributes:
+        median_px: of those that were looked at.
+        far: places and sizes of the images with FAR times as long a side, or a FARth of it.
+        looked_at: number of images whose sizes were read.
+    """
+
+    median_px: int
+    far: tuple[str, ...]
+    looked_at: int
+
+    @property
+    def size_px(self) -> int:
+        """Side of the images that a model sees, where nobody chose one."""
+        return min(LARGEST_SIZE_PX, self.median_px)
+
+
+def read_sides(images: ImageSet) -> Sides:
+    """The longer sides of up to MAX_LOOKED_AT images, taken evenly; files say their sizes before their pixels.
+
+    Raises:
+        DataError: no images, or none of these that can be read.
+    """
+    if not len(images):
+        raise DataError(f"Expected images in '{images.name}', found none. Run 'synthset create' first.")
+    rows = np.linspace(0, len(images) - 1, min(len(images), MAX_LOOKED_AT)).round().astype(int).tolist()
+    sizes: dict[int, tuple[int, int]] = {}
+    for row in rows:
+        with suppress(DataError, OSError):  # training names all that cannot be read
+            sizes[row] = read_size(images.read(row))
+    if not sizes:
+        images.image(rows[0])
+        raise DataError(f"Expected images in '{images.name}', found none that can be read.")
+    median = int(np.median([max(size) for size in sizes.values()]))
+    far = [row for row, size in sizes.items() if not median < FAR * max(size) < FAR**2 * median]
+    named = tuple(
+        f"{images.origin(i) if images.origin else f'image {i}'} ({'×'.join(map(str, sizes[i]))})" for i in far
+    )
+    return Sides(median, named, len(sizes))
+
+
 def hold_back(labels: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Split rows into training and held-back ones, class by class, at random from `seed`.
 
@@ -100,12 +149,17 @@ def hold_back(labels: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarra
     """
     generator = np.random.default_rng(derive_seed(seed, "hold back"))
     held_back = []
-    for label in np.unique(labels):
-        rows = np.flatnonzero(labels == label)
+    for rows in _rows_by_class(labels):
         count = min(max(1, round(fraction * len(rows))), len(rows) - 1)
         held_back.append(generator.permutation(rows)[:count])
     rows = np.sort(np.concatenate(held_back))
     return np.setdiff1d(np.arange(len(labels)), rows), rows
+
+
+def _rows_by_class(labels: np.ndarray) -> list[np.ndarray]:
+    """The rows of each class that has any, ascending."""
+    order = np.argsort(labels, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(labels[order])) + 1)
 
 
 def fingerprint(images: ImageSet) -> str:

@@ -17,20 +17,19 @@ from typing import Any
 
 from cyclopts import App, ArgumentCollection
 from cyclopts.config import Dict
-from yaml.resolver import BaseResolver
 
 from synthset.core.errors import UnknownNameError, UsageError
-from synthset.core.yaml_files import NoAliases, UniqueKeys, load_yaml
+from synthset.core.yaml_files import TextLoader, load_yaml
 
 Source = Callable[[App, tuple[str, ...], ArgumentCollection], None]
 
 
-class _TextLoader(NoAliases, UniqueKeys, BaseResolver):
-    """Leaves words as they stand, except for null: `1:5` is no number of minutes, and `no` may be a class."""
+class _FlagsLoader(TextLoader):
+    """Leaves words as they stand, except for null."""
 
 
-_TextLoader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"^(~|null|)$"), ["~", "n", ""])
-_TextLoader.add_constructor("tag:yaml.org,2002:null", lambda loader, node: None)
+_FlagsLoader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"^(~|null|)$"), ["~", "n", ""])
+_FlagsLoader.add_constructor("tag:yaml.org,2002:null", lambda loader, node: None)
 
 
 def config_source(path: Path, commands: Collection[str]) -> Source:
@@ -44,7 +43,7 @@ def config_source(path: Path, commands: Collection[str]) -> Source:
             UnknownNameError, and two spellings of one a UsageError, when the command is known, as cyclopts calls
             the source.
     """
-    content = load_yaml(path, "--config", _TextLoader)
+    content = load_yaml(path, "--config", _FlagsLoader)
     content = {} if content is None else content  # an empty file
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise UsageError(f"Expected lines such as 'steps: 20' in '{path}', got a {type(content).__name__}.")

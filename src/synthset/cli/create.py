@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,7 +24,7 @@ class CreateCall:
     classes: tuple[str, ...] | None = None
     """Class names; an underscore becomes a space in prompts."""
     classes_file: Path | None = None
-    """Text file with one class a line, instead of `classes`."""
+    """Text file with one class a line, or JSON or YAML with a list of names, instead of `classes`."""
     dataset: str | None = None
     """Known real set, instead of `classes`: its class names, image size and number of images."""
     output_dir: str = "dataset"
@@ -140,15 +139,9 @@ def _class_names(call: CreateCall) -> Sequence[str]:
             f"Expected one of {setting('classes')}, {setting('classes_file')} and {setting('dataset')}, got "
             f"{_and(sources) or 'none'}. For example: {setting('classes', 'dog cat')}."
         )
-    from synthset.prompts.classes import read_classes
+    from synthset.prompts.class_lists import check_typed, read_classes
     from synthset.real import class_names_of
 
     if call.classes:
-        joined = next((name for name in call.classes if re.search(r",(?! )", name)), None)
-        if joined is not None:
-            raise UsageError(
-                f"Expected spaces between class names, e.g. {setting('classes', 'one two')}, got '{joined}', which "
-                "would be one class."
-            )
-        return call.classes
+        return check_typed(call.classes)
     return read_classes(call.classes_file) if call.classes_file else class_names_of(str(call.dataset))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,8 @@ from synthset.core.errors import some
 from synthset.core.redaction import printable
 
 if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
     from synthset.classifiers.export import ModelExport
     from synthset.classifiers.scoring import EvaluationResult
     from synthset.classifiers.train import TrainResult
@@ -81,7 +85,7 @@ def _print_drawing(config: CreateConfig, generation: GenerationConfig) -> None:
     if departures := config.sampling.phrases():
         say(f"Sampling: {'; '.join(departures)}.")
     if (images := config.initial_images) is not None:
-        name = images if isinstance(images, str) else images.name
+        name = getattr(images, "name", str(images))
         shots = "" if config.shots is None else f"{config.shots} of each class of "
         say(f"Drawing begins at real images: {shots}{name}.")
 
@@ -118,10 +122,13 @@ def print_create(result: CreateResult) -> None:
     say(f"dataset  {folder}\npreview  {folder / 'preview.png'}")
 
 
-def print_classes(images: ImageSet) -> None:
-    """The classes that are learned, before it takes hours: folders may be other things than classes."""
+def print_classes(images: ImageSet, size_px: int, median_px: int) -> None:
+    """What is learned, before it takes hours: folders may be other things than classes, images of other sizes."""
     part = f", split {images.split}" if images.split else ""
-    say(f"{len(images.class_names):,} classes of {images.name}{part}: {some(images.class_names, MAX_ROWS)}")
+    names = some(images.class_names, MAX_ROWS)
+    say(f"{len(images):,} images of {images.name}{part} in {len(images.class_names):,} classes: {names}")
+    say(f"seen at {size_px} × {size_px} px; the median of their longer sides is {median_px} px")
+    sys.stdout.flush()  # where it is a file, too
 
 
 def print_predict(result: PredictResult) -> None:
@@ -208,8 +215,10 @@ def print_evaluation(result: EvaluationResult, folder: Path) -> None:
     scores = (_by_class(result), whole) if result.metric == "mean_per_class" else (whole, _by_class(result))
     say("; ".join(scores))
     accuracies = zip(result.class_names, result.per_class_accuracy, strict=True)
-    rows = [(name, _percent(share), _confused_with(result, i)) for i, (name, share) in enumerate(accuracies)]
-    _print_table(("class", ">accuracy", "mostly taken for"), rows, most=MAX_ROWS)
+    counts = result.counts
+    shown = enumerate(islice(accuracies, MAX_ROWS))
+    rows = [(name, _percent(share), _confused_with(result.class_names, counts[[i]], i)) for i, (name, share) in shown]
+    _print_table(("class", ">accuracy", "mostly taken for"), rows, left_out=len(result.class_names) - len(rows))
     say(f"details  {folder}")
 
 
@@ -230,7 +239,8 @@ def print_filter(result: FilterResult) -> None:
         (name, *(f"{count:,}" for count in counts))
         for name, *counts in zip(result.class_names, *(column.tolist() for column in columns), strict=True)
     ]
-    _print_table(headings, rows, ("all", *(f"{int(column.sum()):,}" for column in columns)), most=MAX_ROWS)
+    whole = ("all", *(f"{int(column.sum()):,}" for column in columns))
+    _print_table(headings, rows[:MAX_ROWS], whole, left_out=max(0, len(rows) - MAX_ROWS))
     for method, verdicts in result.verdicts.items():
         found = int((~verdicts.keep).sum())
         say(f"{method:11}{f'{found:,} rejected' if found else 'none found to reject'}")
@@ -301,11 +311,9 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600:,} h {whole % 3600 // 60} min"
 
 
-def _confused_with(result: EvaluationResult, index: int) -> str:
-    row = list(result.confusion[index])
-    row[index] = 0
-    worst = max(range(len(row)), key=row.__getitem__)
-    return f"{result.class_names[worst]} ({row[worst]})" if row[worst] else ""
+def _confused_with(class_names: Sequence[str], row: csr_array, index: int) -> str:
+    others = [(-count, other) for other, count in zip(row.indices, row.data, strict=True) if count and other != index]
+    return f"{class_names[min(others)[1]]} ({-min(others)[0]})" if others else ""
 
 
 def say(text: object, end: str = "\n") -> None:
@@ -314,17 +322,21 @@ def say(text: object, end: str = "\n") -> None:
 
 
 def _print_table(
-    headings: Sequence[str], rows: Sequence[Sequence[str]], last: Sequence[str] = (), *, most: int | None = None
+    headings: Sequence[str], rows: Sequence[Sequence[str]], last: Sequence[str] = (), *, left_out: int = 0
 ) -> None:
-    """A plain table; a column whose heading begins with > is set to the right, and `last` stands apart."""
+    """A plain table; a column whose heading begins with > is set to the right, and `last` stands apart.
+
+    Args:
+        left_out: number of further rows.
+    """
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in headings:
         justify = "right" if heading.startswith(">") else "left"
         table.add_column(printable(heading.lstrip(">")), justify=justify, no_wrap=True)
-    for row in rows[:most]:
+    for row in rows:
         table.add_row(*map(printable, row))
-    if most is not None and len(rows) > most:
-        table.add_row(f"… {len(rows) - most} more")
+    if left_out:
+        table.add_row(f"… {left_out:,} more")
     if last:
         table.add_section()
         table.add_row(*map(printable, last))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from synthset.classifiers.config import TrainConfig
 from synthset.cli.arguments import Positional, one_path
@@ -16,6 +16,9 @@ from synthset.core.errors import UsageError
 from synthset.core.locks import reading
 from synthset.core.options import Nested, Option
 from synthset.images.opening import OPENING, ImagePath, Opening
+
+if TYPE_CHECKING:
+    from synthset.images.imageset import ImageSet
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,8 @@ def train(call: TrainCall, config: TrainConfig) -> None:
     from synthset.classifiers.distributed import is_first
     from synthset.classifiers.learned_from import tell_seen
     from synthset.classifiers.stage import train as run_train
-    from synthset.cli.tables import print_classes, print_evaluation, print_train
+    from synthset.classifiers.training_set import read_sides
+    from synthset.cli.tables import print_classes, print_evaluation, print_settings, print_train
     from synthset.dataset.opening import open_images
     from synthset.evaluation.stage import evaluate, open_real
     from synthset.images.sketch import Sketch, hash_files
@@ -72,6 +76,11 @@ def train(call: TrainCall, config: TrainConfig) -> None:
         real_images = None if real is None else open_real(real, images.class_names, strict=strict)
         if real_images is not None and real_images.kind != "real":
             tell_seen("the model would", real_images, Sketch.of(hash_files(images)).share_in(hash_files(real_images)))
+
+    def show(to_learn: ImageSet, settings: Settings) -> None:
+        print_classes(to_learn, settings.image_size_px, read_sides(to_learn).median_px)
+        print_settings(settings, config)
+
     result = run_train(
         data,
         call.output_dir,
@@ -80,11 +89,11 @@ def train(call: TrainCall, config: TrainConfig) -> None:
         all_images=call.all_images,
         overwrite=call.overwrite,
         processes=call.processes,
+        when_ready=show,
     )
     if not is_first():
         return
     print_train(result, call.output_dir)
-    print_classes(images)
     if real_images is not None:
         target = call.output_dir / "evaluation"
         scored = partial(print_evaluation, folder=target)

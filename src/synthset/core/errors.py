@@ -20,6 +20,11 @@ from difflib import get_close_matches
 from typing import Any
 
 _SETTING = re.compile("⟦([^⟦⟧=]+)(?:=([^⟦⟧]*))?⟧")
+# escape sequences: CSI, those that end with a string terminator, the rest
+_ESCAPES = re.compile("\x1b(?:\\[[0-?]*[ -/]*[@-~]|[]PX^_][^\x07\x1b\x9c]*(?:\x07|\x1b\\\\|\x9c)?|[ -/]*[0-~])")
+# control characters but for tab and line feed, and those that turn the direction of writing
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_SURROGATES = re.compile("[\ud800-\udfff]")  # in names of files that are no Unicode
 
 
 def setting(name: str, value: Any = None) -> str:
@@ -41,6 +46,15 @@ def as_field(name: str, value: str | None) -> str:
     return name if value is None else f"{name}={value}"
 
 
+def printable(text: str) -> str:
+    r"""`text` without escape sequences and control characters, so that a terminal shows it and does nothing else.
+
+    >>> printable("a \x1b[31mred\x1b[0m cat\x07\ud800\n")
+    'a red cat�\n'
+    """
+    return _SURROGATES.sub("\ufffd", _CONTROLS.sub("", _ESCAPES.sub("", text)))
+
+
 class SynthsetError(Exception):
     """Base of all errors that a user can act on."""
 
@@ -51,7 +65,8 @@ class SynthsetError(Exception):
 
     def worded(self, word: Callable[[str, str | None], str]) -> str:
         """The message with each option, given by its field and its value if it has one, in the reader's words."""
-        return _SETTING.sub(lambda match: word(match[1], match[2]), super().__str__())
+        text = _SETTING.sub(lambda match: word(match[1], match[2]), super().__str__())
+        return printable(text)  # a name or a reason may come from anyone's file
 
 
 class UsageError(SynthsetError):
@@ -65,8 +80,10 @@ class UnknownNameError(UsageError):
 
     def __init__(self, kind: str, name: str, valid: Iterable[str], hint: str = "") -> None:
         valid = list(valid)
-        close = get_close_matches(name, valid, n=1)
-        suggestion = f" Did you mean '{close[0]}'?" if close else ""
+        close = closest(name, valid)
+        suggestion = f" Did you mean '{close}'?" if close else ""
+        if "," in name:  # whatever of them is nearest, another was meant too
+            suggestion = " Names are not joined by commas; where several can be given, spaces stand between them."
         message = f"Unknown {kind} '{name}'.{suggestion} Valid: {', '.join(valid)}."
         super().__init__(f"{message} {hint}".rstrip())
 
@@ -90,6 +107,18 @@ class FailureThresholdError(SynthsetError):
     """The work finished, but the share of failed images exceeds the threshold."""
 
     exit_code = 3
+
+
+def closest(name: str, valid: Iterable[str]) -> str | None:
+    """The valid name that is most like one, whatever the case, or the only one that begins so; None for none.
+
+    >>> closest("DDIM", ["ddpm", "ddim"]), closest("tsne", ["tsne-images", "seed"]), closest("lr", ["real", "clear"])
+    ('ddim', 'tsne-images', None)
+    """
+    name, spelled = name.casefold(), {known.casefold(): known for known in valid}
+    begun = [known for known in spelled if name and known.startswith(name)]
+    close = begun if len(begun) == 1 else get_close_matches(name, spelled, n=1, cutoff=0.66)
+    return spelled[close[0]] if close else None
 
 
 def some(names: Sequence[str], most: int = 5) -> str:

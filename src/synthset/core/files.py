@@ -7,11 +7,12 @@ that is atomic, but an upload is: there a file is collected in memory and sent a
 from __future__ import annotations
 
 import errno
+import hashlib
 import io
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
 from typing import Any, BinaryIO
@@ -19,6 +20,7 @@ from typing import Any, BinaryIO
 from synthset.core.errors import UsageError
 
 PART = ".part"  # ending of files that are being written
+CHECKSUM = "checksum"  # last key of JSON of ours: a changed digit would pass for another value
 _PARTS = re.compile(rf"\..+\.\d+{re.escape(PART)}")
 _NO_LOCKS = (errno.EBADF, errno.EINVAL, errno.EISDIR, errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)
 
@@ -80,9 +82,20 @@ def write_text(path: Path, text: str) -> None:
         file.write(text.encode())
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON atomically, indented, for people to read."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write an object as JSON atomically, with its checksum, indented, for people to read."""
+    write_text(path, json.dumps(with_checksum(value), indent=2, ensure_ascii=False) + "\n")
+
+
+def with_checksum(value: Mapping[str, Any]) -> dict[str, Any]:
+    """An object for JSON with its checksum behind all else, in place of an older one."""
+    rest = {key: item for key, item in value.items() if key != CHECKSUM}
+    return {**rest, CHECKSUM: hashlib.sha256(json.dumps(rest).encode()).hexdigest()}
+
+
+def fits_checksum(value: Any) -> bool:
+    """Whether what JSON gave is as it was written, or is no object with a checksum; earlier versions wrote none."""
+    return not isinstance(value, dict) or CHECKSUM not in value or with_checksum(value)[CHECKSUM] == value[CHECKSUM]
 
 
 def read_json(path: Path) -> Any:

@@ -9,7 +9,8 @@
     note = read_record(Note, folder / "training.json", "Run 'synthset train' again.")
 
 A key that is missing has its field's default; a key that no field has is left alone, for a later version may add one.
-Whatever else does not fit is refused in one line: the file, the key, what was expected, what came, what to do.
+Whatever else does not fit is refused in one line: the file, the key, what was expected, what came, what to do. So is,
+at the end, an object that is not what its checksum was taken of, for a changed digit fits its type.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from synthset.core.errors import DataError, SynthsetError
-from synthset.core.files import parse_json
+from synthset.core.files import CHECKSUM, fits_checksum, parse_json
 from synthset.core.options import Option, describe_bounds, describe_type, is_of_type, is_within
 
 Count = Annotated[int, Option(at_least=0)]
@@ -34,16 +35,16 @@ Record = TypeVar("Record")
 
 
 def read_record(
-    kind: type[Record], path: Path, remedy: str, raises: type[SynthsetError] = DataError, *, complete: bool = False
+    kind: type[Record], path: Path, remedy: str, raises: type[SynthsetError] = DataError, **options: bool
 ) -> Record:
-    """What a JSON file holds. Raises FileNotFoundError where there is none, else as `parse_record`."""
+    """What a JSON file holds. Arguments and errors as of `as_record`; FileNotFoundError where there is none."""
     try:
         data = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError) as error:
         raise FileNotFoundError(f"'{path}'") from error
     except OSError as error:
         raise raises(f"Expected a readable file at '{path}', it does not read ({error.strerror}). {remedy}") from error
-    return parse_record(kind, data, f"'{path}'", remedy, raises, complete=complete)
+    return parse_record(kind, data, f"'{path}'", remedy, raises, **options)
 
 
 def parse_record(
@@ -52,25 +53,14 @@ def parse_record(
     place: str,
     remedy: str,
     raises: type[SynthsetError] = DataError,
-    *,
-    complete: bool = False,
+    **options: bool,
 ) -> Record:
-    """A record from the JSON that stands somewhere in a file.
-
-    Args:
-        kind: a frozen dataclass. Its `__post_init__` may raise ValueError or one of our errors for values that do not
-            go together.
-        data: UTF-8.
-        place: how to speak of where it stands: the path in quotes.
-        remedy: a sentence: what to do where it does not fit.
-        raises: the error to raise then.
-        complete: no key may be missing, whatever the default of its field.
-    """
+    """A record from the JSON in UTF-8 that stands somewhere in a file. Arguments as of `as_record`."""
     try:
         value = parse_json(data)
     except ValueError as error:
         raise raises(f"Expected JSON in {place}, it does not read ({error}). {remedy}") from error
-    return as_record(kind, value, place, remedy, raises, complete=complete)
+    return as_record(kind, value, place, remedy, raises, **options)
 
 
 def as_record(
@@ -81,11 +71,22 @@ def as_record(
     raises: type[SynthsetError] = DataError,
     *,
     complete: bool = False,
+    is_part: bool = False,
 ) -> Record:
-    """A record from a value that `parse_json` gave; else as `parse_record`."""
+    """A record from a value that `parse_json` gave.
+
+    Args:
+        kind: a frozen dataclass. Its `__post_init__` may raise ValueError or one of our errors for values that do not
+            go together.
+        place: how to speak of where it stands: the path in quotes.
+        remedy: a sentence: what to do where it does not fit.
+        raises: the error to raise then.
+        complete: no key may be missing, whatever the default of its field.
+        is_part: the rest of the object is read as another record, with which the checksum is looked at.
+    """
     try:
         json.dumps(value, ensure_ascii=False).encode()  # an escape may be half of a character, to be written nowhere
-        return _read_object(kind, value, complete=complete)
+        record = _read_object(kind, value, complete=complete)
     except UnicodeEncodeError as error:
         key = _key_of_surrogate(value).removeprefix(".").encode("ascii", "backslashreplace").decode()
         raise raises(f"Expected '{key}' in {place} as a text in Unicode, got another. {remedy}") from error
@@ -93,6 +94,12 @@ def as_record(
         key = misfit.key.removeprefix(".")
         named = f"'{key}' in {place}" if key else place
         raise raises(f"Expected {misfit.wording(named)} {misfit.remedy or remedy}") from misfit
+    if not is_part and not fits_checksum(value):
+        raise raises(
+            f"Expected what Synthset wrote in {place}, its '{CHECKSUM}' says that it was changed. {remedy} "
+            "Or take that key out, if the change is meant."
+        )
+    return record
 
 
 def _key_of_surrogate(value: Any) -> str:
@@ -168,7 +175,7 @@ def _reader(kind: Any, option: Option | None = None) -> Callable[[Any], Any]:
         return lambda value: _read_object(kind, value)  # pyright: ignore[reportArgumentType]
     if origin in (Union, types.UnionType):
         (part,) = [part for part in inner if part is not types.NoneType]
-        return _optional(_reader(part, option))
+        return _optional(_reader(part, option), is_number=float in (part, *get_args(part)[:1]))
     if origin is tuple:
         return _tuple_of([_reader(part, option) for part in inner if part is not Ellipsis], Ellipsis in inner)
     if isinstance(origin, type) and issubclass(origin, Mapping):
@@ -176,9 +183,9 @@ def _reader(kind: Any, option: Option | None = None) -> Callable[[Any], Any]:
     return _scalar(kind, option or Option())
 
 
-def _optional(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    # NaN stood for nothing in the checkpoints of earlier versions
-    return lambda value: None if value is None or value != value else read(value)
+def _optional(read: Callable[[Any], Any], *, is_number: bool) -> Callable[[Any], Any]:
+    # NaN stood for no number in the checkpoints of earlier versions
+    return lambda value: None if value is None or (is_number and value != value) else read(value)
 
 
 def _tuple_of(parts: list[Callable[[Any], Any]], is_open: bool) -> Callable[[Any], Any]:

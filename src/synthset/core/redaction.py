@@ -1,6 +1,4 @@
-"""What is taken out of all that is printed: keys and tokens, for a library's error may quote the request that it made,
-and whatever a terminal would act on, for a name or a reason may come from anyone's file.
-"""
+"""What is taken out of all that is printed: keys and tokens, for a library may quote the request behind its error."""
 
 from __future__ import annotations
 
@@ -9,7 +7,7 @@ import os
 import re
 from collections.abc import Callable
 
-from synthset.core.errors import SynthsetError, as_field
+from synthset.core.errors import SynthsetError, as_field, printable
 
 SECRET_VARIABLES = (
     "HF_TOKEN",
@@ -34,22 +32,6 @@ def without_secrets(text: str) -> str:
         if len(value) >= _SHORTEST:
             text = text.replace(value, "…")
     return _LOOKS_SECRET.sub("…", text)
-
-
-# escape sequences: CSI, those that end with a string terminator, the rest
-_ESCAPES = re.compile("\x1b(?:\\[[0-?]*[ -/]*[@-~]|[]PX^_][^\x07\x1b\x9c]*(?:\x07|\x1b\\\\|\x9c)?|[ -/]*[0-~])")
-# control characters but for tab and line feed, and those that turn the direction of writing
-_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-_SURROGATES = re.compile("[\ud800-\udfff]")  # in names of files that are no Unicode
-
-
-def printable(text: str) -> str:
-    r"""`text` without escape sequences and control characters, so that a terminal shows it and does nothing else.
-
-    >>> printable("a \x1b[31mred\x1b[0m cat\x07\ud800\n")
-    'a red cat�\n'
-    """
-    return _SURROGATES.sub("\ufffd", _CONTROLS.sub("", _ESCAPES.sub("", text)))
 
 
 class DiscreetFormatter(logging.Formatter):

@@ -60,6 +60,10 @@ class _StrictLoader(NoAliases, UniqueKeys, SafeConstructor, Resolver):
     """What yaml.safe_load uses, with each key once and no aliases."""
 
 
+class TextLoader(NoAliases, UniqueKeys, BaseResolver):
+    """Leaves words as they stand: `1:5` is no number of minutes, and `no` may be a class."""
+
+
 def load_yaml(path: str | Path, flag: str, loader: type[Any] = _StrictLoader) -> Any:
     """What a YAML file holds; None for an empty one.
 

@@ -59,6 +59,15 @@ def decode(data: bytes) -> Image.Image:
         raise DataError(f"Expected a whole {', '.join(FORMATS)} file, got {what_is(data)}.") from error
 
 
+def read_size(data: bytes) -> tuple[int, int]:
+    """Width and height in pixels as the file says, without its pixels. Raises DataError where it says none."""
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            return image.size
+    except Exception as error:
+        raise DataError(f"Expected a whole {', '.join(FORMATS)} file, got {what_is(data)}.") from error
+
+
 def what_is(data: bytes) -> str:
     """What a file is that does not decode, in words.
 

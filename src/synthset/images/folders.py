@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import logging
 import os
-import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
-from synthset.core.errors import DataError, UsageError
-from synthset.core.files import read_json
+from synthset.core.errors import DataError, UsageError, first_line
+from synthset.core.files import CHECKSUM, read_json
+from synthset.core.json_records import as_record
+from synthset.core.names import plain_name, shown
 from synthset.images.imageset import ImageSet
 from synthset.images.splits import is_split_word, split_of
 
@@ -26,8 +28,10 @@ logger = logging.getLogger(__name__)
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp")
 EXPORT_MARKER = "classes.json"  # beside the folders of an export; keeps the class names as they were
-EXPORT_LAYOUT = "synthset-imagefolder"
-LEFT_BEHIND = ("__MACOSX", "__pycache__", "@eaDir", "lost+found", "$RECYCLE.BIN", "System Volume Information")
+LEFT_BEHIND = (  # by archives, file systems and the machines that share them, in lower case
+    *("__macosx", "__pycache__", "@eadir", "@tmp", "#recycle", "@recycle", "#snapshot", "lost+found", "$recycle.bin"),
+    "system volume information",
+)
 
 
 def read_file(path: Path) -> bytes:
@@ -38,20 +42,47 @@ def read_file(path: Path) -> bytes:
         raise DataError(f"Expected a readable file at '{shown(path)}', got {error.strerror}.") from error
 
 
+@dataclass(frozen=True)
+class ExportedClass:
+    """A class of an export: its folder, and its name as it was."""
+
+    folder: str
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportRecord:
+    """What an export says of itself, in EXPORT_MARKER; `classes` in label order, `source` is what was exported."""
+
+    layout: Literal["synthset-imagefolder"] = "synthset-imagefolder"
+    version: Literal[1] = 1
+    source: str = ""
+    classes: tuple[ExportedClass, ...]
+
+    def __post_init__(self) -> None:
+        if len({entry.folder for entry in self.classes}) < len(self.classes):
+            raise ValueError("a folder stands twice")
+
+
 def exported_classes(folder: Path) -> dict[str, str] | None:
-    """Class folder -> class name, in label order, if `folder` is an export of ours; else None."""
+    """Class folder -> class name, in label order, if `folder` is an export of ours; else None.
+
+    Raises:
+        DataError: the names are damaged, and without them the folders' own would pass for names.
+    """
+    path, remedy = folder / EXPORT_MARKER, "Restore it; or delete it, and the folders' names are those of the classes."
     try:
-        record = read_json(folder / EXPORT_MARKER)
-        if record["layout"] != EXPORT_LAYOUT:
-            return None
-        return {str(entry["folder"]): str(entry["name"]) for entry in record["classes"]}
-    except (OSError, ValueError, KeyError, TypeError):
-        return None  # not there, or somebody else's file of that name
-
-
-def shown(path: Path | str) -> str:
-    """A path as it can be printed: a name from the file system need not be UTF-8."""
-    return str(path).encode("utf-8", "backslashreplace").decode()
+        value = read_json(path)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"Expected JSON in '{shown(path)}', it does not read ({first_line(error)}). {remedy}"
+        ) from error
+    if not isinstance(value, dict) or (value.get("layout") != ExportRecord.layout and CHECKSUM not in value):
+        return None  # somebody else's file of that name
+    record = as_record(ExportRecord, value, f"'{shown(path)}'", remedy)
+    return {entry.folder: entry.name for entry in record.classes}
 
 
 @dataclass(frozen=True)
@@ -84,7 +115,7 @@ class Folder:
         if self.path.is_symlink():  # a linked folder may lead anywhere, also back up
             raise DataError(f"Expected a folder, got '{shown(self.path)}', a link. Links to folders are not followed.")
         for entry in sorted(self.path.iterdir()):
-            if entry.name.startswith(".") or entry.name in LEFT_BEHIND:
+            if entry.name.startswith(".") or entry.name.casefold() in LEFT_BEHIND:
                 others["hidden"] += 1
             elif entry.is_dir():
                 folders.append(Folder(entry, self.root))
@@ -166,8 +197,8 @@ def load_imagefolder(root: Folder, name: str) -> ImageSet:
     exported = exported_classes(root.path)
     if not folders:
         raise DataError(
-            f"Expected one folder a class, or Parquet files, in '{root.path}', found neither. "
-            "Put the images of each class into a folder of its name."
+            f"Expected one folder a class, or Parquet files, in '{shown(root.path)}', found neither. Put the images of "
+            "each class into a folder of its name, or a metadata.csv with the columns file_name and label beside them."
         )
     if exported is not None and sorted(exported) != sorted(folders):
         raise DataError(f"The class folders of '{root.path}' are not those that its classes.json lists.")
@@ -193,7 +224,7 @@ def _class_name(folder: str, root: Folder) -> str:
     """The class of a folder: file systems spell accents in two ways, names here in one."""
     if folder != os.fsencode(folder).decode("utf-8", "replace"):
         raise DataError(f"Expected names in UTF-8 in '{root.path}', got the folder '{shown(folder)}'. Rename it.")
-    return unicodedata.normalize("NFC", folder)
+    return plain_name(folder)
 
 
 def _check_distinct(names: dict[str, str], root: Folder) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from synthset.core.errors import DataError
+from synthset.core.names import shown
 from synthset.images.decoding import decode, resize
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class ImageSet:
         kind: of images: "real"; "synthetic" where Synthset drew them, "exported" where it wrote them into folders.
         split: which part of a set with several they are, as it is called there; empty where there are none.
     Raises:
-        DataError: labels outside 0..k-1, or groups that are not one an image.
+        DataError: labels outside 0..k-1, groups that are not one an image, or names that no file can hold.
     """
 
     name: str
@@ -52,6 +53,8 @@ class ImageSet:
 
     def __post_init__(self) -> None:
         k = len(self.class_names)
+        if other := [name for name in self.class_names if shown(name) != name]:  # half of a character
+            raise DataError(f"Expected class names in Unicode in '{self.name}', got '{shown(other[0])}'. Rename it.")
         if len(self) and not (self.labels.min() >= 0 and self.labels.max() < k):
             raise DataError(
                 f"Expected labels 0..{k - 1} for the {k} classes of '{self.name}', "

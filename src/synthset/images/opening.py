@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -11,12 +12,15 @@ from typing import Annotated, TypeAlias
 import numpy as np
 
 from synthset.core.errors import DataError, UsageError, setting
+from synthset.core.names import plain_name, shown
 from synthset.core.options import Option, check_options
 from synthset.images.batches import find_batches, load_batches
 from synthset.images.folders import Folder, find_splits, load_imagefolder
 from synthset.images.imageset import ImageSet
 from synthset.images.splits import choose_split, split_of
-from synthset.images.tables import find_metadata, find_tables, load_tables
+from synthset.images.tables import find_metadata, find_tables, first_number, load_tables
+
+log = logging.getLogger("synthset")
 
 OPENING = "How images are opened"  # heading of these options
 MANIFEST = "manifest.json"  # of a Synthset dataset, whose images lie in data/ and whose other tables hold none
@@ -117,14 +121,14 @@ def _loaders(path: Path) -> dict[str, Loader]:
         )
 
     if not path.is_dir():
-        if path.suffix != ".parquet":
+        if path.suffix.lower() != ".parquet":
             raise DataError(f"Expected a folder or a .parquet file, got '{path}'.")
         return {split_of(path.stem) or "": tables([path])}
     top = Folder.top(path)
     if batches := find_batches(top):
         return {
             split: lambda source, files=files: load_batches(
-                files, str(path), source.opening.label_column, source.prefix
+                files, shown(path), source.opening.label_column, source.prefix
             )
             for split, files in batches.items()
         }
@@ -140,21 +144,25 @@ def _folder_loader(folder: Folder, path: Path) -> Loader:
 
     def load(source: ImagePath) -> ImageSet:
         opening, metadata = source.opening, find_metadata(folder)
-        if metadata is not None and sum(part.has_images for part in folder.folders) < 2:
+        is_sorted = sum(part.has_images for part in folder.folders) > 1
+        if metadata is not None and not is_sorted:
             return load_tables([metadata], path, opening.label_column, opening.strict, source.prefix)
+        if metadata is not None:
+            log.warning("'%s': its folders are taken as the classes, and what '%s' says is not", path, metadata.name)
         if opening.label_column is not None:
             raise UsageError(f"Expected no column of labels of '{path}', whose classes are its folders. Leave it out.")
-        return load_imagefolder(folder, str(path))
+        return load_imagefolder(folder, shown(path))
 
     return load
 
 
 def _with_names(images: ImageSet, names: Sequence[str]) -> ImageSet:
     """Images that have numbers for classes, with names for these. Raises UsageError where they have names."""
-    numbers = [int(name) if name.isdecimal() else len(names) for name in images.class_names]
-    if not all(number < len(names) for number in numbers):
+    numbers = np.array([int(name) if name.isdecimal() else -1 for name in images.class_names], np.int64)
+    first = first_number(numbers, names, images.name)
+    if not ((first <= numbers) & (numbers < len(names) + first)).all():
         raise UsageError(
             f"Expected images with the labels 0..{len(names) - 1} for {setting('label_names')}, got "
             f"{', '.join(images.class_names[:8])} in '{images.name}'."
         )
-    return replace(images, labels=np.array(numbers, np.int64)[images.labels], class_names=tuple(names))
+    return replace(images, labels=(numbers - first)[images.labels], class_names=tuple(map(plain_name, names)))

@@ -12,9 +12,9 @@ FOR_TESTS, FOR_TRAINING = (TEST, VALIDATION), (TRAIN,)  # the splits that are ta
 
 _THINGS = "(sets?|data|images?|imgs?|pics)?"
 _WORDS = {
-    TRAIN: re.compile(f"(train(ing|val)?{_THINGS}|trn)"),
-    VALIDATION: re.compile(f"(val(id|idation)?{_THINGS}|dev{_THINGS}|eval(uation)?)"),
-    TEST: re.compile(f"(test(ing)?{_THINGS}|tst|holdout)"),
+    TRAIN: re.compile(f"(train(ing|val)?|trn){_THINGS}"),
+    VALIDATION: re.compile(f"(val(id|idate|idation)?{_THINGS}|dev(el|elopment)?{_THINGS}|eval(uation)?{_THINGS})"),
+    TEST: re.compile(f"(tests?|testing|tst|h[eo]ldout){_THINGS}"),
 }
 
 
@@ -25,16 +25,20 @@ def split_of(name: str) -> str | None:
     ['train', 'test', 'train', 'test', 'validation', None]
     """
     words = re.split(r"[\W\d_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).casefold())
-    return next((split for word in words for split, pattern in _WORDS.items() if pattern.fullmatch(word)), None)
+    return next(
+        (split for word in ("".join(words), *words) for split, pattern in _WORDS.items() if pattern.fullmatch(word)),
+        None,
+    )
 
 
 def is_split_word(name: str) -> bool:
     """Whether a name is a split's word and nothing else.
 
-    >>> is_split_word("Testing"), is_split_word("test tube")
-    (True, False)
+    >>> is_split_word("Testing"), is_split_word("test_set"), is_split_word("test tube")
+    (True, True, False)
     """
-    return any(pattern.fullmatch(name.casefold()) for pattern in _WORDS.values())
+    word = re.sub(r"[\W\d_]+", "", name.casefold())
+    return any(pattern.fullmatch(word) for pattern in _WORDS.values())
 
 
 def choose_split(
@@ -62,7 +66,8 @@ def choose_split(
         if wanted is None and len(names) == 1:
             return next(iter(names))
     listed, got = ", ".join(sorted(names)), "none of them" if wanted is None else f"'{wanted}'"
+    example = next((name for name in names if split_of(name) in (defaults or (TRAIN,))), min(names))
     raise UsageError(
         f"'{place}' holds splits ({listed}), not one set of images; got {got}. Say which, e.g. "
-        f"{setting(option, min(names))}."
+        f"{setting(option, example)}."
     )

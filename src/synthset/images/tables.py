@@ -6,7 +6,6 @@ Images stay encoded until they are looked at. Of Parquet files a bounded share i
 from __future__ import annotations
 
 import logging
-import unicodedata
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -19,6 +18,7 @@ import numpy as np
 
 from synthset.core.errors import DataError, UsageError, first_line, setting
 from synthset.core.files import parse_json
+from synthset.core.names import plain_name, shown
 from synthset.images.folders import Folder, read_file
 from synthset.images.imageset import ImageSet
 from synthset.images.splits import split_of
@@ -109,26 +109,29 @@ def load_tables(
         columns = table.columns((image_column, label_column), [label_column, *({"strategy"} & set(first.names))])
         values += columns.column(label_column).to_pylist()
         groups += [str(word) for word in columns.column("strategy").to_pylist()] if "strategy" in first.names else []
-    name = str(root)
+    name = shown(root)
     if not values:
         raise DataError(f"Expected images in '{name}', found no rows.")
     labels, class_names = _number_labels(values, _names_in_all(tables, label_column, values), name)
     reader = _reader(tables, image_column, root)
     kind = "synthetic" if SYNTHSET_COLUMNS.issubset(first.names) else "real"
+    has_label = labels >= 0
+    _check_labelled(has_label, name, strict)
     known = np.maximum(labels, 0)
     images = ImageSet(name, class_names, known, reader.read, tuple(groups), reader.origin, kind=kind)
-    return images if (labels >= 0).all() else _without_unlabelled(images, labels, strict)
+    return images if has_label.all() else images.select(has_label)
 
 
-def _without_unlabelled(images: ImageSet, labels: np.ndarray, strict: bool) -> ImageSet:
-    count = int((labels < 0).sum())
-    text = f"{count:,} of the {len(labels):,} images of '{images.name}' have no label (-1 or nothing)"
-    if count == len(labels):
+def _check_labelled(has_label: np.ndarray, name: str, strict: bool) -> None:
+    """Raise DataError where no image has a label, or where one has none and `strict` is on; else say how many."""
+    count = int((~has_label).sum())
+    text = f"{count:,} of the {len(has_label):,} images of '{name}' have no label (-1 or nothing)"
+    if count == len(has_label):
         raise DataError(f"{text}: hubs publish some test splits so. Give another split, or one with labels.")
-    if strict:
+    if count and strict:
         raise DataError(f"{text}. Label them, or take them away.")
-    logger.warning("%s; they are left out", text)
-    return images.select(labels >= 0)
+    if count:
+        logger.warning("%s; they are left out", text)
 
 
 # ---- labels -----------------------------------------------------------------------------------------------
@@ -163,7 +166,7 @@ def _number_labels(values: list[Any], names: Sequence[str] | None, place: str) -
     """Labels of any kind -> int64 (n,), -1 for none, and the class names: the labels themselves if need be."""
     kinds = {type(value) for value in values} - {type(None)}
     if kinds == {str}:
-        words = [None if value is None else unicodedata.normalize("NFC", value) for value in values]
+        words = [plain_name(value or "") or None for value in values]  # a cell of CSV that is empty has no label
         own = {word for word in words if word is not None}
         class_names = tuple(names) if names and own <= set(names) else tuple(sorted(own))
         index: dict[str | None, int] = {name: i for i, name in enumerate(class_names)}
@@ -181,12 +184,18 @@ def _number_labels(values: list[Any], names: Sequence[str] | None, place: str) -
             raise DataError(f"Expected class indices as labels of '{place}', got values of {low} to {high}.")
         return np.where(labels < 0, -1, np.searchsorted(numbers, labels)), tuple(map(str, numbers.tolist()))
     k = len(names)
-    if low >= 1 and high == k:
-        logger.warning("'%s' counts its labels from 1: 1 is '%s', %d is '%s'", place, names[0], k, names[-1])
-        return np.where(labels < 0, -1, labels - 1), tuple(names)
-    if low < 0 or high >= k:
+    first = first_number(numbers, names, place)
+    if low < first or high >= k + first:
         raise DataError(f"Expected labels 0..{k - 1} of '{place}', which names {k} classes, got {low}..{high}.")
-    return labels, tuple(names)
+    return np.where(labels < 0, -1, labels - first), tuple(names)
+
+
+def first_number(numbers: np.ndarray, names: Sequence[str], place: str) -> int:
+    """The number of the first of k names: 0, or 1 where the numbers have none below and reach k, which is said."""
+    if not len(numbers) or numbers.min() < 1 or numbers.max() != len(names):
+        return 0
+    logger.warning("'%s' counts its labels from 1: 1 is '%s', %d is '%s'", place, names[0], len(names), names[-1])
+    return 1
 
 
 # ---- tables -----------------------------------------------------------------------------------------------
@@ -214,14 +223,14 @@ class _Table:
         import pyarrow.parquet as pq
 
         try:
-            if file.suffix == ".parquet":
+            if file.suffix.lower() == ".parquet":
                 metadata = pq.read_metadata(file)
                 schema = metadata.schema.to_arrow_schema()
                 return _Table(file, schema, metadata.num_rows, _features(schema))
             table = _read_text_table(file)
             return _Table(file, table.schema, table.num_rows, {}, table)
         except (pa.ArrowException, OSError, ValueError) as error:
-            kind = "Parquet" if file.suffix == ".parquet" else file.suffix[1:].upper()
+            kind = "Parquet" if file.suffix.lower() == ".parquet" else file.suffix[1:].upper()
             raise DataError(f"Expected a whole {kind} file at '{file}', got: {first_line(error)}") from error
 
     @property
@@ -236,7 +245,7 @@ class _Table:
     def class_names(self, column: str) -> tuple[str, ...] | None:
         """What the numbers in a column mean, where the file says so."""
         names = self.features.get(column, {}).get("names")
-        return tuple(unicodedata.normalize("NFC", str(name)) for name in names) if names else None
+        return tuple(plain_name(str(name)) for name in names) if names else None
 
     def columns(self, required: Sequence[str], wanted: Sequence[str]) -> pa.Table:
         """Some columns. Raises DataError where a required one is missing, or the file is damaged."""
@@ -261,9 +270,9 @@ def _read_text_table(file: Path) -> pa.Table:
     import pyarrow as pa
     from pyarrow import csv, json
 
-    if file.suffix == ".csv":
+    if file.suffix.lower() == ".csv":
         return csv.read_csv(file)
-    if file.suffix == ".jsonl":
+    if file.suffix.lower() == ".jsonl":
         return json.read_json(file)
     content = parse_json(file.read_bytes())
     if not isinstance(content, list) or not all(isinstance(row, dict) for row in content):

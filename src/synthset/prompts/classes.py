@@ -6,24 +6,28 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
-from pathlib import Path
 
 from synthset.core.errors import UsageError
+from synthset.core.names import plain_name
 
 MAX_LENGTH = 200  # characters; a longer name is a sentence, or a file read by mistake
 MAX_PHRASE_LENGTH = 500  # characters; text encoders read about 77 tokens, the longest ImageNet synset has 121
+_UNPRINTABLE = ("Cc", "Cs", "Zl", "Zp")  # categories of Unicode: control characters, halves of one, ends of lines
+_WORDNET_ID = re.compile(r"n\d{8}")
 _SILENT_H = ("hour", "honest", "honour", "honor", "heir")
 _SOUNDS_LIKE_YOU = ("uni", "use", "usual", "uti", "ute", "eu", "ewe", "ufo", "uk", "u-", "urin", "uran")
 
 
 def check_classes(names: Sequence[str]) -> tuple[str, ...]:
-    """The names, stripped, if they can be the classes of a data set.
+    """The names as they are seen, see `plain_name`, if they can be the classes of a data set.
+
+    They may hold / and \\ and begin with a dot: no name becomes a path.
 
     Raises:
-        UsageError: no name, an empty one, one twice (however it is spelled), one with a path or control
-            character, or one longer than MAX_LENGTH characters.
+        UsageError: no name, an empty one, one twice (however it is spelled), one with a control character, one that
+            leads to another folder, or one longer than MAX_LENGTH characters.
     """
-    cleaned = tuple(unicodedata.normalize("NFC", name).strip() for name in names)
+    cleaned = tuple(map(plain_name, names))
     if not cleaned:
         raise UsageError("Expected at least one class name, such as dog, got none.")
     seen: dict[str, str] = {}
@@ -31,7 +35,10 @@ def check_classes(names: Sequence[str]) -> tuple[str, ...]:
         _check_one(name)
         key = as_words(name).casefold()
         if key in seen:
-            raise UsageError(f"Expected each class once, got '{seen[key]}' and '{name}'. Remove one of them.")
+            raise UsageError(
+                f"Expected each class once, got '{seen[key]}' and '{name}'. Tell the two apart by their names: without "
+                "one of them the labels behind it would be others."
+            )
         seen[key] = name
     return cleaned
 
@@ -41,19 +48,19 @@ def _check_one(name: str) -> None:
         raise UsageError(f"Expected class names with letters or digits, got '{name}'.")
     if len(name) > MAX_LENGTH:
         raise UsageError(f"Expected class names of at most {MAX_LENGTH} characters, got one of {len(name)}.")
-    if any(unicodedata.category(character) in ("Cc", "Cs") for character in name):
-        raise UsageError(f"Expected class names without line breaks or control characters, got {name!r}.")
-    if re.search(r"[/\\]", name) or name.startswith("."):
-        raise UsageError(f"Expected class names, got '{name}', which looks like a path. Write it without / and \\.")
+    if any(unicodedata.category(character) in _UNPRINTABLE for character in name):
+        raise UsageError(f"Expected class names of one line without control characters, got {name!r}.")
+    if re.match(r"(\.\.?|~)?/|\.\.?(\\|$)", name):
+        raise UsageError(f"Expected class names, got '{name}', which looks like a path. Name the class.")
 
 
-def read_classes(path: str | Path) -> tuple[str, ...]:
-    """Class names from a text file, one a line; blank lines and lines that begin with # are skipped."""
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"Expected a UTF-8 text file with one class a line, got '{path}' ({error}).") from error
-    return check_classes([line for line in lines if line.strip() and not line.lstrip().startswith("#")])
+def are_codes(names: Sequence[str]) -> bool:
+    """Whether names are codes that say nothing to who reads them: WordNet ids, or bare numbers.
+
+    >>> are_codes(["n01440764", "n01443537"]), are_codes(["0", "1"]), are_codes(["8", "dog"])
+    (True, True, False)
+    """
+    return all(name.isdecimal() or _WORDNET_ID.fullmatch(name) for name in names)
 
 
 @lru_cache(maxsize=2**15)  # a plan asks for each class once an image
@@ -76,14 +83,14 @@ def check_phrase(name: str, phrase: object) -> str:
     phrase = "" if phrase is None else phrase  # a line of YAML that ends with its colon
     if not isinstance(phrase, str):
         raise UsageError(f"Expected text as the phrase of '{name}', got {type(phrase).__name__}. Put it in quotes.")
-    phrase = unicodedata.normalize("NFC", phrase).strip()
+    phrase = plain_name(phrase)
     if not as_words(phrase):
         raise UsageError(f"Expected a phrase for '{name}', got an empty one. Fill it in, or leave the class out.")
     if len(phrase) > MAX_PHRASE_LENGTH:
         raise UsageError(
             f"Expected a phrase of at most {MAX_PHRASE_LENGTH} characters for '{name}', got one of {len(phrase)}."
         )
-    if any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in phrase):
+    if any(unicodedata.category(character) in _UNPRINTABLE for character in phrase):
         raise UsageError(f"Expected a phrase of one line without control characters for '{name}', got {phrase!r}.")
     return phrase
 

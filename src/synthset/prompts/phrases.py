@@ -17,7 +17,6 @@ ImageNet's own words stand ready by name, for classes named as `synthset create 
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -26,6 +25,7 @@ import yaml
 
 from synthset.core.errors import UsageError, setting, some
 from synthset.core.files import write_text
+from synthset.core.names import plain_name
 from synthset.core.yaml_files import read_yaml
 from synthset.prompts.classes import as_words, check_classes, check_phrase, split_article
 
@@ -141,7 +141,7 @@ def _comment(text: str) -> str:
 
 def name_key(name: str) -> str:
     """What the spellings of one class name have in common: case and underscores aside."""
-    return as_words(unicodedata.normalize("NFC", name)).casefold()
+    return as_words(plain_name(name)).casefold()
 
 
 def _unknown_class(name: str, known: Sequence[str], origin: str) -> str:

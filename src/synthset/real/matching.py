@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from synthset.core.errors import UsageError
+from synthset.core.names import plain_name
 from synthset.core.yaml_files import read_yaml
 from synthset.images.imageset import ImageSet
 from synthset.real.names import imagenet_texts
@@ -27,7 +28,6 @@ from synthset.real.sets import class_names_of, known_sets, wordnet_ids_of
 
 log = logging.getLogger("synthset")
 
-_WORDNET_ID = re.compile(r"n\d{8}")
 _NUMBERED = re.compile(r"\d+[\W_]+(?=\S)")  # 001.Black_footed_Albatross, 0 - zero, 003_sea_or_lake
 _INITIAL = re.compile(r"/?([a-z])/(?=\1)")  # a/abbey: SUN397 sorts its folders by their first letters
 
@@ -73,7 +73,7 @@ def match_names(expected: Sequence[str], classes: Sequence[str], place: str) -> 
     Raises:
         UsageError: names that stand twice, or numbers that could mean several classes.
     """
-    ours, theirs = tuple(map(_composed, expected)), tuple(map(_composed, classes))
+    ours, theirs = tuple(map(plain_name, expected)), tuple(map(plain_name, classes))
     if ours == theirs:
         return ClassMatch(tuple(expected), tuple(classes), np.arange(len(ours)), {"by name": len(ours)})
     for names, where in ((ours, "the expected classes"), (theirs, f"'{place}'")):
@@ -144,15 +144,6 @@ def _list(names: Sequence[str], most: int = 8) -> str:
     return ", ".join(names[:most]) + (" …" if len(names) > most else "") if names else "none"
 
 
-def are_codes(names: Sequence[str]) -> bool:
-    """Whether names are codes that say nothing to who reads them: WordNet ids, or bare numbers.
-
-    >>> are_codes(["n01440764", "n01443537"]), are_codes(["0", "1"]), are_codes(["8", "dog"])
-    (True, True, False)
-    """
-    return all(name.isdecimal() or _WORDNET_ID.fullmatch(name) for name in names)
-
-
 # ---- keys of a name ---------------------------------------------------------------------------------------
 
 
@@ -165,11 +156,6 @@ def fold(name: str) -> str:
     text = unicodedata.normalize("NFKC", name).casefold()
     letters = "".join(c for c in text if c.isalnum() or unicodedata.category(c).startswith("M"))
     return str(int(letters)) if letters.isdecimal() else letters
-
-
-def _composed(name: str) -> str:
-    """The name in one of the ways to spell accents, without characters that nobody sees."""
-    return "".join(c for c in unicodedata.normalize("NFC", name) if unicodedata.category(c) != "Cf").strip()
 
 
 def _words(name: str) -> str:

@@ -149,10 +149,11 @@ def _matrix_text(cell: Part | None) -> str:
 
 
 def _confusion(evaluation: SavedEvaluation) -> Part | None:
-    classes, confusion = evaluation.class_names, evaluation.confusion
+    classes = evaluation.class_names
     k = len(classes)
     if k > MAX_CONFUSION_CLASSES:
         return None
+    confusion = evaluation.counts.toarray().tolist()
     totals = [sum(row) for row in confusion]
     shares = [[count / total if total else None for count in row] for row, total in zip(confusion, totals, strict=True)]
     names = [label(name, 40) for name in classes]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from heapq import nsmallest
 from typing import Any
 
 from synthset.classifiers.scoring import SavedEvaluation
@@ -65,14 +66,10 @@ def sets_with_errors(diagnosis: Diagnosis) -> list[dict[str, Any]]:
 
 def most_confused(evaluation: SavedEvaluation) -> list[tuple[str, str, int, int]]:
     """The pairs with the most images: true class, predicted class, their images, and all of the true class."""
-    names = evaluation.class_names
-    pairs = [
-        (names[true], names[predicted], count, sum(row))
-        for true, row in enumerate(evaluation.confusion)
-        for predicted, count in enumerate(row)
-        if count and true != predicted
-    ]
-    return sorted(pairs, key=lambda pair: -pair[2])[:MAX_CONFUSIONS]
+    names, places, totals = evaluation.class_names, evaluation.counts.tocoo(), evaluation.counts.sum(1).tolist()
+    cells = zip(places.row.tolist(), places.col.tolist(), places.data.tolist(), strict=True)
+    wrong = nsmallest(MAX_CONFUSIONS, ((-count, i, j) for i, j, count in cells if count and i != j))
+    return [(names[i], names[j], -count, totals[i]) for count, i, j in wrong]
 
 
 def filter_settings(config: dict[str, Any]) -> str:

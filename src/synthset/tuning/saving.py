@@ -118,7 +118,7 @@ def read_tuned_config(folder: str | Path) -> TunedConfig:
     """The config of the tuned classifier in `folder`. Raises ModelError if there is none, or it is damaged."""
     path, remedy = Path(folder) / CONFIG_FILE, "Run 'synthset tune' first, or again if the file is damaged."
     try:
-        read_record(_Kind, path, remedy, ModelError)
+        read_record(_Kind, path, remedy, ModelError, is_part=True)
         return read_record(TunedConfig, path, remedy, ModelError)
     except FileNotFoundError as error:
         raise ModelError(

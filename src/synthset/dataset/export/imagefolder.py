@@ -6,19 +6,20 @@ so that they sort in label order, and `classes.json` beside them keeps the names
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import unicodedata
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
 from synthset.core.errors import DataError, UsageError, setting
+from synthset.core.files import write_json
 from synthset.core.locks import writing
 from synthset.core.progress import track
-from synthset.images.folders import EXPORT_LAYOUT, EXPORT_MARKER, exported_classes
+from synthset.images.folders import EXPORT_MARKER, ExportedClass, ExportRecord, exported_classes
 from synthset.images.imageset import ImageSet
 
 
@@ -86,7 +87,9 @@ def _check_target(output: Path, overwrite: bool) -> None:
         raise UsageError(f"Expected a new folder, got '{output}', a file or a link. Give another folder.")
     if not output.is_dir() or not any(output.iterdir()):
         return
-    classes = exported_classes(output)
+    classes = None
+    with suppress(DataError):  # damaged, or never ours
+        classes = exported_classes(output)
     if classes is None:
         raise UsageError(
             f"Expected a new or empty folder, got '{output}', which holds other things. Give another folder."
@@ -112,9 +115,8 @@ def _write_classes(images: ImageSet, root: Path) -> None:
                 raise DataError(f"{images.place(index)}: expected PNG, JPEG or WebP, got {data[:8]!r}….")
             (root / folders[label] / f"{index:0{width}d}.{extension}").write_bytes(data)
             bar.advance()
-    classes = [{"folder": f, "name": n} for f, n in zip(folders, images.class_names, strict=True)]
-    record = {"layout": EXPORT_LAYOUT, "version": 1, "source": images.name, "classes": classes}
-    (root / EXPORT_MARKER).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    classes = tuple(ExportedClass(f, n) for f, n in zip(folders, images.class_names, strict=True))
+    write_json(root / EXPORT_MARKER, asdict(ExportRecord(source=images.name, classes=classes)))
 
 
 def _extension(data: bytes) -> str | None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from synthset.core.errors import DataError
+from synthset.core.files import with_checksum
 from synthset.core.json_records import parse_record
 from synthset.core.progress import track
 from synthset.prompts.sentences.base import SentenceWriter, check_count
@@ -116,7 +117,7 @@ def _read(path: Path) -> list[_Line]:
 
 def _append(path: Path, row: Mapping[str, Any]) -> None:
     """Add a line and sync it, after cutting off what an interrupted run left."""
-    line = json.dumps(row, ensure_ascii=False).encode() + b"\n"
+    line = json.dumps(with_checksum(row), ensure_ascii=False).encode() + b"\n"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a+b") as file:
