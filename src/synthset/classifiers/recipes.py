@@ -5,7 +5,7 @@ What was chosen, and on which images, is in EXPERIMENTS.md; no test set had a sa
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,20 +34,20 @@ class Task:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A rule from a task to values for fields of `TrainConfig`; and a line about it."""
+    """A rule from a task, and from what was given already, to values for fields of `TrainConfig`; and a line about it."""
 
-    choose: Callable[[Task], dict[str, Any]]
+    choose: Callable[[Task, Mapping[str, Any]], dict[str, Any]]
     summary: str
 
 
 # ---- the recipe for any task --------------------------------------------------------------------------------
 
 
-def choose_auto(task: Task) -> dict[str, Any]:
+def choose_auto(task: Task, given: Mapping[str, Any]) -> dict[str, Any]:
     """Passes fall slowly with the number of images; what else there is follows the usual of small training sets."""
-    batch_size = 64 if task.num_images <= 4_000 else 128
-    steps_per_epoch = -(-task.num_images // batch_size)
-    epochs = max(10, round(50 * (2_000 / task.num_images) ** 0.25))
+    batch_size = given.get("batch_size", 64 if task.num_images <= 4_000 else 128)
+    epochs = given.get("epochs", max(10, round(50 * (2_000 / task.num_images) ** 0.25)))
+    num_steps = epochs * -(-task.num_images // batch_size)
     return {
         "optimizer": "adamw",
         "epochs": epochs,
@@ -56,7 +56,7 @@ def choose_auto(task: Task) -> dict[str, Any]:
         "weight_decay": 0.05,
         "decay_all": False,
         "warmup_epochs": 2.0,
-        "ema_decay": round(1 - 10 / max(100, epochs * steps_per_epoch), 4),
+        "ema_decay": round(1 - 10 / max(100, num_steps), 4),
         "label_smoothing": 0.1,
         "augmentation": "standard",
         "normalisation": "per_image",
@@ -68,7 +68,7 @@ def choose_auto(task: Task) -> dict[str, Any]:
 # ---- the recipe of the paper --------------------------------------------------------------------------------
 
 
-def choose_shipard2023(task: Task) -> dict[str, Any]:
+def choose_shipard2023(task: Task, given: Mapping[str, Any]) -> dict[str, Any]:
     """Shipard et al. 2023, section 5.1: AdamW for 200 epochs, whatever the task."""
     return {
         "optimizer": "adamw",

@@ -38,9 +38,9 @@ def settle(config: TrainConfig, images: ImageSet) -> Settings:
         UnknownNameError: no such architecture.
     """
     task = _describe(config, images)
-    chosen = RECIPES[config.recipe].choose(task)
     values = {item.name: getattr(config, item.name) for item in fields(config)} | {"architecture": task.architecture}
-    return Settings(**values | {name: value for name, value in chosen.items() if values[name] is None})
+    given = {name: value for name, value in values.items() if value is not None}
+    return Settings(**{**values, **RECIPES[config.recipe].choose(task, given), **given})
 
 
 def _describe(config: TrainConfig, images: ImageSet) -> Task:

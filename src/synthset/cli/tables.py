@@ -11,14 +11,17 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from synthset.cli.commands import load_command
 from synthset.core.errors import some
 from synthset.core.redaction import printable
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
+    from synthset.classifiers.config import TrainConfig
     from synthset.classifiers.export import ModelExport
     from synthset.classifiers.scoring import EvaluationResult
+    from synthset.classifiers.settings import Settings
     from synthset.classifiers.train import TrainResult
     from synthset.create.config import CreateConfig
     from synthset.create.dry_run import DryRun
@@ -129,6 +132,23 @@ def print_classes(images: ImageSet, size_px: int, median_px: int) -> None:
     say(f"{len(images):,} images of {images.name}{part} in {len(images.class_names):,} classes: {names}")
     say(f"seen at {size_px} × {size_px} px; the median of their longer sides is {median_px} px")
     sys.stdout.flush()  # where it is a file, too
+
+
+def print_settings(settings: Settings, config: TrainConfig) -> None:
+    """What the recipe chose, as the flags that give the same."""
+    words = []
+    for item in load_command("train").arguments:
+        name = item.option.name
+        value = getattr(settings, name, None)
+        if not hasattr(config, name) or getattr(config, name) is not None or value is None:
+            continue
+        if isinstance(value, bool):
+            words += [f"--{item.flag}" if value else f"--{item.option.option.negative}"]
+        else:
+            words += [f"--{item.flag} {f'{value:g}' if isinstance(value, float) else value}"]
+    if words:
+        say(f"recipe {settings.recipe}: {' '.join(words)}")
+        sys.stdout.flush()
 
 
 def print_predict(result: PredictResult) -> None:

@@ -18,6 +18,7 @@ from synthset.core.options import Nested, Option
 from synthset.images.opening import OPENING, ImagePath, Opening
 
 if TYPE_CHECKING:
+    from synthset.classifiers.settings import Settings
     from synthset.images.imageset import ImageSet
 
 
