@@ -10,6 +10,7 @@ from synthset.core.options import Option, check_options
 
 PRECISIONS = ("auto", "float32", "bf16")
 FINER = "Finer points of training"
+START, TEACHER = "Weights to begin with", "Teacher"
 RECIPE = "Recipe: what it says, unless one of these says otherwise"
 
 
@@ -53,6 +54,19 @@ class TrainConfig:
     """Architecture: {choices}, or any timm name, in any spelling."""
     dataset: str | None = None
     """Known real set that `recipe` shipard2023 is for: it picks the weight decay."""
+    weights: Annotated[str | None, Option(group=START, default="random ones")] = None
+    """Weights to begin with: imagenet, for timm's usual ones; a .safetensors file with timm's names; or the folder of a
+    trained model. A tag in the architecture's name, as in resnet50.a1_in1k, says them too."""
+    freeze: Annotated[bool, Option(group=START)] = False
+    """Training of the head alone, on what the weights to begin with make of the images."""
+    layer_decay: Annotated[float, Option(group=START, above=0, at_most=1)] = 1.0
+    """Factor by which each layer learns slower than the one after it, for `weights`."""
+    teacher: Annotated[str | None, Option(group=TEACHER, default="none")] = None
+    """Teacher whose probabilities are learned beside the labels: clip: and the name of a CLIP, or a model's folder."""
+    teacher_share: Annotated[float, Option(group=TEACHER, above=0, at_most=1)] = 0.5
+    """Share of the loss that is the teacher's."""
+    teacher_temperature: Annotated[float, Option(group=TEACHER, above=0)] = 1.0
+    """Temperature that the teacher's logits are divided by: above 1, its doubts are heard more."""
     recipe: Annotated[str, Option(choices=recipes, job=False)] = "auto"
     """Recipe of the training: {choices}."""
     epochs: Annotated[int | None, Option(group=RECIPE, at_least=1, default="by the recipe")] = None

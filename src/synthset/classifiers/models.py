@@ -58,6 +58,7 @@ class ModelConfig:
         antialias: whether images are shrunk with anti-aliasing on the way to `image_size_px`.
         normalisation: a key of NORMALISATIONS.
         mean, std: of each channel over the training images, in [0, 1]; used by `dataset`.
+        seen: images that it learned from before, with the weights that it began with, in words.
     """
 
     architecture: str
@@ -68,6 +69,7 @@ class ModelConfig:
     normalisation: Annotated[str, Option(choices=_normalisations)] = "dataset"
     mean: Annotated[tuple[float, float, float], Option(at_least=0, at_most=1)] = (0.5, 0.5, 0.5)
     std: Annotated[tuple[float, float, float], Option(above=0)] = (0.25, 0.25, 0.25)
+    seen: str = ""
 
 
 @dataclass(frozen=True)
@@ -132,9 +134,11 @@ class Classifier:
         return logits
 
 
-def build_model(config: ModelConfig, seed: int = 0) -> nn.Module:
+def build_model(config: ModelConfig, seed: int = 0, weights: dict[str, Tensor] | None = None) -> nn.Module:
     """The architecture of `config` with random weights drawn from `seed`; global random state is untouched.
 
+    Args:
+        weights: of timm's form of the architecture, for all but the head.
     Returns:
         A model on the CPU: normalised float32 (n, 3, size, size) -> logits (n, k).
     Raises:
@@ -151,9 +155,26 @@ def build_model(config: ModelConfig, seed: int = 0) -> nn.Module:
     with seeded(seed):
         known = ARCHITECTURES.get(architecture)
         source = known.source if known else architecture
-        model = source(config) if callable(source) else _build_timm(source, config)
+        model = source(config) if callable(source) else _build_timm(source, config, weights)
     _check_image_size(model, config)
     return model.to(memory_format=torch.channels_last)
+
+
+def timm_name(architecture: str) -> str | None:
+    """The name that timm has for an architecture; None for one that is ours alone."""
+    known = ARCHITECTURES.get(architecture)
+    source = known.source if known else architecture
+    return None if callable(source) else source
+
+
+def split_tag(name: str) -> tuple[str, str]:
+    """An architecture's name without the tag of timm's weights that follows it, and that tag.
+
+    >>> split_tag("resnet50.a1_in1k"), split_tag("resnet50")
+    (('resnet50', 'a1_in1k'), ('resnet50', ''))
+    """
+    architecture, _, tag = name.partition(".")
+    return architecture, tag
 
 
 def resolve_architecture(name: str) -> str:
@@ -165,7 +186,7 @@ def resolve_architecture(name: str) -> str:
     if name in ARCHITECTURES:
         return name
     if timm.is_model(name):
-        return name.split(".")[0]  # a pretrained tag means nothing with random weights
+        return split_tag(name)[0]
     key = _key(name)
     known = {_key(ours): ours for ours in ARCHITECTURES} | ALIASES
     if key in known:
@@ -298,8 +319,8 @@ ALIASES = {
 }
 
 
-def _build_timm(name: str, config: ModelConfig) -> nn.Module:
-    """A timm model with random weights; those with a fixed input size are built for the image size."""
+def _build_timm(name: str, config: ModelConfig, weights: dict[str, Tensor] | None = None) -> nn.Module:
+    """A timm model with random weights, or these; those with a fixed input size are built for the image size."""
     options: dict[str, Any] = {"num_classes": len(config.class_names)}
     default = timm.get_pretrained_cfg(name)
     if default is not None and default.fixed_input_size:
@@ -311,9 +332,16 @@ def _build_timm(name: str, config: ModelConfig) -> nn.Module:
                     f"'{config.architecture}', got {config.image_size_px}."
                 )
             options["patch_size"] = config.image_size_px // 8
+    if weights is not None:  # with no class, so that timm drops their head, whatever classes it knew
+        options |= {"pretrained_cfg_overlay": {"state_dict": weights, "num_classes": 0, "custom_load": False}}
     try:
-        model = timm.create_model(name, pretrained=False, **options)
-    except (TypeError, ValueError, AssertionError, RuntimeError, ZeroDivisionError) as error:
+        model = timm.create_model(name, pretrained=weights is not None, **options)
+    except (TypeError, ValueError, AssertionError, RuntimeError, KeyError, ZeroDivisionError) as error:
+        if weights is not None:
+            raise ModelError(
+                f"Expected weights for '{config.architecture}', got others ({first_line(error)}). Give other "
+                f"{setting('weights')}, or another {setting('architecture')}."
+            ) from error
         raise UsageError(
             f"'{config.architecture}' cannot be built for images of {config.image_size_px} px ({first_line(error)}). "
             f"Choose another {setting('image_size_px')} or {setting('architecture')}."

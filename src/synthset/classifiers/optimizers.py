@@ -32,21 +32,30 @@ OPTIMIZERS = {
 }
 
 
-def make_optimizer(
-    kind: str, model: nn.Module, learning_rate: float, weight_decay: float, *, decay_all: bool
-) -> Optimizer:
-    """The optimiser of all weights of a model.
+def make_optimizer(kind: str, groups: list[dict[str, Any]], learning_rate: float) -> Optimizer:
+    """The optimiser of some groups of weights. `kind` is a key of OPTIMIZERS."""
+    device = groups[0]["params"][0].device
+    return OPTIMIZERS[kind].build(groups, learning_rate, device.type in ("cpu", "cuda"))
+
+
+def group_weights(
+    model: nn.Module, weight_decay: float, layer_decay: float = 1.0, *, decay_all: bool = False
+) -> list[dict[str, Any]]:
+    """The weights that learn, in groups for an optimiser.
 
     Args:
-        kind: a key of OPTIMIZERS.
-        decay_all: whether biases and the weights of norms decay too.
+        layer_decay: below 1, each layer has an `lr_scale` that is so much smaller than the next one's.
+        decay_all: whether biases and the weights of norms decay too: zero is not where they do nothing.
     """
-    weights = list(model.parameters())
-    groups = [{"params": weights, "weight_decay": weight_decay}]
-    if not decay_all:  # what is a vector scales or shifts: zero is not where it does nothing
-        matrices, vectors = ([one for one in weights if (one.ndim > 1) is wanted] for wanted in (True, False))
-        groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-    return OPTIMIZERS[kind].build(groups, learning_rate, weights[0].device.type in ("cpu", "cuda"))
+    if layer_decay < 1:
+        from timm.optim import param_groups_layer_decay
+
+        return param_groups_layer_decay(model, weight_decay, layer_decay=layer_decay)
+    weights = [weight for weight in model.parameters() if weight.requires_grad]
+    if decay_all:
+        return [{"params": weights, "weight_decay": weight_decay}]
+    matrices, vectors = ([one for one in weights if (one.ndim > 1) is wanted] for wanted in (True, False))
+    return [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
 
 
 def rate_at(step: int, highest: float, warmup_steps: int, num_steps: int) -> float:

@@ -23,6 +23,7 @@ class Task:
         num_images: images that are learned from.
         size_px: median of the images' longer sides.
         dataset: a known real set, or None.
+        weights_px: side of the images that the weights learned from; None for random weights.
     """
 
     architecture: str
@@ -30,11 +31,12 @@ class Task:
     num_images: int
     size_px: int
     dataset: str | None = None
+    weights_px: int | None = None
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A rule from a task, and from what was given already, to values for fields of `TrainConfig`; and a line about it."""
+    """A rule from a task, and what was given of it, to values for fields of `TrainConfig`; and a line about it."""
 
     choose: Callable[[Task, Mapping[str, Any]], dict[str, Any]]
     summary: str

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Annotated
 
 from synthset.classifiers.config import TrainConfig
-from synthset.classifiers.models import resolve_architecture
+from synthset.classifiers.models import resolve_architecture, split_tag
+from synthset.classifiers.pretrained import IMAGENET, Start, find_start
 from synthset.classifiers.recipes import RECIPES, Task
 from synthset.classifiers.training_set import hold_back, read_sides
+from synthset.core.errors import UsageError, setting
+from synthset.core.options import Option
 from synthset.images.imageset import ImageSet
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(TrainConfig):
-    """A config that leaves nothing open."""
+    """A config that leaves nothing open.
+
+    Attributes:
+        start: the weights that it means; None for random ones.
+    """
 
     optimizer: str
     epochs: int
@@ -28,6 +36,7 @@ class Settings(TrainConfig):
     normalisation: str
     image_size_px: int
     small_images: bool
+    start: Annotated[Start | None, Option(job=False)] = None
 
 
 def settle(config: TrainConfig, images: ImageSet) -> Settings:
@@ -36,14 +45,46 @@ def settle(config: TrainConfig, images: ImageSet) -> Settings:
     Raises:
         DataError: there are none.
         UnknownNameError: no such architecture.
+        UsageError, ModelError: weights that cannot be meant, or details of weights or a teacher that there are not.
     """
-    task = _describe(config, images)
-    values = {item.name: getattr(config, item.name) for item in fields(config)} | {"architecture": task.architecture}
+    architecture, tag = resolve_architecture(config.architecture), split_tag(config.architecture)[1]
+    _check_details(config, tag)
+    weights = config.weights or (IMAGENET if tag else None)
+    start = find_start(weights, architecture, tag) if weights else None
+    task = Task(
+        architecture,
+        tuple(images.class_names),
+        len(hold_back(images.labels, config.validation_fraction, config.seed)[0]),
+        read_sides(images).median_px,
+        config.dataset,
+        start.size_px if start else None,
+    )
+    values = {item.name: getattr(config, item.name) for item in fields(config)} | {"architecture": architecture}
     given = {name: value for name, value in values.items() if value is not None}
-    return Settings(**{**values, **RECIPES[config.recipe].choose(task, given), **given})
+    chosen = RECIPES[config.recipe].choose(task, given)
+    if start is not None:  # they know images of one kind
+        chosen |= {"normalisation": "dataset", "small_images": start.ours is not None and start.ours.small_images}
+    settings = Settings(**{**values, **chosen, **given}, start=start)
+    if start is not None and start.ours is None and settings.small_images:
+        raise UsageError(
+            f"Expected timm's own stem for {setting('weights')}, got {setting('small_images')}. Leave one out."
+        )
+    return settings
 
 
-def _describe(config: TrainConfig, images: ImageSet) -> Task:
-    architecture, size_px = resolve_architecture(config.architecture), read_sides(images).median_px
-    num_images = len(hold_back(images.labels, config.validation_fraction, config.seed)[0])
-    return Task(architecture, tuple(images.class_names), num_images, size_px, config.dataset)
+def _check_details(config: TrainConfig, tag: str) -> None:
+    if tag and config.weights not in (None, IMAGENET):
+        raise UsageError(
+            f"Expected weights once, got those of '{config.architecture}' and {setting('weights')} '{config.weights}'."
+        )
+    if config.weights is None and not tag:
+        for name, is_given in (("freeze", config.freeze), ("layer_decay", config.layer_decay != 1)):
+            if is_given:
+                raise UsageError(f"Expected {setting('weights')} with {setting(name)}. Or leave it out.")
+    if config.freeze and config.layer_decay != 1:
+        raise UsageError(f"Expected {setting('freeze')} or {setting('layer_decay')}, got both. Leave one out.")
+    if config.teacher is None:
+        default = TrainConfig()
+        for name in ("teacher_share", "teacher_temperature"):
+            if getattr(config, name) != getattr(default, name):
+                raise UsageError(f"Expected {setting('teacher')} with {setting(name)}. Or leave it out.")

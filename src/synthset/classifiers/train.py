@@ -18,7 +18,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -47,7 +47,8 @@ from synthset.classifiers.models import (
     read_config,
     save_classifier,
 )
-from synthset.classifiers.optimizers import make_optimizer, rate_at
+from synthset.classifiers.optimizers import group_weights, make_optimizer, rate_at
+from synthset.classifiers.pretrained import head_weights, start_model
 from synthset.classifiers.settings import Settings, settle
 from synthset.classifiers.training_set import (
     TrainingSet,
@@ -144,7 +145,7 @@ def train_classifier(
         raise UsageError(f"Expected {setting('compile')} or several processes, got both ({world.size}). Drop one.")
     folder = Path(output_dir)
     job = Job(
-        job_of(settings), world.from_first(lambda: fingerprint(images)), {**job_of(TrainConfig()), **BEFORE_RECIPES}
+        _job_of(settings), world.from_first(lambda: fingerprint(images)), {**job_of(TrainConfig()), **BEFORE_RECIPES}
     )
     with claim(folder, job, resume=resume, overwrite=overwrite, from_first=world.from_first):
         if overwrite or not read_finished(_Note, folder):
@@ -169,7 +170,9 @@ def _train_in(
     """Train to the end in a folder that is free, or holds this very training."""
     training_rows, held_back_rows = hold_back(images.labels, settings.validation_fraction, settings.seed)
     model_config = _model_config(images, settings)
-    model = build_model(model_config, derive_seed(settings.seed, "weights"))
+    seed = derive_seed(settings.seed, "weights")
+    model = start_model(model_config, settings.start, seed) if settings.start else build_model(model_config, seed)
+    _freeze(model, settings)
     _check_batch_size(model, settings)
     world.wait()  # none has yet to look at the folder when the first one writes there
     if world.is_first:
@@ -179,7 +182,7 @@ def _train_in(
     ) as pixels:
         learned_from = Sketch.of(hash_files(images)) if world.is_first else None
         when_decoded()
-        if settings.normalisation == "dataset":
+        if settings.normalisation == "dataset" and settings.start is None:
             mean, std = channel_statistics(pixels, training_rows)
             model_config = replace(model_config, mean=mean, std=std)
         if world.is_first and overwrite:
@@ -270,7 +273,7 @@ def train_epoch(
     is_bf16 = settings.precision == "bf16" or (settings.precision == "auto" and device.type == "cuda")
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=is_bf16)
 
-    model.train()
+    model.train(not settings.freeze)  # frozen layers keep their statistics too
     total_loss = torch.zeros((), device=device)
     with seeded(derive_seed(settings.seed, "dropout", epoch), device):  # dropout takes no generator
         for step, batch in enumerate(batches, first_step):
@@ -284,7 +287,7 @@ def train_epoch(
             if settings.max_grad_norm is not None:
                 nn.utils.clip_grad_norm_(model.parameters(), settings.max_grad_norm)
             for group in optimizer.param_groups:
-                group["lr"] = rate(step)
+                group["lr"] = rate(step) * group.get("lr_scale", 1.0)
             optimizer.step()
             if average is not None:
                 average.update()
@@ -336,8 +339,8 @@ def _compiler_errors(settings: Settings) -> Iterator[None]:
 
 
 def _optimizer(model: nn.Module, settings: Settings) -> torch.optim.Optimizer:
-    rate, decay = settings.learning_rate, settings.weight_decay
-    return make_optimizer(settings.optimizer, model, rate, decay, decay_all=settings.decay_all)
+    groups = group_weights(model, settings.weight_decay, settings.layer_decay, decay_all=settings.decay_all)
+    return make_optimizer(settings.optimizer, groups, settings.learning_rate)
 
 
 # ---- settings and inputs -----------------------------------------------------------------------------
@@ -354,6 +357,20 @@ def _warn_of_sizes(images: ImageSet) -> None:
         )
 
 
+def _job_of(settings: Settings) -> dict[str, Any]:
+    """What makes it another training: of weights, what they are and not where they lie."""
+    start = settings.start
+    return job_of(settings) | ({"weights": start.identity} if start else {})
+
+
+def _freeze(model: nn.Module, settings: Settings) -> None:
+    """Let the head alone learn, if it is to be so."""
+    if settings.freeze:
+        head = head_weights(model)
+        for weight in model.parameters():
+            weight.requires_grad_(weight in head)
+
+
 def _check_batch_size(model: nn.Module, settings: Settings) -> None:
     has_batch_norm = any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules())
     if settings.batch_size == 1 and has_batch_norm:
@@ -364,6 +381,8 @@ def _check_batch_size(model: nn.Module, settings: Settings) -> None:
 
 
 def _model_config(images: ImageSet, settings: Settings) -> ModelConfig:
+    start = settings.start
+    of_start = {"mean": start.mean, "std": start.std, "seen": start.seen} if start else {}
     return ModelConfig(
         architecture=settings.architecture,
         class_names=tuple(images.class_names),
@@ -371,4 +390,5 @@ def _model_config(images: ImageSet, settings: Settings) -> ModelConfig:
         small_images=settings.small_images,
         antialias=settings.antialias,
         normalisation=settings.normalisation,
+        **of_start,
     )
