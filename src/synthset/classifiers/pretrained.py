@@ -5,7 +5,6 @@ Only safetensors are read. The head is replaced, as the classes are others; mean
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +26,7 @@ from synthset.classifiers.models import (
     timm_name,
 )
 from synthset.core.errors import ModelError, UsageError, first_line, setting
-from synthset.core.files import read_json
+from synthset.core.files import read_json, sha256_of
 from synthset.core.hub import fetching
 
 IMAGENET = "imagenet"  # timm's usual weights of an architecture
@@ -178,7 +177,6 @@ def _read(path: Path) -> dict[str, Tensor]:
 
 def _sha256(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+        return f"sha256:{sha256_of(path)}"
     except OSError as error:
         raise ModelError(f"Expected weights in '{path}', got {error.strerror}.") from error

@@ -9,6 +9,7 @@ from synthset.classifiers.config import TrainConfig
 from synthset.classifiers.models import resolve_architecture, split_tag
 from synthset.classifiers.pretrained import IMAGENET, Start, find_start
 from synthset.classifiers.recipes import RECIPES, Task
+from synthset.classifiers.teachers import Teacher, load_teacher
 from synthset.classifiers.training_set import hold_back, read_sides
 from synthset.core.errors import UsageError, setting
 from synthset.core.options import Option
@@ -21,6 +22,7 @@ class Settings(TrainConfig):
 
     Attributes:
         start: the weights that it means; None for random ones.
+        taught_by: the teacher that it means, if it means one.
     """
 
     optimizer: str
@@ -37,6 +39,7 @@ class Settings(TrainConfig):
     image_size_px: int
     small_images: bool
     start: Annotated[Start | None, Option(job=False)] = None
+    taught_by: Annotated[Teacher | None, Option(job=False)] = None
 
 
 def settle(config: TrainConfig, images: ImageSet) -> Settings:
@@ -64,7 +67,8 @@ def settle(config: TrainConfig, images: ImageSet) -> Settings:
     chosen = RECIPES[config.recipe].choose(task, given)
     if start is not None:  # they know images of one kind
         chosen |= {"normalisation": "dataset", "small_images": start.ours is not None and start.ours.small_images}
-    settings = Settings(**{**values, **chosen, **given}, start=start)
+    teacher = load_teacher(config.teacher, images.class_names, config.device) if config.teacher else None
+    settings = Settings(**{**values, **chosen, **given}, start=start, taught_by=teacher)
     if start is not None and start.ours is None and settings.small_images:
         raise UsageError(
             f"Expected timm's own stem for {setting('weights')}, got {setting('small_images')}. Leave one out."

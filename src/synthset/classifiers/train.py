@@ -121,7 +121,7 @@ def train_classifier(
     when_ready: Callable[[ImageSet, Settings], object] = lambda images, settings: None,
     when_decoded: Callable[[], object] = lambda: None,
 ) -> TrainResult:
-    """Train on `images` from random initialisation and save the best checkpoint in `output_dir`.
+    """Train on `images` and save the best checkpoint in `output_dir`.
 
     The same call again resumes an interrupted training, and returns at once when it was finished.
     Args:
@@ -181,6 +181,7 @@ def _train_in(
         images, model_config.image_size_px, settings.antialias, folder, world, settings.memory_bytes
     ) as pixels:
         learned_from = Sketch.of(hash_files(images)) if world.is_first else None
+        targets = _targets(images, settings)
         when_decoded()
         if settings.normalisation == "dataset" and settings.start is None:
             mean, std = channel_statistics(pixels, training_rows)
@@ -194,7 +195,8 @@ def _train_in(
         session.restore()
         world.wait()  # none has yet to read the checkpoint when the first one writes the next
         labels = torch.from_numpy(np.ascontiguousarray(images.labels))
-        data = TrainingSet(pixels, labels, torch.from_numpy(training_rows), torch.from_numpy(held_back_rows))
+        rows = (torch.from_numpy(part) for part in (training_rows, held_back_rows))
+        data = TrainingSet(pixels, labels, *rows, targets)
         _train(session, data.to(world.device), model_config, settings, world)
     if learned_from is not None:
         counts = {"num_training": len(training_rows), "num_held_back": len(held_back_rows)}
@@ -358,9 +360,36 @@ def _warn_of_sizes(images: ImageSet) -> None:
 
 
 def _job_of(settings: Settings) -> dict[str, Any]:
+    """What makes it another training: of weights and a teacher, what they are and not where they lie."""
+    models = {"weights": settings.start, "teacher": settings.taught_by}
+    return job_of(settings) | {name: model.identity for name, model in models.items() if model is not None}
+
+
+def _targets(images: ImageSet, settings: Settings) -> Tensor | None:
+    """What is learned in place of labels, where there is a teacher."""
+    if settings.taught_by is None:
+        return None
+    return settings.taught_by.targets(images, settings.teacher_share, settings.teacher_temperature)
+
+
+def _freeze(model: nn.Module, settings: Settings) -> None:
+    """Let the head alone learn, if it is to be so."""
+    if settings.freeze:
+        head = head_weights(model)
+        for weight in model.parameters():
+            weight.requires_grad_(weight in head)
+
+
+def _job_of(settings: Settings) -> dict[str, Any]:
     """What makes it another training: of weights, what they are and not where they lie."""
     start = settings.start
     return job_of(settings) | ({"weights": start.identity} if start else {})
+
+
+def _targets(images: ImageSet, settings: Settings, teacher: Teacher | None) -> Tensor | None:
+    if teacher is None:
+        return None
+    return teacher.targets(images, settings.teacher_share, settings.teacher_temperature)
 
 
 def _freeze(model: nn.Module, settings: Settings) -> None:
@@ -382,7 +411,8 @@ def _check_batch_size(model: nn.Module, settings: Settings) -> None:
 
 def _model_config(images: ImageSet, settings: Settings) -> ModelConfig:
     start = settings.start
-    of_start = {"mean": start.mean, "std": start.std, "seen": start.seen} if start else {}
+    of_start = {"mean": start.mean, "std": start.std} if start else {}
+    seen = "; ".join(model.seen for model in (start, settings.taught_by) if model is not None)
     return ModelConfig(
         architecture=settings.architecture,
         class_names=tuple(images.class_names),
@@ -390,5 +420,6 @@ def _model_config(images: ImageSet, settings: Settings) -> ModelConfig:
         small_images=settings.small_images,
         antialias=settings.antialias,
         normalisation=settings.normalisation,
+        seen=seen,
         **of_start,
     )

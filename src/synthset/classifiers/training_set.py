@@ -35,24 +35,31 @@ FAR = 4
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """All images in one uint8 tensor (n, 3, size, size), their labels (n,), and the two sets of rows."""
+    """All images in one uint8 tensor (n, 3, size, size), their labels (n,), and the two sets of rows.
+
+    Attributes:
+        targets: float32 (n, k): probabilities that are learned in place of the labels; None for the labels.
+    """
 
     pixels: Tensor
     labels: Tensor
     training_rows: Tensor
     held_back_rows: Tensor
+    targets: Tensor | None = None
 
     def to(self, device: torch.device) -> TrainingSet:
         """Everything on the GPU where half of its free memory holds it; else batches are sent one by one."""
         if device.type != "cuda" or self.pixels.nbytes > torch.cuda.mem_get_info(device)[0] / 2:
             return self
-        return replace(self, pixels=self.pixels.to(device), labels=self.labels.to(device))
+        targets = None if self.targets is None else self.targets.to(device)
+        return replace(self, pixels=self.pixels.to(device), labels=self.labels.to(device), targets=targets)
 
     def read(self, rows: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Images, uint8 (len(rows), 3, size, size), and their labels, on `device`."""
+        """Images, uint8 (len(rows), 3, size, size), and their targets or labels, on `device`."""
         rows = rows.to(self.pixels.device)
         # a row is one piece of memory: twice as fast as self.pixels[rows]
-        return self.pixels.index_select(0, rows).to(device), self.labels[rows].to(device)
+        learned = self.labels if self.targets is None else self.targets
+        return self.pixels.index_select(0, rows).to(device), learned[rows].to(device)
 
 
 @contextmanager

@@ -188,6 +188,8 @@ def print_train(result: TrainResult, folder: Path) -> None:
         f"{chosen.held_back_accuracy:.1%} on the held-back synthetic images\n"
         f"model  {folder}"
     )
+    if seen := result.model_config.seen:
+        say(f"It learned from real images too: {seen}.")
 
 
 def print_tune(result: TuneResult, zero_shot: EvaluationResult | None = None) -> None:

@@ -113,6 +113,12 @@ def parse_json(data: bytes) -> Any:
         raise ValueError("nested too deeply") from error
 
 
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file, in hex, without reading it into memory at once. Raises OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def refuse_links(folder: Path, *names: str) -> None:
     """Raise UsageError where a folder of ours within `folder` is a link: what is written or deleted lies elsewhere."""
     for part in (folder / name for name in names):
