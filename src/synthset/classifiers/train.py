@@ -23,7 +23,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from synthset.classifiers.augment import augment
 from synthset.classifiers.averaging import WeightAverage
@@ -370,26 +370,6 @@ def _targets(images: ImageSet, settings: Settings) -> Tensor | None:
     if settings.taught_by is None:
         return None
     return settings.taught_by.targets(images, settings.teacher_share, settings.teacher_temperature)
-
-
-def _freeze(model: nn.Module, settings: Settings) -> None:
-    """Let the head alone learn, if it is to be so."""
-    if settings.freeze:
-        head = head_weights(model)
-        for weight in model.parameters():
-            weight.requires_grad_(weight in head)
-
-
-def _job_of(settings: Settings) -> dict[str, Any]:
-    """What makes it another training: of weights, what they are and not where they lie."""
-    start = settings.start
-    return job_of(settings) | ({"weights": start.identity} if start else {})
-
-
-def _targets(images: ImageSet, settings: Settings, teacher: Teacher | None) -> Tensor | None:
-    if teacher is None:
-        return None
-    return teacher.targets(images, settings.teacher_share, settings.teacher_temperature)
 
 
 def _freeze(model: nn.Module, settings: Settings) -> None:
