@@ -1,0 +1,94 @@
+"""What a config leaves open is chosen by its recipe for the images; what was given stays."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import numpy as np
+import pytest
+
+from bars import make_set
+from synthset.classifiers.config import TrainConfig
+from synthset.classifiers.recipes import RECIPES, Task, paper_weight_decay
+from synthset.classifiers.settings import Settings, settle
+from synthset.core.errors import UsageError
+from synthset.images.decoding import encode
+from synthset.images.imageset import ImageSet
+
+OPEN = [item.name for item in fields(TrainConfig) if item.name in Settings.__annotations__]
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("architecture", ["small_cnn", "resnet18", "vit_tiny_patch16_224"])
+@pytest.mark.parametrize(("num_images", "size_px"), [(20, 8), (2_000, 32), (1_300_000, 512)])
+def test_a_recipe_leaves_nothing_open(recipe, architecture, num_images, size_px):
+    task = Task(architecture, ("a", "b"), num_images, size_px)
+    chosen = RECIPES[recipe].choose(task, {})
+    missing = [name for name in OPEN if chosen.get(name) is None]
+    assert missing == []
+    assert TrainConfig(**chosen)  # within all bounds
+    assert chosen["image_size_px"] <= 224
+
+
+def test_what_is_given_stays_and_is_counted_with():
+    images = make_set()
+    config = TrainConfig(architecture="small_cnn", epochs=7, learning_rate=0.5, small_images=False)
+    settings = settle(config, images)
+    assert (settings.epochs, settings.learning_rate, settings.small_images) == (7, 0.5, False)
+    assert settings.ema_decay < settle(TrainConfig(architecture="small_cnn", epochs=700), images).ema_decay
+    assert settings.image_size_px == 8
+
+
+def test_the_paper_trains_200_epochs_whatever_the_task():
+    settings = settle(TrainConfig(architecture="ResNet-50", recipe="shipard2023"), make_set())
+    expected = {"architecture": "resnet50", "epochs": 200, "batch_size": 128, "learning_rate": 2e-4}
+    expected |= {"weight_decay": 0.9, "ema_decay": 0.0, "warmup_epochs": 0.0, "augmentation": "standard"}
+    assert {name: getattr(settings, name) for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("architecture", "dataset", "expected"),
+    [("resnet50", None, 0.9), ("resnet50", "EuroSAT", 0.3), ("mobilenetv3_small", "eurosat", 0.1)],
+)
+def test_the_weight_decay_is_that_of_the_paper(architecture, dataset, expected):
+    assert paper_weight_decay(architecture, dataset) == expected
+
+
+def test_few_images_are_seen_more_often_than_many():
+    epochs = [RECIPES["auto"].choose(Task("small_cnn", ("a", "b"), n, 32), {})["epochs"] for n in (500, 8_000, 10**6)]
+    assert epochs == sorted(epochs, reverse=True)
+    assert epochs[0] > epochs[-1] >= 10
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"freeze": True}, "weights with freeze"),
+        ({"layer_decay": 0.5}, "weights with layer_decay"),
+        ({"teacher_share": 0.2}, "teacher with teacher_share"),
+        ({"teacher_temperature": 2.0}, "teacher with teacher_temperature"),
+        ({"architecture": "resnet18.a1_in1k", "weights": "model"}, "weights once"),
+        ({"architecture": "resnet18.a9_in9k"}, "no weights 'a9_in9k' for 'resnet18', but"),
+        ({"architecture": "resnet18", "weights": "imagenet", "freeze": True, "layer_decay": 0.5}, "got both"),
+        ({"architecture": "resnet18", "weights": "imagenet", "small_images": True}, "timm's own stem"),
+        ({"architecture": "small_cnn", "weights": "imagenet"}, "timm has no weights for 'small_cnn'"),
+    ],
+)
+def test_details_without_their_thing_are_refused(options, message):
+    with pytest.raises(UsageError, match=message):
+        settle(TrainConfig(**{"architecture": "small_cnn", **options}), make_set())
+
+
+def test_a_tag_means_its_weights():
+    settings = settle(TrainConfig(architecture="resnet18.a1_in1k"), make_set())
+    assert settings.start is not None
+    assert settings.start.identity == "timm/resnet18.a1_in1k"
+    assert (settings.architecture, settings.normalisation, settings.small_images) == ("resnet18", "dataset", False)
+    assert settings.image_size_px == settings.start.size_px == 224
+
+
+def test_large_images_get_no_finer_stem():
+    files = [encode(np.zeros((128, 96, 3), np.uint8))] * 4
+    images = ImageSet("large", ("a", "b"), np.array([0, 0, 1, 1]), files.__getitem__)
+    settings = settle(TrainConfig(architecture="resnet18"), images)
+    assert (settings.image_size_px, settings.small_images) == (128, False)
