@@ -69,7 +69,8 @@ def test_the_script_needs_no_synthset(exported, home):
     images, classifier = make_set(), synthset.load_classifier(home / "small", "cpu")
     photo = home / "photo.png"
     photo.write_bytes(images.read(25))
-    blocked = "import sys; sys.modules.update(synthset=None, torch=None); sys.argv = sys.argv[1:]; import runpy; runpy.run_path(sys.argv[0])"
+    blocked = "import runpy, sys; sys.modules.update(synthset=None, torch=None); del sys.argv[0]; "
+    blocked += "runpy.run_path(sys.argv[0])"
     words = [sys.executable, "-c", blocked, str(exported.folder / "predict.py")]
     ended = subprocess.run(
         [*words, str(exported.folder / "model.onnx"), str(photo)], capture_output=True, text=True, check=True

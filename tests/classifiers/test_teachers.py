@@ -59,7 +59,7 @@ def test_a_training_learns_from_it_and_another_one_is_another_training(folder, t
     train_classifier(make_set(), replace(CONFIG, seed=3), tmp_path / "alone")
     assert weights(tmp_path / "taught") != weights(tmp_path / "alone")
     assert "of the teacher" in result.model_config.seen
-    with pytest.raises(UsageError, match="teacher_share: 1.0 there, 0.5 here"):
+    with pytest.raises(UsageError, match=r"teacher_share: 1\.0 there, 0\.5 here"):
         train_classifier(make_set(), replace(config, teacher_share=0.5), tmp_path / "taught")
 
 

@@ -33,6 +33,8 @@ from synthset.core.versions import library_versions
 
 TRAINING_FILE = "training.json"
 RESUME_FILE = "resume.safetensors"
+METRICS_FILE, RUNS_FILE, TENSORBOARD = "metrics.csv", "trackers.json", "tensorboard"  # see tracking.py
+BESIDE = (METRICS_FILE, RUNS_FILE, TENSORBOARD)  # there before the first checkpoint is
 TRAINING_FORMAT = "synthset-training-1"
 CHECKPOINT_SECONDS = 10.0  # at least, between two checkpoints, so that fast epochs do not wait for the disk
 PATIENCE_SECONDS = 3.0  # processes whose launcher was killed see within a second that it is gone
@@ -207,7 +209,7 @@ def check_folder(folder: Path, job: Job, *, resume: bool = True, overwrite: bool
     """Refuse a folder that is not ours or holds another training; nothing is changed."""
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"Expected a folder for the classifier, '{folder}' is a file. Choose another.")
-    if not folder.is_dir() or all(entry.name.startswith(".") for entry in folder.iterdir()):
+    if not folder.is_dir() or all(entry.name.startswith(".") or entry.name in BESIDE for entry in folder.iterdir()):
         return
     others = UsageError(
         f"'{folder}' holds files that are no Synthset classifier; nothing was changed. Choose another output folder."
@@ -300,7 +302,7 @@ def finish(session: Session, save: Callable[[], None], about: Mapping[str, Any])
 
 def delete_own_files(folder: Path) -> None:
     """Delete a classifier and nothing else; training.json goes last, so the folder stays known as ours."""
-    for name in (WEIGHTS_FILE, CONFIG_FILE, RESUME_FILE, TRAINING_FILE):
+    for name in (WEIGHTS_FILE, CONFIG_FILE, RESUME_FILE, METRICS_FILE, RUNS_FILE, TRAINING_FILE):
         (folder / name).unlink(missing_ok=True)
 
 

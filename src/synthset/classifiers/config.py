@@ -21,6 +21,12 @@ def recipes() -> Iterable[str]:
     return RECIPES
 
 
+def _trackers() -> Iterable[str]:
+    from synthset.classifiers.tracking import TRACKERS
+
+    return TRACKERS
+
+
 def _optimizers() -> Iterable[str]:
     from synthset.classifiers.optimizers import OPTIMIZERS
 
@@ -107,6 +113,8 @@ class TrainConfig:
     """Share of each class's images that is held back to choose the epoch by."""
     seed: int = 0
     """Seed of the initial weights, the held-back images and the order."""
+    tracker: Annotated[tuple[str, ...], Option(choices=_trackers, default="none", job=False)] = ()
+    """Trackers that are told of each epoch: {choices}."""
     device: Annotated[str, Option(job=False)] = "auto"
     """Device to train on: cpu, cuda, or auto, which is a GPU where there is one."""
     precision: Annotated[str, Option(group=FINER, choices=PRECISIONS)] = "auto"

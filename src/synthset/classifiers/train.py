@@ -50,6 +50,7 @@ from synthset.classifiers.models import (
 from synthset.classifiers.optimizers import group_weights, make_optimizer, rate_at
 from synthset.classifiers.pretrained import head_weights, start_model
 from synthset.classifiers.settings import Settings, settle
+from synthset.classifiers.tracking import check_trackers, told
 from synthset.classifiers.training_set import (
     TrainingSet,
     channel_statistics,
@@ -138,6 +139,7 @@ def train_classifier(
     """
     check_images(images)
     settings = settle(config, images)
+    check_trackers(settings.tracker)
     world = join(settings.device)
     if world.device.type == "cpu":
         tune_for_cpu()
@@ -221,7 +223,11 @@ def _train(session: Session, data: TrainingSet, model_config: ModelConfig, setti
     model = world.wrap(_compiled(session.model, world.device) if settings.compile else session.model)
     num_images = len(data.training_rows)
     what = f"train {settings.architecture}"
-    with track(settings.epochs * num_images, what, "images") as bar:
+    trackers = settings.tracker if world.is_first else ()
+    with (
+        told(session.folder, trackers, session.job.config, session.history) as tell,
+        track(settings.epochs * num_images, what, "images") as bar,
+    ):
         bar.advance(len(session.history) * num_images)
         for epoch in range(len(session.history), settings.epochs):
             started = time.monotonic()
@@ -240,6 +246,7 @@ def _train(session: Session, data: TrainingSet, model_config: ModelConfig, setti
                 session.record(EpochRecord(epoch + 1, train_loss, loss, accuracy, learning_rate, seconds))
             bar.describe(f"{what}, epoch {epoch + 1}/{settings.epochs}, held-back {accuracy:.1%}")
             if world.is_first:
+                tell(session.history[-1])
                 session.save()
 
 
