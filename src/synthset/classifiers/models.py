@@ -332,10 +332,13 @@ def _build_timm(name: str, config: ModelConfig, weights: dict[str, Tensor] | Non
                     f"'{config.architecture}', got {config.image_size_px}."
                 )
             options["patch_size"] = config.image_size_px // 8
-    if weights is not None:  # with no class, so that timm drops their head, whatever classes it knew
-        options |= {"pretrained_cfg_overlay": {"state_dict": weights, "num_classes": 0, "custom_load": False}}
+    if weights is not None:  # with the classes that they know, so that timm holds every weight to its name
+        options["num_classes"] = known = _num_classes(weights, default)
+        options["pretrained_cfg_overlay"] = {"state_dict": weights, "num_classes": known, "custom_load": False}
     try:
         model = timm.create_model(name, pretrained=weights is not None, **options)
+        if weights is not None:
+            model.reset_classifier(len(config.class_names))
     except (TypeError, ValueError, AssertionError, RuntimeError, KeyError, ZeroDivisionError) as error:
         if weights is not None:
             raise ModelError(
@@ -349,6 +352,13 @@ def _build_timm(name: str, config: ModelConfig, weights: dict[str, Tensor] | Non
     if config.small_images:
         _refine_stem(model, config)
     return model
+
+
+def _num_classes(weights: Mapping[str, Tensor], default: Any) -> int:
+    """The classes that a head among the weights knows; 0 without one."""
+    names = default.classifier if default is not None else ""
+    heads = [f"{name}.weight" for name in ((names,) if isinstance(names, str) else names)]
+    return next((len(weights[head]) for head in heads if head in weights), 0)
 
 
 def _refine_stem(model: nn.Module, config: ModelConfig) -> None:

@@ -66,7 +66,8 @@ def settle(config: TrainConfig, images: ImageSet) -> Settings:
     given = {name: value for name, value in values.items() if value is not None}
     chosen = RECIPES[config.recipe].choose(task, given)
     if start is not None:  # they know images of one kind
-        chosen |= {"normalisation": "dataset", "small_images": start.ours is not None and start.ours.small_images}
+        chosen |= {"normalisation": start.ours.normalisation if start.ours else "dataset"}
+        chosen |= {"small_images": start.ours is not None and start.ours.small_images, "image_size_px": start.size_px}
     teacher = load_teacher(config.teacher, images.class_names, config.device) if config.teacher else None
     settings = Settings(**{**values, **chosen, **given}, start=start, taught_by=teacher)
     if start is not None and start.ours is None and settings.small_images:

@@ -110,9 +110,11 @@ def check_trackers(names: Sequence[str]) -> None:
 
 
 def _start(name: str, folder: Path, config: Mapping[str, Any], epochs: int) -> Any:
+    from accelerate import PartialState
     from accelerate.tracking import LOGGER_TYPE_TO_CLASS
 
     check_trackers([name])
+    PartialState()  # without which its trackers do not log
     kind = LOGGER_TYPE_TO_CLASS[name]
     with library_errors(f"The tracker '{name}' does not start"):
         tracker = TRACKERS[name].make(kind, folder, _run_of(name, folder), epochs)
