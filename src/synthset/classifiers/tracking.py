@@ -103,9 +103,10 @@ def check_trackers(names: Sequence[str]) -> None:
     available = {str(name) for name in get_available_trackers()}
     for name in names:
         if name not in available:
+            installed = ", ".join(sorted(available)) or "none"
             raise UsageError(
-                f"Expected {setting('tracker')} among those that are installed ({', '.join(sorted(available)) or 'none'})"
-                f", got '{name}'. Run: pip install {name}."
+                f"Expected {setting('tracker')} among those that are installed ({installed}), got '{name}'. "
+                f"Run: pip install {name}."
             )
 
 

@@ -87,6 +87,7 @@ NAMES = {
     "train": "train",
     "eval": "evaluate",
     "predict": "predict",
+    "compare": "compare",
     "tune": "tune",
     "diagnose": "diagnose",
     "report": "report",

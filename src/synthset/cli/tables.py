@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from synthset.classifiers.scoring import EvaluationResult
     from synthset.classifiers.settings import Settings
     from synthset.classifiers.train import TrainResult
+    from synthset.comparison.results import ComparisonResult
     from synthset.create.config import CreateConfig
     from synthset.create.dry_run import DryRun
     from synthset.create.estimate import Estimate
@@ -149,6 +150,34 @@ def print_settings(settings: Settings, config: TrainConfig) -> None:
     if words:
         say(f"recipe {settings.recipe}: {' '.join(words)}")
         sys.stdout.flush()
+
+
+def print_comparison(result: ComparisonResult) -> None:
+    """A row a view, budget, architecture and real set; forecasts, and what further images brought."""
+    names = [name for name in ("architecture", "real") if len({getattr(row, name) for row in result.rows}) > 1]
+    rows = []
+    for row in result.rows:
+        interval = "" if row.low is None or row.high is None else _range(max(row.low, 0), min(row.high, 1))
+        minus = "" if row.minus is None else _points(row.minus, row.minus_low, row.minus_high)
+        place = [getattr(row, name) for name in names]
+        rows.append((row.view, *place, f"{row.images:,}", f"{row.score:.1%}", interval, minus))
+    headings = ("images of", *names, ">number", ">accuracy", "95 % interval", f"minus {result.first}, in points")
+    _print_table(headings, rows, most=MAX_ROWS)
+    for curve in result.forecasts:
+        for ahead in curve.further:
+            more = ahead.images_per_class - curve.images_per_class
+            gain = _points(*(value - curve.score for value in (ahead.score, ahead.low, ahead.high)))
+            say(f"{curve.view}: {more:,} more images a class buy {gain} points, in nine of ten cases")
+    for growth in result.growth:
+        gain = _points(growth.gain, growth.low, growth.high)
+        say(f"{growth.view}: {growth.images:,} more images for {growth.rule} brought {gain} points")
+    say(f"comparison  {result.folder}\npicture     {result.folder / 'comparison.png'}")
+
+
+def _points(share: float, low: float | None, high: float | None) -> str:
+    """A difference in points, with its interval if it has one."""
+    interval = "" if low is None or high is None else f" ({100 * low:+.1f} to {100 * high:+.1f})"
+    return f"{100 * share:+.1f}{interval}"
 
 
 def print_predict(result: PredictResult) -> None:

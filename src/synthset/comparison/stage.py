@@ -1,0 +1,210 @@
+"""Compare datasets or strategies as one call: train on each, test on each real set, over architectures and seeds.
+
+Run again, it goes on where it stopped: each classifier has a folder, and knows whether it is finished.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from synthset.comparison.charts import draw_comparison, draw_curves
+from synthset.comparison.config import CompareConfig
+from synthset.comparison.forecast import forecast
+from synthset.comparison.growth import ALIKE, CONFUSED, confusion_of, share_out
+from synthset.comparison.results import ComparisonResult, CurveForecast, Growth, write_results
+from synthset.comparison.summary import interval, summarise
+from synthset.comparison.trials import ALL, Cell, Trial, run_cell, train_and_test
+from synthset.comparison.views import View, take, views_of
+from synthset.core.errors import ConfigChangedError, DataError, UsageError, setting
+from synthset.core.files import delete_parts, is_part, write_json
+from synthset.core.jobs import differences
+from synthset.core.json_records import read_record
+from synthset.core.locks import reading, writing
+from synthset.core.options import job_of, with_options
+from synthset.core.progress import track
+from synthset.images.imageset import ImageSet
+from synthset.images.opening import ImagePath, ImageSource
+from synthset.real.sets import path_of
+
+MARKER = "comparison.json"
+PICTURE, CURVES = "comparison.png", "curves.png"
+
+
+@dataclass(frozen=True)
+class _Marker:
+    """What marks the folder of a comparison, and what it is of."""
+
+    synthset_comparison: Literal[1]
+    data: tuple[str, ...]
+    real: tuple[str, ...]
+    job: dict[str, Any]
+
+
+def compare(
+    data: Sequence[ImageSource] | ImageSource,
+    output_dir: str | Path,
+    *,
+    real: Sequence[ImageSource] | ImageSource,
+    config: CompareConfig | None = None,
+    strict: bool = False,
+    **options: Any,
+) -> ComparisonResult:
+    """Train a classifier on each dataset and strategy, for each architecture and seed, and test it on each real set.
+
+    Args:
+        data: datasets, image folders, Parquet files or ImageSets; where each seed has a dataset of its own, its path
+            holds `{seed}`. The first is what the others are held against.
+        output_dir: folder of the comparison, which goes on there if it was interrupted.
+        real: names of known sets, or paths; nothing is chosen on them.
+        config: what is varied and how each is trained; `options` are its fields.
+        strict: refuse a class that a real set lacks or adds.
+    Raises:
+        UsageError: nothing to compare, a folder that holds something else or another comparison, or settings that
+            cannot be.
+        DataError, ModelError: as `train` and `evaluate`.
+    """
+    config = with_options(config or CompareConfig(), options)
+    sources = [data] if isinstance(data, str | Path | ImagePath | ImageSet) else list(data)
+    real_sources = [real] if isinstance(real, str | Path | ImagePath | ImageSet) else list(real)
+    if not sources or not real_sources:
+        raise UsageError("Expected images to train on and real images to test on, got none of one of the two.")
+    folder, views = Path(output_dir), views_of(sources, config.strategies)
+    with writing(folder), reading(*sources, *map(path_of, real_sources)):
+        class_names = views[0].open(0).class_names
+        reals = [_open_real(one, class_names, strict) for one in real_sources]
+        _claim(folder, config, [view.name for view in views], [one.name for one in reals])
+        delete_parts(folder, below=False)
+        cells = list(_cells(config, views))
+        by_name = {view.name: view for view in views}
+        trials: list[Trial] = []
+        with track(len(cells), "compare", "classifiers") as bar:
+            for cell in cells:
+                trials += run_cell(cell, by_name[cell.view], reals, config.training, folder)
+                bar.advance()
+        growth = list(_grow(config, views, reals, folder)) if config.grow is not None else []
+        rows = tuple(summarise(trials, views[0].name))
+        forecasts = tuple(_forecasts(config, views, trials))
+        result = ComparisonResult(folder, views[0].name, tuple(trials), rows, forecasts, tuple(growth))
+        draw_comparison(result, folder / PICTURE)
+        if config.images_per_class:
+            draw_curves(result, folder / CURVES)
+        write_results(result, job_of(config))
+    return result
+
+
+def _open_real(source: ImageSource, class_names: Sequence[str], strict: bool) -> ImageSet:
+    """A real set, opened before anything is trained. Raises as `open_real`."""
+    from synthset.evaluation.stage import open_real
+
+    return open_real(source, class_names, strict=strict)
+
+
+def _cells(config: CompareConfig, views: Sequence[View]) -> Iterator[Cell]:
+    """Everything that is trained, the first seed of all before the second of any."""
+    smallest = min(view.smallest_class for view in views)
+    budgets: dict[str, list[int]] = {}
+    for view in views:
+        tried = [count for count in sorted(config.images_per_class) if count < view.smallest_class]
+        is_cut = config.equal_budget and len(views) > 1 and len({one.smallest_class for one in views}) > 1
+        budgets[view.name] = sorted({*tried, *([smallest] if is_cut else [])}) + [ALL]
+    for seed in range(config.seeds):
+        for architecture in config.architectures:
+            for view in views:
+                for budget in budgets[view.name]:
+                    yield Cell(view.name, budget, architecture, seed)
+
+
+# ---- the learning curve -----------------------------------------------------------------------------------
+
+
+def _forecasts(config: CompareConfig, views: Sequence[View], trials: Sequence[Trial]) -> Iterator[CurveForecast]:
+    """Of each curve with two numbers of images or more."""
+    if not config.images_per_class:
+        return
+    sizes = {view.name: view.smallest_class for view in views}
+    scores: dict[tuple[str, str, str], dict[int, list[float]]] = {}
+    for trial in trials:
+        curve = scores.setdefault((trial.view, trial.architecture, trial.real), {})
+        curve.setdefault(trial.budget or sizes[trial.view], []).append(trial.score)
+    for (view, architecture, real), curve in scores.items():
+        counts = sorted(curve)
+        if len(counts) < 2:
+            continue
+        last, values = counts[-1], [curve[count] for count in counts]
+        further = config.forecast or (last, 3 * last)
+        ahead = forecast(counts, values, [last + more for more in further])
+        held_out = [forecast(counts[:i], values[:i], [counts[i]])[0] for i in range(2, len(counts))]
+        score = float(np.mean(curve[last]))
+        yield CurveForecast(view, architecture, real, last, score, tuple(ahead), tuple(held_out))
+
+
+def _grow(config: CompareConfig, views: Sequence[View], reals: Sequence[ImageSet], folder: Path) -> Iterator[Growth]:
+    """Give further images to each view by both rules, and train and test on what it is then."""
+    assert config.grow is not None
+    base = min(config.images_per_class)
+    for view in views:
+        for architecture in config.architectures:
+            gains: dict[tuple[str, str], list[tuple[float, float]]] = {}
+            for seed in range(config.seeds):
+                before, grown = _grow_once(config, view, reals, folder, (architecture, seed, base))
+                for rule, trials in grown.items():
+                    for old, new in zip(before, trials, strict=True):
+                        gains.setdefault((rule, new.real), []).append((old.score, new.score))
+            for (rule, real), pairs in gains.items():
+                gain, low, high = interval([new - old for old, new in pairs])
+                score = float(np.mean([new for _, new in pairs]))
+                yield Growth(view.name, architecture, real, rule, config.grow, score, gain, low, high)
+
+
+def _grow_once(
+    config: CompareConfig, view: View, reals: Sequence[ImageSet], folder: Path, place: tuple[str, int, int]
+) -> tuple[list[Trial], dict[str, list[Trial]]]:
+    """The trials of a seed before and after, by rule."""
+    from synthset.classifiers.models import load_classifier
+
+    architecture, seed, base = place
+    assert config.grow is not None
+    images = view.open(seed)
+    room = np.bincount(images.labels, minlength=len(images.class_names)) - base
+    if room.min() < 0 or config.grow > room.sum():
+        raise DataError(
+            f"Expected {config.grow:,} images of '{view.name}' beyond {base} a class, got {max(0, int(room.sum())):,}. "
+            f"Draw more, or give a smaller {setting('grow')}."
+        )
+    cell = Cell(view.name, base, architecture, seed)
+    before = run_cell(cell, view, reals, config.training, folder)
+    small, training = take(images, base, seed), config.training
+    classifier = load_classifier(folder / cell.folder, training.device)
+    confusion = confusion_of(classifier, small, training.validation_fraction, seed)
+    grown = {}
+    for rule, weights in ((CONFUSED, confusion), (ALIKE, np.zeros_like(confusion))):
+        counts = base + share_out(config.grow, weights, room)
+        home = folder / cell.folder.parent / f"{cell.folder.name}-{config.grow}-more-{rule.replace(' ', '-')}"
+        setup = replace(training, architecture=architecture, seed=seed)
+        grown[rule] = train_and_test(cell, take(images, counts.tolist(), seed), reals, setup, home)
+    return before, grown
+
+
+# ---- the folder -------------------------------------------------------------------------------------------
+
+
+def _claim(folder: Path, config: CompareConfig, data: Sequence[str], real: Sequence[str]) -> None:
+    """Mark the folder as a comparison's, or check that it holds this one as far as it goes."""
+    marker, advice = folder / MARKER, f"Choose another {setting('output_dir')}."
+    # more seeds, architectures, counts or real sets go on in the same folder; they have places of their own there
+    job = {name: value for name, value in job_of(config).items() if name in ("training", "equal_budget")}
+    wanted = asdict(_Marker(1, tuple(data), tuple(real), job))
+    if marker.exists():
+        recorded = read_record(_Marker, marker, f"'{folder}' may hold another comparison. {advice}", ConfigChangedError)
+        if changes := differences(recorded.job, job):
+            raise ConfigChangedError(
+                f"'{folder}' holds another comparison ({'; '.join(changes)}); nothing was changed. {advice}"
+            )
+    elif folder.exists() and (not folder.is_dir() or not all(map(is_part, folder.iterdir()))):
+        raise UsageError(f"'{folder}' holds something else; nothing was changed. {advice}")
+    write_json(marker, wanted)

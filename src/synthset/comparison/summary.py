@@ -1,0 +1,58 @@
+"""Means over seeds with intervals, and paired differences from the first view."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from synthset.classifiers.scoring import seed_interval
+from synthset.comparison.trials import Trial
+
+
+@dataclass(frozen=True)
+class ComparisonRow:
+    """A view at one budget, by one architecture, on one real set; shares are in [0, 1].
+
+    Attributes:
+        budget: images a class that it was cut to; 0 for all.
+        images: mean number that was learned from.
+        seeds: number of trainings.
+        score, low, high: mean over seeds with its 95 % interval, which one seed has not.
+        minus, minus_low, minus_high: the same of the paired differences from the first view at the same kind of
+            budget, as architecture, real set and seed have it; None for the first view itself.
+    """
+
+    view: str
+    budget: int
+    architecture: str
+    real: str
+    images: int
+    seeds: int
+    score: float
+    low: float | None
+    high: float | None
+    minus: float | None = None
+    minus_low: float | None = None
+    minus_high: float | None = None
+
+
+def summarise(trials: Sequence[Trial], first: str) -> list[ComparisonRow]:
+    """A row for each view, budget, architecture and real set, in the order of the trials. `first` is a view's name."""
+    groups: dict[tuple[str, int, str, str], list[Trial]] = {}
+    for trial in trials:
+        groups.setdefault((trial.view, trial.budget, trial.architecture, trial.real), []).append(trial)
+    rows = []
+    for (view, budget, architecture, real), group in groups.items():
+        scores = {trial.seed: trial.score for trial in group}
+        others = {trial.seed: trial.score for trial in groups.get((first, budget, architecture, real), ())}
+        paired = [scores[seed] - others[seed] for seed in scores.keys() & others.keys()] if view != first else []
+        row = (view, budget, architecture, real, round(fmean(trial.images for trial in group)), len(group))
+        rows.append(ComparisonRow(*row, *interval(list(scores.values())), *(interval(paired) if paired else ())))
+    return rows
+
+
+def interval(values: Sequence[float]) -> tuple[float, float | None, float | None]:
+    """The mean, and its interval where there are several values."""
+    low, high = seed_interval(values) if len(values) > 1 else (None, None)
+    return fmean(values), low, high
