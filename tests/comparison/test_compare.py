@@ -154,7 +154,7 @@ def test_growing_beyond_what_there_is_is_refused(sets, tmp_path):
     [
         ([], "Expected synthetic images to compare"),
         (["photos"], "Expected real images to test on"),
-        (["photos", "--real", "digits", "--grow", "5"], "images_per_class with forecast or grow"),
+        (["photos", "--real", "digits", "--grow", "5"], "--images-per-class with --grow"),
         (["photos", "--real", "digits", "--images-per-class", "1"], "--images-per-class"),
         (["photos", "--real", "digits", "--seeds", "0"], "--seeds"),
         (["photos", "--real", "digit"], "digit"),

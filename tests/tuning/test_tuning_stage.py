@@ -9,6 +9,7 @@ from tuning_bars import encoder, real, synthetic
 
 from bars import NAMES
 from outcomes import contents
+from synthset.classifiers.models import kind_of
 from synthset.core.errors import ConfigChangedError, DataError, ModelError, UsageError
 from synthset.encoders.embed import EmbeddingCache, embed_classes, embed_images
 from synthset.real import split
@@ -16,7 +17,7 @@ from synthset.tuning import loop
 from synthset.tuning.curve import tune_curve
 from synthset.tuning.curve_results import summarise
 from synthset.tuning.evaluate import evaluate_on, evaluate_tuned, zero_shot_of
-from synthset.tuning.saving import kind_of, load_tuned
+from synthset.tuning.saving import load_tuned
 from synthset.tuning.stage import tune
 
 FAST = {"epochs": 6, "batch_size": 16, "learning_rate": 0.3}

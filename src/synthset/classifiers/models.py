@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from synthset.classifiers.predictions import Picture, Predictions, as_pictures, open_picture
 from synthset.core.devices import choose_device, seeded
 from synthset.core.errors import ModelError, UnknownNameError, UsageError, first_line, setting
-from synthset.core.files import atomic_write, write_json
+from synthset.core.files import atomic_write, read_json, write_json
 from synthset.core.json_records import Record, read_record
 from synthset.core.options import Option
 from synthset.images.decoding import resize
@@ -504,6 +504,15 @@ def plain_state(module: nn.Module) -> dict[str, Tensor]:
     return {
         name: value.detach().to("cpu", memory_format=torch.contiguous_format).clone() for name, value in state.items()
     }
+
+
+def kind_of(folder: str | Path) -> str | None:
+    """The kind of model that the config.json in `folder` names; None where it names none, or is not there."""
+    try:
+        content = read_json(Path(folder) / CONFIG_FILE)
+    except (OSError, ValueError):
+        return None
+    return content.get("kind") if isinstance(content, dict) else None
 
 
 def find_folder(path: Path) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from itertools import cycle
+from itertools import cycle, pairwise
 from pathlib import Path
 
 from PIL import Image, ImageDraw
@@ -24,7 +24,7 @@ MOST_ROWS = 60  # of one picture
 
 
 def draw_comparison(result: ComparisonResult, path: Path) -> Path:
-    """Draw the mean of each row with its interval, all of them on one axis. Raises DataError if it cannot be written."""
+    """Draw the mean of each row with its interval, all on one axis. Raises DataError if it cannot be written."""
     rows = _shown(result)
     low, high, step = _axis([value for row in rows for value in (row.low, row.score, row.high) if value is not None])
     labels = [_label(row, result) for row in rows]
@@ -68,11 +68,8 @@ def _is_in_all(result: ComparisonResult, budget: int) -> bool:
 
 def _label(row: ComparisonRow, result: ComparisonResult) -> str:
     """What tells the row from the others."""
-    parts = [row.view]
-    for name in ("architecture", "real"):
-        if len({getattr(one, name) for one in result.rows}) > 1:
-            parts.append(getattr(row, name))
-    return ", ".join([*parts, f"{row.images:,} images"])
+    varied = [name for name in ("architecture", "real") if len({getattr(one, name) for one in result.rows}) > 1]
+    return ", ".join([row.view, *(getattr(row, name) for name in varied), f"{row.images:,} images"])
 
 
 def draw_curves(result: ComparisonResult, path: Path) -> Path:
@@ -115,7 +112,7 @@ def draw_curves(result: ComparisonResult, path: Path) -> Path:
         places = [(x_of(count), y_of(score)) for count, score in line]
         ahead = [places[-1], *((x_of(one.images_per_class), y_of(one.score)) for one in curve.further)]
         canvas.line(places, colour, 2.5)
-        for start, end in zip(ahead, ahead[1:], strict=False):
+        for start, end in pairwise(ahead):
             _dashes(canvas, start, end, colour)
         for place in places:
             _dot(canvas, *place, colour)

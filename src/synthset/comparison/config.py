@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Annotated
 
 from synthset.classifiers.config import TrainConfig
+from synthset.core.errors import setting
 from synthset.core.options import Nested, Option, check_options, expect
 
 CURVE = "Learning curve"
@@ -48,4 +49,5 @@ class CompareConfig:
             values = getattr(self, name)
             expect(len(set(values)) == len(values), f"each of {name.replace('_', ' ')} once, got one of them twice")
         needs = self.forecast or self.grow is not None
-        expect(bool(self.images_per_class) or not needs, "images_per_class with forecast or grow")
+        named = setting("forecast") if self.forecast else setting("grow")
+        expect(bool(self.images_per_class) or not needs, f"{setting('images_per_class')} with {named}")

@@ -80,8 +80,8 @@ def _test_folder(
 ) -> EvaluationResult:
     """Test what `train` or `tune` wrote."""
     from synthset.classifiers.learned_from import check_unseen
-    from synthset.classifiers.models import find_folder, load_classifier, resolve_architecture
-    from synthset.tuning.saving import KIND, kind_of
+    from synthset.classifiers.models import find_folder, kind_of, load_classifier, resolve_architecture
+    from synthset.tuning.saving import KIND
 
     classifier = None if kind_of(model) == KIND else load_classifier(model)
     actual = classifier.config.architecture if classifier else "tuned CLIP"

@@ -97,8 +97,8 @@ def predict(
 
 def load_predictor(model: str | Path, device: str = "auto") -> Predictor:
     """The model in a folder that `train` or `tune` wrote. Raises ModelError if there is none, or it is damaged."""
-    from synthset.classifiers.models import load_classifier
-    from synthset.tuning.saving import KIND, kind_of, load_tuned
+    from synthset.classifiers.models import kind_of, load_classifier
+    from synthset.tuning.saving import KIND, load_tuned
 
     if str(model).startswith("clip:"):
         raise ModelError(f"Expected a model that knows its classes, got '{model}', a CLIP as it came. Tune it first.")

@@ -22,7 +22,6 @@ from torch import Tensor
 from synthset.classifiers.models import CONFIG_FILE, read_weights, write_model
 from synthset.classifiers.predictions import Picture, Predictions, as_pictures, open_picture
 from synthset.core.errors import ModelError
-from synthset.core.files import read_json
 from synthset.core.json_records import Count, read_record
 from synthset.encoders.clip import Encoder, OpenClipEncoder, load_encoder
 
@@ -84,15 +83,6 @@ class TunedClassifier:
     def logits(self, vectors: Tensor) -> Tensor:
         """Logits (n, k) of unit vectors (n, d) of its encoder."""
         return vectors @ self.weight.T + self.bias
-
-
-def kind_of(folder: str | Path) -> str | None:
-    """The kind of model that the config.json in `folder` names; None where it names none, or is not there."""
-    try:
-        content = read_json(Path(folder) / CONFIG_FILE)
-    except (OSError, ValueError):
-        return None
-    return content.get("kind") if isinstance(content, dict) else None
 
 
 def save_tuned(folder: Path, config: TunedConfig, head: dict[str, Tensor], encoder: dict[str, Tensor]) -> None:

@@ -15,14 +15,13 @@ from synthset.classifiers.export.card import write_model_card
 from synthset.classifiers.export.checking import CheckImages, ModelRow, open_check_images
 from synthset.classifiers.export.onnx import write_onnx
 from synthset.classifiers.export.timm import write_timm
-from synthset.classifiers.models import load_classifier
+from synthset.classifiers.models import kind_of, load_classifier
 from synthset.core.errors import ModelError, UnknownNameError, UsageError, setting
 from synthset.core.files import write_json
 from synthset.core.json_records import read_record
 from synthset.core.locks import reading
 from synthset.core.whole_folders import whole_folder
 from synthset.images.opening import ImageSource
-from synthset.tuning.saving import KIND, kind_of
 
 MARKER = "export.json"
 
@@ -97,7 +96,7 @@ def export_model(
     form = MODEL_FORMATS[format]
     if int8 and not form.has_int8:
         raise UsageError(f"Expected {setting('int8')} with {setting('format', 'onnx')}, got '{format}'. Leave it out.")
-    if kind_of(model) == KIND:
+    if kind_of(model) is not None:
         raise ModelError(f"Expected a classifier that 'synthset train' wrote, got '{model}', a tuned CLIP.")
     with reading(model), whole_folder(Path(output_dir), _owned, overwrite=overwrite) as folder:
         classifier = load_classifier(model, "cpu")
