@@ -64,7 +64,8 @@ def test_files_hold_all_of_it(compared):
     with (folder / "results.csv").open(newline="") as file:
         assert len(list(csv.DictReader(file))) == len(result.rows)
     for name in ("comparison.png", "curves.png"):
-        assert Image.open(folder / name).size[0] == 1520
+        with Image.open(folder / name) as picture:
+            assert picture.size[0] == 1520
 
 
 def test_growth_compares_two_rules_at_the_same_number(compared):

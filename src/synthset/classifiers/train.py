@@ -192,8 +192,11 @@ def _train_in(
             delete_own_files(folder)
         world.wait()
         model = world.prepare(model)
-        average = WeightAverage(model, settings.ema_decay) if settings.ema_decay else None
-        session = Session(folder, job, model, _optimizer(model, settings), len(held_back_rows), average)
+        optimizer, average = _optimizer(model, settings), None
+        if settings.ema_decay:
+            average = WeightAverage(model, settings.ema_decay)
+            optimizer.register_step_post_hook(lambda *_: average.update())
+        session = Session(folder, job, model, optimizer, len(held_back_rows), average)
         session.restore()
         world.wait()  # none has yet to read the checkpoint when the first one writes the next
         labels = torch.from_numpy(np.ascontiguousarray(images.labels))
@@ -233,7 +236,7 @@ def _train(session: Session, data: TrainingSet, model_config: ModelConfig, setti
             started = time.monotonic()
             with _compiler_errors(settings):
                 learning_rate, train_loss = train_epoch(
-                    model, session.optimizer, data, model_config, settings, epoch, bar.advance, world, session.average
+                    model, session.optimizer, data, model_config, settings, epoch, bar.advance, world
                 )
             if not math.isfinite(train_loss):
                 raise ModelError(
@@ -259,7 +262,6 @@ def train_epoch(
     epoch: int,
     advance: Callable[[int], None],
     world: World | None = None,
-    average: WeightAverage | None = None,
 ) -> tuple[float, float]:
     """One pass over the training images, in the order and with the draws of (seed, epoch).
 
@@ -298,8 +300,6 @@ def train_epoch(
             for group in optimizer.param_groups:
                 group["lr"] = rate(step) * group.get("lr_scale", 1.0)
             optimizer.step()
-            if average is not None:
-                average.update()
             total_loss += loss.detach() * len(batch)
             advance(len(batch))
     return rate(first_step), world.mean(total_loss).item() / len(shuffled)

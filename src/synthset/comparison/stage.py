@@ -111,7 +111,7 @@ def _cells(config: CompareConfig, views: Sequence[View]) -> Iterator[Cell]:
     for view in views:
         tried = [count for count in sorted(config.images_per_class) if count < view.smallest_class]
         is_cut = config.equal_budget and len(views) > 1 and len({one.smallest_class for one in views}) > 1
-        budgets[view.name] = sorted({*tried, *([smallest] if is_cut else [])}) + [ALL]
+        budgets[view.name] = [*sorted({*tried, *([smallest] if is_cut else [])}), ALL]
     for seed in range(config.seeds):
         for architecture in config.architectures:
             for view in views:
