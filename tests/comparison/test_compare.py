@@ -19,7 +19,7 @@ from synthset.comparison.stage import compare
 from synthset.comparison.views import take, views_of
 from synthset.core.errors import ConfigChangedError, DataError, UsageError
 
-TRAINING = replace(CONFIG, architecture="small_cnn", seed=0, epochs=1)
+TRAINING = replace(CONFIG, augmentation="none", seed=0, epochs=5)
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +122,7 @@ def test_more_seeds_go_on_in_the_folder_and_other_training_does_not(sets, tmp_pa
     first = compare(few, tmp_path / "out", real=real, seeds=1, training=TRAINING)
     second = compare(few, tmp_path / "out", real=real, seeds=2, training=TRAINING)
     assert second.trials[: len(first.trials)] == first.trials
-    with pytest.raises(ConfigChangedError, match="epochs: 1 there, 2 here"):
+    with pytest.raises(ConfigChangedError, match="epochs: 5 there, 2 here"):
         compare(few, tmp_path / "out", real=real, seeds=1, training=replace(TRAINING, epochs=2))
 
 
