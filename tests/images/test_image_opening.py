@@ -3,12 +3,12 @@
 import json
 import logging
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from image_files import grey_png, make_folder, write_parquet
+from small_datasets import make
 from synthset.core.errors import DataError, UsageError
 from synthset.images.opening import load_path, splits_at
 from synthset.real import load_real
@@ -201,6 +201,18 @@ def test_shards_of_other_classes_are_refused(tmp_path, names):
         load_real(tmp_path)
 
 
+def test_shards_that_are_missing_by_their_names_are_said(tmp_path, caplog):
+    write_parquet(tmp_path / "data" / "test-00000-of-00003-a7f3.parquet")
+    write_parquet(tmp_path / "data" / "test-00002-of-00003-b1c0.parquet")
+    with caplog.at_level(logging.WARNING):
+        assert len(load_real(tmp_path)) == 6
+    assert caplog.messages == [f"2 of 3 files are there, by their names, of the images in '{tmp_path / 'data'}'"]
+    with pytest.raises(DataError, match=r"2 of 3 files are there, .*\. Fetch the others"):
+        load_real(tmp_path, strict=True)
+    write_parquet(tmp_path / "data" / "test-00001-of-00003.parquet")
+    assert len(load_real(tmp_path, strict=True)) == 9
+
+
 def test_a_set_with_several_columns_of_labels_needs_one_named(tmp_path):
     path = write_parquet(tmp_path / "a.parquet", extra={"coarse_label": ["x", "y", "x"], "fine_label": ["a", "b", "c"]})
     with pytest.raises(UsageError, match=r"several columns of labels \(label, fine_label\)\. .* label_column=label"):
@@ -300,7 +312,14 @@ def test_labels_from_1_are_said_where_names_stand_beside(tmp_path, caplog):
 
 
 def test_a_dataset_that_was_copied_without_its_images_says_so(tmp_path):
-    (tmp_path / "manifest.json").write_text("{}")
-    np.save(tmp_path / "x.npy", np.zeros(1))
+    make(tmp_path, shard_size=8)
+    assert len(load_real(tmp_path)) == 20
+    (tmp_path / "data" / "train-00001.parquet").unlink()
+    with pytest.raises(
+        DataError, match=r"Expected 20 images in '.*', as its manifest\.json counts, found 12\. Copy it"
+    ):
+        load_real(tmp_path)
+    for shard in (tmp_path / "data").iterdir():
+        shard.unlink()
     with pytest.raises(DataError, match=r"a Synthset dataset without its images, which lie in data/\. Copy it whole"):
         load_real(tmp_path)

@@ -12,6 +12,7 @@ from typing import Annotated, TypeAlias
 import numpy as np
 
 from synthset.core.errors import DataError, UsageError, setting
+from synthset.core.files import read_json
 from synthset.core.names import plain_name, shown
 from synthset.core.options import Option, check_options
 from synthset.images.batches import find_batches, load_batches
@@ -116,9 +117,12 @@ def _loaders(path: Path) -> dict[str, Loader]:
     """What opens each split of a path, by its name; under "" what opens images that no name of a split stands by."""
 
     def tables(files: Sequence[Path]) -> Loader:
-        return lambda source: load_tables(
-            files, path, source.opening.label_column, source.opening.strict, source.prefix
-        )
+        def load(source: ImagePath) -> ImageSet:
+            images = load_tables(files, path, source.opening.label_column, source.opening.strict, source.prefix)
+            _check_whole(images, path)
+            return images
+
+        return load
 
     if not path.is_dir():
         if path.suffix.lower() != ".parquet":
@@ -137,6 +141,19 @@ def _loaders(path: Path) -> dict[str, Loader]:
     if (path / MANIFEST).exists():
         raise DataError(f"'{path}' is a Synthset dataset without its images, which lie in data/. Copy it whole.")
     return {split: _folder_loader(folder, path) for split, folder in find_splits(top).items()}
+
+
+def _check_whole(images: ImageSet, path: Path) -> None:
+    """Raise DataError for a Synthset dataset that has other images than it counts: a shard was lost on the way."""
+    try:
+        manifest = read_json(path / MANIFEST)
+        count = manifest["accounting"]["ok"] if manifest["status"] == "complete" else len(images)
+    except (OSError, ValueError, KeyError, TypeError):
+        return  # no dataset of ours, or one that whoever learns from it complains of
+    if count != len(images):
+        raise DataError(
+            f"Expected {count} images in '{path}', as its {MANIFEST} counts, found {len(images):,}. Copy it whole."
+        )
 
 
 def _folder_loader(folder: Folder, path: Path) -> Loader:
