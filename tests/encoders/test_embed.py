@@ -1,5 +1,6 @@
 import hashlib
 import logging
+import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -288,6 +289,13 @@ def test_a_cache_that_cannot_be_written_costs_a_warning(tmp_path, caplog, monkey
     assert torch.equal(vectors, embed_images(image_set(), FakeEncoder()))
     assert len(caplog.messages) == 1
     assert "Embeddings are not kept" in caplog.messages[0]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions are those of POSIX")
+def test_a_cache_is_its_owners_alone(tmp_path):
+    embed_images(image_set(), FakeEncoder(), EmbeddingCache(tmp_path / "cache" / "embeddings"))
+    paths = [*(tmp_path / "cache").rglob("*"), tmp_path / "cache"]
+    assert {(path.is_file(), path.stat().st_mode & 0o777) for path in paths} == {(True, 0o600), (False, 0o700)}
 
 
 def test_reading_back_is_fast_and_reads_only_what_is_needed(cache, monkeypatch):

@@ -13,6 +13,8 @@ import black_images
 import cluster
 import concurrency
 import copies
+import edited_files
+import flipped_files
 import full_disk
 import kills
 import leaks
@@ -53,5 +55,7 @@ ROWS = {
     "copies": Row(copies.run, (20,), (5,)),
     "bad_images": Row(bad_images.run, (40,), (40,)),
     "bad_names": Row(bad_names.run, (32,), (32,)),
+    "edited_files": Row(edited_files.run, (0,), (5,)),
+    "flipped_files": Row(flipped_files.run, (300, 30), (3, 1)),
     "bad_files": Row(bad_files.run, (10_000,), (200,)),
 }

@@ -140,7 +140,10 @@ class Dataset:
         table = read_table(path, _REAL_IMAGES, _RESTORE)
         images = dict(zip(*(table.column(name).to_pylist() for name in table.column_names), strict=True))
         if any(hashlib.sha256(data).hexdigest() != name for name, data in images.items()):
-            raise DataError(f"Expected the real images that drawing began at in '{path}', got others. {_RESTORE}")
+            raise DataError(
+                f"Expected the real images that drawing began at in '{path}', got 'bytes' of which 'sha256' is not the "
+                f"hash. {_RESTORE}"
+            )
         return images
 
     def strategies(self) -> list[str]:
