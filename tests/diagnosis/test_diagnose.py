@@ -20,7 +20,7 @@ from synthset.measures import registry
 from synthset.measures.registry import Measure
 from synthset.report import build_report
 from synthset.report.reading import read_diagnosis
-from synthset.testing import FakeGenerator
+from synthset.testing import FakeEncoder, FakeGenerator
 
 COLOURS = {"red": (1.0, 0.1, 0.1), "green": (0.1, 1.0, 0.1), "blue": (0.1, 0.1, 1.0)}
 NAMES = tuple(COLOURS)
@@ -75,6 +75,19 @@ def test_good_images_are_fine(run):
     assert drawn.prompt_accuracy == drawn.own_accuracy == drawn.transfer_accuracy == 1
     assert drawn.centroid_shift is not None
     assert drawn.centroid_shift < 0.01
+
+
+def test_a_distance_of_few_images_is_cautioned_in_tables_json_and_page(run, tmp_path, caplog):
+    run(paint("drawn"), real=paint("photos", seed=1), encoder=FakeEncoder(dimension=49))
+    folder = tmp_path / "out"
+    caution = "fewer than the encoder has dimensions: drawn."
+    assert any(caution in doubt for doubt in json.loads((folder / "diagnosis.json").read_text())["doubts"])
+    assert caution in (folder / "report.html").read_text()
+    assert caution in caplog.text
+    rows = list(csv.DictReader((folder / "summary.csv").read_text().splitlines()))
+    assert float(rows[1]["frechet_rows_a_dimension"]) == 48 / 49
+    run(paint("drawn"), real=paint("photos", seed=1), encoder=FakeEncoder(dimension=48))
+    assert caution not in (folder / "report.html").read_text()
 
 
 def test_what_the_generator_cannot_draw_is_told_from_what_clip_misreads(run):

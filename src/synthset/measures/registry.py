@@ -130,6 +130,13 @@ MEASURES: tuple[Measure, ...] = (
         lambda points: points.frechet.covariance_term,
     ),
     of_set_and_real(
+        "frechet_rows_a_dimension",
+        "Images / dim.",
+        "Images of the smaller of the two sets for each dimension of the encoder, at least 0: with fewer than 1 the "
+        "Fréchet distance says mostly how few they are (Chong & Forsyth 2020, on its bias).",
+        lambda points: points.frechet.rows_a_dimension,
+    ),
+    of_set_and_real(
         "centroid_shift",
         "Shift",
         "Cosine complement of the synthetic and the real centroid of a class, averaged over classes, in 0..2 "
