@@ -36,6 +36,7 @@ from synthset.dataset.plan import Plan
 from synthset.dataset.reader import Dataset, open_dataset
 from synthset.dataset.writer import DatasetWriter, check_folder, check_part_of_job
 from synthset.executors import Executor, LocalExecutor
+from synthset.filters.run import check_other
 from synthset.generators.source import GeneratorSource
 from synthset.prompts.language_enhancement import SentenceConfig
 from synthset.prompts.sentences.cache import sentence_job, sentences_for
@@ -107,7 +108,7 @@ def create(
     initial = read_initial_images(classes, config)
     config, sentences = _with_sentences(classes, config, generator, folder, overwrite)
     plan = plan_images(classes, config, generator, initial)
-    check_folder(folder)
+    _check_places(folder, config)
     executor = executor or LocalExecutor()
     source = GeneratorSource(partial(load_with_images, config, generator, initial))
     (described,) = executor.map(source.describe, [None])
@@ -127,6 +128,12 @@ def create(
     result = CreateResult(dataset, dataset.accounting, drawn, time.monotonic() - start, refilled)
     _check_failures(result, config)
     return result
+
+
+def _check_places(folder: Path, config: CreateConfig) -> None:
+    """Raise UsageError for a folder of something else, or one that a filter shall compare with itself."""
+    check_folder(folder)
+    check_other(config.filter, folder)
 
 
 def plan_images(
