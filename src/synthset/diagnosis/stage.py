@@ -244,4 +244,8 @@ def find_doubts(classes: Sequence[ClassRow]) -> list[str]:
     for row in classes:
         if row.real_accuracy is not None:
             by_set.setdefault(row.set, []).append(row.real_accuracy)
-    return doubts(max((sum(values) / len(values) for values in by_set.values()), default=None))
+    return doubts(
+        max((sum(values) / len(values) for values in by_set.values()), default=None),
+        has_real=any(row.transfer_accuracy is not None for row in classes),
+        without_prompts=list(dict.fromkeys(row.set for row in classes if row.synthetic_accuracy is None)),
+    )
