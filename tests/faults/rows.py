@@ -45,7 +45,7 @@ ROWS = {
     "signals": Row(signals.run, (len(signals.STAGES), 12), (3, 1)),
     "concurrency": Row(concurrency.run, (len(concurrency.PAIRS), 6), (1, 1)),
     "other_jobs": Row(other_jobs.run, (14,), (14,)),
-    "full_disk": Row(full_disk.run, (10, 10), (2, 0)),
+    "full_disk": Row(full_disk.run, (10, 10, len(signals.STAGES)), (2, 0, 5)),
     "accounting": Row(accounting.run, (20, 5), (3, 1)),
     "cluster": Row(cluster.run, (10, 5, 5), (1, 1, 1)),
     "memory": Row(memory.run, (6,), (6,)),

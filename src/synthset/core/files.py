@@ -80,6 +80,9 @@ def atomic_write(path: Path, *, private: bool = False) -> Iterator[BinaryIO]:
                 _set_mode(file, mode)
             os.fsync(file.fileno())
         part.replace(path)
+    except OSError as error:
+        error.filename = error.filename or str(path)  # a disk that is full names none
+        raise
     finally:
         part.unlink(missing_ok=True)
     _sync_folder(path.parent)
