@@ -125,6 +125,25 @@ def test_images_beside_no_classes_are_told_what_to_do(tmp_path):
         load_real(tmp_path, "train")
 
 
+def test_a_test_split_without_labels_gives_way_to_the_one_that_has_them(tmp_path):
+    make_splits(tmp_path, "train", "val")
+    write_images(tmp_path / "test" / "images")
+    assert (load_real(tmp_path).split, load_test_part(tmp_path).split) == ("val", "val")
+    with pytest.raises(DataError, match="Expected one folder a class"):
+        load_real(tmp_path / "test" / "images")
+
+
+def test_folders_of_first_letters_hold_the_classes(tmp_path, caplog):
+    names = ("a/abbey", "a/apartment_building/indoor", "a/apartment_building/outdoor", "b/beach")
+    make_folder(tmp_path / "SUN397", names)
+    with caplog.at_level(logging.WARNING):
+        images = load_real(tmp_path)
+    assert images.class_names == ("abbey", "apartment_building/indoor", "apartment_building/outdoor", "beach")
+    assert "folders of first letters hold the classes: 'abbey', " in caplog.text
+    assert len(load_real(make_folder(tmp_path / "letters", ("a", "b"))).class_names) == 2
+    assert load_real(make_folder(tmp_path / "writers", ("a/a_1", "a/a_2", "b/b_1"))).class_names == ("a", "b")
+
+
 # ---- names ------------------------------------------------------------------------------------------------
 
 
