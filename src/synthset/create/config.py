@@ -176,6 +176,8 @@ class CreateConfig:
     ] = field(default_factory=FilterConfig)
 
     def __post_init__(self) -> None:
+        if isinstance(self.strategies, str):
+            object.__setattr__(self, "strategies", (self.strategies,))
         if isinstance(self.steps, str) and self.steps.isdecimal():
             object.__setattr__(self, "steps", int(self.steps))  # so that the manifest has a number as one
         check_options(self)

@@ -179,6 +179,7 @@ class _WithFiles:
     def __init__(self, generator: Any, files: Mapping[str, bytes]) -> None:
         self.generator, self.files, self.config = generator, files, generator.config
         self.preferred_batch_size = getattr(generator, "preferred_batch_size", 1)
+        self.text_reader = getattr(generator, "text_reader", None)
 
     def generate(self, requests: Sequence[ImageRequest]) -> list[GeneratedImage]:
         return self.generator.generate_from(requests, initial_images=self.files)

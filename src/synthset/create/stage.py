@@ -25,7 +25,14 @@ from synthset.core.files import is_local, to_path
 from synthset.core.locks import reading, writing
 from synthset.core.options import expect, with_options
 from synthset.create.config import CreateConfig
-from synthset.create.inputs import check_names, plan_run, read_initial_images, with_matched_phrases
+from synthset.create.inputs import (
+    check_names,
+    plan_run,
+    read_initial_images,
+    tell_cut,
+    texts_of,
+    with_matched_phrases,
+)
 from synthset.create.job import default_job, job_of_config, make_job
 from synthset.create.real_guidance import InitialImages, check_conditions, with_initial_images
 from synthset.create.refill import Refill, prepare_refill, refill
@@ -101,8 +108,6 @@ def create(
     start = time.monotonic()
     if isinstance(generator, str):
         options["generator"], generator = generator, None
-    if isinstance(options.get("strategies"), str):
-        options["strategies"] = (options["strategies"],)
     config = with_matched_phrases(with_options(config or CreateConfig(), options), classes)
     folder = to_path(output_dir)
     initial = read_initial_images(classes, config)
@@ -111,12 +116,13 @@ def create(
     _check_places(folder, config)
     executor = executor or LocalExecutor()
     source = GeneratorSource(partial(load_with_images, config, generator, initial))
-    (described,) = executor.map(source.describe, [None])
+    (described,) = executor.map(source.describe, [texts_of(plan.table)])
     refill_job = prepare_refill(plan.class_names, config, encoder)
     job = make_job(plan, config, described.config, initial, sentences, refill_job)
     batch_size = min(config.shard_size, config.batch_size or described.preferred_batch_size)
     writer = DatasetWriter(folder, job, plan, config.shard_size, batch_size, defaults=default_job(described.config))
     writer.check(overwrite)
+    tell_cut(plan.table, described)
     with writing(folder), reading(path_of(config.filter.real)):
         writer.open(overwrite, config.batch_size is None, initial.table() if initial else None)
         draw = partial(draw_missing, source=source, config=config, executor=executor)

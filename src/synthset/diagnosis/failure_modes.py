@@ -9,8 +9,10 @@ Marwood et al. 2023, Table 4, tell two failures apart by testing both kinds of i
     as others     as others          see below
 
 Of images whose prompts are not known, nothing is said of prompts: a class whose images are nearer to other classes'
-centroids than to its own mixes with these. Where both are recognised, or nothing mixes, real images are tested against the centroids of the synthetic ones, which is what a
-classifier learns from. A class that is low there is too uniform if its images scatter much less than the real
+centroids than to its own mixes with these.
+
+Where both are recognised, or nothing mixes, real images are tested against the centroids of the synthetic ones, which
+is what a classifier learns from. A class that is low there is too uniform if its images scatter much less than the real
 ones, and shifted otherwise. "Low" is by more than `MARGIN` below the mean over classes.
 """
 
@@ -120,8 +122,8 @@ def doubts(real_accuracy: float | None, *, has_real: bool, without_prompts: Sequ
     found = []
     if without_prompts:
         found.append(
-            f"No prompts are known of {some(without_prompts)}: the verdicts there are by the images alone, and say nothing "
-            "of how a prompt is read."
+            f"No prompts are known of {some(without_prompts)}: the verdicts there are by the images alone, and say "
+            "nothing of how a prompt is read."
         )
     if not has_real:
         found.append(
