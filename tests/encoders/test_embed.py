@@ -129,6 +129,17 @@ def test_classes_are_the_mean_of_their_sentences(cache):
     )  # literal
 
 
+@pytest.mark.parametrize("names", [("n01440764", "n01443537"), ("0", "1", "2"), ("007", "n01443537")])
+def test_a_clip_that_is_asked_about_codes_is_warned_about_once(cache, caplog, names):
+    embed._tell_codes.cache_clear()
+    with caplog.at_level(logging.WARNING):
+        for _ in range(2):
+            embed_classes(names, FakeEncoder(), cache=cache)
+        embed_classes(("8", "dog"), FakeEncoder(), cache=cache)
+    (message,) = caplog.messages
+    assert message.startswith(f"Expected class names in words, got {', '.join(names)}: a CLIP")
+
+
 def test_templates_need_a_place_for_the_class():
     with pytest.raises(UsageError, match=r"Expected \{class\} in the template, got 'a photo'"):
         embed_classes(["cat"], FakeEncoder(), ["a photo"])
