@@ -97,7 +97,7 @@ def read(*parts):
 
 
 def without_times(note):
-    return {key: value for key, value in note.items() if key not in ("seconds", "libraries")}
+    return {key: value for key, value in note.items() if key not in ("seconds", "libraries", "checksum")}
 
 
 def pixels(row):

@@ -13,6 +13,7 @@ from synthset.classifiers.models import Classifier, ModelConfig
 from synthset.classifiers.scoring import count, wilson_interval
 from synthset.cli.tables import print_evaluation
 from synthset.core.errors import DataError, UsageError
+from synthset.core.files import with_checksum
 from synthset.images.decoding import encode
 from synthset.images.imageset import ImageSet
 
@@ -120,5 +121,5 @@ def test_writes_the_result_and_its_picture(tmp_path):
         "data-some-set-confusion.png",
         "data-some-set.json",
     ]
-    assert json.loads(table.read_text()) == json.loads(json.dumps(result.to_json()))
+    assert json.loads(table.read_text()) == json.loads(json.dumps(with_checksum(result.to_json())))
     assert picture.read_bytes().startswith(b"\x89PNG")

@@ -16,7 +16,7 @@ from outcomes import the_error
 from synthset.classifiers.models import read_config
 from synthset.cli import main
 from synthset.core import progress
-from synthset.core.errors import FailureThresholdError
+from synthset.core.errors import FailureThresholdError, ModelError, setting
 from synthset.dataset.reader import open_dataset
 
 pytestmark = pytest.mark.usefixtures("own_folder")
@@ -441,10 +441,16 @@ def test_a_dry_run_shows_ten_prompts_and_an_estimate(create):
     assert list(Path().iterdir()) == []
 
 
-def test_a_dry_run_without_the_model_still_plans(run):
-    code, out, _ = run("create", *CLASSES, "--generator", "nobody/nothing", "--dry-run")
+def test_a_dry_run_without_the_model_still_plans(run, monkeypatch):
+    def load(config):
+        raise ModelError(f"It does not fit. Give {setting('dtype', 'bfloat16')}.")
+
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])  # as in a process of its own
+    monkeypatch.setattr(sys.modules["synthset.create.stage"], "load", load)
+    code, out, err = run("create", *CLASSES, "--generator", "nobody/nothing", "--dry-run")
     assert code == 0
     assert "No estimate of time" in out
+    assert err == "WARNING: It does not fit. Give --dtype bfloat16.\n"
 
 
 # ---- input that cannot be right ---------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Files are whole or not there, here and behind URLs; JSON that is not what it should be is one short line."""
 
 import json
+import os
 
 import pytest
 
@@ -41,6 +42,26 @@ def test_a_file_appears_when_it_is_whole(tmp_path):
     assert list(path.parent.iterdir()) == [path]
 
 
+@pytest.mark.skipif(os.name != "posix", reason="permissions are those of POSIX")
+@pytest.mark.parametrize(("private", "file_mode", "folder_mode"), [(False, 0o640, 0o750), (True, 0o600, 0o700)])
+def test_a_part_is_its_owners_alone_and_what_comes_of_it_has_the_permissions_of_its_kind(
+    tmp_path, private, file_mode, folder_mode
+):
+    path, umask = tmp_path / "new" / "folder" / "a.bin", os.umask(0o027)
+    try:
+        with atomic_write(path, private=private) as file:
+            (part,) = path.parent.iterdir()
+            assert part.stat().st_mode & 0o777 == 0o600
+            file.write(b"x")
+    finally:
+        os.umask(umask)
+    assert [p.stat().st_mode & 0o777 for p in (path, path.parent, path.parents[1])] == [
+        file_mode,
+        folder_mode,
+        folder_mode,
+    ]
+
+
 def test_a_write_that_fails_leaves_the_file_of_before_and_nothing_else(tmp_path):
     path = tmp_path / "a.txt"
     write_text(path, "old")
@@ -66,12 +87,15 @@ def test_json_is_indented_utf_8_and_comes_back(tmp_path):
     assert {**value, "checksum": "0"} != with_checksum({**value, "checksum": "0"}) == with_checksum(value)
 
 
-def test_a_checksum_is_that_of_all_else_however_it_is_spaced_and_older_files_have_none():
+def test_a_checksum_is_that_of_all_but_times_however_it_is_spaced_and_older_files_have_none():
     value = with_checksum({"a": 1.5, "b": (1, float("nan")), 3: "\ud800"})
     again = parse_json(json.dumps(value).encode())
     assert fits_checksum(again)
     assert fits_checksum({"a": 1})
     assert fits_checksum([1])
+    timed = with_checksum({"seconds": 1.5, "of": [{"seconds": None}], "says": '"seconds": 1.5'})
+    assert fits_checksum(timed | {"seconds": 2e-07, "of": [{"seconds": 3}]})
+    assert not fits_checksum(timed | {"says": '"seconds": 2.5'})
     for changed in (again | {"a": 1.25}, again | {"c": 0}, again | {"checksum": None}, again | {"b": [1, 1]}):
         assert not fits_checksum(changed)
 

@@ -3,7 +3,7 @@
 import sys
 from dataclasses import replace
 
-from synthset.core.errors import ModelError
+from synthset.core.errors import ModelError, setting
 from synthset.create.dry_run import SAMPLE_PROMPTS, SAMPLED_IMAGES, rehearse, sample_plan
 from synthset.create.stage import CreateConfig, plan_images
 from synthset.testing import FakeGenerator
@@ -45,15 +45,15 @@ def test_a_dry_run_has_all_that_is_shown_and_writes_nothing(tmp_path, monkeypatc
     assert {request.strategy for request in run.shown} == {"base", "random_guidance"}
     assert len(generator.batches[-1]) == SAMPLED_IMAGES
     assert (run.generation, run.estimate.images, run.estimate.files) == (generator.config, 120, 1)
-    assert (run.sentences, run.reason, run.is_on_gpu) == (None, "", False)
+    assert (run.sentences, run.reason, run.is_on_gpu) == (None, None, False)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_dry_run_without_the_model_says_why(tmp_path, monkeypatch):
     def load(config):
-        raise ModelError("not at hand")
+        raise ModelError(f"not at hand: give {setting('dtype', 'bfloat16')}")
 
     monkeypatch.setattr(sys.modules["synthset.create.stage"], "load", load)
     run = rehearse(("cat",), CreateConfig(images_per_class=3, generator="owner/name"), tmp_path)
-    assert (run.generation, run.estimate, run.reason) == (None, None, "not at hand")
+    assert (run.generation, run.estimate, str(run.reason)) == (None, None, "not at hand: give dtype=bfloat16")
     assert [request.prompt for request in run.shown] == ["an image of a cat"] * 3

@@ -1,12 +1,18 @@
 """What `create` is asked for, read and checked before anything is drawn."""
 
+import sys
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from synthset.core.errors import UsageError
 from synthset.create.config import CreateConfig
+from synthset.create.dry_run import rehearse
 from synthset.create.inputs import check_names, plan_run, read_initial_images, with_matched_phrases
 from synthset.create.plan import Part
+from synthset.create.stage import create
+from synthset.generators.reading import TextReader
 from synthset.images.decoding import encode
 from synthset.images.imageset import ImageSet
 from synthset.prompts.strategies import PromptStyle
@@ -59,3 +65,35 @@ def test_a_run_is_planned_as_the_config_says():
     assert (one.id, one.seed) == (9, requests[5].seed)
     plain = plan_run(["cat", "dog"], CreateConfig(steps="8"), None).table.column_names
     assert {"strength", "num_inference_steps"}.isdisjoint(plain)
+
+
+@pytest.fixture
+def near_sighted(monkeypatch):
+    """A generator that reads five words."""
+    reader = TextReader(((lambda texts, **_: SimpleNamespace(input_ids=_words(texts)), 5),))
+    generator = FakeGenerator(size_px=16)
+    generator.text_reader = reader
+    monkeypatch.setattr(sys.modules["synthset.create.stage"], "load", lambda config: generator)
+    return generator
+
+
+def _words(texts):
+    return texts.split() if isinstance(texts, str) else [text.split() for text in texts]
+
+
+@pytest.mark.parametrize("is_dry", [False, True])
+def test_prompts_that_the_generator_cuts_are_counted_with_an_example(tmp_path, near_sighted, caplog, is_dry):
+    phrases = {"jay": "a bird of type jay"}  # "an image of a bird of type jay"
+    config = CreateConfig(images_per_class=3, generator="owner/name", style=PromptStyle(phrases=phrases))
+    if is_dry:
+        rehearse(["jay", "cat"], config, tmp_path / "pets")
+    else:
+        create(["jay", "cat"], tmp_path / "pets", config)
+    (message,) = [message for message in caplog.messages if "reads" in message]
+    assert "reads 5 tokens of a prompt: of 3 of 6 images it ignores the rest" in message
+    assert "'an image of a bird of type jay'" in message
+
+
+def test_a_negative_prompt_that_is_cut_is_said_too(tmp_path, near_sighted, caplog):
+    create(["cat"], tmp_path / "pets", images_per_class=2, generator="owner/name", negative_prompt="a b c d e f")
+    assert "of 2 of 2 images" in caplog.text

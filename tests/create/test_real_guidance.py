@@ -104,7 +104,7 @@ def test_the_training_split_is_the_pool_where_there_is_one(tmp_path, monkeypatch
     # of one's own folder without splits, all images are taken
     assert set(choose_initial_images(tmp_path / "photos" / "test", CLASSES).files.values()) == {photo(2), photo(3)}
     (tmp_path / "photos" / "train").rename(tmp_path / "photos" / "val")
-    with pytest.raises(UsageError, match=r"holds splits \(test, val\)"):
+    with pytest.raises(UsageError, match=r"one split of '.*' to learn from, got test, val"):
         few_shot_pool(tmp_path / "photos")
 
 

@@ -20,7 +20,7 @@ from synthset.measures import registry
 from synthset.measures.registry import Measure
 from synthset.report import build_report
 from synthset.report.reading import read_diagnosis
-from synthset.testing import FakeGenerator
+from synthset.testing import FakeEncoder, FakeGenerator
 
 COLOURS = {"red": (1.0, 0.1, 0.1), "green": (0.1, 1.0, 0.1), "blue": (0.1, 0.1, 1.0)}
 NAMES = tuple(COLOURS)
@@ -77,6 +77,19 @@ def test_good_images_are_fine(run):
     assert drawn.centroid_shift < 0.01
 
 
+def test_a_distance_of_few_images_is_cautioned_in_tables_json_and_page(run, tmp_path, caplog):
+    run(paint("drawn"), real=paint("photos", seed=1), encoder=FakeEncoder(dimension=49))
+    folder = tmp_path / "out"
+    caution = "fewer than the encoder has dimensions: drawn."
+    assert any(caution in doubt for doubt in json.loads((folder / "diagnosis.json").read_text())["doubts"])
+    assert caution in (folder / "report.html").read_text()
+    assert caution in caplog.text
+    rows = list(csv.DictReader((folder / "summary.csv").read_text().splitlines()))
+    assert float(rows[1]["frechet_rows_a_dimension"]) == 48 / 49
+    run(paint("drawn"), real=paint("photos", seed=1), encoder=FakeEncoder(dimension=48))
+    assert caution not in (folder / "report.html").read_text()
+
+
 def test_what_the_generator_cannot_draw_is_told_from_what_clip_misreads(run):
     wrong = with_prompts(paint("drawn", shown={"red": "cyan"}))
     rows = run(wrong, real=paint("photos", seed=1)).classes
@@ -89,12 +102,29 @@ def test_what_the_generator_cannot_draw_is_told_from_what_clip_misreads(run):
 
 
 def test_empty_prompts_are_not_blamed_for_what_is_drawn(run):
-    """Images that are drawn from images have none: their own centroids stand in."""
+    """Images that are drawn from images have none."""
     from_images = run(with_prompts(paint("drawn"), [""] * 48), real=paint("photos", seed=1))
     without = run(DiagnosedSet("drawn", "synthetic", paint("drawn")), real=paint("photos", seed=1))
     assert from_images.summary == without.summary
     assert from_images.classes == without.classes
     assert [row.verdict for row in from_images.classes] == ["fine"] * 3
+
+
+@pytest.mark.parametrize("has_real", [True, False])
+def test_of_images_without_prompts_no_verdict_and_no_number_speaks_of_prompts(run, tmp_path, caplog, has_real):
+    """A folder whose "red" shows cyan, and whose "green" shows blue: once it was told that CLIP misreads its prompt."""
+    drawn = paint("drawn", shown={"red": "cyan", "green": "blue"})
+    result = run(drawn, real=paint("photos", seed=1) if has_real else None)
+    verdicts = {row.class_name: row.verdict for row in result.classes}
+    assert verdicts["green"] == "synthetic images mix with other classes" == verdicts["blue"]
+    assert not any("prompt" in f"{row.verdict}{row.explanation}{row.remedy}" for row in result.classes)
+    assert {(row.real_accuracy, row.synthetic_accuracy) for row in result.classes} == {(None, None)}
+    doubts = json.loads((tmp_path / "out" / "diagnosis.json").read_text())["doubts"]
+    assert doubts[0].startswith("No prompts are known of drawn: ")
+    assert doubts[0] in caplog.text
+    assert ("Without real images" in str(doubts)) is not has_real
+    assert "by these prompts" not in str(doubts)
+    assert result.report.is_file()
 
 
 def test_diversity_rises_with_the_noise_of_the_images(run):
@@ -265,6 +295,7 @@ def test_evaluations_join(run, tmp_path):
     (folder / "digits.json").write_text(json.dumps(evaluation))
     run(paint("a"), evaluations=[tmp_path / "model"])
     copied = json.loads((tmp_path / "out" / "evaluations" / "000.json").read_text())
+    assert copied.pop("checksum")
     assert copied == {"name": "model on digits", **json.loads(json.dumps(evaluation))}
     with pytest.raises(DataError, match="synthset eval"):
         run(paint("a"), evaluations=[tmp_path])

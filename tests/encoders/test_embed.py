@@ -1,5 +1,6 @@
 import hashlib
 import logging
+import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -126,6 +127,17 @@ def test_classes_are_the_mean_of_their_sentences(cache):
     torch.testing.assert_close(
         embed_classes(["apple"], FakeEncoder()), FakeEncoder().texts(["a photo of a apple."])
     )  # literal
+
+
+@pytest.mark.parametrize("names", [("n01440764", "n01443537"), ("0", "1", "2"), ("007", "n01443537")])
+def test_a_clip_that_is_asked_about_codes_is_warned_about_once(cache, caplog, names):
+    embed._tell_codes.cache_clear()
+    with caplog.at_level(logging.WARNING):
+        for _ in range(2):
+            embed_classes(names, FakeEncoder(), cache=cache)
+        embed_classes(("8", "dog"), FakeEncoder(), cache=cache)
+    (message,) = caplog.messages
+    assert message.startswith(f"Expected class names in words, got {', '.join(names)}: a CLIP")
 
 
 def test_templates_need_a_place_for_the_class():
@@ -288,6 +300,13 @@ def test_a_cache_that_cannot_be_written_costs_a_warning(tmp_path, caplog, monkey
     assert torch.equal(vectors, embed_images(image_set(), FakeEncoder()))
     assert len(caplog.messages) == 1
     assert "Embeddings are not kept" in caplog.messages[0]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions are those of POSIX")
+def test_a_cache_is_its_owners_alone(tmp_path):
+    embed_images(image_set(), FakeEncoder(), EmbeddingCache(tmp_path / "cache" / "embeddings"))
+    paths = [*(tmp_path / "cache").rglob("*"), tmp_path / "cache"]
+    assert {(path.is_file(), path.stat().st_mode & 0o777) for path in paths} == {(True, 0o600), (False, 0o700)}
 
 
 def test_reading_back_is_fast_and_reads_only_what_is_needed(cache, monkeypatch):

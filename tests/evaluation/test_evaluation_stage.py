@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bars import make_set
+from bars import NAMES, make_set
+from image_files import make_folder
 from synthset.core.errors import DataError, ModelError, UsageError
 from synthset.encoders.templates import TEMPLATES
 from synthset.evaluation.stage import evaluate, open_real
@@ -63,6 +64,42 @@ def test_real_images_of_other_classes_are_refused_before_a_training():
         open_real("digits", ("left", "right", "top"))
     with pytest.raises(DataError, match="found nothing"):
         open_real("./nothing", ("left", "right", "top"))
+
+
+def test_what_images_are_is_said(run, finished, caplog):
+    from small_datasets import make
+
+    make("made", NAMES)
+    assert run("export", "made", "--output-dir", "files")[0] == 0
+    make_folder(Path("photos"), NAMES)
+    for place, kind, n in (("made", "synthetic", 30), ("files", "exported", 30), ("photos", "real", 6)):
+        caplog.clear()
+        code, out, _ = run("eval", finished.folder, "--real", place, "--output-dir", "e")
+        assert code == 0
+        assert f" on {n} {kind} images of {place}" in out
+        assert (f"'{place}' holds {kind} images where real ones are expected" in caplog.text) is (kind != "real")
+        assert json.loads(Path(f"e/{place}.json").read_text())["kind"] == kind
+
+
+def test_a_tuned_clip_knows_what_it_learned_from(run, refuse, caplog):
+    line = ("create", "--dataset", "digits", "--images-per-class", 4, "--steps", 1, "--output-dir", "made")
+    assert run(*line)[0] == 0
+    assert run("tune", "made", "--clip", "miniature", "--epochs", 1, "--output-dir", "tuned")[0] == 0
+    assert "did not learn from, got all of the 40" in refuse("eval", "tuned", "--real", "made")
+    code, out, _ = run("eval", "tuned", "--real", "made", "--allow-training-images")
+    assert code == 0
+    assert "on 40 synthetic images of made" in out
+    assert "'tuned' learned from all of the images of 'made'" in caplog.text
+
+
+def test_the_split_is_test_or_else_validation_and_it_is_said(run, finished):
+    make_folder(Path("photos") / "Train", NAMES)
+    make_folder(Path("photos") / "val", NAMES, n=3)
+    line = ("eval", finished.folder, "--real", "photos", "--output-dir", "e")
+    assert " on 9 real images of photos, split val (95 %" in run(*line)[1]
+    make_folder(Path("photos") / "Testing", NAMES, n=4)
+    assert " on 12 real images of photos, split Testing (95 %" in run(*line)[1]
+    assert " on 6 real images of photos, split Train (95 %" in run(*line, "--split", "train")[1]
 
 
 # ---- a CLIP as it came ------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """Command lines as processes of their own that start at once: forks of one that has imported all of Synthset.
 
 Their generator draws noise, their encoder gives each image a vector of its own, checkpoints are written after every
-epoch, and the demo is a short one.
+epoch, and the demo is a short one. Their disk has room for DISK_ROOM bytes; what they wrote stands in DISK_COUNT.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from disks import Disk
 
 MODULES = (
     *("classifiers.evaluate", "classifiers.stage", "classifiers.train", "cli.command_line", "cli.tables"),
@@ -58,7 +60,8 @@ class Command:
     def wait(self) -> Ended:
         """How it ended; once alone."""
         code = os.waitstatus_to_exitcode(self.commands.ask(("wait", self.pid)))
-        return Ended(code, self.stderr.read_text(encoding="utf-8", errors="replace"))
+        is_there = self.stderr.exists()  # it may have ended before it had anything to write to
+        return Ended(code, self.stderr.read_text(encoding="utf-8", errors="replace") if is_there else "")
 
 
 class Commands:
@@ -147,7 +150,11 @@ def _fork(words: list[str], cwd: str, stderr: str, environment: dict[str, str]) 
         sys.argv = ["synthset", *words]
         from synthset.cli import main
 
-        code = main()
+        disk = Disk(float(environment.get("DISK_ROOM", "inf")))
+        with disk.mounted():
+            code = main()
+        if count := environment.get("DISK_COUNT"):
+            Path(count).write_text(str(disk.written_bytes))
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else 1
     except BaseException:

@@ -34,7 +34,7 @@ PAIRS = {
         f"{CREATE} new --refill clip --threshold 0.2 --max-draws 18",
     ),
     "two trainings": (f"{MODEL.line} --overwrite", f"{MODEL.line} --overwrite --seed 7"),
-    "train, eval": (f"{MODEL.line} --seed 7 --overwrite", "eval model --real files"),
+    "train, eval": (f"{MODEL.line} --seed 7 --overwrite", "eval model --real files --allow-training-images"),
     "train, tune": (f"{MODEL.line} --seed 7 --overwrite", "tune set --all-images --output-dir model --overwrite"),
     "two exports": (f"{FILES.line} --overwrite", "export set --strategy base --output-dir files --overwrite"),
     "export, train on it": ("export another --output-dir files --overwrite", "train files --epochs 2 --output-dir new"),

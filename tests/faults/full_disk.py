@@ -1,4 +1,5 @@
-"""A disk that is full at so many points of a run, and a folder that may not be written: exit 1, old files intact.
+"""A disk that is full at so many points of a run of each stage, and a folder that may not be written: exit 1, old files
+intact, no part left, and with room enough the same command finishes.
 
 The disk is full as the files of the run see it: what they write is counted. Where a tmpfs may be mounted, one that is
 too small is tried as well. A run begins with half of its shards there; afterwards it is finished with room enough.
@@ -7,18 +8,19 @@ too small is tried as well. A run begins with half of its shards there; afterwar
 from __future__ import annotations
 
 import contextlib
-import errno
-import io
 import os
+import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
+from commands import warm
+from disks import Disk
 from fault_report import FAKE_MODEL, FaultReport, Ran, contents, hashes, report, run_command
+from signals import STAGES, Stage, copy_of, leftovers, make_ready, outcome, run_stage
 
 from synthset.dataset.manifest import Accounting
 from synthset.dataset.reader import open_dataset
@@ -27,30 +29,6 @@ from synthset.testing import FakeGenerator
 
 HALF = 3  # of six shards
 NOBODY = 65534
-_open = Path.open
-
-
-class Disk:
-    """Counts what files write, and has room for so many bytes."""
-
-    def __init__(self, room_bytes: float = float("inf")) -> None:
-        self.room_bytes, self.written_bytes = room_bytes, 0
-
-    def open(self, path: Path, mode: str = "r", *args: Any, **options: Any) -> Any:
-        """As Path.open; files that are written count."""
-        if mode != "wb":
-            return _open(path, mode, *args, **options)
-        disk = self
-
-        class CountedFile(io.FileIO):
-            def write(self, data: Any) -> int:
-                size = memoryview(data).nbytes
-                if disk.written_bytes + size > disk.room_bytes:
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-                disk.written_bytes += size
-                return super().write(data)
-
-        return io.BufferedWriter(CountedFile(path, "wb"))
 
 
 class Crashing(FakeGenerator):
@@ -62,7 +40,12 @@ class Crashing(FakeGenerator):
         return super().generate(requests)
 
 
-def run(sizes: int, mounts: int) -> list[FaultReport]:
+def run(sizes: int, mounts: int, stages: int) -> list[FaultReport]:
+    """So many sizes of a counted disk for create and the first so many further stages; see the parts."""
+    return [*run_create(sizes, mounts), *run_stages(stages, sizes)]
+
+
+def run_create(sizes: int, mounts: int) -> list[FaultReport]:
     """So many sizes of a counted disk, so many of one that is mounted where that is allowed, and a read-only folder."""
     total, lost, note = Accounting(), [], "counted"
     faults = sizes + 1
@@ -73,7 +56,7 @@ def run(sizes: int, mounts: int) -> list[FaultReport]:
         run_command(*command(half), generator=Crashing())
         shutil.copytree(half, whole)
         disk = Disk()
-        with mock.patch.object(Path, "open", _counted(disk)):
+        with disk.mounted():
             run_command(*command(whole), generator=FakeGenerator())
         expected = hashes(whole)
 
@@ -94,7 +77,7 @@ def run(sizes: int, mounts: int) -> list[FaultReport]:
         for number in range(sizes):
             room = disk.written_bytes * number // sizes
             folder = shutil.copytree(half, scratch / f"counted-{number}")
-            attempt(f"full after {room:,} bytes", folder, mock.patch.object(Path, "open", _counted(Disk(room))))
+            attempt(f"full after {room:,} bytes", folder, Disk(room).mounted())
         need = sum(path.stat().st_blocks * 512 for path in whole.rglob("*"))
         taken = sum(path.stat().st_blocks * 512 for path in half.rglob("*"))
         for number in range(mounts):
@@ -107,6 +90,42 @@ def run(sizes: int, mounts: int) -> list[FaultReport]:
                 faults, note = faults + 1, "counted, and on a tmpfs"
         attempt("read-only folder", shutil.copytree(half, scratch / "locked"), read_only(scratch / "locked"))
     return [report("full disk, read-only folder", faults, total, lost, note)]
+
+
+def run_stages(stages: int, sizes: int) -> list[FaultReport]:
+    """The first so many stages of signals.py, each on disks that are full after so many parts of what it writes."""
+    reports, commands = [], warm()
+    chosen = dict(list(STAGES.items())[:stages])
+    with tempfile.TemporaryDirectory() as name:
+        scratch, counted = Path(name), Path(name) / "written"
+        make_ready(commands, scratch, [stage.line for stage in chosen.values()])
+        for kind, stage in chosen.items():
+            folder = copy_of(scratch)
+            commands.run(stage.line, folder, SYNTHSET_CACHE=folder / "cache", DISK_COUNT=counted)
+            whole, written_bytes = outcome(folder / stage.output), int(counted.read_text())
+            rooms = [written_bytes * number // sizes for number in range(sizes)]
+            lost = [
+                f"room for {room:,} bytes: {fault}" for room in rooms for fault in _fill(stage, room, scratch, whole)
+            ]
+            reports.append(FaultReport(f"full disk: {kind}", sizes, sizes, sizes, lost=tuple(lost)))
+    return reports
+
+
+def _fill(stage: Stage, room_bytes: int, scratch: Path, whole: dict[str, Any]) -> list[str]:
+    """What a stage did wrong that had so little room, and then enough."""
+    commands, folder = warm(), copy_of(scratch)
+    ended = commands.run(stage.line, folder, SYNTHSET_CACHE=folder / "cache", DISK_ROOM=room_bytes)
+    faults = [f"'{path}' was left" for path in leftovers(folder)]
+    is_told = len(ended.errors) == 1 and re.search("No space left.*(Make room|[Cc]heck space)", ended.stderr)
+    if ended.code == 0 and outcome(folder / stage.output) != whole:  # without a cache a stage goes on
+        faults.append("done, but not whole")
+    elif ended.code != 0 and not (ended.code == 1 and is_told):
+        faults.append(f"exit code {ended.code}, {ended.stderr[-300:]!r}")
+    try:
+        run_stage(commands, folder, stage)
+    except AssertionError as error:
+        return [*faults, f"the next run failed: {error}"]
+    return faults + ([] if outcome(folder / stage.output) == whole else ["the next run left something else"])
 
 
 def command(folder: Path) -> list[object]:
@@ -133,10 +152,6 @@ def damage(ran: Ran, folder: Path, before: dict[Path, bytes | None]) -> list[str
     faults += [f"'{path.name}' was changed" for path, data in kept.items() if path.read_bytes() != data]
     faults += [f"'{path.name}' was left" for path in folder.rglob("*.part")]
     return faults
-
-
-def _counted(disk: Disk) -> Callable[..., Any]:
-    return lambda path, *args, **options: disk.open(path, *args, **options)
 
 
 @contextlib.contextmanager

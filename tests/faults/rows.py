@@ -13,6 +13,8 @@ import black_images
 import cluster
 import concurrency
 import copies
+import edited_files
+import flipped_files
 import full_disk
 import kills
 import leaks
@@ -43,7 +45,7 @@ ROWS = {
     "signals": Row(signals.run, (len(signals.STAGES), 12), (3, 1)),
     "concurrency": Row(concurrency.run, (len(concurrency.PAIRS), 6), (1, 1)),
     "other_jobs": Row(other_jobs.run, (14,), (14,)),
-    "full_disk": Row(full_disk.run, (10, 10), (2, 0)),
+    "full_disk": Row(full_disk.run, (10, 10, len(signals.STAGES)), (2, 0, 5)),
     "accounting": Row(accounting.run, (20, 5), (3, 1)),
     "cluster": Row(cluster.run, (10, 5, 5), (1, 1, 1)),
     "memory": Row(memory.run, (6,), (6,)),
@@ -53,5 +55,7 @@ ROWS = {
     "copies": Row(copies.run, (20,), (5,)),
     "bad_images": Row(bad_images.run, (40,), (40,)),
     "bad_names": Row(bad_names.run, (32,), (32,)),
+    "edited_files": Row(edited_files.run, (0,), (5,)),
+    "flipped_files": Row(flipped_files.run, (300, 30), (3, 1)),
     "bad_files": Row(bad_files.run, (10_000,), (200,)),
 }

@@ -50,7 +50,7 @@ STAGES = {
     "report": Stage("report diagnosis", "diagnosis"),
     "create": Stage(f"{CREATE} created", "created"),
     "refill": Stage(f"{CREATE} refilled --refill clip --threshold 0.2 --max-draws 24", "refilled"),
-    "eval": Stage("eval model --real files", "model"),
+    "eval": Stage("eval model --real files --allow-training-images", "model"),
     "curve": Stage("tune set --all-images --real files --shots 1 2 --seeds 1 --output-dir curve", "curve"),
     "demo": Stage("demo --images-per-class 2 --output-dir demo", "demo"),
 }

@@ -43,7 +43,8 @@ def test_no_name_is_drawn_as_boxes_without_fonts_of_the_system(fonts, tmp_path, 
 def test_letters_stand_for_themselves_or_for_their_number(fonts, tmp_path):
     fonts(tmp_path)
     assert drawing.clean("zwölf") == "zwolf"
-    assert drawing.clean("日本") == "U+65E5U+672C"
+    assert drawing.clean("日本") == "U+65E5-672C"
+    assert drawing.clean("zwölf 犬, 日本 größe") == "zwolf U+72AC, U+65E5-672C groU+00DFe"
 
 
 def test_a_font_of_the_system_is_taken_where_it_has_the_characters(fonts, tmp_path):
@@ -56,3 +57,8 @@ def test_a_font_of_the_system_is_taken_where_it_has_the_characters(fonts, tmp_pa
     assert drawing.clean("zwölf Ёжик") == "zwölf Ёжик"
     assert is_drawn_whole("zwölf Ёжик")
     assert drawing.load_font(16, "zwölf").getname()[0] == "DejaVu Sans"
+    # what it lacks takes nothing from the rest, and marks of a script that it lacks are no boxes either
+    assert drawing.clean("größe 犬") == "größe U+72AC"
+    assert drawing.clean("cafe\u0301") == "café"
+    assert drawing.clean("कुत्ता") == "U+0915-0941-0924-094D-0924-093E"
+    assert is_drawn_whole(drawing.clean("größe कुत्ता 犬"))

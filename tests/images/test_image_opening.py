@@ -3,12 +3,12 @@
 import json
 import logging
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from image_files import grey_png, make_folder, write_parquet
+from small_datasets import make
 from synthset.core.errors import DataError, UsageError
 from synthset.images.opening import load_path, splits_at
 from synthset.real import load_real
@@ -125,6 +125,25 @@ def test_images_beside_no_classes_are_told_what_to_do(tmp_path):
         load_real(tmp_path, "train")
 
 
+def test_a_test_split_without_labels_gives_way_to_the_one_that_has_them(tmp_path):
+    make_splits(tmp_path, "train", "val")
+    write_images(tmp_path / "test" / "images")
+    assert (load_real(tmp_path).split, load_test_part(tmp_path).split) == ("val", "val")
+    with pytest.raises(DataError, match="Expected one folder a class"):
+        load_real(tmp_path / "test" / "images")
+
+
+def test_folders_of_first_letters_hold_the_classes(tmp_path, caplog):
+    names = ("a/abbey", "a/apartment_building/indoor", "a/apartment_building/outdoor", "b/beach")
+    make_folder(tmp_path / "SUN397", names)
+    with caplog.at_level(logging.WARNING):
+        images = load_real(tmp_path)
+    assert images.class_names == ("abbey", "apartment_building/indoor", "apartment_building/outdoor", "beach")
+    assert "folders of first letters hold the classes: 'abbey', " in caplog.text
+    assert len(load_real(make_folder(tmp_path / "letters", ("a", "b"))).class_names) == 2
+    assert load_real(make_folder(tmp_path / "writers", ("a/a_1", "a/a_2", "b/b_1"))).class_names == ("a", "b")
+
+
 # ---- names ------------------------------------------------------------------------------------------------
 
 
@@ -199,6 +218,18 @@ def test_shards_of_other_classes_are_refused(tmp_path, names):
     write_parquet(tmp_path / "train-1.parquet", names=names)
     with pytest.raises(DataError, match=r"the same classes in all tables, got cat, dog in '.*train-0.*train-1"):
         load_real(tmp_path)
+
+
+def test_shards_that_are_missing_by_their_names_are_said(tmp_path, caplog):
+    write_parquet(tmp_path / "data" / "test-00000-of-00003-a7f3.parquet")
+    write_parquet(tmp_path / "data" / "test-00002-of-00003-b1c0.parquet")
+    with caplog.at_level(logging.WARNING):
+        assert len(load_real(tmp_path)) == 6
+    assert caplog.messages == [f"2 of 3 files are there, by their names, of the images in '{tmp_path / 'data'}'"]
+    with pytest.raises(DataError, match=r"2 of 3 files are there, .*\. Fetch the others"):
+        load_real(tmp_path, strict=True)
+    write_parquet(tmp_path / "data" / "test-00001-of-00003.parquet")
+    assert len(load_real(tmp_path, strict=True)) == 9
 
 
 def test_a_set_with_several_columns_of_labels_needs_one_named(tmp_path):
@@ -300,7 +331,14 @@ def test_labels_from_1_are_said_where_names_stand_beside(tmp_path, caplog):
 
 
 def test_a_dataset_that_was_copied_without_its_images_says_so(tmp_path):
-    (tmp_path / "manifest.json").write_text("{}")
-    np.save(tmp_path / "x.npy", np.zeros(1))
+    make(tmp_path, shard_size=8)
+    assert len(load_real(tmp_path)) == 20
+    (tmp_path / "data" / "train-00001.parquet").unlink()
+    with pytest.raises(
+        DataError, match=r"Expected 20 images in '.*', as its manifest\.json counts, found 12\. Copy it"
+    ):
+        load_real(tmp_path)
+    for shard in (tmp_path / "data").iterdir():
+        shard.unlink()
     with pytest.raises(DataError, match=r"a Synthset dataset without its images, which lie in data/\. Copy it whole"):
         load_real(tmp_path)

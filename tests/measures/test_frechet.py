@@ -43,6 +43,11 @@ def test_rows_are_normalised_unless_asked_otherwise():
     )
 
 
+def test_few_rows_are_told():
+    assert frechet_distance(random(20, 6), random(3, 6, 1)).rows_a_dimension == 0.5
+    assert frechet_distance(random(20, 6), random(12, 6, 1)).rows_a_dimension == 2
+
+
 def test_blocks_change_nothing(monkeypatch):
     x, y = random(50, 6, dtype=torch.float32), random(41, 6, 1, torch.float32)
     whole = [frechet_distance(x, y, normalise=normalise) for normalise in (True, False)]

@@ -29,10 +29,8 @@ def test_the_split_is_drawn_by_seed():
     assert not torch.equal(make((40, 40), seed=3).is_query, make((40, 40), seed=4).is_query)
 
 
-def test_own_references_stand_in_for_prompts():
+def test_images_are_classified_by_all_prompts():
     images = make()
-    points = SetPoints(images, None, None, 2)
-    assert points.by_prompts(images).accuracy == points.own.accuracy
     with_prompts = SetPoints(images, make((1, 1), seed=1), None, 2)
     expected = centroid_accuracy(*images.queries, *make((1, 1), seed=1).all)
     assert torch.equal(with_prompts.by_prompts(images).predicted, expected.predicted)

@@ -75,6 +75,11 @@ class Argument:
         return isinstance(self.option.option, Positional)
 
     @property
+    def is_list(self) -> bool:
+        """Whether it takes any number of values."""
+        return any(get_origin(kind) is list for kind in (self.type, *get_args(self.type)))
+
+    @property
     def keyword(self) -> str:
         """Its name in the command's signature."""
         return f"{self.flag}_place" if self.is_positional else self.flag.replace("-", "_")
@@ -192,14 +197,13 @@ def signature_of(command: str, arguments: Sequence[Argument], with_help: bool = 
         groups.setdefault(title, Group(title, sort_key=len(groups)))
         names = [f"--{name}" for name in (item.flag, *SCRIPT_NAMES.get(command, {}).get(item.flag, ()))]
         default_words = words_with_flags(item.default_words, flags) if with_help else ""
-        is_list = any(get_origin(kind) is list for kind in (item.type, *get_args(item.type)))
         described = Parameter(
             name=item.flag.upper() if item.is_positional else names,
             help=words_with_flags(item.help, flags) if with_help else "",
             group="Arguments" if item.is_positional else groups[title],
             negative=f"--{item.option.option.negative}" if item.option.option.negative else (),
             show_default=(lambda value, words=default_words: words) if default_words else False,
-            consume_multiple=is_list,
+            consume_multiple=item.is_list,
             required=item.default is MISSING,
         )
         kind = inspect.Parameter.POSITIONAL_ONLY if item.is_positional else inspect.Parameter.KEYWORD_ONLY
@@ -207,7 +211,7 @@ def signature_of(command: str, arguments: Sequence[Argument], with_help: bool = 
         annotation = item.type
         if not with_help and item.default is not MISSING and not is_of_type(default, annotation):
             default, annotation = None, annotation | None  # pydantic, once something has loaded it, checks defaults
-        if item.is_positional and is_list:
+        if item.is_positional and item.is_list:
             kind, default, annotation = (
                 inspect.Parameter.VAR_POSITIONAL,
                 inspect.Parameter.empty,

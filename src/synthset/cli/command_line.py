@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import sys
 import warnings
@@ -19,6 +20,7 @@ from synthset.core.errors import SynthsetError, UnknownNameError, UsageError, as
 from synthset.core.progress import set_progress
 from synthset.core.redaction import DiscreetFormatter, printable, without_secrets
 
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 HELP = ("--help", "-h", "--version")
 
 
@@ -48,7 +50,8 @@ def run(tokens: list[str]) -> int:
         raise
     except OSError as error:
         where = f": '{error.filename}'" if error.filename else ""
-        return _complain(f"{error.strerror or error}{where}.", 1)
+        advice = " Make room, and run the same command again." if error.errno in _FULL else ""
+        return _complain(f"{error.strerror or error}{where}.{advice}", 1)
 
 
 def _run_command(tokens: list[str], files: list[Path], wording: Wording) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,10 +11,12 @@ from synthset.cli.arguments import Given
 from synthset.cli.commands import command
 from synthset.cli.compat import ShortForms
 from synthset.cli.machines import MACHINES, Machines
+from synthset.cli.opening import OF_REAL, image_path, real_path
 from synthset.core.errors import UsageError, setting
-from synthset.core.options import Option
+from synthset.core.options import Nested, Option
 from synthset.create.config import CreateConfig
 from synthset.generators.names import COMPILED
+from synthset.images.opening import OPENING, Opening
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class CreateCall:
     """Always on: an interrupted run is finished."""
     overwrite: bool = False
     """Replace another Synthset dataset in the folder."""
+    opening: Annotated[Opening, Nested(group=OPENING)] = field(default_factory=Opening)
+    real_opening: Annotated[Opening, OF_REAL] = field(default_factory=Opening)
 
 
 @dataclass(frozen=True)
@@ -66,12 +70,14 @@ def create(call: CreateCall, given: Given[CreateConfig], machines: Machines, pri
         )
     names = _class_names(call)
     config = _config(call, given, short)
-    executor = machines.load()
     if call.dry_run:
         run = rehearse(names, config, to_path(call.output_dir))
         print_plan(run, machines.workers, price.price_per_hour)
-    else:
-        print_create(run_create(names, call.output_dir, config, executor=executor, overwrite=call.overwrite))
+        return
+    if price.price_per_hour is not None:
+        raise UsageError(f"Expected {setting('dry_run', True)} with {setting('price_per_hour')}. Or leave it out.")
+    executor = machines.load()
+    print_create(run_create(names, call.output_dir, config, executor=executor, overwrite=call.overwrite))
 
 
 def _config(call: CreateCall, given: Given[CreateConfig], short: ShortForms) -> CreateConfig:
@@ -106,8 +112,12 @@ def _config(call: CreateCall, given: Given[CreateConfig], short: ShortForms) -> 
                 f"({setting('engine', engine)}). Drop one."
             )
         defaults["engine",] = COMPILED
-    config = given.build(defaults)
-    return replace(config, filter=replace(config.filter, device=config.device))
+    images, real = (given.values.get(path) for path in (("initial_images",), ("filter", "real")))
+    strict = call.opening.strict
+    of_real = real_path(real, call.real_opening, strict=strict)
+    of_images = replace(call.opening, strict=strict and (images is not None or real is None))
+    config = replace(given.build(defaults), initial_images=image_path(images, of_images, "initial_images"))
+    return replace(config, filter=replace(config.filter, device=config.device, real=of_real))
 
 
 def _check_details(given: Given[CreateConfig], strategies: Sequence[str]) -> None:

@@ -53,11 +53,16 @@ def evaluate(call: EvaluateCall) -> None:
     from synthset.cli.tables import print_evaluation
     from synthset.evaluation.stage import CLIP, is_clip
     from synthset.evaluation.stage import evaluate as run_evaluate
-    from synthset.real import find_set
+    from synthset.real import find_set, match_set
 
     folder = one_path(call.model, call.model_path, "the model", "model_path")
     if call.dataset is not None:
-        find_set(call.dataset)
+        known = find_set(call.dataset)
+        if call.real is not None and match_set(call.real) not in (None, known):
+            raise UsageError(
+                f"Expected {setting('real')} or {setting('dataset')}, got two known sets, '{call.real}' and "
+                f"'{known.name}'. Drop one."
+            )
     real = call.real or call.dataset
     if folder is None:
         raise UsageError("Expected the folder of a model, e.g. 'synthset eval digits-model --real digits'.")
@@ -66,6 +71,10 @@ def evaluate(call: EvaluateCall) -> None:
             f"Expected real images to test on, e.g. {setting('real', 'digits')}, or {setting('real')} with a path."
         )
     if is_clip(folder):
+        if call.allow_training_images:
+            raise UsageError(
+                f"Expected a trained model with {setting('allow_training_images', True)}, got '{folder}'. Leave it out."
+            )
         target = call.output_dir or Path(f"clip-{file_name(str(folder).removeprefix(CLIP))}-evaluation")
     else:
         folder = find_folder(folder)

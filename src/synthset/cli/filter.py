@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
-from synthset.cli.arguments import Positional
+from synthset.cli.arguments import Given, Positional
 from synthset.cli.commands import command
 from synthset.cli.machines import Machines
+from synthset.cli.opening import image_path
 from synthset.core.errors import UsageError, setting
-from synthset.core.options import Option
+from synthset.core.options import Nested, Option
 from synthset.filters import FILTERS, FilterConfig
+from synthset.images.opening import OPENING, Opening
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,10 +26,11 @@ class FilterCall:
     """Filters, each with what it keeps: {choices}. Several may be given; none takes the verdicts of all away."""
     cache: Annotated[Path | None, Option(default="SYNTHSET_CACHE, or synthset in the user's cache folder")] = None
     """Folder of cached embeddings."""
+    opening: Annotated[Opening, Nested(group=OPENING)] = field(default_factory=Opening)
 
 
 @command("filter")
-def filter_images(call: FilterCall, config: FilterConfig, machines: Machines) -> None:
+def filter_images(call: FilterCall, given: Given[FilterConfig], machines: Machines) -> None:
     """Say which images of a dataset to use, and why not the others. Deletes nothing.
 
     Training and export leave out what any filter rejects, unless they are given --all-images. Running a
@@ -39,10 +42,18 @@ def filter_images(call: FilterCall, config: FilterConfig, machines: Machines) ->
     from synthset.encoders.embed import EmbeddingCache
     from synthset.filters import clear_filters, filter_dataset
 
+    executor = machines.load_remote()
     if "none" in call.method:
         if call.method != ("none",):
             raise UsageError(f"Expected {setting('method', 'none')} alone, for it takes all verdicts away.")
+        if named := [path[-1] for path in given.values]:
+            raise UsageError(
+                f"Expected a filter with {' and '.join(map(setting, named))}, got {setting('method', 'none')}, which "
+                "takes all verdicts away. Drop one."
+            )
         print_cleared(clear_filters(call.data), call.data)
         return
+    real = image_path(given.values.get(("real",)), call.opening, "real")
+    config = replace(given.build(), real=real)
     cache = EmbeddingCache(call.cache)
-    print_filter(filter_dataset(call.data, call.method, config, cache=cache, executor=machines.load_remote()))
+    print_filter(filter_dataset(call.data, call.method, config, cache=cache, executor=executor))

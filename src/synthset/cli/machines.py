@@ -32,4 +32,5 @@ class Machines:
 
     def load_remote(self) -> Executor | None:
         """The executor, None for this process."""
-        return None if self.executor == "local" and self.address is None else self.load()
+        executor = self.load()
+        return None if self.executor == "local" else executor

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Sequence
 from itertools import islice
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 
 MAX_ROWS = 30
 
+log = logging.getLogger("synthset")
+
 
 def print_plan(run: DryRun, workers: int | None = None, price_per_hour: float | None = None) -> None:
     """What `create` would do: counts, ten sample prompts, an estimate.
@@ -69,7 +72,8 @@ def print_plan(run: DryRun, workers: int | None = None, price_per_hour: float | 
         samples.append((f"  {request.guidance_scale:.2f}", prompt))
     _print_table(("  guidance", "prompt"), samples)
     if run.generation is None or run.estimate is None:
-        say(f"\nNo estimate of time, for the model is not at hand: {run.reason}")
+        say("\nNo estimate of time, for the model is not at hand. Nothing was written.")
+        log.warning("%s", run.reason)  # which words its options as flags
         return
     _print_drawing(config, run.generation)
     _print_estimate(run.estimate, run.is_on_gpu, workers or 1, price_per_hour)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 from synthset.cli.arguments import Given, Positional
 from synthset.cli.commands import command
-from synthset.cli.opening import OF_REAL, real_path
+from synthset.cli.opening import OF_REAL, image_path, real_path
 from synthset.core.errors import UsageError, setting
 from synthset.core.options import Nested, Option, check_options
 from synthset.images.opening import OPENING, ImagePath, Opening
-from synthset.tuning.config import TuneConfig
+from synthset.tuning.config import TuneConfig, check_read
 
 REAL_IMAGES = "Real images"  # heading in the help
 
@@ -89,6 +89,13 @@ def tune(call: TuneCall, given: Given[TuneConfig]) -> None:
             f"Expected {setting('real')} with several {setting('shots')} or {setting('seeds')}, for a curve is tested, "
             f"e.g. {setting('real', 'digits')}."
         )
+    config = given.build({} if call.is_curve else {("shots",): call.shots[0]})
+    check_read(config, has_synthetic=call.data is not None, has_shots=any(call.shots))
+    if call.data is None:
+        image_path(None, call.opening if call.real is None else replace(call.opening, strict=False), "data")
+        if call.prompt_strategy is not None or call.all_images:
+            name = setting("prompt_strategy" if call.prompt_strategy is not None else "all_images")
+            raise UsageError(f"Expected a dataset with {name}, got real images only. Leave it out.")
     source: dict[str, Any] = {
         "real": call.real_path,
         "prompt_strategy": call.prompt_strategy,
@@ -97,9 +104,9 @@ def tune(call: TuneCall, given: Given[TuneConfig]) -> None:
         "overwrite": call.overwrite,
     }
     if call.is_curve:
-        _tune_curve(call, given.build(), source)
+        _tune_curve(call, config, source)
     else:
-        _tune_once(call, given.build({("shots",): call.shots[0]}), source)
+        _tune_once(call, config, source)
 
 
 def _tune_curve(call: TuneCall, config: TuneConfig, source: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ import io
 import json
 import os
 import re
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
@@ -21,6 +22,7 @@ from synthset.core.errors import UsageError
 
 PART = ".part"  # ending of files that are being written
 CHECKSUM = "checksum"  # last key of JSON of ours: a changed digit would pass for another value
+_TIMES = re.compile(r'"seconds": [-+.\w]+')  # by which alone two runs of one job differ
 _PARTS = re.compile(rf"\..+\.\d+{re.escape(PART)}")
 _NO_LOCKS = (errno.EBADF, errno.EINVAL, errno.EISDIR, errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)
 
@@ -56,21 +58,31 @@ def parquet_source(path: Path) -> Any:
 
 
 @contextmanager
-def atomic_write(path: Path) -> Iterator[BinaryIO]:
-    """A binary file that appears at `path` when the block ends, and not at all if it raises."""
+def atomic_write(path: Path, *, private: bool = False) -> Iterator[BinaryIO]:
+    """A binary file that appears at `path` when the block ends, and not at all if it raises.
+
+    Until then it is its owner's alone, and it stays so if it is `private`, as are the folders that are made for it.
+    """
     if not is_local(path):
         buffer = io.BytesIO()
         yield buffer
         path.write_bytes(buffer.getvalue())
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
+    for folder in [folder for folder in (path.parent, *path.parents) if not folder.exists()][::-1]:
+        folder.mkdir(0o700 if private else 0o777, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}{PART}")
     try:
         with _open_part(part) as file:
+            mode = _set_mode(file, 0o600)
             yield file
             file.flush()
+            if not private:
+                _set_mode(file, mode)
             os.fsync(file.fileno())
         part.replace(path)
+    except OSError as error:
+        error.filename = error.filename or str(path)  # a disk that is full names none
+        raise
     finally:
         part.unlink(missing_ok=True)
     _sync_folder(path.parent)
@@ -88,9 +100,9 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
 
 
 def with_checksum(value: Mapping[str, Any]) -> dict[str, Any]:
-    """An object for JSON with its checksum behind all else, in place of an older one."""
+    """An object for JSON with the checksum of all that it holds but times, in place of an older one."""
     rest = {key: item for key, item in value.items() if key != CHECKSUM}
-    return {**rest, CHECKSUM: hashlib.sha256(json.dumps(rest).encode()).hexdigest()}
+    return {**rest, CHECKSUM: hashlib.sha256(_TIMES.sub("", json.dumps(rest)).encode()).hexdigest()}
 
 
 def fits_checksum(value: Any) -> bool:
@@ -170,6 +182,15 @@ def _open_part(part: Path) -> BinaryIO:
         if lock(file.fileno()) is not False and os.fstat(file.fileno()).st_nlink:
             return file
         file.close()  # just then it was taken for one, and is being deleted
+
+
+def _set_mode(file: BinaryIO, mode: int) -> int:
+    """Set the permissions of an open file, where its system knows such; gives those that it had."""
+    before = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+    if os.name == "posix":
+        with suppress(OSError):  # some file systems know none
+            os.fchmod(file.fileno(), mode)
+    return before
 
 
 def _sync_folder(folder: Path) -> None:

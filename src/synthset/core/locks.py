@@ -97,7 +97,7 @@ def _lock_file(path: Path, stack: ExitStack) -> bool:
     from filelock import FileLock, Timeout
 
     try:
-        stack.enter_context(FileLock(path, timeout=0))
+        stack.enter_context(FileLock(path, timeout=0, mode=0o600))
     except Timeout:
         return False
     stack.callback(path.unlink, missing_ok=True)

@@ -15,7 +15,8 @@ from synthset.core.errors import DataError, first_line
 from synthset.core.files import atomic_write, parquet_source
 from synthset.core.json_records import Record, parse_record
 
-_NOTES, _SEAL = b"synthset", b"synthset.sha256"
+# the end of a file is no page, so without checksum
+_NOTES, _SEAL, _COLUMNS = b"synthset", b"synthset.sha256", b"synthset.columns"
 # of pyarrow, whose own errors are OSError and ValueError for the most part, on damaged bytes
 _DAMAGE = (OSError, ValueError, MemoryError, pa.ArrowException)
 
@@ -29,10 +30,10 @@ def write_table(
         notes: what JSON can hold, for `read_notes`.
         row_group_size: rows that are read at least.
     """
-    metadata = dict(table.schema.metadata or {})
+    metadata = {**(table.schema.metadata or {}), _COLUMNS: _hash_names(table.schema)}
     if notes is not None:
         text = json.dumps(notes, ensure_ascii=False).encode()
-        metadata |= {_NOTES: text, _SEAL: hashlib.sha256(text).hexdigest().encode()}  # no page, so without checksum
+        metadata |= {_NOTES: text, _SEAL: hashlib.sha256(text).hexdigest().encode()}
     with atomic_write(path) as file:
         pq.write_table(
             table.replace_schema_metadata(metadata), file, row_group_size=row_group_size, write_page_checksum=True
@@ -60,10 +61,15 @@ def read_table(
         DataError: it is not there, is damaged, or has other columns.
     """
     try:
-        present = pq.read_schema(parquet_source(path)).names if may_lack else ()
-        lacking = [name for name in may_lack if name not in present]
-        names = [name for name in (*schema.names, *others) if name not in lacking]
-        table = pq.read_table(parquet_source(path), columns=names, page_checksum_verification=True)
+        with pq.ParquetFile(parquet_source(path), page_checksum_verification=True) as file:
+            stored = file.schema_arrow
+            lacking = [name for name in may_lack if name not in stored.names]
+            if lacking and (stored.metadata or {}).get(_COLUMNS, _hash_names(stored)) != _hash_names(stored):
+                raise ValueError("its columns were changed")
+            names = [name for name in (*schema.names, *others) if name not in lacking]
+            table = file.read(columns=names)
+            if table.num_rows != file.metadata.num_rows:
+                raise ValueError("its number of rows was changed")
         if missing := [name for name in names if name not in table.column_names]:
             raise ValueError(f"no column {', '.join(missing)}")
         for name in lacking:
@@ -96,6 +102,10 @@ def read_notes(kind: type[Record], path: Path, remedy: str) -> Record:
     if _SEAL in metadata and metadata[_SEAL] != hashlib.sha256(text).hexdigest().encode():
         raise _damaged(path, "its notes were changed", remedy)
     return parse_record(kind, text, f"the notes of '{path}'", remedy)
+
+
+def _hash_names(schema: pa.Schema) -> bytes:
+    return hashlib.sha256("\n".join(schema.names).encode()).hexdigest().encode()
 
 
 def _damaged(path: Path, reason: str, remedy: str) -> DataError:

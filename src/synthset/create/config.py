@@ -10,11 +10,13 @@ from synthset.core.devices import DTYPES
 from synthset.core.errors import UsageError, setting
 from synthset.core.options import Nested, Option, check_options, expect
 from synthset.filters import FILTERS, FilterConfig
+from synthset.filters.run import check_read
 from synthset.generators.base import EAGER, steps_to_pass
 from synthset.generators.families import describe_auto_scheduler, family_titles
 from synthset.generators.names import ENGINES, SCHEDULERS
 from synthset.generators.sampling import SamplingOptions
 from synthset.images.imageset import ImageSet
+from synthset.images.opening import ImagePath
 from synthset.prompts.language_enhancement import SentenceConfig
 from synthset.prompts.strategies import (
     RANDOM_GUIDANCE,
@@ -112,9 +114,9 @@ class CreateConfig:
     engine: Annotated[str, Option(group=SAMPLING, choices=ENGINES, job=False)] = EAGER
     """Engine of the denoiser: eager, or compiled, by torch.compile, which takes minutes to begin with."""
 
-    initial_images: Annotated[str | ImageSet | None, Option(group=REAL_IMAGES, default="begin at noise", job=False)] = (
-        None
-    )
+    initial_images: Annotated[
+        str | ImagePath | ImageSet | None, Option(group=REAL_IMAGES, default="begin at noise", job=False)
+    ] = None
     """Real images of the classes to begin at instead of noise, or for the strategies interpolate_three and
     interpolate_all to mix: a known name (its training split; of digits, the half that tune and its tests leave for
     this), or a path, all images of it."""
@@ -174,6 +176,8 @@ class CreateConfig:
     ] = field(default_factory=FilterConfig)
 
     def __post_init__(self) -> None:
+        if isinstance(self.strategies, str):
+            object.__setattr__(self, "strategies", (self.strategies,))
         if isinstance(self.steps, str) and self.steps.isdecimal():
             object.__setattr__(self, "steps", int(self.steps))  # so that the manifest has a number as one
         check_options(self)
@@ -185,6 +189,8 @@ class CreateConfig:
         self._check_read()
 
     def _check_refill(self) -> None:
+        if self.refill is not None:
+            check_read({self.refill: FILTERS[self.refill]}, self.filter)
         expect(
             self.refill is not None or self.max_draws is None,
             f"{setting('refill')} with {setting('max_draws')}, e.g. {setting('refill', 'clip')}. Without it nothing is "

@@ -7,16 +7,25 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from synthset.core.errors import ModelError
 from synthset.create.config import CreateConfig
 from synthset.create.estimate import Estimate, estimate_run
-from synthset.create.inputs import check_names, plan_run, read_initial_images, with_matched_phrases
+from synthset.create.inputs import (
+    check_names,
+    plan_run,
+    read_initial_images,
+    tell_cut,
+    texts_of,
+    with_matched_phrases,
+)
 from synthset.create.plan import Part
 from synthset.create.refill import MAX_FACTOR
 from synthset.create.stage import load_with_images
 from synthset.dataset.records import Request
 from synthset.generators.base import GenerationConfig
+from synthset.generators.source import GeneratorSource
 from synthset.prompts.language_enhancement import SampleSentences, SentenceConfig, sample_sentences
 from synthset.prompts.strategies import readers
 
@@ -58,7 +67,7 @@ class DryRun:
     sentences: SampleSentences | None = None
     generation: GenerationConfig | None = None
     is_on_gpu: bool = False
-    reason: str = ""
+    reason: ModelError | None = None
     estimate: Estimate | None = None
 
     @property
@@ -89,7 +98,9 @@ def rehearse(classes: Sequence[str], config: CreateConfig, folder: Path) -> DryR
     try:
         generator = load_with_images(config, None, read_initial_images(classes, config))
     except ModelError as error:
-        return replace(run, reason=str(error))
+        return replace(run, reason=error)
+    requests = pa.table({name: [getattr(r, name) for r in sample.requests] for name in ("prompt", "negative_prompt")})
+    tell_cut(requests, GeneratorSource(lambda: generator).describe(texts_of(requests)))
     is_on_gpu = getattr(getattr(generator, "device", None), "type", "") == "cuda"
     estimate = estimate_run(sample.requests, sample.total, generator, config)
     return replace(run, generation=generator.config, is_on_gpu=is_on_gpu, estimate=estimate)

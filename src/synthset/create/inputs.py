@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from synthset import miniature
 from synthset.core.locks import reading
@@ -12,9 +16,12 @@ from synthset.create.plan import Part, make_plan
 from synthset.create.real_guidance import InitialImages, choose_initial_images
 from synthset.dataset.plan import Plan
 from synthset.generators.base import Generator, steps_to_pass
+from synthset.generators.source import Description
 from synthset.prompts.classes import check_classes
 from synthset.prompts.phrases import load_phrases, match_phrases
 from synthset.real.sets import path_of
+
+log = logging.getLogger("synthset")
 
 
 def check_names(classes: Sequence[str], config: CreateConfig, generator: Generator | None = None) -> tuple[str, ...]:
@@ -43,6 +50,29 @@ def read_initial_images(classes: Sequence[str], config: CreateConfig) -> Initial
     if config.begins_at_images:
         steps_to_pass(images.strength, config.steps_range[0])  # raises where no step is left
     return images
+
+
+def texts_of(requests: pa.Table) -> pa.Array:
+    """The prompts and negative prompts of a plan's table, each once."""
+    columns = [requests.column(name).cast(pa.string()).unique() for name in ("prompt", "negative_prompt")]
+    return pa.concat_arrays(columns).unique()
+
+
+def tell_cut(requests: pa.Table, described: Description) -> None:
+    """Warn of prompts of a plan's table of which the generator reads the beginning alone."""
+    if not (cut := described.cut_texts):
+        return
+    texts = pa.array(cut, pa.string())
+    is_cut = [pc.is_in(requests.column(name).cast(pa.string()), texts) for name in ("prompt", "negative_prompt")]
+    log.warning(
+        "'%s' reads %d tokens of a prompt: of %s of %s images it ignores the rest, e.g. of '%s'. Shorten phrases, "
+        "templates or sentences, or draw with a model that reads more.",
+        described.config.model,
+        described.most_tokens,
+        f"{pc.sum(pc.or_(*is_cut)).as_py():,}",
+        f"{requests.num_rows:,}",
+        cut[0],
+    )
 
 
 def plan_run(

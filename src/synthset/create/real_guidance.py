@@ -95,10 +95,8 @@ def choose_initial_images(
     """
     if isinstance(source, ImageSet):
         real = source
-    elif match_set(str(source)):
-        real = few_shot_pool(source)
-    else:  # all images of a path without splits, for the user has chosen them
-        real = open_set(ImagePath.of(source).with_split(training_split(source)))
+    else:
+        real = _open_initial(ImagePath.of(source))
     real = with_classes(real, class_names, every=True)
     counts = np.bincount(real.labels, minlength=len(class_names))
     if not counts.all():
@@ -118,6 +116,19 @@ def choose_initial_images(
     names = [hashlib.sha256(file).hexdigest() for file in files]
     hashes = tuple(tuple(names[i] for i in np.flatnonzero(real.labels == k)) for k in range(len(class_names)))
     return InitialImages(tuple(class_names), hashes, dict(zip(names, files, strict=True)), strength)
+
+
+def _open_initial(source: ImagePath) -> ImageSet:
+    """Images of a path or a name that may be learned from."""
+    wanted = source.opening.split
+    if match_set(source.path) is None:  # the user has chosen: all images of a path without splits, or any split of it
+        return open_set(source if wanted else source.with_split(training_split(source)))
+    if wanted not in (None, training_split(source)):
+        raise UsageError(
+            f"Expected the training split of '{source}' to draw from, got {setting('split', wanted)}: the others are "
+            "for tests. Leave it out."
+        )
+    return few_shot_pool(source)
 
 
 def strength_for(shots: int) -> float:
@@ -168,6 +179,7 @@ class _WithFiles:
     def __init__(self, generator: Any, files: Mapping[str, bytes]) -> None:
         self.generator, self.files, self.config = generator, files, generator.config
         self.preferred_batch_size = getattr(generator, "preferred_batch_size", 1)
+        self.text_reader = getattr(generator, "text_reader", None)
 
     def generate(self, requests: Sequence[ImageRequest]) -> list[GeneratedImage]:
         return self.generator.generate_from(requests, initial_images=self.files)

@@ -25,7 +25,14 @@ from synthset.core.files import is_local, to_path
 from synthset.core.locks import reading, writing
 from synthset.core.options import expect, with_options
 from synthset.create.config import CreateConfig
-from synthset.create.inputs import check_names, plan_run, read_initial_images, with_matched_phrases
+from synthset.create.inputs import (
+    check_names,
+    plan_run,
+    read_initial_images,
+    tell_cut,
+    texts_of,
+    with_matched_phrases,
+)
 from synthset.create.job import default_job, job_of_config, make_job
 from synthset.create.real_guidance import InitialImages, check_conditions, with_initial_images
 from synthset.create.refill import Refill, prepare_refill, refill
@@ -36,6 +43,7 @@ from synthset.dataset.plan import Plan
 from synthset.dataset.reader import Dataset, open_dataset
 from synthset.dataset.writer import DatasetWriter, check_folder, check_part_of_job
 from synthset.executors import Executor, LocalExecutor
+from synthset.filters.run import check_other
 from synthset.generators.source import GeneratorSource
 from synthset.prompts.language_enhancement import SentenceConfig
 from synthset.prompts.sentences.cache import sentence_job, sentences_for
@@ -100,22 +108,21 @@ def create(
     start = time.monotonic()
     if isinstance(generator, str):
         options["generator"], generator = generator, None
-    if isinstance(options.get("strategies"), str):
-        options["strategies"] = (options["strategies"],)
     config = with_matched_phrases(with_options(config or CreateConfig(), options), classes)
     folder = to_path(output_dir)
     initial = read_initial_images(classes, config)
     config, sentences = _with_sentences(classes, config, generator, folder, overwrite)
     plan = plan_images(classes, config, generator, initial)
-    check_folder(folder)
+    _check_places(folder, config)
     executor = executor or LocalExecutor()
     source = GeneratorSource(partial(load_with_images, config, generator, initial))
-    (described,) = executor.map(source.describe, [None])
+    (described,) = executor.map(source.describe, [texts_of(plan.table)])
     refill_job = prepare_refill(plan.class_names, config, encoder)
     job = make_job(plan, config, described.config, initial, sentences, refill_job)
     batch_size = min(config.shard_size, config.batch_size or described.preferred_batch_size)
     writer = DatasetWriter(folder, job, plan, config.shard_size, batch_size, defaults=default_job(described.config))
     writer.check(overwrite)
+    tell_cut(plan.table, described)
     with writing(folder), reading(path_of(config.filter.real)):
         writer.open(overwrite, config.batch_size is None, initial.table() if initial else None)
         draw = partial(draw_missing, source=source, config=config, executor=executor)
@@ -127,6 +134,12 @@ def create(
     result = CreateResult(dataset, dataset.accounting, drawn, time.monotonic() - start, refilled)
     _check_failures(result, config)
     return result
+
+
+def _check_places(folder: Path, config: CreateConfig) -> None:
+    """Raise UsageError for a folder of something else, or one that a filter shall compare with itself."""
+    check_folder(folder)
+    check_other(config.filter, folder)
 
 
 def plan_images(

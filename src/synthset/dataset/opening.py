@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 from synthset.core.errors import DataError, UsageError, setting
 from synthset.dataset.reader import Dataset, is_dataset, open_dataset
 from synthset.images.imageset import ImageSet
-from synthset.images.opening import ImageSource, load_path
+from synthset.images.opening import ImagePath, ImageSource, load_path
 
 log = logging.getLogger("synthset")
 
@@ -28,6 +29,8 @@ def open_images(data: ImageSource, strategy: str | None = None, *, all_images: b
     """
     if not isinstance(data, ImageSet) and is_dataset(str(data)):
         dataset = open_dataset(str(data))
+        if isinstance(data, ImagePath):
+            check_opening(data)
         if not all_images:
             _warn_of_rejected(dataset)
         return dataset.images(strategy, kept=not all_images)
@@ -39,6 +42,17 @@ def open_images(data: ImageSource, strategy: str | None = None, *, all_images: b
     if not Path(data).exists():
         raise DataError(f"Expected images in '{data}', found nothing there. Run 'synthset create' first.")
     return load_path(data)
+
+
+def check_opening(data: ImagePath) -> None:
+    """Refuse to open a Synthset dataset otherwise: it has one split, train, and one label of each image."""
+    opening = data.opening if data.opening.split != "train" else replace(data.opening, split=None)
+    asked = [name for name in ("split", "label_column", "label_names") if getattr(opening, name)]
+    if named := [setting(f"{data.prefix}{name}") for name in asked]:
+        raise UsageError(
+            f"Expected no {' and '.join(named)} of '{data}', a Synthset dataset: it has one split, train, and its own "
+            "labels. Leave it out."
+        )
 
 
 def _warn_of_rejected(dataset: Dataset) -> None:

@@ -83,10 +83,12 @@ class Dataset:
         rows = pa.concat_tables(tables) if tables else schema.empty_table()
         is_whole = self.max_shards is None and self.manifest["status"] == "complete"
         if is_whole and rows.num_rows != self.accounting.ok:
+            remedy = "Copy it whole, or run the same 'synthset create' again to have lost shards drawn anew."
+            if rows.num_rows > self.accounting.ok:
+                remedy = "Take away what is there twice."
             raise DataError(
                 f"Expected {self.accounting.ok:,} images in '{self.folder}', as its manifest counts, found "
-                f"{rows.num_rows:,}. Take away what is there twice, and run the same 'synthset create' again to have "
-                "lost shards drawn anew."
+                f"{rows.num_rows:,}. {remedy}"
             )
         return rows
 
@@ -140,7 +142,10 @@ class Dataset:
         table = read_table(path, _REAL_IMAGES, _RESTORE)
         images = dict(zip(*(table.column(name).to_pylist() for name in table.column_names), strict=True))
         if any(hashlib.sha256(data).hexdigest() != name for name, data in images.items()):
-            raise DataError(f"Expected the real images that drawing began at in '{path}', got others. {_RESTORE}")
+            raise DataError(
+                f"Expected the real images that drawing began at in '{path}', got 'bytes' of which 'sha256' is not the "
+                f"hash. {_RESTORE}"
+            )
         return images
 
     def strategies(self) -> list[str]:

@@ -122,7 +122,8 @@ class DatasetWriter:
         ids = plan.table.column("id").to_pylist()
         if not ids or ids != list(range(self.next_id, self.next_id + len(ids))):
             raise DataError(
-                f"Expected the plan of a further round in '{path}', got other requests. Give {setting('overwrite')}."
+                f"Expected the plan of a further round in '{path}', got requests with another 'id'. Give "
+                f"{setting('overwrite')} to begin anew."
             )
         return plan
 

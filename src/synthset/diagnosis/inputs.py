@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from synthset.core.errors import DataError, UsageError, setting
-from synthset.dataset.opening import open_images
+from synthset.core.errors import DataError, UsageError, setting, some
+from synthset.dataset.opening import check_opening, open_images
 from synthset.dataset.reader import Dataset, is_dataset, open_dataset
 from synthset.filters import audit
 from synthset.images.imageset import ImageSet
-from synthset.images.opening import ImageSource
+from synthset.images.opening import ImagePath, ImageSource
 from synthset.images.splits import FOR_TESTS
 from synthset.measures.points import Points, SetPoints, split_points
 from synthset.real import open_set
@@ -93,6 +93,12 @@ def open_sets(
     if not synthetic:
         raise UsageError("Expected at least one set to diagnose, such as the folder of a dataset.")
     sets = [part for item in synthetic for part in _open_synthetic(item, by_strategy, all_images)]
+    if by_strategy and not any(item.manifest for item in sets):
+        names = some([item.name for item in sets])
+        raise UsageError(
+            f"Expected a Synthset dataset with {setting('by_strategy', True)}, got {names}, of which no strategies are "
+            "known. Leave it out."
+        )
     if real is not None:
         images = real if isinstance(real, ImageSet) else open_set(real, FOR_TESTS)
         sets.insert(0, DiagnosedSet(images.name, "real", images))
@@ -113,6 +119,8 @@ def _open_synthetic(item: ImageSource | DiagnosedSet, by_strategy: bool, all_ima
         images = open_images(item)
         return [DiagnosedSet(images.name, "synthetic", images, folder=Path(item))]
     dataset = open_dataset(str(item))
+    if isinstance(item, ImagePath):
+        check_opening(item)
     if not by_strategy:
         return [_open_strategy(dataset, None, all_images)]
     return [_open_strategy(dataset, strategy, all_images) for strategy in dataset.strategies()]
@@ -176,10 +184,10 @@ def _check_complete(item: DiagnosedSet) -> None:
     short = [(name, count) for name, count in zip(item.images.class_names, counts.tolist(), strict=True) if count < 2]
     if not short:
         return
-    some = ", ".join(f"{count or 'none'} of '{name}'" for name, count in short[:3])
-    some += f" and {len(short) - 3} more" if len(short) > 3 else ""
+    found = ", ".join(f"{count or 'none'} of '{name}'" for name, count in short[:3])
+    found += f" and {len(short) - 3} more" if len(short) > 3 else ""
     why = f" Filters left so few: see 'synthset filter', or set {setting('all_images', True)}." if item.reasons else ""
-    raise DataError(f"Expected at least 2 images of every class in '{item.name}', found {some}.{why}")
+    raise DataError(f"Expected at least 2 images of every class in '{item.name}', found {found}.{why}")
 
 
 # ---- embedded, and split into references and queries ------------------------------------------------------

@@ -33,7 +33,7 @@ from synthset.diagnosis.inputs import DiagnosedSet, EmbeddedSet, embed_set, open
 from synthset.diagnosis.matrix import pair_all
 from synthset.diagnosis.rows import ClassRow, Pairing, SetSummary
 from synthset.diagnosis.saving import check_folder, read_evaluations, save
-from synthset.diagnosis.summaries import measure_classes, measure_separability, summarise
+from synthset.diagnosis.summaries import doubt_distances, measure_classes, measure_separability, summarise
 from synthset.encoders.clip import Encoder, load_encoder
 from synthset.encoders.embed import EmbeddingCache, fill_cache
 from synthset.executors import Executor
@@ -212,7 +212,7 @@ def _describe(
         "sets": [tables.describe(item) for item in sets],
         "separability": measure_separability(findings.sets, config.seed),
         "filters": tables.filter_notes(sets),
-        "doubts": find_doubts(findings.classes),
+        "doubts": [*find_doubts(findings.classes), *doubt_distances(findings.summary)],
         "tsne_features": encoder.name if network is None else network.config.architecture,
         "head_transfer": None if network is None else try_heads(sets, findings.features, config.seed),
         "libraries": library_versions(),
@@ -244,4 +244,8 @@ def find_doubts(classes: Sequence[ClassRow]) -> list[str]:
     for row in classes:
         if row.real_accuracy is not None:
             by_set.setdefault(row.set, []).append(row.real_accuracy)
-    return doubts(max((sum(values) / len(values) for values in by_set.values()), default=None))
+    return doubts(
+        max((sum(values) / len(values) for values in by_set.values()), default=None),
+        has_real=any(row.transfer_accuracy is not None for row in classes),
+        without_prompts=list(dict.fromkeys(row.set for row in classes if row.synthetic_accuracy is None)),
+    )

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from synthset.core.errors import some
 from synthset.diagnosis.failure_modes import judge
 from synthset.diagnosis.inputs import EmbeddedSet
 from synthset.diagnosis.rows import ClassRow, SetSummary
@@ -20,6 +21,17 @@ def summarise(item: EmbeddedSet, points: SetPoints) -> SetSummary:
     """All measures of one set."""
     values = {measure.name: measure.take(points) for measure in measures_of("set")}
     return SetSummary(item.source.name, item.source.kind, len(item.source), values)
+
+
+def doubt_distances(summary: Sequence[SetSummary]) -> list[str]:
+    """Reasons to be cautious of Fréchet distances: too few images of the set, or of the real one."""
+    few = [row.set for row in summary if (row.frechet_rows_a_dimension or 1) < 1]
+    if not few:
+        return []
+    return [
+        f"The Fréchet distance to the real set says mostly how few images there are, fewer than the encoder has "
+        f"dimensions: {some(few)}. Compare it between sets of one size only."
+    ]
 
 
 def measure_classes(item: EmbeddedSet, points: SetPoints) -> list[ClassRow]:

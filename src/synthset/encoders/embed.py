@@ -329,7 +329,7 @@ class EmbeddingCache:
             if part.parent not in self._tidy:
                 delete_parts(part.parent)  # what was killed left it, and would never write it again
                 self._tidy.add(part.parent)
-            with atomic_write(part) as file:
+            with atomic_write(part, private=True) as file:  # it may tell what somebody's images show
                 pq.write_table(
                     _table(keys, vectors),
                     file,

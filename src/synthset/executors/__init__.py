@@ -12,12 +12,13 @@ from synthset.executors.local import LocalExecutor
 __all__ = ["EXECUTORS", "Executor", "LocalExecutor", "load_executor"]
 
 
-def _load_local(address: str | None, _num_workers: int | None) -> Executor:
-    if address is not None:
-        raise UsageError(
-            f"Expected {setting('executor', 'ray')} with {setting('address', address)}, got "
-            f"{setting('executor', 'local')}."
-        )
+def _load_local(address: str | None, num_workers: int | None) -> Executor:
+    for name, value in (("address", address), ("workers", num_workers)):
+        if value is not None:
+            raise UsageError(
+                f"Expected {setting('executor', 'ray')} with {setting(name, value)}, got "
+                f"{setting('executor', 'local')}."
+            )
     return LocalExecutor()
 
 

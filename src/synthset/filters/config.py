@@ -8,6 +8,7 @@ from typing import Annotated
 from synthset.core.errors import UsageError, setting
 from synthset.core.options import Option, check_options
 from synthset.encoders.clip import ENCODERS
+from synthset.images.opening import ImagePath
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class FilterConfig:
     """Probability of its class above which the clip filter keeps an image."""
     keep_share: Annotated[float | None, Option(above=0, at_most=1, default="by the threshold")] = None
     """Share of each class that the clip filter keeps, instead: the images of the highest probability."""
-    real: str | None = None
+    real: str | ImagePath | None = None
     """Real images that the filters real and duplicates compare with: a known name or a path."""
     hash_distance: Annotated[int, Option(at_least=0, at_most=64)] = 4
     """Bits of 64 in which the hashes of near copies differ at most, for the filter duplicates."""

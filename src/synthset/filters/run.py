@@ -26,6 +26,8 @@ from synthset.filters.config import FilterConfig
 from synthset.filters.duplicates import DUPLICATES
 from synthset.filters.real import REAL, no_real_images
 from synthset.images.imageset import ImageSet
+from synthset.images.opening import ImagePath, ImageSource
+from synthset.images.splits import FOR_TESTS
 from synthset.real.sets import path_of
 
 if TYPE_CHECKING:
@@ -78,7 +80,7 @@ def filter_dataset(
     *,
     encoder: Encoder | None = None,
     cache: EmbeddingCache | None = None,
-    real: str | Path | ImageSet | None = None,
+    real: ImageSource | None = None,
     executor: Executor | None = None,
     **options: Any,
 ) -> FilterResult:
@@ -93,7 +95,7 @@ def filter_dataset(
         config: what they do; `options` are its fields, e.g. `threshold=0.5`.
         encoder: an object to embed with, instead of the one that the config names.
         cache: of embeddings; the user's by default.
-        real: real images to compare with: a known name, a path, or an ImageSet.
+        real: real images to compare with: a known name, a path (an ImagePath says how it is opened), or an ImageSet.
         executor: where to embed, if not here; the cache then lies in a folder that all workers reach.
     Raises:
         UsageError: an argument that cannot be right; nothing was written.
@@ -102,14 +104,15 @@ def filter_dataset(
         >>> from synthset.filters import filter_dataset
         >>> filter_dataset("digits", ["clip"], threshold=0.5)  # doctest: +SKIP
     """
-    if isinstance(real, str | Path):
-        options["real"], real = str(real), None
+    if real is not None and not isinstance(real, ImageSet):
+        options["real"], real = ImagePath.of(real), None
     config = with_options(config or FilterConfig(), options)
     filters = _find(methods)
-    _check_options(filters, config, real)
+    check_read(filters, config, real)
     if "real" in filters and config.real is None and real is None:  # said before a model is loaded
         raise no_real_images()
     dataset = open_dataset(folder)
+    check_other(config, dataset.folder)
     with writing(dataset.folder), reading(path_of(config.real)):
         dataset = open_dataset(folder)  # nobody writes into it from here on
         if not dataset.rows.num_rows:
@@ -141,10 +144,10 @@ def prepare(
     """Inputs of filters, loaded. Raises UsageError, DataError, ModelError where one cannot be."""
     from synthset.encoders.clip import load_encoder
     from synthset.encoders.embed import EmbeddingCache
-    from synthset.real import load_real
+    from synthset.real import open_set
 
     if real is None and config.real is not None:
-        real = load_real(config.real)
+        real = open_set(config.real, FOR_TESTS)
     encoder = encoder or load_encoder(config.encoder, device=config.device)
     return FilterInputs(config, encoder, EmbeddingCache() if cache is None else cache, real, phrases or {})
 
@@ -186,7 +189,17 @@ def _find(methods: Sequence[str] | Mapping[str, Filter]) -> dict[str, Filter]:
     return {name: FILTERS[name] for name in names}
 
 
-def _check_options(filters: Mapping[str, Filter], config: FilterConfig, real: ImageSet | None) -> None:
+def check_other(config: FilterConfig, folder: Path) -> None:
+    """Raise UsageError where the real images to compare with are those of the dataset itself."""
+    path = path_of(config.real)
+    if path and path.exists() and folder.exists() and path.samefile(folder):
+        raise UsageError(
+            f"Expected real images to compare '{folder}' with, got {setting('real', path)}, the same folder. Name "
+            "another, or leave it out."
+        )
+
+
+def check_read(filters: Mapping[str, Filter], config: FilterConfig, real: ImageSet | None = None) -> None:
     """Refuse an option that no filter reads: its user expects something else to happen."""
     if any(FILTERS.get(name) is not filters[name] for name in filters):
         return  # what one of the user's own reads is not known

@@ -22,7 +22,6 @@ have guidance, compute the deep blocks or see the prompt through noise depends o
 
 from __future__ import annotations
 
-import logging
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
@@ -64,12 +63,11 @@ from synthset.generators.image_conditioning import (
     is_conditioned,
     mix,
 )
+from synthset.generators.reading import reader_of
 from synthset.generators.real_images import RealImages
 from synthset.generators.sampling import SamplingOptions
 from synthset.generators.schedulers import FewSteps, make_scheduler, start
 from synthset.images.decoding import resize
-
-logger = logging.getLogger("synthset")
 
 MAX_CACHED_PROMPTS = 1024  # 120 MB for Stable Diffusion in bfloat16
 MAX_CACHED_IMAGES = 1024  # 64 MB of latents for Stable Diffusion
@@ -123,6 +121,7 @@ class LatentDiffusionGenerator:
         self.reads_text = self.conditioning is None or self.conditioning.reads_text
         if self.reads_text:
             self.tokenizer = pipeline.tokenizer
+            self.text_reader = reader_of(pipeline)
             self.text_encoder = pipeline.text_encoder.to(device)
         self.unet = pipeline.unet.to(device, memory_format=torch.channels_last)
         self.vae = pipeline.vae.to(device, memory_format=torch.channels_last)
@@ -148,7 +147,7 @@ class LatentDiffusionGenerator:
         self._embeddings: OrderedDict[str, Tensor] = OrderedDict()
         self._image_latents = RealImages(self._encode_image, MAX_CACHED_IMAGES)
         self._few_steps = FewSteps(FAMILIES[type(pipeline).__name__].distilled_by(pipeline), config)
-        self._warned_of_truncation = self._is_sound = False
+        self._is_sound = False
 
     def _check_options_for_images(self) -> None:
         if self.sampling.anneals:
@@ -364,24 +363,10 @@ class LatentDiffusionGenerator:
         tokens = self.tokenizer(
             texts, padding="max_length", max_length=max_tokens, truncation=True, return_tensors="pt"
         )
-        self._warn_of_truncation(texts, max_tokens)
         mask = None
         if getattr(self.text_encoder.config, "use_attention_mask", False):
             mask = tokens.attention_mask.to(self.device)
         return self.text_encoder(tokens.input_ids.to(self.device), attention_mask=mask)[0].to(self.dtype)
-
-    def _warn_of_truncation(self, texts: list[str], max_tokens: int) -> None:
-        if self._warned_of_truncation:
-            return
-        for text, ids in zip(texts, self.tokenizer(texts, verbose=False).input_ids, strict=True):
-            if len(ids) > max_tokens:
-                logger.warning(
-                    "The model reads %d tokens at most; the rest of '%s' and of other long prompts is ignored.",
-                    max_tokens - 2,  # the text's start and end take one each
-                    text,
-                )
-                self._warned_of_truncation = True
-                return
 
     def _encode_image(self, image: Image.Image) -> Tensor:
         """Latents (1, c, h, w), float32."""

@@ -23,13 +23,14 @@ from diffusers import DiffusionPipeline
 
 from synthset.core.cpu import tune_for_cpu
 from synthset.core.errors import UsageError
-from synthset.core.libraries import library_errors
+from synthset.core.libraries import library_errors, quiet
 from synthset.generators.base import COMPILED, GeneratedImage, GenerationConfig, ImageRequest, StoredSize
 from synthset.generators.compiled_unet import compiler_errors
 from synthset.generators.families import FAMILIES, denoiser_of
 from synthset.generators.finishing import expect_numbers, finish
 from synthset.generators.image_conditioning import is_conditioned
 from synthset.generators.names import SCHEDULERS
+from synthset.generators.reading import reader_of
 from synthset.generators.schedulers import FewSteps, make_scheduler, try_scheduler
 
 logger = logging.getLogger("synthset")
@@ -87,6 +88,7 @@ class PipelineGenerator:
             tune_for_cpu()
         if hasattr(self.pipeline.vae, "enable_slicing"):
             self.pipeline.vae.enable_slicing()  # one image at a time: decoding takes the most memory
+        self.text_reader = reader_of(self.pipeline)
         self._warned: set[str] = set()
         self._is_sound = False
 
@@ -145,7 +147,7 @@ class PipelineGenerator:
         elif self.guidance == "classifier_free" and family.unconditional is not None and call.guidance_scale > 1:
             options["negative_prompt"] = [family.unconditional] * len(requests)
         compiling = compiler_errors() if self.config.engine == COMPILED else nullcontext()
-        with library_errors(f"The pipeline of '{self.config.model}' cannot draw"), compiling:
+        with library_errors(f"The pipeline of '{self.config.model}' cannot draw"), compiling, quiet():
             drawn = self.pipeline(
                 prompt=[request.prompt for request in requests],
                 num_inference_steps=call.num_inference_steps,

@@ -6,15 +6,26 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from synthset.generators.base import GenerationConfig, Generator
+from synthset.generators.reading import TextReader
 
 
 @dataclass(frozen=True)
 class Description:
-    """All that a job needs to know of its generator before anything is drawn."""
+    """All that a job needs to know of its generator before anything is drawn.
+
+    Attributes:
+        cut_texts: those of its texts of which the generator reads the beginning alone.
+        most_tokens: that it reads of a text; 0 where it does not tell.
+    """
 
     config: GenerationConfig
     preferred_batch_size: int
+    cut_texts: tuple[str, ...] = ()
+    most_tokens: int = 0
 
 
 class GeneratorSource:
@@ -34,10 +45,18 @@ class GeneratorSource:
             self._generator = self._load()
         return self._generator
 
-    def describe(self, _: object = None) -> Description:
-        """Its settings, to be asked where it will draw: a machine with a GPU may choose another dtype."""
+    def describe(self, texts: pa.Array) -> Description:
+        """Its settings, to be asked where it will draw: a machine with a GPU may choose another dtype.
+
+        Args:
+            texts: prompts of the job, each once.
+        """
         generator = self.get()
-        return Description(generator.config, getattr(generator, "preferred_batch_size", 1))
+        reader: TextReader | None = getattr(generator, "text_reader", None)
+        most = reader.most_tokens if reader else 0
+        long = texts.filter(pc.greater(pc.binary_length(texts), most)).to_pylist() if reader else []
+        cut = tuple(reader.cut(long)) if reader else ()
+        return Description(generator.config, getattr(generator, "preferred_batch_size", 1), cut, most)
 
     def __getstate__(self) -> dict[str, Any]:
         return {"_load": self._load, "_generator": None}

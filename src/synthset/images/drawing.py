@@ -6,6 +6,7 @@ import io
 import unicodedata
 from collections.abc import Sequence
 from functools import cache
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -55,18 +56,26 @@ def load_font(size_px: int, text: str = "") -> ImageFont.FreeTypeFont | ImageFon
 def clean(text: str) -> str:
     """Text on one line, in characters that can be drawn: a class name may hold anything.
 
-    Where no font has a character, its plain letter stands for it ("zwolf"), or its number in Unicode.
+    For a character that the font with most of them lacks, its plain letter stands ("zwolf"), or its number in Unicode:
+    "U+72AC", and of several in a row "U+72AC-72D7".
     """
-    text = " ".join("".join(c if c.isprintable() else " " for c in text[:200]).split())
+    text = unicodedata.normalize("NFC", text[:200])
+    text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     characters = _beyond_ascii(text)
-    if any(characters <= _drawable(path, characters) for path in _system_fonts() if characters):
-        return text
-    return "".join(_in_ascii(character) if character in characters else character for character in text)
+    of_fonts = (_drawable(path, characters) for path in _system_fonts() if characters)
+    lacking = characters - max(of_fonts, key=len, default=frozenset())
+    runs = groupby(text, key=lambda character: character in lacking and not _plain(character))
+    return "".join(
+        f"U+{'-'.join(f'{ord(character):04X}' for character in run)}"
+        if is_numbered
+        else "".join(_plain(character) if character in lacking else character for character in run)
+        for is_numbered, run in runs
+    )
 
 
-def _in_ascii(character: str) -> str:
-    plain = unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode()
-    return plain or f"U+{ord(character):04X}"
+def _plain(character: str) -> str:
+    """A letter without its marks, if it is one of ASCII."""
+    return unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode()
 
 
 def _beyond_ascii(text: str) -> frozenset[str]:
@@ -86,7 +95,8 @@ def _system_fonts() -> tuple[Path, ...]:
 def _drawable(path: Path, characters: frozenset[str]) -> frozenset[str]:
     """Those of the characters that a font has: it draws others all alike."""
     try:
-        font: Any = ImageFont.truetype(str(path), 16)
+        # by itself: the other layout puts a circle below a mark, lacking or not
+        font: Any = ImageFont.truetype(str(path), 16, layout_engine=ImageFont.Layout.BASIC)
         lacking = bytes(font.getmask("\uffff"))
         return frozenset(character for character in characters if bytes(font.getmask(character)) != lacking)
     except (OSError, ValueError):

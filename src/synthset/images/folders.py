@@ -193,7 +193,7 @@ def _unwrap(folder: Folder) -> Folder:
 
 def load_imagefolder(root: Folder, name: str) -> ImageSet:
     """One folder a class, labels in the order of the sorted folder names, as torchvision has it."""
-    folders = {folder.name: folder for folder in root.folders}
+    folders = _class_folders(root)
     exported = exported_classes(root.path)
     if not folders:
         raise DataError(
@@ -204,7 +204,8 @@ def load_imagefolder(root: Folder, name: str) -> ImageSet:
         raise DataError(f"The class folders of '{root.path}' are not those that its classes.json lists.")
     names = exported or {folder: _class_name(folder, root) for folder in folders}
     _check_distinct(names, root)
-    _check_same_folders(root)
+    if list(folders.values()) == root.folders:
+        _check_same_folders(root)
     files = [sorted(image for part in folders[folder].walk() for image in part.images) for folder in names]
     _tell_left_out(root, [name for name, images in zip(names.values(), files, strict=True) if not images])
     flat = [file for images in files for file in images]
@@ -218,6 +219,35 @@ def load_imagefolder(root: Folder, name: str) -> ImageSet:
         origin=lambda index: shown(flat[index].relative_to(root.path)),
         kind="real" if exported is None else "exported",
     )
+
+
+def _class_folders(root: Folder) -> dict[str, Folder]:
+    """The folder of each class, by name: those in `root`, or those within where it sorts classes by their first letter.
+
+    SUN397 and Places365 are published so: a/abbey, a/apartment_building/outdoor.
+    """
+
+    def is_letter(folder: Folder) -> bool:
+        words = [inner.name.casefold() for inner in folder.folders]
+        letter = folder.name.casefold()
+        return (
+            len(letter) == 1
+            and bool(words)
+            and not folder.images
+            and all(w[:1] == letter and w[:2].isalpha() for w in words)
+        )
+
+    if not all(map(is_letter, root.folders)):
+        return {folder.name: folder for folder in root.folders}
+    holders = {
+        inner.path.relative_to(top.path).as_posix(): inner
+        for top in root.folders
+        for inner in top.walk()
+        if inner.images
+    }
+    if holders:
+        logger.warning("%s: folders of first letters hold the classes: %s", root.path, _some(list(holders)))
+    return holders
 
 
 def _class_name(folder: str, root: Folder) -> str:

@@ -12,6 +12,7 @@ from typing import Annotated, TypeAlias
 import numpy as np
 
 from synthset.core.errors import DataError, UsageError, setting
+from synthset.core.files import read_json
 from synthset.core.names import plain_name, shown
 from synthset.core.options import Option, check_options
 from synthset.images.batches import find_batches, load_batches
@@ -90,8 +91,11 @@ def load_path(source: str | Path | ImagePath, defaults: Sequence[str] = ()) -> I
         splits = [name for name in loaders if name]
         if opening.split is not None and not splits:
             raise UsageError(f"Expected no split of '{path}', which has none, got '{opening.split}'. Leave it out.")
+        labelled = [name for name in splits if loaders[name].has_labels]
+        if opening.split is None and any(split_of(name) in defaults for name in labelled):
+            splits = labelled  # a test split is often published without its labels
         split = choose_split(source.path, splits, opening.split, defaults, f"{source.prefix}split") if splits else ""
-        images = replace(loaders[split](source), split=split)
+        images = replace(loaders[split].open(source), split=split)
     return _with_names(images, opening.label_names) if opening.label_names else images
 
 
@@ -109,16 +113,24 @@ def _readable(path: Path) -> Iterator[None]:
         raise DataError(f"Expected a readable folder or file at '{path}', got: {error}.") from error
 
 
-Loader = Callable[[ImagePath], ImageSet]
+@dataclass(frozen=True)
+class _Loader:
+    """What opens a split, and whether there are labels, as far as can be told without opening it."""
+
+    open: Callable[[ImagePath], ImageSet]
+    has_labels: bool = True
 
 
-def _loaders(path: Path) -> dict[str, Loader]:
+def _loaders(path: Path) -> dict[str, _Loader]:
     """What opens each split of a path, by its name; under "" what opens images that no name of a split stands by."""
 
-    def tables(files: Sequence[Path]) -> Loader:
-        return lambda source: load_tables(
-            files, path, source.opening.label_column, source.opening.strict, source.prefix
-        )
+    def tables(files: Sequence[Path]) -> _Loader:
+        def load(source: ImagePath) -> ImageSet:
+            images = load_tables(files, path, source.opening.label_column, source.opening.strict, source.prefix)
+            _check_whole(images, path)
+            return images
+
+        return _Loader(load)
 
     if not path.is_dir():
         if path.suffix.lower() != ".parquet":
@@ -127,8 +139,8 @@ def _loaders(path: Path) -> dict[str, Loader]:
     top = Folder.top(path)
     if batches := find_batches(top):
         return {
-            split: lambda source, files=files: load_batches(
-                files, shown(path), source.opening.label_column, source.prefix
+            split: _Loader(
+                lambda source, files=files: load_batches(files, shown(path), source.opening.label_column, source.prefix)
             )
             for split, files in batches.items()
         }
@@ -139,12 +151,27 @@ def _loaders(path: Path) -> dict[str, Loader]:
     return {split: _folder_loader(folder, path) for split, folder in find_splits(top).items()}
 
 
-def _folder_loader(folder: Folder, path: Path) -> Loader:
+def _check_whole(images: ImageSet, path: Path) -> None:
+    """Raise DataError for a Synthset dataset that has other images than it counts: a shard was lost on the way."""
+    try:
+        manifest = read_json(path / MANIFEST)
+        count = manifest["accounting"]["ok"] if manifest["status"] == "complete" else len(images)
+    except (OSError, ValueError, KeyError, TypeError):
+        return  # no dataset of ours, or one that whoever learns from it complains of
+    if count != len(images):
+        raise DataError(
+            f"Expected {count} images in '{path}', as its {MANIFEST} counts, found {len(images):,}. Copy it whole."
+        )
+
+
+def _folder_loader(folder: Folder, path: Path) -> _Loader:
     """What opens the classes of a folder: by its folders, or by the metadata beside its files."""
 
+    metadata = find_metadata(folder)
+    is_sorted = sum(part.has_images for part in folder.folders) > 1
+
     def load(source: ImagePath) -> ImageSet:
-        opening, metadata = source.opening, find_metadata(folder)
-        is_sorted = sum(part.has_images for part in folder.folders) > 1
+        opening = source.opening
         if metadata is not None and not is_sorted:
             return load_tables([metadata], path, opening.label_column, opening.strict, source.prefix)
         if metadata is not None:
@@ -153,7 +180,7 @@ def _folder_loader(folder: Folder, path: Path) -> Loader:
             raise UsageError(f"Expected no column of labels of '{path}', whose classes are its folders. Leave it out.")
         return load_imagefolder(folder, shown(path))
 
-    return load
+    return _Loader(load, has_labels=is_sorted or metadata is not None)
 
 
 def _with_names(images: ImageSet, names: Sequence[str]) -> ImageSet:

@@ -7,15 +7,18 @@ them or the file was not learned from: a share of the set's files tells for all,
 from __future__ import annotations
 
 import hashlib
+import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
 from synthset.core.errors import DataError
+from synthset.core.json_records import Count
 from synthset.images.imageset import ImageSet
 
 KEPT = 1024
+_HASH = re.compile("[0-9a-f]{16}")
 
 
 @dataclass(frozen=True)
@@ -27,8 +30,12 @@ class Sketch:
         hashes: ascending, in hexadecimal; all of them, where there are no more than KEPT.
     """
 
-    images: int
+    images: Count
     hashes: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if any(_HASH.fullmatch(value) is None for value in self.hashes):
+            raise ValueError("'hashes' that are none")
 
     @staticmethod
     def of(*hashes: np.ndarray) -> Sketch:

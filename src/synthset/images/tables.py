@@ -6,6 +6,7 @@ Images stay encoded until they are looked at. Of Parquet files a bounded share i
 from __future__ import annotations
 
 import logging
+import re
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -35,6 +36,7 @@ MAX_CLASSES = 100_000  # a label above is an id, not a class
 IMAGE_COLUMNS = ("image", "img", "picture")
 PATH_COLUMNS = ("file_name", "filename", "file", "path", "image_path", "filepath")
 LABEL_COLUMNS = ("label", "fine_label", "labels", "target", "class")
+_SHARD = re.compile(r"\d{5}-of-(\d{5})(?!\d)")
 SYNTHSET_COLUMNS = {"request_id", "prompt", "strategy", "sha256"}  # of the shards of a dataset
 
 
@@ -99,6 +101,7 @@ def load_tables(
         UsageError: several columns of labels, or none of that name.
         DataError: damaged tables, no images, or unusable labels.
     """
+    _check_shards(files, strict)
     tables = [_Table.read(file) for file in files]
     first = tables[0]
     image_column = _image_column(first)
@@ -120,6 +123,16 @@ def load_tables(
     known = np.maximum(labels, 0)
     images = ImageSet(name, class_names, known, reader.read, tuple(groups), reader.origin, kind=kind)
     return images if has_label.all() else images.select(has_label)
+
+
+def _check_shards(files: Sequence[Path], strict: bool) -> None:
+    """Raise DataError where shards are missing, by the count in their names, and `strict` is on; else say how many."""
+    counts = {int(match[1]) for file in files if (match := _SHARD.search(file.stem))}
+    if len(counts) == 1 and len(files) < (count := counts.pop()):
+        text = f"{len(files):,} of {count:,} files are there, by their names, of the images in '{files[0].parent}'"
+        if strict:
+            raise DataError(f"{text}. Fetch the others.")
+        logger.warning("%s", text)
 
 
 def _check_labelled(has_label: np.ndarray, name: str, strict: bool) -> None:

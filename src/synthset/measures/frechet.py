@@ -23,11 +23,14 @@ class FrechetDistance:
         total: at least 0, which it is where means and covariances are the same.
         mean_term: |μx - μy|², at least 0.
         covariance_term: tr(Σx + Σy - 2 (Σx Σy)^½), at least 0.
+        rows_a_dimension: rows of the smaller set, divided by d. Below 1 its covariance is singular, and the distance
+            says mostly how few rows there are.
     """
 
     total: float
     mean_term: float
     covariance_term: float
+    rows_a_dimension: float
 
 
 def frechet_distance(x: Tensor, y: Tensor, *, normalise: bool = True) -> FrechetDistance:
@@ -63,7 +66,8 @@ def frechet_distance(x: Tensor, y: Tensor, *, normalise: bool = True) -> Frechet
     traces = root_x.square().sum() + root_y.square().sum()
     trace_of_root = torch.linalg.svdvals(root_x @ root_y.T).sum()
     covariance_term = max(0.0, float(traces - 2 * trace_of_root))  # equal covariances differ by rounding
-    return FrechetDistance(mean_term + covariance_term, mean_term, covariance_term)
+    rows_a_dimension = min(len(x), len(y)) / x.shape[1]
+    return FrechetDistance(mean_term + covariance_term, mean_term, covariance_term, rows_a_dimension)
 
 
 def _moments(embeddings: Tensor, name: str, normalise: bool) -> tuple[Tensor, Tensor]:

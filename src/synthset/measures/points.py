@@ -128,12 +128,9 @@ class SetPoints:
         return split_error(*self.images.queries, *self.prompts.all, *self.images.references, seed=self.seed)
 
     def by_prompts(self, points: Points) -> CentroidAccuracy:
-        """The queries of `points`, classified by the centroids of all prompts.
-
-        The images' own references stand in for prompts that are not known: an accuracy that is then low, is low by
-        diversity alone.
-        """
-        return self._classify(points, self.images.references if self.prompts is None else self.prompts.all)
+        """The queries of `points`, classified by the centroids of all prompts. Needs prompts."""
+        assert self.prompts is not None
+        return self._classify(points, self.prompts.all)
 
     @cached_property
     def own(self) -> CentroidAccuracy:

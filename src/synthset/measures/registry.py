@@ -61,6 +61,7 @@ of_set = partial(Measure, "set")
 of_set_and_real = partial(Measure, "set", needs_real=True)
 of_error = partial(Measure, "set", needs_prompts=True, section="errors")
 of_class = partial(Measure, "class")
+of_class_and_prompts = partial(Measure, "class", needs_prompts=True)
 of_class_and_real = partial(Measure, "class", needs_real=True)
 of_pairing = partial(Measure, "pairing")
 
@@ -130,6 +131,13 @@ MEASURES: tuple[Measure, ...] = (
         lambda points: points.frechet.covariance_term,
     ),
     of_set_and_real(
+        "frechet_rows_a_dimension",
+        "Images / dim.",
+        "Images of the smaller of the two sets for each dimension of the encoder, at least 0: with fewer than 1 the "
+        "Fréchet distance says mostly how few they are (Chong & Forsyth 2020, on its bias).",
+        lambda points: points.frechet.rows_a_dimension,
+    ),
+    of_set_and_real(
         "centroid_shift",
         "Shift",
         "Cosine complement of the synthetic and the real centroid of a class, averaged over classes, in 0..2 "
@@ -176,15 +184,16 @@ MEASURES: tuple[Measure, ...] = (
         "share",
         section="errors",
     ),
-    of_class_and_real(
+    of_class_and_prompts(
         "real_accuracy",
         "Real",
         "Share of the real images whose nearest centroid of prompts is that of their class, in 0..1 (Marwood et al. "
         "2023, experiment 5).",
         lambda points: points.by_prompts(points.real).per_class_accuracy,
         "share",
+        needs_real=True,
     ),
-    of_class(
+    of_class_and_prompts(
         "synthetic_accuracy",
         "Synthetic",
         "Share of the synthetic images whose nearest centroid of prompts is that of their class, in 0..1 (Marwood et "

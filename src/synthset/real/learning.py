@@ -36,10 +36,11 @@ def load_test_part(real: ImageSource) -> ImageSet:
         UsageError: a split that shots are drawn from, or splits of which none is for tests.
         DataError: as real.load_real.
     """
-    if isinstance(real, ImageSet) or training_split(real) is None:
+    if isinstance(real, ImageSet) or not _has_parts(real):
         return split(_whole(real), 0.5, 0)[1]
-    wanted = ImagePath.of(real).opening.split
-    if wanted is not None and split_of(wanted) == TRAIN:
+    wanted, known = ImagePath.of(real).opening.split, match_set(str(real))
+    for_training = known.train_split.split("+") if known else [TRAIN]
+    if wanted is not None and {part if known else split_of(part) for part in wanted.split("+")} & set(for_training):
         raise UsageError(f"Expected a split of '{real}' that shots are not drawn from, got '{wanted}'.")
     return open_set(real, FOR_TESTS)
 
@@ -58,8 +59,27 @@ def training_split(real: str | Path | ImagePath) -> str | None:
                 "another set of the same classes, or a path."
             )
         return known.train_split or None
-    splits = splits_at(path) if (path := existing_path(real)) else {}
-    return choose_split(str(real), splits, None, FOR_TRAINING) if len(splits) > 1 else None
+    if not _has_parts(real):
+        return None
+    splits = _splits_of(real)
+    try:
+        return choose_split(str(real), splits, None, FOR_TRAINING)
+    except UsageError:  # its advice would name an option that says what is tested on
+        raise UsageError(
+            f"Expected one split of '{real}' to learn from, got {', '.join(splits)}. Call it {TRAIN}, or give the "
+            "path of the images to learn from."
+        ) from None
+
+
+def _has_parts(real: str | Path | ImagePath) -> bool:
+    """Whether a set says by itself which images are for tests."""
+    known = match_set(str(real))
+    return bool(known.splits) if known else len(_splits_of(real)) > 1
+
+
+def _splits_of(real: str | Path | ImagePath) -> dict[str, str]:
+    path = existing_path(real)
+    return splits_at(path) if path else {}
 
 
 def _whole(real: ImageSource) -> ImageSet:

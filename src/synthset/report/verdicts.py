@@ -17,6 +17,7 @@ TONES = {
     "synthetic concept is shifted": "shift",
     "too little diversity": "mild",
     "synthetic images are not recognised": "unclear",
+    "synthetic images mix with other classes": "unclear",
     FINE: "fine",
 }
 

@@ -170,6 +170,24 @@ def resolve_config(config: TuneConfig, *, has_synthetic: bool = True) -> TuneCon
     return config
 
 
+def check_read(config: TuneConfig, *, has_synthetic: bool, has_shots: bool) -> None:
+    """Refuse options that nothing reads, of whoever gives them: a curve passes them on to tunings of all kinds.
+
+    Raises:
+        UsageError: what the options are read with is not there.
+    """
+    shots = f"{setting('real')} and {setting('shots')}"
+    readers = (
+        (config.loss == "sce", setting("loss", "sce"), ("soft_share", "temperature")),
+        (config.changes_encoder, setting("encoder_share"), ("encoder_learning_rate",)),
+        (has_shots, shots, ("real_batch_size", "real_weight", "use_of_shots", "order")),
+        (has_synthetic, "a dataset", ("batch_size", "synthetic_weight")),
+    )
+    for is_there, what, names in readers:
+        if not is_there and (named := _asked(config, *names)):
+            raise UsageError(f"Expected {what} with {named}, which has no effect without. Or leave it out.")
+
+
 def _asked(config: TuneConfig, *names: str) -> str | None:
     """The first of the options that asks for other than the default, as a message names it."""
     for name in names:

@@ -12,7 +12,7 @@ from synthset.dataset.reader import Dataset, is_dataset, open_dataset
 from synthset.images.imageset import ImageSet
 from synthset.images.opening import ImageSource
 from synthset.real import class_names_of, match_set
-from synthset.real.learning import few_shot_pool
+from synthset.real.learning import load_test_part
 from synthset.real.matching import with_classes
 from synthset.tuning.config import TuneConfig
 from synthset.tuning.few_shot import check_initial_images, draw_shots
@@ -107,7 +107,7 @@ def _check_classes_of(real: ImageSource, synthetic: ImageSet) -> None:
     """Refuse other classes than those of the real set; a known one need not be at hand for that."""
     known = None if isinstance(real, ImageSet) else match_set(str(real))
     if known is None:
-        with_classes(few_shot_pool(real), synthetic.class_names)
+        with_classes(load_test_part(real), synthetic.class_names)
     else:
         names = class_names_of(known.name)
         with_classes(ImageSet(known.name, names, np.zeros(0, np.int64), lambda _: b""), synthetic.class_names)

@@ -1,5 +1,7 @@
 """Sentences by a chat model, which here is a server that answers what a test tells it to, see chat_server.py."""
 
+import contextlib
+import itertools
 import socket
 import threading
 import time
@@ -150,31 +152,60 @@ def test_answers_are_taken_apart_line_by_line():
     assert parse_sentences("<think>never done") == parse_sentences("") == []
 
 
-def test_a_server_that_sends_a_byte_at_a_time_is_not_waited_for():
-    ended = threading.Event()
+OK = b"HTTP/1.1 200 OK\r\n"
+HOSTILE_ANSWERS = {
+    "a byte at a time": (
+        (bytes([byte]) for byte in OK + b"Content-Length: 100000\r\n\r\n" + b" " * 100_000),
+        0.02,
+        r"no whole answer within 0\.6 s\. Is the server fast enough",
+    ),
+    "a gigabyte": (
+        [OK + b"Content-Length: 1000000000\r\n\r\n", *[b" " * 2**20] * 1000],
+        0,
+        "an answer of more than 4,194,304 bytes",
+    ),
+    "without an end": (
+        itertools.chain([OK + b"\r\n"], itertools.repeat(b"x" * 2**16)),
+        0,
+        "an answer of more than 4,194,304 bytes",
+    ),
+    "an error without an end": (
+        itertools.chain([b"HTTP/1.1 404 No\r\n\r\n"], itertools.repeat(b"x" * 2**16)),
+        0,
+        r"HTTP 404 \(No\)",
+    ),
+    "headers without an end": (itertools.chain([OK], itertools.repeat(b"a: b\r\n" * 2**10)), 0, r"got no answer \("),
+    "to a file": (
+        [b"HTTP/1.1 302 Found\r\nLocation: file:///etc/passwd\r\nContent-Length: 0\r\n\r\n"],
+        0,
+        r"HTTP 302 \(Found.*\)\. Give the URL that it redirects to",
+    ),
+}
 
-    def drip(connection):
-        with connection:
+
+@pytest.mark.parametrize(("pieces", "pause_seconds", "message"), HOSTILE_ANSWERS.values(), ids=HOSTILE_ANSWERS)
+def test_a_hostile_server_costs_little_time_and_memory_and_one_line(pieces, pause_seconds, message):
+    ended, pieces = threading.Event(), iter(pieces)
+
+    def answer(connection):
+        with connection, contextlib.suppress(OSError):  # it is hung up on
             connection.recv(65536)
-            for byte in b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + b" " * 100_000:
-                if ended.wait(0.02):
+            for piece in pieces:
+                if ended.wait(pause_seconds):
                     return
-                connection.sendall(bytes([byte]))
+                connection.sendall(piece)
 
     def serve(listener):
-        while True:
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=drip, args=(connection,), daemon=True).start()
+        with contextlib.suppress(OSError):  # the listener is closed
+            while True:
+                threading.Thread(target=answer, args=(listener.accept()[0],), daemon=True).start()
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         threading.Thread(target=serve, args=(listener,), daemon=True).start()
         writer = EndpointWriter(f"http://127.0.0.1:{listener.getsockname()[1]}/v1", "talker", timeout_seconds=0.3)
-        writer = replace(writer, pause=lambda seconds: None)
         began = time.monotonic()
-        with pytest.raises(ModelError, match=r"got no whole answer within 0\.6 s, \d times"):
-            writer.write("dog", "", 1, 0)
+        with pytest.raises(ModelError, match=message) as caught:
+            replace(writer, pause=lambda seconds: None).write("dog", "", 1, 0)
         assert time.monotonic() - began < 30
+        assert "\n" not in str(caught.value)
         ended.set()

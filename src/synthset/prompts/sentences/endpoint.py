@@ -127,7 +127,7 @@ class EndpointWriter:
             return answer.result(timeout=2 * self.timeout_seconds)
         except TimeoutError:
             late = f"no whole answer within {2 * self.timeout_seconds:g} s"
-            raise _AnswerError(late, "Is the server fast enough?", 0.0) from None
+            raise _AnswerError(late, "Is the server fast enough?") from None  # it would be as slow again
 
     def _exchange(self, body: bytes) -> bytes:
         """The bytes that the server answers. Raises _AnswerError."""
