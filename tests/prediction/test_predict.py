@@ -184,7 +184,6 @@ def test_tuned_models_predict_too(own_folder, run):
         (["MODEL", "photos", "--top-k", "4"], "--top-k in 1..3", 2),
         (["MODEL", "photos", "--output", "a.xlsx"], ".csv, .jsonl, .parquet", 2),
         (["MODEL", "photos", "--output", "there.csv"], "'there.csv' is there", 2),
-        (["MODEL", "photos", "--output", "a.csv", "--json-lines"], "--json-lines or --output", 2),
         (["MODEL", "bad.png", "--output", "a.csv"], "none can be read", 1),
         (["photos", "photos"], "Expected a classifier in 'photos'", 1),
         (["clip:miniature", "photos"], "a CLIP as it came", 1),

@@ -12,7 +12,7 @@ from synthset.cli.commands import NAMES, Command, load_command
 from synthset.version import __version__
 
 EPILOGUE = (
-    "Start with `synthset demo`; every command shows its flags and an example with --help. All take --quiet, "
+    "Start with `synthset demo`; every command shows its flags and an example with --help. All take --json, --quiet, "
     "--verbose and --config FILE.yaml with lines such as `steps: 20`. A flag of create can also be set as "
     "SYNTHSET_CREATE_STEPS, and so on."
 )

@@ -6,6 +6,7 @@ import errno
 import logging
 import sys
 import warnings
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from cyclopts.config import Env
 from synthset.cli.app import build_app
 from synthset.cli.commands import NAMES, PREFIX, load_command
 from synthset.cli.config_files import config_source
+from synthset.cli.json_output import collecting
 from synthset.cli.wording import Wording
 from synthset.core.errors import SynthsetError, UnknownNameError, UsageError, as_field
 from synthset.core.progress import set_progress
@@ -35,7 +37,7 @@ def run(tokens: list[str]) -> int:
     word = as_field
     try:
         tokens = [_dashed(token) for token in tokens]
-        tokens, files = _take_common(tokens)
+        tokens, common = _take_common(tokens)
         if not tokens or tokens[0] in HELP:
             build_app(with_help=False)(tokens, exit_on_error=False, print_error=False)
             return 0
@@ -43,7 +45,7 @@ def run(tokens: list[str]) -> int:
             raise UnknownNameError("command", tokens[0], NAMES, "See 'synthset --help'.")
         wording = Wording(load_command(tokens[0]))
         word = formatter.word = wording.word
-        return _run_command(tokens, files, wording)
+        return _run_command(tokens, common, wording)
     except SynthsetError as error:
         return _complain(error.worded(word), error.exit_code)
     except BrokenPipeError:
@@ -54,37 +56,47 @@ def run(tokens: list[str]) -> int:
         return _complain(f"{error.strerror or error}{where}.{advice}", 1)
 
 
-def _run_command(tokens: list[str], files: list[Path], wording: Wording) -> int:
+def _run_command(tokens: list[str], common: _Common, wording: Wording) -> int:
     wording.check_variables()
     app = build_app([tokens[0]], with_help=any(token in HELP for token in tokens))
-    sources: list[Any] = [Env(PREFIX), *(config_source(path, NAMES) for path in files), wording]
+    sources: list[Any] = [Env(PREFIX), *(config_source(path, NAMES) for path in common.files), wording]
     app.config = tuple(sources)
     try:
-        app(tokens, exit_on_error=False, print_error=False)
+        with collecting(common.as_json):
+            app(tokens, exit_on_error=False, print_error=False)
         sys.stdout.flush()
     except CycloptsError as error:
         return _complain(wording.complaint(error), 2)
     return 0
 
 
-def _take_common(tokens: list[str]) -> tuple[list[str], list[Path]]:
-    """The line without --config, --quiet and --verbose, which every command has, and the files of the first."""
-    files = list[Path]()
-    rest: list[str] = []
+@dataclass
+class _Common:
+    """What every command has: files with values for its flags, and whether it prints JSON."""
+
+    files: list[Path] = field(default_factory=list)
+    as_json: bool = False
+
+
+def _take_common(tokens: list[str]) -> tuple[list[str], _Common]:
+    """The line without --config, --json, --quiet and --verbose, which every command has."""
+    common, rest = _Common(), list[str]()
     remaining = iter(tokens)
     for token in remaining:
         if token == "--quiet":
             set_progress(False)
         elif token == "--verbose":
             logging.getLogger("synthset").setLevel(logging.INFO)
+        elif token == "--json":
+            common.as_json = True
         elif token == "--config" or token.startswith("--config="):
             value = token.partition("=")[2] or next(remaining, "")
             if not value:
                 raise UsageError("Expected a file after --config, e.g. --config create.yaml.")
-            files.append(Path(value))
+            common.files.append(Path(value))
         else:
             rest.append(token)
-    return rest, files
+    return rest, common
 
 
 def _dashed(token: str) -> str:

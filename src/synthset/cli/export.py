@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from synthset.cli.arguments import Positional
 from synthset.cli.commands import command
-from synthset.cli.tables import say
+from synthset.cli.tables import print_path
 from synthset.core.errors import UsageError
 from synthset.core.options import Nested, Option
 from synthset.dataset.export import FORMATS
@@ -74,4 +74,5 @@ def export(call: ExportCall) -> None:
     if form not in FORMATS or call.int8 or call.trained_on:
         raise UsageError(f"Expected a trained model in '{call.data}' for {form}, found none. Train it first.")
     options = {"format": form, "strategy": call.strategy, "all_images": call.all_images}
-    say(run_export(ImagePath(str(call.data), call.opening), call.output_dir, overwrite=call.overwrite, **options))
+    data = ImagePath(str(call.data), call.opening)
+    print_path(run_export(data, call.output_dir, overwrite=call.overwrite, **options), "export")

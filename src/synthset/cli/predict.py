@@ -8,9 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated
 
+from synthset.cli import json_output
 from synthset.cli.arguments import Positional
 from synthset.cli.commands import command
-from synthset.core.errors import FailureThresholdError, UsageError, setting, some
+from synthset.core.errors import FailureThresholdError, some
 from synthset.core.options import Option
 
 
@@ -22,10 +23,8 @@ class PredictCall:
     """Folder of a trained or tuned model."""
     images: Annotated[tuple[str, ...], Positional()] = ()
     """Images: files, folders, patterns such as "photos/*.jpg", URLs, Parquet files."""
-    output: Annotated[Path | None, Option(default="CSV on standard output")] = None
+    output: Annotated[Path | None, Option(default="CSV, or with --json lines of JSON, on standard output")] = None
     """Table of the answers, a new .csv, .jsonl or .parquet file."""
-    json_lines: bool = False
-    """Lines of JSON on standard output, instead of CSV."""
     top_k: Annotated[int, Option(at_least=1)] = 1
     """Classes of each image, the most probable first."""
     device: str = "auto"
@@ -44,9 +43,7 @@ def predict(call: PredictCall) -> None:
     from synthset.prediction.stage import predict as run_predict
     from synthset.prediction.tables import CsvWriter, JsonLinesWriter
 
-    if call.json_lines and call.output is not None:
-        raise UsageError(f"Expected {setting('json_lines')} or {setting('output')}, got both. Leave one out.")
-    form = JsonLinesWriter if call.json_lines else CsvWriter
+    form = JsonLinesWriter if json_output.is_wanted() else CsvWriter
     result = run_predict(
         call.model,
         call.images,

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from synthset.cli.arguments import Positional
 from synthset.cli.commands import command
-from synthset.cli.tables import say
+from synthset.cli.tables import print_path
 
 
 @dataclass(frozen=True)
@@ -27,4 +27,4 @@ def report(call: ReportCall) -> None:
     """
     from synthset.report import build_report
 
-    say(f"report  {build_report(call.diagnosis)}")
+    print_path(build_report(call.diagnosis), "report")

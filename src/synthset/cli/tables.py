@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from synthset.cli.commands import load_command
+from synthset.cli.json_output import shows
 from synthset.core.errors import some
 from synthset.core.redaction import printable
 
@@ -43,6 +44,7 @@ MAX_ROWS = 30
 log = logging.getLogger("synthset")
 
 
+@shows("plan")
 def print_plan(run: DryRun, workers: int | None = None, price_per_hour: float | None = None) -> None:
     """What `create` would do: counts, ten sample prompts, an estimate.
 
@@ -118,6 +120,7 @@ def _size(count: float) -> str:
     return f"{count:,.3g} TB"
 
 
+@shows("create")
 def print_create(result: CreateResult) -> None:
     """The accounting of a dataset and where it lies."""
     folder = result.dataset.folder
@@ -130,6 +133,7 @@ def print_create(result: CreateResult) -> None:
     say(f"dataset  {folder}\npreview  {folder / 'preview.png'}")
 
 
+@shows("images")
 def print_classes(images: ImageSet, size_px: int, median_px: int) -> None:
     """What is learned, before it takes hours: folders may be other things than classes, images of other sizes."""
     part = f", split {images.split}" if images.split else ""
@@ -139,6 +143,7 @@ def print_classes(images: ImageSet, size_px: int, median_px: int) -> None:
     sys.stdout.flush()  # where it is a file, too
 
 
+@shows("settings")
 def print_settings(settings: Settings, config: TrainConfig) -> None:
     """What the recipe chose, as the flags that give the same."""
     words = []
@@ -156,6 +161,7 @@ def print_settings(settings: Settings, config: TrainConfig) -> None:
         sys.stdout.flush()
 
 
+@shows("comparison")
 def print_comparison(result: ComparisonResult) -> None:
     """A row a view, budget, architecture and real set; forecasts, and what further images brought."""
     names = [name for name in ("architecture", "real") if len({getattr(row, name) for row in result.rows}) > 1]
@@ -184,6 +190,7 @@ def _points(share: float, low: float | None, high: float | None) -> str:
     return f"{100 * share:+.1f}{interval}"
 
 
+@shows("predictions")
 def print_predict(result: PredictResult) -> None:
     """How often each class was the most probable one, and where the table lies."""
     found = sorted(((count, name) for name, count in result.counts.items() if count), key=lambda pair: -pair[0])
@@ -194,6 +201,7 @@ def print_predict(result: PredictResult) -> None:
     say(f"predictions  {result.output}")
 
 
+@shows("export")
 def print_export(result: ModelExport) -> None:
     """One row a form of the model."""
     headings = ("form", ">MB", ">accuracy", ">same class as PyTorch", ">images/s")
@@ -212,6 +220,7 @@ def print_export(result: ModelExport) -> None:
     say(f"export  {result.folder}")
 
 
+@shows("train")
 def print_train(result: TrainResult, folder: Path) -> None:
     """How training went, on held-back synthetic images."""
     chosen, spent = result.chosen, _spent(result.seconds, result.was_finished)
@@ -225,6 +234,7 @@ def print_train(result: TrainResult, folder: Path) -> None:
         say(f"It learned from real images too: {seen}.")
 
 
+@shows("tune")
 def print_tune(result: TuneResult, zero_shot: EvaluationResult | None = None) -> None:
     """How tuning went, and what zero-shot CLIP makes of the same real images."""
     chosen, spent = result.chosen, _spent(result.seconds, result.was_finished)
@@ -239,6 +249,7 @@ def print_tune(result: TuneResult, zero_shot: EvaluationResult | None = None) ->
         say(f"\nbefore, zero-shot CLIP: {accuracy}; {by_class}\nafter:", end=" ")
 
 
+@shows("curve")
 def print_curve(result: CurveResult) -> None:
     """One row a number of shots, one column a method, and where everything lies."""
     methods = sorted({mean.method for mean in result.means}, key=lambda name: (name != "real + synthetic", name))
@@ -259,6 +270,7 @@ def _mean(mean: CurveMean | None) -> str:
     return f"{mean.mean:.1%} ({_range(max(0, mean.low), min(1, mean.high))})"
 
 
+@shows("evaluation")
 def print_evaluation(result: EvaluationResult, folder: Path) -> None:
     """Accuracy on real images, whole and by class; the metric that the field uses for the set comes first."""
     part = f", split {result.split}" if result.split else ""
@@ -285,6 +297,7 @@ def _by_class(result: EvaluationResult) -> str:
     return f"{result.mean_per_class:.1%} as the mean over classes"
 
 
+@shows("filter")
 def print_filter(result: FilterResult) -> None:
     """Images kept and rejected of each class, and by which filter."""
     headings = ("class", ">images", ">kept", ">rejected", *(f">by {method}" for method in result.verdicts))
@@ -302,11 +315,13 @@ def print_filter(result: FilterResult) -> None:
     say(f"verdicts   {result.folder / 'filters'}")
 
 
+@shows("cleared")
 def print_cleared(methods: Sequence[str], folder: Path) -> None:
     """Which verdicts were taken away."""
     say(f"Took away the verdicts of {', '.join(methods)}." if methods else f"'{folder}' has no verdicts.")
 
 
+@shows("demo")
 def print_demo(result: DemoResult) -> None:
     """One row a strategy, the real-data reference below, and where everything lies."""
     headings = ("strategy", ">images", ">accuracy on real images", ">95 % interval", ">seconds")
@@ -320,6 +335,7 @@ def print_demo(result: DemoResult) -> None:
         say(f"{label:9}{path}")
 
 
+@shows("diagnosis")
 def print_diagnosis(result: DiagnosisResult) -> None:
     """One row a set, the classes that need something, and where the report lies."""
     headings = ("set", ">images", ">diversity", ">images read by prompts", ">real images read by it", ">shift")
@@ -369,6 +385,12 @@ def duration(seconds: float) -> str:
 def _confused_with(class_names: Sequence[str], row: csr_array, index: int) -> str:
     others = [(-count, other) for other, count in zip(row.indices, row.data, strict=True) if count and other != index]
     return f"{class_names[min(others)[1]]} ({-min(others)[0]})" if others else ""
+
+
+@shows("path")
+def print_path(path: Path, name: str) -> None:
+    """Where a result lies."""
+    say(f"{name}  {path}")
 
 
 def say(text: object, end: str = "\n") -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
+from synthset.cli import json_output
 from synthset.cli.arguments import Given, Positional
 from synthset.cli.commands import command
 from synthset.cli.opening import OF_REAL, image_path, real_path
@@ -133,5 +134,6 @@ def _tune_once(call: TuneCall, config: TuneConfig, source: dict[str, Any]) -> No
     before, after = evaluate_on(call.output_dir, call.real_path, cache=source["cache"], strict=call.opening.strict)
     write_evaluation(before, call.output_dir / "zero-shot" / "evaluation")
     write_evaluation(after, call.output_dir / "evaluation")
+    json_output.add("zero_shot", before)
     print_tune(result, before)
     print_evaluation(after, call.output_dir / "evaluation")
