@@ -92,6 +92,7 @@ NAMES = {
     "diagnose": "diagnose",
     "report": "report",
     "export": "export",
+    "completion": "completion",
 }
 _COMMANDS: dict[str, Command] = {}
 
