@@ -29,7 +29,7 @@ from synthset.images.opening import ImagePath, Opening, load_path
 from synthset.images.splits import FOR_TESTS
 from synthset.real.few_shot import few_shot, split
 from synthset.real.hub import load_hub
-from synthset.real.sets import RealSet, class_names_of, find_set, known_sets, match_set, unknown_set
+from synthset.real.sets import SET, RealSet, class_names_of, find_set, known_sets, match_set, unknown_set
 
 __all__ = ["RealSet", "class_names_of", "few_shot", "find_set", "known_sets", "load_real", "match_set", "split"]
 
@@ -40,8 +40,8 @@ def load_real(name_or_path: str | Path, split: str | None = None, **options: Any
     """Labelled real images, by a name of `known_sets()` or from a path.
 
     A path may be a folder with one folder of PNG, JPEG or WebP images a class; a Parquet file, or a folder
-    of them, with an image and a label column; or a dataset that Synthset made. A name wins over a folder
-    called the same: write `./digits` for the folder.
+    of them, with an image and a label column; or a dataset that Synthset made. Where a folder is called
+    like a set, write `set:digits` or `./digits`.
 
     Args:
         name_or_path: `cifar10`, `CIFAR-10`, … or a path.
@@ -62,6 +62,11 @@ def open_set(source: str | Path | ImagePath, defaults: Sequence[str] = ()) -> Im
     name, opening = source.path, source.opening
     real = match_set(name)
     if real:
+        if not name.startswith(SET) and existing_path(name):
+            raise UsageError(
+                f"'{name}' is the name of a real set, and lies here too: it could be either. Write {SET}{real.name} "
+                f"for the real set, or ./{name} for what lies here."
+            )
         if opening.label_column or opening.label_names:
             raise UsageError(f"Expected no other labels of '{real.name}', whose classes are known. Leave them out.")
         return _load_digits(opening.split) if real.name == "digits" else load_hub(real, opening.split)

@@ -17,6 +17,8 @@ from synthset.core.errors import UnknownNameError
 from synthset.core.yaml_files import read_yaml
 from synthset.real.names import imagenet_ids, imagenet_names, imagenet_r_names, read_names
 
+SET = "set:"  # before the name of a known set, where a folder is called the same
+
 Metric = Literal["accuracy", "mean_per_class"]
 
 
@@ -96,8 +98,8 @@ def find_set(name: str) -> RealSet:
 
 
 def match_set(name: str) -> RealSet | None:
-    """The known set of that name, however it is spelled; None if it is none."""
-    key = _key(name)
+    """The known set of that name, however it is spelled, with SET before it or not; None if it is none."""
+    key = _key(name.removeprefix(SET))
     return next((real for real in known_sets().values() if key in (_key(real.name), *real.aliases)), None)
 
 
