@@ -1,5 +1,6 @@
 """Files are whole or not there, here and behind URLs; JSON that is not what it should be is one short line."""
 
+import errno
 import json
 import os
 
@@ -69,6 +70,13 @@ def test_a_write_that_fails_leaves_the_file_of_before_and_nothing_else(tmp_path)
         stop_half_way(path)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_error_of_the_disk_names_the_file(tmp_path):
+    with pytest.raises(OSError, match="No space left on device") as caught, atomic_write(tmp_path / "a.txt"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert caught.value.filename == str(tmp_path / "a.txt")
+    assert not any(tmp_path.iterdir())
 
 
 def test_what_interrupted_writes_left_is_deleted_at_any_depth(tmp_path):
