@@ -13,7 +13,6 @@ from synthset.core.files import (
     delete_parts,
     fits_checksum,
     is_local,
-    parquet_source,
     parse_json,
     read_json,
     refuse_links,
@@ -133,8 +132,6 @@ def test_a_folder_behind_a_url_is_written_and_read_like_any():
         stop_half_way(folder / "b.bin")
     assert read_json(folder / "deep" / "a.json")["a"] == 1
     assert not (folder / "b.bin").exists()
-    with parquet_source(folder / "deep" / "a.json") as file:
-        assert json.loads(file.read())["a"] == 1
     delete_parts(folder)
     refuse_links(folder, "deep")
 
@@ -142,7 +139,6 @@ def test_a_folder_behind_a_url_is_written_and_read_like_any():
 def test_paths_of_this_machine_and_urls_of_no_kind(tmp_path):
     assert to_path(str(tmp_path)) == tmp_path
     assert is_local(tmp_path)
-    assert parquet_source(tmp_path) is tmp_path
     with pytest.raises(UsageError, match="Expected a folder or a URL that can be reached, got 'nosuch://x'"):
         to_path("nosuch://x")
 
