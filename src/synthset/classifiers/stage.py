@@ -56,27 +56,37 @@ def train(
     A warning says where the model cannot be told from guessing on the held-back images.
     """
     from synthset.classifiers.distributed import is_first
-    from synthset.classifiers.train import read_result, size_of, train_classifier
 
     config = with_options(config or TrainConfig(), options)
     _check_processes(processes, data)
-    with reading(data) as held:
-        images = open_images(data, strategy, all_images=all_images)
-        if processes == 1:
-            ways = {"overwrite": overwrite, "when_ready": when_ready, "when_decoded": held.close}
-            result = train_classifier(images, config, output_dir, **ways)
-        else:
-            when_ready(images, size_of(images, config))
-    if processes > 1:
-        from synthset.classifiers.launch import run_in_processes
-
-        assert not isinstance(data, ImageSet)  # _check_processes saw to it
-        job = {"data": asdict(ImagePath.of(data)), "output_dir": str(output_dir), "config": asdict(config)}
-        job |= {"strategy": strategy, "all_images": all_images, "overwrite": overwrite}
-        result = read_result(Path(output_dir), was_finished=run_in_processes(job, processes))
+    job = {"strategy": strategy, "all_images": all_images, "overwrite": overwrite}
+    result = _train(data, output_dir, config, job, processes, when_ready)
     if is_first() and (doubt := doubt_of(result, config)):
         log.warning("%s", doubt)
     return result
+
+
+def _train(
+    data: ImageSource,
+    output_dir: str | Path,
+    config: TrainConfig,
+    job: dict[str, Any],
+    processes: int,
+    when_ready: Callable[[ImageSet, int], object],
+) -> TrainResult:
+    from synthset.classifiers.train import read_result, size_of, train_classifier
+
+    with reading(data) as held:
+        images = open_images(data, job["strategy"], all_images=job["all_images"])
+        if processes == 1:
+            ways = {"overwrite": job["overwrite"], "when_ready": when_ready, "when_decoded": held.close}
+            return train_classifier(images, config, output_dir, **ways)
+        when_ready(images, size_of(images, config))
+    from synthset.classifiers.launch import run_in_processes
+
+    assert not isinstance(data, ImageSet)  # _check_processes saw to it
+    job |= {"data": asdict(ImagePath.of(data)), "output_dir": str(output_dir), "config": asdict(config)}
+    return read_result(Path(output_dir), was_finished=run_in_processes(job, processes))
 
 
 def doubt_of(result: TrainResult, config: TrainConfig) -> SynthsetError | None:
