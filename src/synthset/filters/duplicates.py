@@ -34,7 +34,7 @@ def settings(class_names: Sequence[str], inputs: FilterInputs) -> dict[str, Any]
         "threshold": round(1 - similarity, 9),
         "similarity": similarity,
         "hash_distance": inputs.config.hash_distance,
-        "real": inputs.real_settings(),
+        "real": inputs.describe(inputs.real),
         "encoder": inputs.encoder_settings(),
     }
 
