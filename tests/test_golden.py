@@ -376,10 +376,12 @@ def test_a_diagnosis_with_the_cache_embeds_nothing_and_says_the_same(run):
     assert contents("cache") == before  # what is embedded would be added
     assert "2 of 2 classes are fine." in out
     there, here = read("diagnosis", "diagnosis.json"), read("again", "diagnosis.json")
+    assert {*there.pop("doubts")} <= {*here.pop("doubts")}  # cautions may be added
     assert close(without_times(there), without_times(here))
     names = {path.name for path in Path("diagnosis").iterdir()}
     assert {path.name for path in Path("again").iterdir()} == names | {"report.html"}
-    assert read("again", "evaluations", "000.json") == read("diagnosis", "evaluations", "000.json")
+    copies = (read(folder, "evaluations", "000.json") for folder in ("again", "diagnosis"))
+    assert len({json.dumps(without_times(copy)) for copy in copies}) == 1
     for name in ("summary", "classes", "matrix", "ambiguity", "filters", "prompts"):
         tables = [pq.read_table(f"{folder}/{name}.parquet") for folder in ("diagnosis", "again")]
         tables[1] = tables[1].select(tables[0].column_names)  # measures may be added

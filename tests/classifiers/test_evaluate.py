@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import nn
 
+from bars import make_set
 from synthset.classifiers.evaluate import evaluate, file_name, write_evaluation
-from synthset.classifiers.models import Classifier, ModelConfig
+from synthset.classifiers.models import Classifier, ModelConfig, load_classifier
 from synthset.classifiers.scoring import count, wilson_interval
 from synthset.cli.tables import print_evaluation
 from synthset.core.errors import DataError, UsageError
@@ -112,6 +113,19 @@ def test_no_images():
 )
 def test_file_names_stay_in_the_folder_and_off_the_model(real, expected):
     assert file_name(real) == expected
+
+
+def test_blocks_of_images_change_nothing_and_all_that_do_not_decode_are_named(finished, monkeypatch, caplog):
+    images = make_set((8, 8, 8), seed=3)
+    files = [images.read(i) if i not in (1, 9, 23) else b"junk" for i in range(24)]
+    broken = dataclasses.replace(images, read=files.__getitem__)
+    classifier = load_classifier(finished.folder, "cpu")
+    whole = evaluate(classifier, broken)
+    monkeypatch.setattr("synthset.images.imageset.BLOCK_IMAGES", 5)
+    caplog.clear()
+    assert evaluate(classifier, broken) == whole
+    assert (whole.n, whole.unreadable) == (21, 3)
+    assert "image 1: 4 bytes of text; image 9: 4 bytes of text; image 23: 4 bytes of text" in caplog.text
 
 
 def test_writes_the_result_and_its_picture(tmp_path):

@@ -248,7 +248,7 @@ def test_weights_are_held_to_their_hash_where_there_is_one(tmp_path):
     data = bytearray(weights.read_bytes())
     data[-7] ^= 1
     weights.write_bytes(data)
-    with pytest.raises(ModelError, match="their SHA-256 is not the 'weights_sha256' of config.json"):
+    with pytest.raises(ModelError, match=r"their SHA-256 is not the 'weights_sha256' of config\.json"):
         load_classifier(tmp_path)
     note = json.loads(config.read_text())
     del note["weights_sha256"]  # as earlier versions wrote it

@@ -131,7 +131,8 @@ def test_results_go_to_stdout_and_everything_else_to_stderr(tiny, tmp_path):
         capture_output=True, text=True, check=True, cwd=tmp_path,
     )  # fmt: skip
     assert [text.split()[0] for text in done.stdout.splitlines()] == ["2", "dataset", "preview"]
-    assert done.stderr.startswith("WARNING: The model reads")
+    assert done.stderr.startswith("WARNING: ")
+    assert "reads 30 tokens of a prompt" in done.stderr
     assert done.stderr.count("\n") == 1
 
 
@@ -637,7 +638,11 @@ def test_an_output_folder_below_a_file(refuse, tiny):
     ("error", "code", "message"),
     [
         (KeyboardInterrupt(), 130, "error: Interrupted. Run the same command again to finish.\n"),
-        (OSError(28, "No space left on device"), 1, "error: No space left on device.\n"),
+        (
+            OSError(28, "No space left on device"),
+            1,
+            "error: No space left on device. Make room, and run the same command again.\n",
+        ),
         (OSError("odd\nnews"), 1, "error: odd news.\n"),
     ],
 )

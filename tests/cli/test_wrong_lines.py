@@ -1,5 +1,6 @@
 """Command lines as people get them wrong: one line that names what they wrote, exit code 2, and nothing done."""
 
+import logging
 import shutil
 
 import pytest
@@ -73,6 +74,9 @@ def here(own_folder, drawn):
         (f"{ONE_TWO} --refill clip --real-label-column x", "Expected --real with --real-label-column."),
         (f"{ONE_TWO} --initial-images mnist --split test", "Expected the training split of 'mnist' to draw from"),
         (f"{ONE_TWO} --initial-images digits --split test", "Expected the training split of 'digits' to draw from"),
+        (f"{ONE_TWO} --revision main", "Expected a hub id with --revision main, got 'miniature'"),
+        (f"{ONE_TWO} --no-antialias", "Expected --resize with --no-antialias"),
+        (f"{ONE_TWO} --image-format png --quality 9", "Expected --image-format jpeg or webp with --quality, got png"),
         ("filter D --method none --threshold 0.2", "Expected a filter with --threshold, got --method none"),
         ("filter D --workers 2", "Expected --executor ray with --workers 2"),
         ("filter D --method real --real ./D", "got --real D, the same folder."),
@@ -132,3 +136,13 @@ def test_real_images_of_a_filter_are_opened_as_those_of_other_commands_are(run):
     code, out, err = run("filter", "D", "--method", "duplicates", "--real", "E", "--split", "train")
     assert code == 0, err
     assert "duplicates" in out
+
+
+def test_a_hub_out_of_reach_is_one_line_however_often_it_was_tried(refuse, monkeypatch):
+    def load(*_, **__):
+        logging.getLogger("huggingface_hub.utils._http").warning("Retrying in 1s [Retry 1/5].")
+        raise ConnectionError("out of reach")
+
+    monkeypatch.setattr("datasets.load_dataset", load)
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])  # as in a process of its own
+    assert "Expected 'cifar10'" in refuse("create", *ONE_TWO.split()[1:], "--initial-images", "cifar10", code=1)

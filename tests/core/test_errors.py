@@ -53,3 +53,9 @@ def test_an_error_comes_through_a_copy_and_another_process_as_it_is(error):
     for same in (copy.copy(error), pickle.loads(pickle.dumps(error))):
         assert type(same) is type(error)
         assert same.worded(lambda name, value: f"--{name}") == error.worded(lambda name, value: f"--{name}")
+
+
+def test_a_message_is_nothing_that_a_terminal_would_act_on():
+    error = UsageError(f"Expected {setting('seed', 3)}, got '\x1b[31mred\x07'.")
+    assert str(error) == "Expected seed=3, got 'red'."
+    assert error.worded(lambda name, value: f"--{name} {value}") == "Expected --seed 3, got 'red'."

@@ -1,5 +1,6 @@
 """Files are whole or not there, here and behind URLs; JSON that is not what it should be is one short line."""
 
+import errno
 import json
 import os
 
@@ -12,7 +13,6 @@ from synthset.core.files import (
     delete_parts,
     fits_checksum,
     is_local,
-    parquet_source,
     parse_json,
     read_json,
     refuse_links,
@@ -71,6 +71,13 @@ def test_a_write_that_fails_leaves_the_file_of_before_and_nothing_else(tmp_path)
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_an_error_of_the_disk_names_the_file(tmp_path):
+    with pytest.raises(OSError, match="No space left on device") as caught, atomic_write(tmp_path / "a.txt"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert caught.value.filename == str(tmp_path / "a.txt")
+    assert not any(tmp_path.iterdir())
+
+
 def test_what_interrupted_writes_left_is_deleted_at_any_depth(tmp_path):
     for name in (f".a.1{PART}", f"deep/er/.b.parquet.22{PART}", "kept.txt", f"kept{PART}", ".kept"):
         write_text(tmp_path / name, "x")
@@ -125,8 +132,6 @@ def test_a_folder_behind_a_url_is_written_and_read_like_any():
         stop_half_way(folder / "b.bin")
     assert read_json(folder / "deep" / "a.json")["a"] == 1
     assert not (folder / "b.bin").exists()
-    with parquet_source(folder / "deep" / "a.json") as file:
-        assert json.loads(file.read())["a"] == 1
     delete_parts(folder)
     refuse_links(folder, "deep")
 
@@ -134,7 +139,6 @@ def test_a_folder_behind_a_url_is_written_and_read_like_any():
 def test_paths_of_this_machine_and_urls_of_no_kind(tmp_path):
     assert to_path(str(tmp_path)) == tmp_path
     assert is_local(tmp_path)
-    assert parquet_source(tmp_path) is tmp_path
     with pytest.raises(UsageError, match="Expected a folder or a URL that can be reached, got 'nosuch://x'"):
         to_path("nosuch://x")
 

@@ -155,3 +155,13 @@ def test_a_part_that_is_deleted_as_it_is_opened_is_opened_anew(tmp_path, monkeyp
     with atomic_write(tmp_path / "a") as file:
         file.write(b"whole")
     assert (tmp_path / "a").read_bytes() == b"whole"
+
+
+def test_names_that_are_not_utf_8_are_refused_before_any_work(tmp_path):
+    folder = tmp_path / "caf\udce9"
+    with pytest.raises(UsageError, match=r"a name in UTF-8, got '.*caf\\udce9'\. Rename it"), writing(folder):
+        pass
+    assert not folder.exists()
+    folder.mkdir()
+    with pytest.raises(UsageError, match="a name in UTF-8"), reading(folder):
+        pass

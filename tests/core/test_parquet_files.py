@@ -62,6 +62,13 @@ def test_a_flipped_bit_is_noticed_or_changes_nothing(path):
     assert outcomes["notes"] > len(whole) / 10
 
 
+def test_files_of_earlier_versions_and_other_tools_are_read(path):
+    pq.write_table(TABLE, path)
+    assert read_table(path, SCHEMA, "").equals(TABLE)
+    write_table(path, TABLE)
+    assert pq.read_table(path).equals(TABLE)
+
+
 def test_a_column_that_another_version_did_not_write_is_nulls(path):
     columns = {"nullable": ["mood"], "may_lack": ["mood"]}
     assert read_table(path, SCHEMA.append(pa.field("mood", pa.string())), "", **columns)["mood"].null_count == 50

@@ -13,6 +13,7 @@ from synthset.core.seeds import derive_seed
 from synthset.create.stage import create
 from synthset.dataset.reader import open_dataset
 from synthset.dataset.verdicts import verdicts_path
+from synthset.encoders.clip import load_encoder
 from synthset.filters import FilterConfig, filter_dataset
 from synthset.testing import FakeGenerator, ShuffledExecutor
 
@@ -334,3 +335,11 @@ def test_another_filter_is_another_job(tmp_path):
     with pytest.raises(ConfigChangedError, match=r"refill\.method"):
         make(plain)
     assert not (plain / "filters").exists()
+
+
+def test_a_sentence_that_the_filter_would_cut_is_refused_before_anything_is_drawn(tmp_path):
+    generator, encoder = FakeGenerator(), load_encoder("miniature")
+    config = FilterConfig(templates=("digit " * 90 + "{class}",))
+    with pytest.raises(UsageError, match=r"reads whole for the clip filter, got 2 that it would cut, e\.g\. 'digit"):
+        make(tmp_path / "pets", generator, encoder, filter=config)
+    assert (generator.batches, list(tmp_path.glob("pets*"))) == ([], [])

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -146,3 +147,27 @@ def test_a_shard_that_is_there_twice_is_noticed(tmp_path):
     shutil.copy(path, path.with_name("train-copy.parquet"))
     with pytest.raises(DataError, match=r"counts, found 28\. Take away what is there twice"):
         open_dataset(tmp_path / "pets").images()
+
+
+@pytest.mark.parametrize("lost", ["data", "shards", "one shard"])
+def test_every_stage_refuses_a_dataset_that_was_copied_in_part(own_folder, refuse, finished, lost):
+    make("whole")
+    make("part")
+    shards = sorted(Path("part/data").iterdir())
+    for shard in shards[:1] if lost == "one shard" else shards:
+        shard.unlink()
+    if lost == "data":
+        Path("part/data").rmdir()
+    for line in (
+        ("train", "part", "--model", "small_cnn"),
+        ("export", "part", "--output-dir", "files"),
+        ("filter", "part", "--method", "duplicates", "--encoder", "miniature"),
+        ("diagnose", "part", "--encoder", "miniature"),
+        ("tune", "part", "--clip", "miniature"),
+        ("eval", finished.folder, "--real", "part"),
+        ("tune", "whole", "--real", "part", "--clip", "miniature"),
+        ("filter", "whole", "--method", "real", "--real", "part", "--encoder", "miniature"),
+        ("diagnose", "whole", "--real", "part", "--encoder", "miniature"),
+        ("create", "--classes", *CLASSES, "--initial-images", "part", "--shots", 1, "--output-dir", "drawn"),
+    ):
+        assert "Copy it whole" in refuse(*line, code=1), line

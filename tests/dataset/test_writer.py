@@ -74,16 +74,17 @@ def rewrite_manifest(folder, change):
     ],
 )
 def test_a_manifest_without_an_option_has_its_default(tmp_path, section, key, default, option, other, named):
-    make(tmp_path / "pets", **{"shard_size": 512, option: default})
+    options = {"shard_size": 512, "resize_px": 16}
+    make(tmp_path / "pets", **{**options, option: default})
     rewrite_manifest(
         tmp_path / "pets", lambda manifest: (manifest["job"][section] if section else manifest["job"]).pop(key)
     )
     before = (tmp_path / "pets" / "manifest.json").read_bytes()
     with pytest.raises(ConfigChangedError) as error:
-        make(tmp_path / "pets", **{"shard_size": 512, option: other})
+        make(tmp_path / "pets", **{**options, option: other})
     assert named in str(error.value)
     assert (tmp_path / "pets" / "manifest.json").read_bytes() == before
-    assert make(tmp_path / "pets", **{"shard_size": 512, option: default}).drawn == 0
+    assert make(tmp_path / "pets", **{**options, option: default}).drawn == 0
 
 
 def test_an_option_that_a_manifest_does_not_know_is_no_default_of_another(tmp_path):

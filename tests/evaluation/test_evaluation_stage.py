@@ -92,6 +92,23 @@ def test_a_tuned_clip_knows_what_it_learned_from(run, refuse, caplog):
     assert "'tuned' learned from all of the images of 'made'" in caplog.text
 
 
+def test_names_with_slashes_and_dots_pass_from_drawing_to_real_folders(run):
+    from small_datasets import make
+
+    names = ("AC/DC", ".NET", "Speed limit (20km/h)", "a\\b")
+    make("made", names)
+    assert run("train", "made", "--model", "small_cnn", "--epochs", 1, "--output-dir", "m")[0] == 0
+    assert run("export", "made", "--output-dir", "files")[0] == 0
+    assert load_real("./files").class_names == names
+    make_folder(Path("real"), ("AC_DC", "NET", "Speed limit (20km-h)", "a b"), n=3)
+    for place in ("real", "files"):
+        code, out, _ = run("eval", "m", "--real", place, "--allow-training-images", "--output-dir", "e")
+        assert code == 0
+        assert all(name in out for name in names)
+        assert tuple(json.loads(Path(f"e/{place}.json").read_text())["class_names"]) == names
+    assert {path.name for path in Path().iterdir()} == {"made", "m", "files", "real", "e"}
+
+
 def test_the_split_is_test_or_else_validation_and_it_is_said(run, finished):
     make_folder(Path("photos") / "Train", NAMES)
     make_folder(Path("photos") / "val", NAMES, n=3)

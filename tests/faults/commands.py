@@ -2,6 +2,7 @@
 
 Their generator draws noise, their encoder gives each image a vector of its own, checkpoints are written after every
 epoch, and the demo is a short one. Their disk has room for DISK_ROOM bytes; what they wrote stands in DISK_COUNT.
+Their clock jumps by CLOCK_JUMPS seconds, forth and back.
 """
 
 from __future__ import annotations
@@ -9,12 +10,15 @@ from __future__ import annotations
 import atexit
 import functools
 import importlib
+import itertools
 import os
 import pickle
 import signal
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -137,6 +141,12 @@ def _make_fast() -> None:
     patch("classifiers.checkpoints", CHECKPOINT_SECONDS=0.0, CHECKPOINT_SHARE=float("inf"))
 
 
+def _jumping(seconds: float) -> Callable[[], float]:
+    """A clock that is so late, then so early, in turn."""
+    now, signs = time.time, itertools.cycle((1, -1))
+    return lambda: now() + next(signs) * seconds
+
+
 def _fork(words: list[str], cwd: str, stderr: str, environment: dict[str, str]) -> int:
     pid = os.fork()
     if pid:
@@ -150,6 +160,8 @@ def _fork(words: list[str], cwd: str, stderr: str, environment: dict[str, str]) 
         sys.argv = ["synthset", *words]
         from synthset.cli import main
 
+        if years := environment.get("CLOCK_JUMPS"):
+            time.time = _jumping(float(years))
         disk = Disk(float(environment.get("DISK_ROOM", "inf")))
         with disk.mounted():
             code = main()

@@ -69,7 +69,7 @@ class Ran:
             return ""
         if len(errors) != 1 or not errors[0].startswith("error: "):
             return f"{len(errors)} lines instead of one error: {self.stderr[-200:]!r}"
-        return "" if len(errors[0]) < 1000 else f"an error of {len(errors[0]):,} characters"
+        return "" if len(errors[0]) < 1500 else f"an error of {len(errors[0]):,} characters"
 
 
 def run_command(*words: object, generator: object = None) -> Ran:

@@ -40,9 +40,9 @@ class Crashing(FakeGenerator):
         return super().generate(requests)
 
 
-def run(sizes: int, mounts: int, stages: int) -> list[FaultReport]:
-    """So many sizes of a counted disk for create and the first so many further stages; see the parts."""
-    return [*run_create(sizes, mounts), *run_stages(stages, sizes)]
+def run(sizes: int, mounts: int, stages: int, each: int) -> list[FaultReport]:
+    """Create on so many disks, counted and mounted; the first so many stages on so many each."""
+    return [*run_create(sizes, mounts), *run_stages(stages, each)]
 
 
 def run_create(sizes: int, mounts: int) -> list[FaultReport]:
@@ -103,7 +103,7 @@ def run_stages(stages: int, sizes: int) -> list[FaultReport]:
             folder = copy_of(scratch)
             commands.run(stage.line, folder, SYNTHSET_CACHE=folder / "cache", DISK_COUNT=counted)
             whole, written_bytes = outcome(folder / stage.output), int(counted.read_text())
-            rooms = [written_bytes * number // sizes for number in range(sizes)]
+            rooms = [written_bytes * (2 * number + 1) // (2 * sizes) for number in range(sizes)]
             lost = [
                 f"room for {room:,} bytes: {fault}" for room in rooms for fault in _fill(stage, room, scratch, whole)
             ]

@@ -25,6 +25,7 @@ from synthset.classifiers import checkpoints, learned_from, models, scoring, tra
 from synthset.classifiers.scoring import SavedEvaluation, count
 from synthset.core.errors import SynthsetError
 from synthset.core.files import CHECKSUM, with_checksum, write_json
+from synthset.core.json_records import as_record
 from synthset.core.parquet_files import write_table
 from synthset.dataset import manifest, verdicts, writer
 from synthset.dataset.export import export_imagefolder
@@ -201,6 +202,10 @@ def _classifier(scratch: Path) -> list[OwnFile]:
         classifier = models.load_classifier(folder, "cpu")
         return classifier.config, classifier.predict(torch.zeros(1, 3, 8, 8, dtype=torch.uint8)).tolist()
 
+    def evaluations() -> Any:
+        read = read_evaluations([folder])
+        return {name: as_record(SavedEvaluation, value, "", "", is_part=True) for name, value in read.items()}
+
     def again(place: Path) -> Callable[[], Any]:
         return lambda: replace(train.train_classifier(images, config, place), folder=Path(), seconds=0, history=())
 
@@ -222,9 +227,7 @@ def _classifier(scratch: Path) -> list[OwnFile]:
             _load_progress,
             _store_progress,
         ),
-        OwnFile(
-            "evaluation", folder / "evaluation" / "digits.json", lambda: read_evaluations([folder]), SavedEvaluation
-        ),
+        OwnFile("evaluation", folder / "evaluation" / "digits.json", evaluations, SavedEvaluation),
     ]
 
 

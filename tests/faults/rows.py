@@ -10,6 +10,7 @@ import bad_files
 import bad_images
 import bad_names
 import black_images
+import clocks
 import cluster
 import concurrency
 import copies
@@ -45,7 +46,8 @@ ROWS = {
     "signals": Row(signals.run, (len(signals.STAGES), 12), (3, 1)),
     "concurrency": Row(concurrency.run, (len(concurrency.PAIRS), 6), (1, 1)),
     "other_jobs": Row(other_jobs.run, (14,), (14,)),
-    "full_disk": Row(full_disk.run, (10, 10, len(signals.STAGES)), (2, 0, 5)),
+    "full_disk": Row(full_disk.run, (10, 10, len(signals.STAGES), 6), (2, 0, 3, 1)),
+    "clocks": Row(clocks.run, (len(signals.STAGES),), (2,)),
     "accounting": Row(accounting.run, (20, 5), (3, 1)),
     "cluster": Row(cluster.run, (10, 5, 5), (1, 1, 1)),
     "memory": Row(memory.run, (6,), (6,)),
@@ -55,7 +57,7 @@ ROWS = {
     "copies": Row(copies.run, (20,), (5,)),
     "bad_images": Row(bad_images.run, (40,), (40,)),
     "bad_names": Row(bad_names.run, (32,), (32,)),
-    "edited_files": Row(edited_files.run, (0,), (5,)),
-    "flipped_files": Row(flipped_files.run, (300, 30), (3, 1)),
+    "edited_files": Row(edited_files.run, (0,), (4,)),
+    "flipped_files": Row(flipped_files.run, (300, 30), (2, 1)),
     "bad_files": Row(bad_files.run, (10_000,), (200,)),
 }

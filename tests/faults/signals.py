@@ -85,9 +85,9 @@ def make_ready(commands: Commands, scratch: Path, lines: Sequence[str]) -> None:
         run_stage(commands, scratch / "ready", stage)
 
 
-def run_stage(commands: Commands, folder: Path, stage: Stage) -> Ended:
+def run_stage(commands: Commands, folder: Path, stage: Stage, **environment: object) -> Ended:
     """Run a stage in a folder, with a cache there."""
-    ended = commands.run(stage.line, cwd=folder, SYNTHSET_CACHE=folder / "cache")
+    ended = commands.run(stage.line, cwd=folder, **{"SYNTHSET_CACHE": folder / "cache", **environment})
     assert ended.code in (0, 3), ended.stderr  # 3: a class is short of images, which is no failure here
     return ended
 

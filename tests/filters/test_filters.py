@@ -29,6 +29,7 @@ from synthset.filters import (
 from synthset.filters.clip import own_probabilities, top_share
 from synthset.filters.duplicates import first_copies, nearest_copies, perceptual_hashes
 from synthset.filters.real import nearest_real
+from synthset.images.opening import ImagePath, Opening
 from synthset.testing import FakeGenerator
 
 CLASSES = ("cat", "dog")
@@ -176,6 +177,19 @@ def test_real_rejects_what_is_nearest_to_another_class(pets):
     assert [row["score"] > 0 for row in table] == result.keep.tolist()
     assert "nearest real image of another class: " in table[0]["reason"]
     assert open_dataset(pets).verdicts()["real"].config["real"] == {"name": "real pets", "images": 30}
+
+
+def test_images_to_test_on_choose_nothing_and_are_looked_for(pets, tmp_path):
+    for split, count in (("train", 6), ("test", 4)):
+        for number in range(count):
+            path = tmp_path / "real" / split / CLASSES[number % 2] / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(picture(100 * count + number)).save(path)
+    run(pets, ["real", "duplicates"], real=tmp_path / "real")
+    used = {method: one.config["real"]["images"] for method, one in open_dataset(pets).verdicts().items()}
+    assert used == {"real": 6, "duplicates": 4}
+    run(pets, ["real"], real=ImagePath(str(tmp_path / "real"), Opening(split="test")))  # somebody says so
+    assert open_dataset(pets).verdicts()["real"].config["real"]["images"] == 4
 
 
 def test_real_classes_are_matched_by_name_and_none_may_be_missing(pets):

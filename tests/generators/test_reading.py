@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 import tiny_pipelines as tiny
 from drawn_images import difference, make_request, pixels_of
@@ -18,6 +21,11 @@ def generator(request, checkpoint, tmp_path_factory):
     return load_generator(str(folder), num_inference_steps=2, height_px=32, width_px=32)
 
 
+def reader_at(folder: Path) -> Any:
+    generator: Any = load_generator(str(folder), num_inference_steps=1)
+    return generator.text_reader
+
+
 @pytest.mark.parametrize("is_cut", [False, True])
 def test_a_text_is_cut_where_its_end_changes_no_image(generator, is_cut):
     reader = generator.text_reader
@@ -30,12 +38,12 @@ def test_a_text_is_cut_where_its_end_changes_no_image(generator, is_cut):
 
 
 def test_one_token_decides(checkpoint):
-    reader = load_generator(str(checkpoint), num_inference_steps=1).text_reader
+    reader = reader_at(checkpoint)
     assert [len(reader.cut(["a" * (reader.most_tokens + spare)])) for spare in (0, 1)] == [0, 1]
 
 
 def test_a_stable_diffusion_3_reads_by_its_t5_what_its_clips_cut(tmp_path):
-    reader = load_generator(str(tiny.build_sd3(tmp_path / "sd3")), num_inference_steps=1).text_reader
+    reader = reader_at(tiny.build_sd3(tmp_path / "sd3"))
     assert [limit for _, limit in reader.tokenizers] == [tiny.MAX_TOKENS, tiny.MAX_TOKENS, 256]
     assert reader.cut(["a" * 2 * tiny.MAX_TOKENS]) == []
     assert len(reader.cut(["a" * 300])) == 1

@@ -58,6 +58,21 @@ def test_the_same_call_again_returns_what_is_there(tmp_path, cache):
     assert contents(first.folder)["model.safetensors"] != there["model.safetensors"]
 
 
+def test_the_same_folders_by_another_spelling_are_the_same(tmp_path, cache, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for label, name in enumerate(NAMES):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for row in np.flatnonzero(real().labels == label):
+            (tmp_path / "photos" / name / f"{row}.png").write_bytes(real().read(int(row)))
+    (tmp_path / "link").symlink_to("photos")
+    options = {"encoder": encoder(), "cache": cache, "clip": "./photos", **FAST}
+    tune(synthetic(), "model", real="./photos", **options)
+    for name in ("photos", str(tmp_path / "photos"), "link"):
+        assert tune(synthetic(), "model", real=name, **{**options, "clip": name}).was_finished
+    with pytest.raises(ConfigChangedError, match=r'real: "\./photos" there'):
+        tune(synthetic(), "model", real=real(), **options)
+
+
 def test_one_step_is_adamw_on_the_mixed_loss(tmp_path, cache):
     """Weights after one step equal those of an independent computation."""
     options = {"epochs": 1, "batch_size": 60, "real_batch_size": 12, "shots": 4, "loss": "sce", "real_weight": 0.7}

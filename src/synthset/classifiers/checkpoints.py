@@ -49,11 +49,13 @@ class Job:
         config: settings by name, as JSON can hold them.
         fingerprint: of the images.
         defaults: values of settings before there were such settings.
+        identified: settings that name a thing, see `jobs.differences`.
     """
 
     config: Mapping[str, Any]
     fingerprint: str
     defaults: Mapping[str, Any]
+    identified: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """As it stands in a folder."""
@@ -61,7 +63,7 @@ class Job:
 
     def differences(self, recorded: RecordedJob) -> list[str]:
         """Differences between the job of a folder and this one, in words."""
-        texts = differences(recorded.config, self.config, self.defaults)
+        texts = differences(recorded.config, self.config, self.defaults, identified=self.identified)
         is_same_set = recorded.fingerprint == self.fingerprint
         return texts if is_same_set else [*texts, "images: other images or labels"]
 

@@ -35,8 +35,10 @@ def evaluate(
     config = classifier.config
 
     def predict(images: ImageSet) -> np.ndarray:
-        pixels = images.tensor(config.image_size_px, config.antialias)
-        return classifier.predict(pixels, batch_size).argmax(1).numpy()
+        predicted = np.empty(len(images), np.int64)
+        for rows, pixels in images.blocks(config.image_size_px, config.antialias):
+            predicted[rows] = classifier.predict(pixels, batch_size).argmax(1).numpy()
+        return predicted
 
     return score(real, config.class_names, predict, strict=strict)
 

@@ -160,7 +160,7 @@ def count(
 
 
 def _of_counts(counts: csr_array, class_names: Sequence[str], real: str, metric: str) -> EvaluationResult:
-    totals, hits, n = counts.sum(1), counts.diagonal(), int(counts.sum())
+    totals, hits, n = np.asarray(counts.sum(1)), counts.diagonal(), int(counts.sum())
     is_dense, places = len(class_names) <= MAX_DENSE, counts.tocoo()
     cells = zip(places.row.tolist(), places.col.tolist(), places.data.tolist(), strict=True)
     per_class = tuple(hit / total if total else None for hit, total in zip(hits.tolist(), totals.tolist(), strict=True))

@@ -56,29 +56,39 @@ def train(
     A warning says where the model cannot be told from guessing on the held-back images.
     """
     from synthset.classifiers.distributed import is_first
-    from synthset.classifiers.settings import settle
-    from synthset.classifiers.train import read_result, train_classifier
 
     config = with_options(config or TrainConfig(), options)
     _check_processes(processes, data)
-    with reading(data) as held:
-        images = open_images(data, strategy, all_images=all_images)
-        settings = settle(config, images)
-        if processes == 1:
-            ways = {"overwrite": overwrite, "when_ready": when_ready, "when_decoded": held.close}
-            result = train_classifier(images, config, output_dir, **ways)
-        else:
-            when_ready(images, settings)
-    if processes > 1:
-        from synthset.classifiers.launch import run_in_processes
-
-        assert not isinstance(data, ImageSet)  # _check_processes saw to it
-        job = {"data": asdict(ImagePath.of(data)), "output_dir": str(output_dir), "config": asdict(config)}
-        job |= {"strategy": strategy, "all_images": all_images, "overwrite": overwrite}
-        result = read_result(Path(output_dir), was_finished=run_in_processes(job, processes))
+    job = {"strategy": strategy, "all_images": all_images, "overwrite": overwrite}
+    result, settings = _train(data, output_dir, config, job, processes, when_ready)
     if is_first() and (doubt := doubt_of(result, settings)):
         log.warning("%s", doubt)
     return result
+
+
+def _train(
+    data: ImageSource,
+    output_dir: str | Path,
+    config: TrainConfig,
+    job: dict[str, Any],
+    processes: int,
+    when_ready: Callable[[ImageSet, Settings], object],
+) -> tuple[TrainResult, Settings]:
+    from synthset.classifiers.settings import settle
+    from synthset.classifiers.train import read_result, train_classifier
+
+    with reading(data) as held:
+        images = open_images(data, job["strategy"], all_images=job["all_images"])
+        settings = settle(config, images)
+        if processes == 1:
+            ways = {"overwrite": job["overwrite"], "when_ready": when_ready, "when_decoded": held.close}
+            return train_classifier(images, settings, output_dir, **ways), settings
+        when_ready(images, settings)
+    from synthset.classifiers.launch import run_in_processes
+
+    assert not isinstance(data, ImageSet)  # _check_processes saw to it
+    job |= {"data": asdict(ImagePath.of(data)), "output_dir": str(output_dir), "config": asdict(config)}
+    return read_result(Path(output_dir), was_finished=run_in_processes(job, processes)), settings
 
 
 def doubt_of(result: TrainResult, settings: Settings) -> SynthsetError | None:

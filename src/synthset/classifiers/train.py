@@ -138,7 +138,7 @@ def train_classifier(
         ModelError: the loss became infinite or not a number.
     """
     check_images(images)
-    settings = settle(config, images)
+    settings = config if isinstance(config, Settings) else settle(config, images)
     check_trackers(settings.tracker)
     world = join(settings.device)
     if world.device.type == "cpu":
@@ -312,15 +312,15 @@ def _score_held_back(
     held_back, batch_size = data.held_back_rows, max(settings.batch_size, 256)
     classifier = Classifier(model_config, model)
     rows, share = world.take(held_back)
-    logits = torch.zeros(len(held_back), len(model_config.class_names))
+    scores = torch.zeros(2, len(held_back))  # of each image the loss, and whether it is named right
     for start in range(0, len(rows), batch_size):
-        images, _ = data.read(rows[start : start + batch_size], data.pixels.device)
-        first = share.start + start
-        logits[first : first + len(images)] = classifier.predict(images, batch_size)
-    logits = world.sum(logits.to(world.device)).cpu()
-    labels = data.labels[held_back.to(data.labels.device)].cpu()
-    correct = int((logits.argmax(1) == labels).sum())
-    return F.cross_entropy(logits, labels).item(), correct / len(labels)
+        images, labels = data.read(rows[start : start + batch_size], data.pixels.device)
+        logits, labels = classifier.predict(images, batch_size), labels.cpu()
+        some = slice(share.start + start, share.start + start + len(images))
+        scores[0, some] = F.cross_entropy(logits, labels, reduction="none")
+        scores[1, some] = (logits.argmax(1) == labels).float()
+    losses, right = world.sum(scores.to(world.device)).cpu()
+    return losses.mean().item(), int(right.sum()) / len(right)
 
 
 def _compiled(model: nn.Module, device: torch.device) -> nn.Module:

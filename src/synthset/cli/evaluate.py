@@ -46,7 +46,7 @@ class EvaluateCall:
 def evaluate(call: EvaluateCall) -> None:
     """Test a classifier on real images: accuracy with its interval, by class, and what is taken for what.
 
-    Example: `synthset eval digits-model --real digits`; zero-shot CLIP: `synthset eval clip:RN50 --real eurosat`
+    Example: `synthset eval digits-model --real digits`; zero-shot CLIP: `synthset eval clip:miniature --real digits`
     """
     from synthset.classifiers.evaluate import file_name
     from synthset.classifiers.models import find_folder

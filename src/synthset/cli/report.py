@@ -23,7 +23,7 @@ class ReportCall:
 def report(call: ReportCall) -> None:
     """Build the report of a diagnosis again, from its saved files: one HTML file that works offline.
 
-    Example: `synthset report diagnosis`
+    Example: `synthset report digits-diagnosis`
     """
     from synthset.report import build_report
 

@@ -383,7 +383,8 @@ def duration(seconds: float) -> str:
 
 
 def _confused_with(class_names: Sequence[str], row: csr_array, index: int) -> str:
-    others = [(-count, other) for other, count in zip(row.indices, row.data, strict=True) if count and other != index]
+    cells = zip(row.indices.tolist(), row.data.tolist(), strict=True)
+    others = [(-count, other) for other, count in cells if count and other != index]
     return f"{class_names[min(others)[1]]} ({-min(others)[0]})" if others else ""
 
 

@@ -52,7 +52,8 @@ def train(call: TrainCall, config: TrainConfig) -> None:
 
     The checkpoint is chosen on held-back synthetic images; real ones are only tested on, once, at the end.
 
-    Example: `synthset train digits --model resnet50 --small-images --epochs 20 --output-dir digits-model`
+    Example: `synthset train digits --model small_cnn --augmentation digits --normalisation per_image --epochs 20
+    --batch-size 16 --learning-rate 2e-3 --weight-decay 0.05 --output-dir digits-model`
     """
     from synthset.classifiers.distributed import is_first
     from synthset.classifiers.learned_from import tell_seen

@@ -50,7 +50,9 @@ class Wording:
         flags = {f"--{item.flag}": item for item in self.command.arguments}
         for argument in arguments:
             item = next((flags[name] for name in argument.names if name in flags), None)
-            for token in argument.tokens if item else ():
+            if item is None:
+                continue
+            for token in argument.tokens:
                 if token.source != "cli":
                     self.origins[item.flag] = token.source, _key(token)
                 if _is_rounded(token.value, item.type):

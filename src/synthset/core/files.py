@@ -52,11 +52,6 @@ def is_local(path: object) -> bool:
     return isinstance(path, str | PurePath)
 
 
-def parquet_source(path: Path) -> Any:
-    """What pyarrow reads a file from: its path, or the open file where it is elsewhere."""
-    return path if is_local(path) else path.open("rb")
-
-
 @contextmanager
 def atomic_write(path: Path, *, private: bool = False) -> Iterator[BinaryIO]:
     """A binary file that appears at `path` when the block ends, and not at all if it raises.

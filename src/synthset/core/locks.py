@@ -15,6 +15,7 @@ from pathlib import Path
 
 from synthset.core.errors import UsageError
 from synthset.core.files import is_local, lock
+from synthset.core.names import shown
 
 _RETRY_SECONDS = 0.05
 
@@ -27,7 +28,7 @@ def writing(folder: Path, patience_seconds: float = 0.0) -> Iterator[None]:
         folder: to write into; a file or a URL is not locked.
         patience_seconds: how long to wait for others: none by default, for they may take hours.
     Raises:
-        UsageError: another command reads or writes it.
+        UsageError: another command reads or writes it, or its name is not in UTF-8.
     """
     if not is_local(folder) or (folder.exists() and not folder.is_dir()):
         yield
@@ -54,7 +55,7 @@ def reading(*places: object) -> Iterator[ExitStack]:
     Args:
         places: paths of folders. Whatever is none, such as a file, a URL, images in memory, is not locked.
     Raises:
-        UsageError: another command writes into one of them.
+        UsageError: another command writes into one of them, or a name is not in UTF-8.
     """
     with ExitStack() as stack:
         for place in places:
@@ -69,6 +70,8 @@ def reading(*places: object) -> Iterator[ExitStack]:
 
 def _lock(folder: Path, stack: ExitStack, *, shared: bool) -> bool:
     """Lock a folder until the stack is closed; False where another has it."""
+    if shown(folder) != str(folder):  # the libraries that read tables and weights take no other
+        raise UsageError(f"Expected a folder with a name in UTF-8, got '{shown(folder)}'. Rename it.")
     while True:
         if not shared:
             folder.mkdir(parents=True, exist_ok=True)

@@ -1,22 +1,31 @@
-"""Parquet files of ours: written whole, each page with a checksum; read back strictly, as columns are declared."""
+"""Parquet files of ours: written whole, with checksums; read back strictly, as columns are declared.
+
+Pages have checksums by Parquet's own rules. Its end, which says where they are, has none, and a flipped bit there can
+give a column the values of another. So its hash stands before it, where no other reader looks:
+
+    PAR1 | pages | _MARK, SHA-256 of the end | end | length of the end | PAR1
+"""
 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
-from collections.abc import Collection, Mapping
+import os
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from synthset.core.errors import DataError, first_line
-from synthset.core.files import atomic_write, parquet_source
+from synthset.core.files import atomic_write, is_local
 from synthset.core.json_records import Record, parse_record
 
-# the end of a file is no page, so without checksum
-_NOTES, _SEAL, _COLUMNS = b"synthset", b"synthset.sha256", b"synthset.columns"
+_NOTES, _MARK = b"synthset", b"synthset"
+_LENGTH_BYTES = 8  # of the length of the end, and PAR1
 # of pyarrow, whose own errors are OSError and ValueError for the most part, on damaged bytes
 _DAMAGE = (OSError, ValueError, MemoryError, pa.ArrowException)
 
@@ -30,14 +39,63 @@ def write_table(
         notes: what JSON can hold, for `read_notes`.
         row_group_size: rows that are read at least.
     """
-    metadata = {**(table.schema.metadata or {}), _COLUMNS: _hash_names(table.schema)}
+    metadata = dict(table.schema.metadata or {})
     if notes is not None:
-        text = json.dumps(notes, ensure_ascii=False).encode()
-        metadata |= {_NOTES: text, _SEAL: hashlib.sha256(text).hexdigest().encode()}
+        metadata[_NOTES] = json.dumps(notes, ensure_ascii=False).encode()
     with atomic_write(path) as file:
-        pq.write_table(
-            table.replace_schema_metadata(metadata), file, row_group_size=row_group_size, write_page_checksum=True
-        )
+        write_parquet(file, table.replace_schema_metadata(metadata), row_group_size=row_group_size)
+
+
+def write_parquet(file: BinaryIO, table: pa.Table, *, row_group_size: int, **options: Any) -> None:
+    """Write a table with all checksums into an open file; options are those of pyarrow."""
+    sink = _Sink(file)
+    with pq.ParquetWriter(sink, table.schema, write_page_checksum=True, **options) as writer:
+        writer.write_table(table, row_group_size=row_group_size)
+        sink.keeps = True
+    start = len(sink.tail) - _LENGTH_BYTES - int.from_bytes(sink.tail[-_LENGTH_BYTES:-4], "little")
+    end = bytes(sink.tail[start:-_LENGTH_BYTES])
+    file.write(sink.tail[:start] + _MARK + hashlib.sha256(end).digest() + sink.tail[start:])
+
+
+class _Sink(io.RawIOBase):
+    """Passes on what is written, until it is to keep it in its tail."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        super().__init__()
+        self.file, self.written, self.keeps, self.tail = file, 0, False, bytearray()
+
+    def writable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self.written
+
+    def write(self, data: Any) -> int:
+        size = memoryview(data).nbytes
+        self.written += size
+        if self.keeps:
+            self.tail += data
+        else:
+            self.file.write(data)
+        return size
+
+
+@contextmanager
+def open_parquet(path: Path) -> Iterator[pq.ParquetFile]:
+    """A file to read from, whose checksums are looked at. Raises ValueError where its end was changed."""
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - _LENGTH_BYTES))
+        length = int.from_bytes(file.read(4), "little")
+        seal_bytes = len(_MARK) + hashlib.sha256().digest_size
+        file.seek(max(0, size - _LENGTH_BYTES - length - seal_bytes))
+        seal, end = file.read(seal_bytes), file.read(length)
+        # earlier versions had none
+        if seal.startswith(_MARK) and seal != _MARK + hashlib.sha256(end).digest():
+            raise ValueError("its end was changed")
+        file.seek(0)
+        with pq.ParquetFile(path if is_local(path) else file, page_checksum_verification=True) as parquet:
+            yield parquet
 
 
 def read_table(
@@ -61,15 +119,11 @@ def read_table(
         DataError: it is not there, is damaged, or has other columns.
     """
     try:
-        with pq.ParquetFile(parquet_source(path), page_checksum_verification=True) as file:
+        with open_parquet(path) as file:
             stored = file.schema_arrow
             lacking = [name for name in may_lack if name not in stored.names]
-            if lacking and (stored.metadata or {}).get(_COLUMNS, _hash_names(stored)) != _hash_names(stored):
-                raise ValueError("its columns were changed")
             names = [name for name in (*schema.names, *others) if name not in lacking]
             table = file.read(columns=names)
-            if table.num_rows != file.metadata.num_rows:
-                raise ValueError("its number of rows was changed")
         if missing := [name for name in names if name not in table.column_names]:
             raise ValueError(f"no column {', '.join(missing)}")
         for name in lacking:
@@ -87,7 +141,8 @@ def read_table(
 def count_rows(path: Path, remedy: str) -> int:
     """The number of rows of a file. Raises DataError as `read_table`."""
     try:
-        return pq.read_metadata(parquet_source(path)).num_rows
+        with open_parquet(path) as file:
+            return file.metadata.num_rows
     except _DAMAGE as error:
         raise _damaged(path, first_line(error), remedy) from error
 
@@ -95,17 +150,11 @@ def count_rows(path: Path, remedy: str) -> int:
 def read_notes(kind: type[Record], path: Path, remedy: str) -> Record:
     """The notes of a file that `write_table` wrote, as a record. Raises DataError as `read_table`."""
     try:
-        metadata = pq.read_schema(parquet_source(path)).metadata or {}
+        with open_parquet(path) as file:
+            text = (file.schema_arrow.metadata or {}).get(_NOTES, b"{}")
     except _DAMAGE as error:
         raise _damaged(path, first_line(error), remedy) from error
-    text = metadata.get(_NOTES, b"{}")
-    if _SEAL in metadata and metadata[_SEAL] != hashlib.sha256(text).hexdigest().encode():
-        raise _damaged(path, "its notes were changed", remedy)
     return parse_record(kind, text, f"the notes of '{path}'", remedy)
-
-
-def _hash_names(schema: pa.Schema) -> bytes:
-    return hashlib.sha256("\n".join(schema.names).encode()).hexdigest().encode()
 
 
 def _damaged(path: Path, reason: str, remedy: str) -> DataError:

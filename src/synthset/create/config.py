@@ -187,6 +187,7 @@ class CreateConfig:
         self._check_refill()
         self._check_initial_images(low)
         self._check_read()
+        self._check_stored()
 
     def _check_refill(self) -> None:
         if self.refill is not None:
@@ -204,6 +205,17 @@ class CreateConfig:
             self.max_draws is None or self.max_draws >= self.images_per_class,
             f"{setting('max_draws')} of at least {setting('images_per_class', self.images_per_class)}, got "
             f"{self.max_draws}",
+        )
+
+    def _check_stored(self) -> None:
+        """Refuse options of a size or a format that images are not stored in."""
+        expect(
+            self.antialias or self.resize_px is not None,
+            f"{setting('resize_px')} with {setting('antialias', False)}, which is for images that are shrunk",
+        )
+        expect(
+            self.quality == CreateConfig.quality or self.image_format != "png",
+            f"{setting('image_format', 'jpeg')} or webp with {setting('quality')}, got png, which loses nothing",
         )
 
     def _check_read(self) -> None:

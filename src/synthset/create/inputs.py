@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
+import pyarrow.compute
 
 from synthset import miniature
 from synthset.core.locks import reading
@@ -22,6 +23,8 @@ from synthset.prompts.phrases import load_phrases, match_phrases
 from synthset.real.sets import path_of
 
 log = logging.getLogger("synthset")
+
+pc: Any = pyarrow.compute  # whose functions are made when it is imported
 
 
 def check_names(classes: Sequence[str], config: CreateConfig, generator: Generator | None = None) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -74,11 +75,14 @@ def rank_ambiguity(
     true, predicted = _indices(torch.as_tensor(labels), k, "labels"), _predicted(predictions, k)
     if len(true) != len(predicted):
         raise ValueError(f"Expected as many predictions as labels, got {len(predicted)} and {len(true)}.")
-    confusion = torch.bincount(true * k + predicted, minlength=k * k).reshape(k, k)  # rows are true classes
-    totals = confusion.sum(1)
+    # true and predicted classes that occur together, in order: all pairs would be too many for thousands of classes
+    pairs, counts = (true * k + predicted).unique(return_counts=True)
+    totals = torch.bincount(true, minlength=k)
     if not totals.all():
         raise ValueError(f"Expected images of every class, got none of '{class_names[int(totals.argmin())]}'.")
-    ranking = [_judged(index, row, class_names) for index, row in enumerate(confusion)]
+    ends = [*torch.searchsorted(pairs, torch.arange(k) * k).tolist(), len(pairs)]
+    rows = [slice(*bounds) for bounds in pairwise(ends)]
+    ranking = [_judged(index, pairs[row] - index * k, counts[row], class_names) for index, row in enumerate(rows)]
     return sorted(ranking, key=lambda row: (row.accuracy, row.class_index))
 
 
@@ -154,14 +158,14 @@ def write_phrases_draft(
     write_phrases(path, {row.class_name: phrases.get(row.class_name, row.class_name) for row in ranking}, comments)
 
 
-def _judged(index: int, counts: Tensor, class_names: Sequence[str]) -> ClassAmbiguity:
-    """One row of the confusion matrix, (k,), in words."""
-    total, correct = int(counts.sum()), int(counts[index])
-    others = counts.clone()
-    others[index] = 0
+def _judged(index: int, predicted: Tensor, counts: Tensor, class_names: Sequence[str]) -> ClassAmbiguity:
+    """One row of the confusion matrix, the classes that were predicted (c,) and how often, in words."""
+    is_own = predicted == index
+    total, correct = int(counts.sum()), int(counts[is_own].sum())
+    others = counts.masked_fill(is_own, 0)
     taken = int(others.max())
     low, high = wilson_interval(correct, total)
-    taken_for = class_names[int(others.argmax())] if taken else None
+    taken_for = class_names[int(predicted[others.argmax()])] if taken else None
     return ClassAmbiguity(index, class_names[index], correct / total, low, high, taken_for, taken / total)
 
 

@@ -69,7 +69,7 @@ UNCLEAR = Verdict(
     "Without real images it cannot be told whether CLIP misreads the prompt or the generator fails.",
     "Give real images (diagnose --real), or look at the gallery.",
 )
-VERDICTS = (FINE, MISREAD, SHIFTED, CANNOT_DRAW, UNIFORM_CLASS, UNCLEAR)
+VERDICTS = (FINE, MISREAD, SHIFTED, CANNOT_DRAW, UNIFORM_CLASS, MIXED, UNCLEAR)
 
 
 def judge(measures: Mapping[str, Any]) -> list[Verdict]:

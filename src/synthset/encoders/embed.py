@@ -25,10 +25,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from synthset.core.errors import DataError, ModelError, UsageError, first_line, setting
 from synthset.core.files import atomic_write, delete_parts
+from synthset.core.parquet_files import open_parquet, write_parquet
 from synthset.core.progress import track
 from synthset.encoders.clip import Encoder, OpenClipEncoder
 from synthset.encoders.templates import TEMPLATES, fill_template
@@ -330,14 +330,13 @@ class EmbeddingCache:
                 delete_parts(part.parent)  # what was killed left it, and would never write it again
                 self._tidy.add(part.parent)
             with atomic_write(part, private=True) as file:  # it may tell what somebody's images show
-                pq.write_table(
-                    _table(keys, vectors),
+                write_parquet(
                     file,
+                    _table(keys, vectors),
                     row_group_size=_GROUP_ROWS,
                     compression="none",  # noise, as far as a compressor can tell
                     use_dictionary=False,
                     write_statistics=False,
-                    write_page_checksum=True,
                 )
         except OSError as error:
             self._writable = False
@@ -356,7 +355,7 @@ class EmbeddingCache:
         self, part: Path, keys: np.ndarray, vectors: np.ndarray, rows: np.ndarray, found: np.ndarray
     ) -> None:
         """Take from one part what is wanted and was not found yet; only the row groups that hold it are read."""
-        with pq.ParquetFile(part, page_checksum_verification=True) as file:
+        with open_parquet(part) as file:
             stored = _stored_keys(file.read(columns=["sha256"]).column("sha256"))
             place = np.searchsorted(keys, stored)
             place[place == len(keys)] = 0

@@ -18,21 +18,29 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class FilterInputs:
-    """Inputs that filters share: the config, the encoder with its cache, real images and phrases if there are any."""
+    """Inputs that filters share.
+
+    Attributes:
+        real: real images to find copies of, those that are tested on.
+        pool: real images to choose by, of the same set where it has several parts: never those that are tested on.
+        phrases: what stands for a class, where not its name.
+    """
 
     config: FilterConfig
     encoder: Encoder
     cache: EmbeddingCache | None = None
     real: ImageSet | None = None
-    phrases: Mapping[str, str] = field(default_factory=dict)  # what stands for a class, where not its name
+    pool: ImageSet | None = None
+    phrases: Mapping[str, str] = field(default_factory=dict)
 
     def encoder_settings(self) -> dict[str, Any]:
         """The encoder as the verdicts name it."""
         return {"name": self.encoder.name, "fingerprint": self.encoder.fingerprint}
 
-    def real_settings(self) -> dict[str, Any] | None:
-        """The real set as the verdicts name it."""
-        return None if self.real is None else {"name": self.real.name, "images": len(self.real)}
+    @staticmethod
+    def describe(real: ImageSet | None) -> dict[str, Any] | None:
+        """Real images as the verdicts name them."""
+        return None if real is None else {"name": real.name, "images": len(real)}
 
 
 @dataclass(frozen=True, eq=False)

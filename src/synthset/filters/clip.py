@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from synthset.core.errors import UsageError
+from synthset.core.errors import UsageError, setting
+from synthset.encoders.templates import fill_template
 from synthset.filters.base import Filter, FilterInputs, Judgement
 from synthset.images.imageset import ImageSet
 from synthset.prompts.phrases import nouns_of
@@ -24,20 +25,28 @@ BLOCK = 4096  # images × classes at once: 32 MB at 1,000 classes
 
 
 def settings(class_names: Sequence[str], inputs: FilterInputs) -> dict[str, Any]:
-    """All that the verdicts depend on. Raises UsageError where there are fewer than two classes."""
-    from synthset.encoders.embed import DEFAULT_TEMPLATES
+    """All that the verdicts depend on. Raises UsageError for fewer than two classes, or sentences that would be cut."""
+    from synthset.encoders.embed import DEFAULT_TEMPLATES, cut_texts
 
     if len(class_names) < 2:
         raise UsageError(
             "Expected at least two classes for the clip filter, got one: among one class p is always 1, and "
             "everything would pass. Draw a second class to tell it from, or filter by duplicates."
         )
-    config = inputs.config
+    config, nouns = inputs.config, nouns_of(class_names, inputs.phrases)
+    templates = config.templates or DEFAULT_TEMPLATES
+    sentences = [fill_template(template, noun) for noun in nouns for template in templates]
+    if cut := cut_texts(sentences, inputs.encoder):  # said before anything is drawn to be judged
+        raise UsageError(
+            f"Expected sentences that '{inputs.encoder.name}' reads whole for the clip filter, got {len(cut):,} that "
+            f"it would cut, e.g. '{cut[0]}'. Shorten {setting('FilterConfig.templates')}, or the names and phrases of "
+            "the classes."
+        )
     threshold = 1 / len(class_names) if config.threshold is None else config.threshold
     return {
         "threshold": None if config.keep_share is not None else threshold,
         "keep_share": config.keep_share,
-        "templates": list(config.templates or DEFAULT_TEMPLATES),
+        "templates": list(templates),
         "encoder": inputs.encoder_settings(),
         **({"phrases": dict(inputs.phrases)} if inputs.phrases else {}),
     }

@@ -25,7 +25,8 @@ class FilterConfig:
     keep_share: Annotated[float | None, Option(above=0, at_most=1, default="by the threshold")] = None
     """Share of each class that the clip filter keeps, instead: the images of the highest probability."""
     real: str | ImagePath | None = None
-    """Real images that the filters real and duplicates compare with: a known name or a path."""
+    """Real images that the filters real and duplicates compare with: a known name or a path. Where there are parts,
+    real chooses by those to learn from alone, and duplicates looks for copies of those to test on."""
     hash_distance: Annotated[int, Option(at_least=0, at_most=64)] = 4
     """Bits of 64 in which the hashes of near copies differ at most, for the filter duplicates."""
     similarity: Annotated[float, Option(at_least=-1, at_most=1)] = 0.95

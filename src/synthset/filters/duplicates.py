@@ -34,7 +34,7 @@ def settings(class_names: Sequence[str], inputs: FilterInputs) -> dict[str, Any]
         "threshold": round(1 - similarity, 9),
         "similarity": similarity,
         "hash_distance": inputs.config.hash_distance,
-        "real": inputs.real_settings(),
+        "real": inputs.describe(inputs.real),
         "encoder": inputs.encoder_settings(),
     }
 
@@ -101,7 +101,7 @@ def nearest_copies(
     """The highest cosine of each image with one of the others whose hash is near, and which one that is.
 
     Exact, with one block of comparisons in memory: a product of 64 columns for all pairs, one of d columns
-    for blocks in which any hash is near.
+    for the images of a block that have any hash near.
 
     Args:
         hashes: (n, 64) of -1 and 1; other_hashes: (m, 64).
@@ -120,11 +120,12 @@ def nearest_copies(
             if allowed is not None:
                 near &= allowed[others]
             if near.any():
-                cosines = _cosines(vectors[rows], other_vectors[others], near)
-                high, place = cosines.max(1), cosines.argmax(1)
-                better = high > best[rows]
-                best[rows] = np.where(better, high, best[rows])
-                which[rows] = np.where(better, place + first, which[rows])
+                some, other = np.flatnonzero(near.any(1)), np.flatnonzero(near.any(0))  # few, as a rule
+                cosines = _cosines(vectors[rows][some], other_vectors[others][other], near[np.ix_(some, other)])
+                high, place = cosines.max(1), other[cosines.argmax(1)]
+                better = high > best[rows][some]
+                chosen = start + some[better]
+                best[chosen], which[chosen] = high[better], place[better] + first
     return best, which
 
 

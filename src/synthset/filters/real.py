@@ -28,8 +28,8 @@ def settings(class_names: Sequence[str], inputs: FilterInputs) -> dict[str, Any]
     """All that the verdicts depend on. Raises UsageError without real images of these classes, at least two."""
     if len(class_names) < 2:
         raise UsageError("Expected at least two classes for the real filter, got one: there is no other to be near.")
-    _matched(class_names, inputs.real)
-    return {"threshold": 0.0, "real": inputs.real_settings(), "encoder": inputs.encoder_settings()}
+    _matched(class_names, inputs.pool)
+    return {"threshold": 0.0, "real": inputs.describe(inputs.pool), "encoder": inputs.encoder_settings()}
 
 
 def judge(images: ImageSet, inputs: FilterInputs) -> Judgement:
@@ -39,7 +39,7 @@ def judge(images: ImageSet, inputs: FilterInputs) -> Judgement:
     from synthset.encoders.embed import embed_images
 
     names = images.class_names
-    real = _matched(names, inputs.real)
+    real = _matched(names, inputs.pool)
     own, other, other_class = nearest_real(
         embed_images(images, inputs.encoder, inputs.cache),
         torch.from_numpy(images.labels.copy()),

@@ -121,7 +121,7 @@ def filter_dataset(
         for one in filters.values():
             one.settings(dataset.class_names, inputs)  # raises before anything is computed
         if executor is not None and inputs.cache is not None:
-            for images in (dataset.images(kept=False), *((inputs.real,) if inputs.real else ())):
+            for images in (dataset.images(kept=False), *filter(None, {inputs.real, inputs.pool})):
                 fill_cache(images, inputs.encoder, inputs.cache, executor)
         verdicts = {method: judge(dataset, method, one, inputs) for method, one in filters.items()}
         delete_parts(dataset.folder)
@@ -144,12 +144,17 @@ def prepare(
     """Inputs of filters, loaded. Raises UsageError, DataError, ModelError where one cannot be."""
     from synthset.encoders.clip import load_encoder
     from synthset.encoders.embed import EmbeddingCache
-    from synthset.real import open_set
+    from synthset.real import match_set, open_set
+    from synthset.real.learning import few_shot_pool
 
+    pool = real
     if real is None and config.real is not None:
         real = open_set(config.real, FOR_TESTS)
+        has_parts = match_set(str(config.real)) is not None or bool(real.split)
+        is_said = ImagePath.of(config.real).opening.split is not None
+        pool = few_shot_pool(config.real) if has_parts and not is_said else real
     encoder = encoder or load_encoder(config.encoder, device=config.device)
-    return FilterInputs(config, encoder, EmbeddingCache() if cache is None else cache, real, phrases or {})
+    return FilterInputs(config, encoder, EmbeddingCache() if cache is None else cache, real, pool, phrases or {})
 
 
 def judge(dataset: Dataset, method: str, judging: Filter, inputs: FilterInputs) -> Verdicts:

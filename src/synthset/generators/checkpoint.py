@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from synthset.core.errors import ModelError, UsageError, first_line
+from synthset.core.errors import ModelError, UsageError, first_line, setting
 from synthset.core.files import read_json
 from synthset.core.hub import fetching, find_folder
 from synthset.core.libraries import quiet
@@ -71,10 +71,15 @@ def find_checkpoint(name: str, revision: str | None = None, image_conditions: bo
         revision: branch, tag or commit of a hub id.
         image_conditions: it shall be conditioned on images; the hash covers the parts for that.
     Raises:
-        UsageError: one that cannot be conditioned on images.
+        UsageError: one that cannot be conditioned on images, or a revision of a folder.
         ModelError: one that is not at hand, or of another kind.
     """
     folder, commit = _find_folder(name, revision)
+    if revision is not None and commit is None:
+        raise UsageError(
+            f"Expected a hub id with {setting('CreateConfig.revision', revision)}, got '{name}', which has no "
+            "revisions. Leave it out."
+        )
     class_name, parts = _read_index(folder / INDEX_FILE, name)
     images = FAMILIES[class_name].images
     with_adapter = image_conditions and images == "adapter"

@@ -34,7 +34,7 @@ class TextReader:
 
 def reader_of(pipeline: Any) -> TextReader | None:
     """What reads the texts of a pipeline of diffusers; None for one that reads none."""
-    own = inspect.signature(pipeline.__call__).parameters.get("max_sequence_length")
+    own = getattr(inspect.signature(pipeline.__call__).parameters.get("max_sequence_length"), "default", None)
     tokenizers = []
     for part, tokenizer in pipeline.components.items():
         if part.startswith("tokenizer") and tokenizer is not None:
@@ -42,6 +42,6 @@ def reader_of(pipeline: Any) -> TextReader | None:
             is_clip = own is None or "CLIP" in type(tokenizer).__name__
             encoder = pipeline.components.get(part.replace("tokenizer", "text_encoder"))
             positions = getattr(getattr(encoder, "config", None), "max_position_embeddings", None)
-            limit = min(tokenizer.model_max_length, positions or tokenizer.model_max_length) if is_clip else own.default
+            limit = min(tokenizer.model_max_length, positions or tokenizer.model_max_length) if is_clip else own
             tokenizers.append((tokenizer, limit))
     return TextReader(tuple(tokenizers)) if tokenizers else None

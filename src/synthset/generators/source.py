@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
+import pyarrow.compute
 
 from synthset.generators.base import GenerationConfig, Generator
 from synthset.generators.reading import TextReader
+
+pc: Any = pyarrow.compute  # whose functions are made when it is imported
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ An `ImageSet` holds no pixels, only how to read them; `tensor()` decodes all of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 MAX_NAMED = 20  # unreadable images that an error names
+BLOCK_BYTES, BLOCK_IMAGES = 2**28, 4096  # that are decoded at once, at most
 
 
 @dataclass(frozen=True, eq=False)  # arrays have no one answer to ==, so a set equals only itself
@@ -87,12 +88,35 @@ class ImageSet:
         import torch
 
         pixels = np.empty((len(self), 3, size_px, size_px), np.uint8) if out is None else out
+        if reasons := self._decode(pixels, antialias):
+            raise _unreadable(self, reasons)
+        return torch.from_numpy(pixels)
+
+    def _decode(self, pixels: np.ndarray, antialias: bool, start: int = 0) -> dict[int, str]:
+        """Decode and resize n images from `start` on into uint8 (n, 3, h, h); gives reasons by row, where they fail."""
 
         def one(index: int) -> None:
-            pixels[index] = np.asarray(resize(self.image(index), size_px, antialias)).transpose(2, 0, 1)  # HWC -> CHW
+            image = resize(self.image(index), pixels.shape[-1], antialias)
+            pixels[index - start] = np.asarray(image).transpose(2, 0, 1)  # HWC -> CHW
 
-        self.for_each(one)
-        return torch.from_numpy(pixels)
+        return self._reasons(one, range(start, start + len(pixels)))
+
+    def blocks(self, size_px: int, antialias: bool = True) -> Iterator[tuple[slice, Tensor]]:
+        """As `tensor`, some images at a time, so that memory holds any number of them: their rows, and they.
+
+        Raises:
+            UnreadableImagesError: after the last block; those that do not decode are black.
+        """
+        import torch
+
+        reasons: dict[int, str] = {}
+        size = max(1, min(BLOCK_IMAGES, BLOCK_BYTES // (3 * size_px**2)))
+        for start in range(0, len(self), size):
+            pixels = np.zeros((min(size, len(self) - start), 3, size_px, size_px), np.uint8)
+            reasons |= self._decode(pixels, antialias, start)
+            yield slice(start, start + len(pixels)), torch.from_numpy(pixels)
+        if reasons:
+            raise _unreadable(self, reasons)
 
     def check(self) -> None:
         """Decode all images. Raises UnreadableImagesError, which names all that do not."""
@@ -100,6 +124,11 @@ class ImageSet:
 
     def for_each(self, work: Callable[[int], Any]) -> None:
         """Do `work` for each index, in parallel. Raises UnreadableImagesError for all those that raised DataError."""
+        if reasons := self._reasons(work, range(len(self))):
+            raise _unreadable(self, reasons)
+
+    def _reasons(self, work: Callable[[int], Any], rows: Sequence[int]) -> dict[int, str]:
+        """Do `work` for each of the rows, in parallel; gives the words of those that raised DataError."""
 
         def reason(index: int) -> str | None:
             try:
@@ -109,9 +138,7 @@ class ImageSet:
             return None
 
         with ThreadPoolExecutor() as pool:
-            reasons = {i: text for i, text in enumerate(pool.map(reason, range(len(self)))) if text is not None}
-        if reasons:
-            raise _unreadable(self, reasons)
+            return {row: text for row, text in zip(rows, pool.map(reason, rows), strict=True) if text is not None}
 
     def select(self, indices: Sequence[int] | np.ndarray) -> ImageSet:
         """The images at `indices` (or where a mask of n booleans is true), in that order."""

@@ -127,8 +127,9 @@ def _names_in(content: Any, path: Path) -> list[str]:
             return _names_in(content[key], path)
         content = _in_order(content, path)
     if isinstance(content, list):
-        names = [entry.get("name") if isinstance(entry, Mapping) else entry for entry in content]
-        if names and all(isinstance(name, str) for name in names):
+        entries = [entry.get("name") if isinstance(entry, Mapping) else entry for entry in content]
+        names = [entry for entry in entries if isinstance(entry, str)]
+        if names and len(names) == len(entries):
             return names
         content = next((entry for entry in content if not isinstance(entry, str)), content)
     raise UsageError(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from synthset.core.errors import DataError, UsageError, first_line, some
+from synthset.core.libraries import quiet
 from synthset.images.folders import read_file
 from synthset.images.imageset import ImageSet
 from synthset.real.few_shot import split as split_in_two
@@ -69,7 +70,8 @@ def _load_rows(real: RealSet, split: str) -> tuple[datasets.Dataset, str, np.nda
     from datasets.exceptions import DatasetsError
 
     try:
-        loaded = datasets.load_dataset(real.hub_id, real.config, split=split, revision=real.revision)
+        with quiet():  # each try of the hub's is said otherwise
+            loaded = datasets.load_dataset(real.hub_id, real.config, split=split, revision=real.revision)
         rows = cast("datasets.Dataset", loaded)
         image_column = _column(real, rows, real.image_column, "Image")
         labels = _labels(real, rows, _column(real, rows, real.label_column, "ClassLabel"))

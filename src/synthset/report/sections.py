@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from heapq import nsmallest
 from typing import Any
 
+import numpy as np
+
 from synthset.classifiers.scoring import SavedEvaluation
 from synthset.measures.registry import Measure, measures_of
 from synthset.report.formatting import is_number
@@ -66,7 +68,8 @@ def sets_with_errors(diagnosis: Diagnosis) -> list[dict[str, Any]]:
 
 def most_confused(evaluation: SavedEvaluation) -> list[tuple[str, str, int, int]]:
     """The pairs with the most images: true class, predicted class, their images, and all of the true class."""
-    names, places, totals = evaluation.class_names, evaluation.counts.tocoo(), evaluation.counts.sum(1).tolist()
+    names, places = evaluation.class_names, evaluation.counts.tocoo()
+    totals: list[int] = np.asarray(evaluation.counts.sum(1)).tolist()
     cells = zip(places.row.tolist(), places.col.tolist(), places.data.tolist(), strict=True)
     wrong = nsmallest(MAX_CONFUSIONS, ((-count, i, j) for i, j, count in cells if count and i != j))
     return [(names[i], names[j], -count, totals[i]) for count, i, j in wrong]

@@ -203,4 +203,5 @@ def _job(sources: Sequence[Source], config: TuneConfig, tuned: TunedConfig) -> J
     """All that makes two tunings the same; where they run does not."""
     resolved = {"templates": list(tuned.templates), "encoder": tuned.fingerprint, "real": tuned.real}
     marks = " ".join(source.features.fingerprint() for source in sources)
-    return Job(job_of(config) | resolved, hashlib.sha256(marks.encode()).hexdigest(), job_of(TuneConfig()))
+    images = hashlib.sha256(marks.encode()).hexdigest()
+    return Job(job_of(config) | resolved, images, job_of(TuneConfig()), {"clip": "encoder", "real": ""})
