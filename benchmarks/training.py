@@ -25,8 +25,8 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from synthset.classifiers.augment import augment
-from synthset.classifiers.config import TrainConfig
 from synthset.classifiers.models import ModelConfig, build_model, normalise
+from synthset.classifiers.settings import Settings
 from synthset.classifiers.train import train_epoch
 from synthset.classifiers.training_set import TrainingSet, split_batches
 from timing import median_ratio, report, time_in_turns
@@ -45,11 +45,14 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--output", type=Path, help="a file to add the JSON lines to")
     arguments = parser.parse_args()
-    config = TrainConfig(
+    config = Settings(
         architecture=arguments.architecture,
         epochs=arguments.rounds + 1,
         batch_size=arguments.batch_size,
+        optimizer="adamw",
+        learning_rate=2e-4,
         weight_decay=0.05,
+        normalisation="dataset",
         augmentation=arguments.augmentation,
         image_size_px=arguments.image_size,
         device="cpu",
@@ -65,9 +68,7 @@ def main() -> int:
     return 0 if all(result["holds"] for result in results) else 1
 
 
-def compare_with_pil(
-    data: TrainingSet, model_config: ModelConfig, config: TrainConfig, rounds: int
-) -> dict[str, object]:
+def compare_with_pil(data: TrainingSet, model_config: ModelConfig, config: Settings, rounds: int) -> dict[str, object]:
     """Seconds an image until it can be trained on: PIL in a DataLoader, over our batches."""
     loader = make_loader(data, model_config, config)
     draws = torch.Generator().manual_seed(0)
@@ -103,7 +104,7 @@ def compare_with_pil(
 
 
 def compare_with_fixed_batch(
-    data: TrainingSet, model_config: ModelConfig, config: TrainConfig, rounds: int
+    data: TrainingSet, model_config: ModelConfig, config: Settings, rounds: int
 ) -> dict[str, object]:
     """Seconds an image of training: epochs on all images, over as many steps on one ready batch."""
     model, optimizer = make_model(model_config, config)
@@ -165,7 +166,7 @@ class PilImages(Dataset[tuple[Tensor, int]]):
         return self.transform(self.images[index]), self.labels[index]
 
 
-def make_loader(data: TrainingSet, model_config: ModelConfig, config: TrainConfig) -> DataLoader[tuple[Tensor, int]]:
+def make_loader(data: TrainingSet, model_config: ModelConfig, config: Settings) -> DataLoader[tuple[Tensor, int]]:
     """The usual way to feed a training: a transform of each image, then a batch of them."""
     size = model_config.image_size_px
     crop = {
@@ -184,14 +185,14 @@ def make_loader(data: TrainingSet, model_config: ModelConfig, config: TrainConfi
     return DataLoader(images, config.batch_size, shuffle=True, num_workers=0, generator=generator)
 
 
-def make_model(model_config: ModelConfig, config: TrainConfig) -> tuple[nn.Module, torch.optim.Optimizer]:
+def make_model(model_config: ModelConfig, config: Settings) -> tuple[nn.Module, torch.optim.Optimizer]:
     """A model at its start, and the optimizer of the training."""
     model = build_model(model_config)
     weight_decay = config.weight_decay or 0.0
     return model, torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=weight_decay, fused=True)
 
 
-def conditions(data: TrainingSet, config: TrainConfig, rounds: int) -> dict[str, object]:
+def conditions(data: TrainingSet, config: Settings, rounds: int) -> dict[str, object]:
     """What a reader needs to judge a figure."""
     return {
         "augmentation": config.augmentation,

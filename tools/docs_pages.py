@@ -196,7 +196,7 @@ def command_page(command: Command) -> Page:
     for title in sorted(groups, key=lambda title: title != "Arguments"):
         parts += [f"## {title}", *(option_entry(command, item, flags) for item in groups[title])]
     parts.append(
-        f"Every command also takes `--config FILE.yaml`, `--json`, `--quiet`, `--verbose` and `--help`: {CONFIGURATION}."
+        f"Every command takes `--config FILE.yaml`, `--json`, `--quiet`, `--verbose` and `--help` too: {CONFIGURATION}."
     )
     return Page(f"synthset {command.name}", about, "\n\n".join(parts))
 

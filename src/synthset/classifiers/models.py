@@ -336,7 +336,7 @@ def _build_timm(name: str, config: ModelConfig, weights: dict[str, Tensor] | Non
         options["num_classes"] = known = _num_classes(weights, default)
         options["pretrained_cfg_overlay"] = {"state_dict": weights, "num_classes": known, "custom_load": False}
     try:
-        model = timm.create_model(name, pretrained=weights is not None, **options)
+        model: Any = timm.create_model(name, pretrained=weights is not None, **options)
         if weights is not None:
             model.reset_classifier(len(config.class_names))
     except (TypeError, ValueError, AssertionError, RuntimeError, KeyError, ZeroDivisionError) as error:

@@ -16,7 +16,7 @@ from synthset.core.options import Option
 from synthset.images.imageset import ImageSet
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Settings(TrainConfig):
     """A config that leaves nothing open.
 
@@ -25,19 +25,19 @@ class Settings(TrainConfig):
         taught_by: the teacher that it means, if it means one.
     """
 
-    optimizer: str
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    weight_decay: float
-    decay_all: bool
-    warmup_epochs: float
-    ema_decay: float
-    label_smoothing: float
-    augmentation: str
-    normalisation: str
-    image_size_px: int
-    small_images: bool
+    optimizer: str = ""
+    epochs: int = 0
+    batch_size: int = 0
+    learning_rate: float = 0.0
+    weight_decay: float = 0.0
+    decay_all: bool = False
+    warmup_epochs: float = 0.0
+    ema_decay: float = 0.0
+    label_smoothing: float = 0.0
+    augmentation: str = ""
+    normalisation: str = ""
+    image_size_px: int = 0
+    small_images: bool = False
     start: Annotated[Start | None, Option(job=False)] = None
     taught_by: Annotated[Teacher | None, Option(job=False)] = None
 

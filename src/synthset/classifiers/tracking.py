@@ -50,7 +50,8 @@ def _in_folder(kind: Any, folder: Path, run: str, told: int) -> Any:
 
 
 def _of_mlflow(kind: Any, folder: Path, run: str, _told: int) -> Any:
-    import mlflow  # gives ids itself; ours is a tag, by which the run is found again
+    # MLflow gives ids itself; ours is a tag, by which the run is found again
+    import mlflow  # pyright: ignore[reportMissingImports]
 
     found = mlflow.search_runs(experiment_names=[PROJECT], filter_string=f"tags.run = '{run}'", output_format="list")
     run_id = found[0].info.run_id if found else None

@@ -200,8 +200,8 @@ def _train_in(
         session.restore()
         world.wait()  # none has yet to read the checkpoint when the first one writes the next
         labels = torch.from_numpy(np.ascontiguousarray(images.labels))
-        rows = (torch.from_numpy(part) for part in (training_rows, held_back_rows))
-        data = TrainingSet(pixels, labels, *rows, targets)
+        parts = torch.from_numpy(training_rows), torch.from_numpy(held_back_rows)
+        data = TrainingSet(pixels, labels, *parts, targets)
         _train(session, data.to(world.device), model_config, settings, world)
     if learned_from is not None:
         counts = {"num_training": len(training_rows), "num_held_back": len(held_back_rows)}

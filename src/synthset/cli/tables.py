@@ -172,7 +172,7 @@ def print_comparison(result: ComparisonResult) -> None:
         place = [getattr(row, name) for name in names]
         rows.append((row.view, *place, f"{row.images:,}", f"{row.score:.1%}", interval, minus))
     headings = ("images of", *names, ">number", ">accuracy", "95 % interval", f"minus {result.first}, in points")
-    _print_table(headings, rows, most=MAX_ROWS)
+    _print_table(headings, rows[:MAX_ROWS], left_out=max(0, len(rows) - MAX_ROWS))
     for curve in result.forecasts:
         for ahead in curve.further:
             more = ahead.images_per_class - curve.images_per_class

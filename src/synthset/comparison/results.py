@@ -92,5 +92,5 @@ def as_csv(rows: Sequence[ComparisonRow]) -> str:
     text = io.StringIO(newline="")
     table = csv.DictWriter(text, [item.name for item in fields(ComparisonRow)], lineterminator="\n")
     table.writeheader()
-    table.writerows(map(asdict, rows))
+    table.writerows(asdict(row) for row in rows)
     return text.getvalue()

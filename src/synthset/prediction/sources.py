@@ -84,17 +84,18 @@ def _at_urls(url: str) -> Pictures:
         files = fsspec.open_files(url, "rb")
     except (ImportError, ValueError, OSError) as error:
         raise UsageError(f"Expected a URL that can be reached, got '{url}' ({first_line(error)}).") from error
+    names = [file.full_name for file in files] if len(files) > 1 else [url]
     if not files:
         raise UsageError(f"Expected images at '{url}', found nothing there. Check the URL.")
 
     def read(index: int) -> bytes:
         try:
-            with files[index] as file:
-                return file.read()
+            with fsspec.open(names[index], "rb") as file:
+                return file.read()  # pyright: ignore[reportAttributeAccessIssue]
         except Exception as error:  # each kind of store has errors of its own
             raise DataError(f"Expected a readable file, got {first_line(error)}.") from error
 
-    return Pictures([file.full_name if len(files) > 1 else url for file in files], read)
+    return Pictures(names, read)
 
 
 def _join(parts: Sequence[Pictures]) -> Pictures:

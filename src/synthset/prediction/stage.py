@@ -18,7 +18,7 @@ from synthset.prediction.tables import Row, TableWriter, open_table
 if TYPE_CHECKING:
     from PIL import Image
 
-    from synthset.classifiers.predictions import Predictions
+    from synthset.classifiers.predictions import Picture, Predictions
 
 log = logging.getLogger("synthset")
 
@@ -33,8 +33,8 @@ class Predictor(Protocol):
         """The k names."""
         ...
 
-    def predict_images(self, images: Sequence[Image.Image]) -> Predictions:
-        """Names and probabilities of PIL images."""
+    def predict_images(self, pictures: Picture | Sequence[Picture]) -> Predictions:
+        """Names and probabilities of images."""
         ...
 
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from synthset.classifiers.augment import augment, to_float
 from synthset.classifiers.checkpoints import EpochRecord, Session
-from synthset.classifiers.train import cosine
+from synthset.classifiers.optimizers import rate_at
 from synthset.core.errors import ModelError
 from synthset.core.progress import track
 from synthset.core.seeds import derive_seed
@@ -69,7 +69,7 @@ def run(
                         f"Choose a learning rate below {config.learning_rate:g}."
                     )
                 loss, accuracy = _score(session.model, judges[0]) if judges else (None, None)
-                rate = cosine(config.learning_rate or 0.0, first_step, total_steps)
+                rate = rate_at(first_step, config.learning_rate or 0.0, 0, total_steps)
                 session.record(EpochRecord(epoch + 1, train_loss, loss, accuracy, rate, time.monotonic() - started))
                 session.save()
             bar.advance(phase.steps_per_epoch)
@@ -112,7 +112,7 @@ def _tune_epoch(
         loss.backward()
         nn.utils.clip_grad_norm_(tuned, config.max_grad_norm)
         for group in optimizer.param_groups:
-            group["lr"] = cosine(group["start"], step, total_steps)
+            group["lr"] = rate_at(step, group["start"], 0, total_steps)
         optimizer.step()
         total_loss += loss.detach()
         if watch is not None:

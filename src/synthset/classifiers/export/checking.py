@@ -89,10 +89,11 @@ def _same_images(source: ImageSource, note: _Note) -> ImageSet:
         lambda: open_images(source, note.strategy, all_images=True),
         lambda: open_images(source, note.strategy),
     ]
-    for candidate in candidates:
-        if fingerprint(images := candidate()) == note.job.fingerprint:
+    found = [candidate() for candidate in candidates]
+    for images in found:
+        if fingerprint(images) == note.job.fingerprint:
             return images
-    raise DataError(f"Expected the images that the model was trained on, got others in '{images.name}'.")
+    raise DataError(f"Expected the images that the model was trained on, got others in '{found[0].name}'.")
 
 
 def _some(rows: np.ndarray) -> np.ndarray:

@@ -109,7 +109,7 @@ def _as_onnx(classifier: Classifier) -> bytes:
 def _runner(path: Path) -> Callable[[np.ndarray], np.ndarray]:
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    session: Any = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     return lambda pixels: session.run(["logits"], {"images": pixels})[0]
 
 
@@ -124,7 +124,7 @@ def _quantise(source: Path, target: Path, pixels: np.ndarray) -> None:
                 [pixels[start : start + BATCH] for start in range(0, len(pixels), BATCH)]
             )
 
-        def get_next(self) -> dict[str, np.ndarray] | None:
+        def get_next(self) -> Any:
             batch = next(self.batches, None)
             return None if batch is None else {"images": batch}
 
