@@ -23,7 +23,10 @@ OTHERS = make_set((60, 20, 20), seed=1)
 def mixed(own, others):
     """So many images that were learned from, among others."""
     a, b = OWN.select(range(own)), OTHERS.select(range(others))
-    read = lambda i: a.read(i) if i < own else b.read(i - own)  # noqa: E731
+
+    def read(i):
+        return a.read(i) if i < own else b.read(i - own)
+
     return ImageSet("mixed", OWN.class_names, np.concatenate([a.labels, b.labels]), read)
 
 

@@ -2,7 +2,8 @@
 
     python tests/faults [--short] [row …]
 
-Prints a table of what was requested, what became of it, and what was lost, which must be nothing. Exits 1 otherwise.
+Prints a table for each row: what was requested, what became of it, and what was lost, which must be nothing. Exits 1
+otherwise.
 """
 
 from __future__ import annotations
@@ -34,18 +35,18 @@ def main() -> int:
     if unknown := set(chosen) - set(ROWS):
         parser.error(f"unknown: {', '.join(sorted(unknown))}; rows are {', '.join(ROWS)}")
     logging.disable(logging.WARNING)  # what libraries warn of is what was injected
-    reports: list[FaultReport] = []
+    held = True
     for name in chosen:
         row, start = ROWS[name], time.monotonic()
-        reports += row.inject(*(row.short if arguments.short else row.full))
-        print(f"{name}: {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
-    print_reports(reports)
-    return int(not all(report.held for report in reports))
+        reports = row.inject(*(row.short if arguments.short else row.full))
+        print_reports(f"{name}, {time.monotonic() - start:.0f} s", reports)  # at once: the next row may be ended
+        held = held and all(report.held for report in reports)
+    return int(not held)
 
 
-def print_reports(reports: list[FaultReport]) -> None:
+def print_reports(title: str, reports: list[FaultReport]) -> None:
     """The table, and below it what was lost, in words."""
-    table = Table("fault", "times", "requested", "ok", "flagged", "failed", "lost", "note")
+    table = Table("fault", "times", "requested", "ok", "flagged", "failed", "lost", "note", title=title)
     for column in table.columns[1:7]:
         column.justify = "right"
     for report in reports:

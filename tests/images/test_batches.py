@@ -22,8 +22,13 @@ def pixels_of(n, seed):
 
 def as_python_2(pixels, labels):
     """The bytes that Python 2 wrote: short strings, and an array that is made empty and filled from a string."""
-    text = lambda word: b"U" + bytes([len(word)]) + word.encode()  # noqa: E731
-    number = lambda value: b"J" + struct.pack("<i", value)  # noqa: E731
+
+    def text(word):
+        return b"U" + bytes([len(word)]) + word.encode()
+
+    def number(value):
+        return b"J" + struct.pack("<i", value)
+
     raw = pixels.tobytes()
     array = (
         b"cnumpy.core.multiarray\n_reconstruct\nq\x01cnumpy\nndarray\nq\x02K\x00\x85U\x01bq\x03\x87q\x04Rq\x05(K\x01"
