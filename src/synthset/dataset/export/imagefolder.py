@@ -7,18 +7,17 @@ so that they sort in label order, and `classes.json` beside them keeps the names
 from __future__ import annotations
 
 import re
-import shutil
 import unicodedata
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
-from synthset.core.errors import DataError, UsageError, setting
+from synthset.core.errors import DataError
 from synthset.core.files import write_json
-from synthset.core.locks import writing
 from synthset.core.progress import track
+from synthset.core.whole_folders import whole_folder
 from synthset.images.folders import EXPORT_MARKER, ExportedClass, ExportRecord, exported_classes
 from synthset.images.imageset import ImageSet
 
@@ -39,8 +38,6 @@ def export_imagefolder(images: ImageSet, output_dir: str | Path, *, overwrite: b
         UsageError: something that is no export of ours is in the way, or one is and `overwrite` is off.
         DataError: a class without images, an image that is not PNG, JPEG or WebP, or a full disk.
     """
-    output = Path(output_dir)
-    _check_target(output, overwrite)
     counts = np.bincount(images.labels, minlength=len(images.class_names))
     if not len(images) or not counts.all():
         missing = [name for name, count in zip(images.class_names, counts, strict=True) if not count]
@@ -48,22 +45,8 @@ def export_imagefolder(images: ImageSet, output_dir: str | Path, *, overwrite: b
             f"Expected images of every class of '{images.name}', found none of: {', '.join(missing)}. "
             "An image folder cannot hold an empty class: create the missing images first."
         )
-    output = output.absolute()
-    partial = output.with_name(f".{output.name}.partial")
-    try:
-        with writing(partial), writing(output) if output.is_dir() else nullcontext():
-            _check_target(output, overwrite)  # as it is now that nobody else writes there
-            try:
-                _delete_all(partial)  # of an export that was killed
-                _write_classes(images, partial)
-                _replace_folder(partial, output)
-            except BaseException:
-                shutil.rmtree(partial, ignore_errors=True)
-                raise
-    except OSError as error:
-        raise DataError(
-            f"Expected to write '{output_dir}', got: {error}. Nothing was exported; check space and rights."
-        ) from error
+    with whole_folder(Path(output_dir), _owned, overwrite=overwrite) as folder:
+        _write_classes(images, folder)
     return Path(output_dir)
 
 
@@ -82,23 +65,12 @@ def class_slug(index: int, name: str, k: int) -> str:
     return f"{index:0{max(3, len(str(k - 1)))}d}_{slug}"
 
 
-def _check_target(output: Path, overwrite: bool) -> None:
-    if output.is_symlink() or (output.exists() and not output.is_dir()):
-        raise UsageError(f"Expected a new folder, got '{output}', a file or a link. Give another folder.")
-    if not output.is_dir() or not any(output.iterdir()):
-        return
+def _owned(folder: Path) -> set[str] | None:
+    """What an export wrote into a folder, see `whole_folder`."""
     classes = None
     with suppress(DataError):  # damaged, or never ours
-        classes = exported_classes(output)
-    if classes is None:
-        raise UsageError(
-            f"Expected a new or empty folder, got '{output}', which holds other things. Give another folder."
-        )
-    if not overwrite:
-        raise UsageError(f"'{output}' already holds an export. Give another folder, or {setting('overwrite')}.")
-    foreign = sorted({entry.name for entry in output.iterdir()} - {EXPORT_MARKER, *classes})
-    if foreign:
-        raise UsageError(f"'{output}' holds an export and also '{foreign[0]}', which would be lost. Move that first.")
+        classes = exported_classes(folder)
+    return None if classes is None else {EXPORT_MARKER, *classes}
 
 
 def _write_classes(images: ImageSet, root: Path) -> None:
@@ -127,23 +99,3 @@ def _extension(data: bytes) -> str | None:
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "webp"
     return None
-
-
-def _delete_all(folder: Path) -> None:
-    for entry in folder.iterdir():
-        shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
-
-
-def _replace_folder(new: Path, target: Path) -> None:
-    """Put `new` at `target`; an older folder stays there until the new one is in place."""
-    old = target.with_name(f".{target.name}.old")
-    shutil.rmtree(old, ignore_errors=True)  # of an export that was killed just here
-    if target.exists():
-        target.rename(old)
-    try:
-        new.rename(target)
-    except OSError:
-        if old.exists():
-            old.rename(target)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
