@@ -125,7 +125,7 @@ def test_blocks_of_images_change_nothing_and_all_that_do_not_decode_are_named(fi
     caplog.clear()
     assert evaluate(classifier, broken) == whole
     assert (whole.n, whole.unreadable) == (21, 3)
-    assert "image 1: 4 bytes of text; image 9: 4 bytes of text; image 23: 4 bytes of text" in caplog.text
+    assert "row 1: 4 bytes of text; row 9: 4 bytes of text; row 23: 4 bytes of text" in caplog.text
 
 
 def test_writes_the_result_and_its_picture(tmp_path):

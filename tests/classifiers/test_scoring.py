@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from synthset.classifiers.scoring import SavedEvaluation, chance_of, count, score, seed_interval, wilson_interval
+from synthset.classifiers.scoring import (
+    Answers,
+    SavedEvaluation,
+    chance_of,
+    count,
+    score,
+    seed_interval,
+    wilson_interval,
+)
 from synthset.core.errors import DataError, UsageError
 from synthset.core.json_records import read_record
 from synthset.images.decoding import encode
@@ -20,21 +28,22 @@ def reads(bad=()):
 
 
 def predict(images):
-    return (images.tensor(4)[:, 0, 0, 0].numpy() > 90).astype(int)
+    said = (images.tensor(4)[:, 0, 0, 0].numpy() > 90).astype(int)
+    return Answers(said, np.full(len(said), 0.75, np.float32))
 
 
 def test_what_cannot_be_read_is_left_out_and_named(caplog):
     result = score(reads(bad=(1, 5)), ("dark", "bright"), predict)
     assert (result.n, result.correct, result.unreadable, result.kind, result.split) == (4, 4, 2, "real", "test")
-    assert "image 1: 4 bytes of text; image 5: 4 bytes of text" in caplog.text
+    assert "row 1: 4 bytes of text; row 5: 4 bytes of text" in caplog.text
     for images, strict in ((reads(bad=(1, 5)), True), (reads(bad=range(6)), False)):
-        with pytest.raises(DataError, match="of the 6 images of 'greys' cannot be read: image "):
+        with pytest.raises(DataError, match="of the 6 images of 'greys' cannot be read: row "):
             score(images, ("dark", "bright"), predict, strict=strict)
     assert score(reads(), ("dark", "bright"), predict, strict=True).unreadable == 0
 
 
 def test_a_missing_class_and_a_further_one_are_left_out_of_the_score():
-    result = score(reads(), ("bright", "grey"), lambda images: np.array([0, 0, 1]))
+    result = score(reads(), ("bright", "grey"), lambda images: Answers(np.array([0, 0, 1]), np.ones(3)))
     assert (result.n, result.correct, result.per_class_accuracy) == (3, 2, (2 / 3, None))
     with pytest.raises(UsageError, match="missing: grey; extra: dark"):
         score(reads(), ("bright", "grey"), predict, strict=True)

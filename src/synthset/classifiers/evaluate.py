@@ -6,15 +6,13 @@ Results are plain numbers, saved as `<name of the real set>.json` with the matri
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from synthset.classifiers.confusion_chart import draw_confusion_matrix
 from synthset.classifiers.models import Classifier
-from synthset.classifiers.scoring import EvaluationResult, score
+from synthset.classifiers.scoring import Answers, EvaluationResult, WhenAnswered, score
 from synthset.core.files import delete_parts, write_json
 from synthset.core.locks import writing
 from synthset.images.imageset import ImageSet
@@ -24,7 +22,12 @@ PATIENCE_SECONDS = 60.0  # with another test that writes into the same folder
 
 
 def evaluate(
-    classifier: Classifier, real: ImageSet, batch_size: int = 256, *, strict: bool = False
+    classifier: Classifier,
+    real: ImageSet,
+    batch_size: int = 256,
+    *,
+    strict: bool = False,
+    when_answered: WhenAnswered = lambda images, answers: None,
 ) -> EvaluationResult:
     """Classify every image of `real` and count; see `scoring.score`.
 
@@ -34,29 +37,39 @@ def evaluate(
     """
     config = classifier.config
 
-    def predict(images: ImageSet) -> np.ndarray:
-        predicted = np.empty(len(images), np.int64)
-        for rows, pixels in images.blocks(config.image_size_px, config.antialias):
-            predicted[rows] = classifier.predict(pixels, batch_size).argmax(1).numpy()
-        return predicted
+    def predict(images: ImageSet) -> Answers:
+        blocks = images.blocks(config.image_size_px, config.antialias)
+        return Answers.of(classifier.predict(pixels, batch_size) for _, pixels in blocks)
 
-    return score(real, config.class_names, predict, strict=strict)
+    return score(real, config.class_names, predict, strict=strict, when_answered=when_answered)
 
 
 def write_evaluation(
-    result: EvaluationResult, folder: Path | str, about: Mapping[str, Any] | None = None
+    result: EvaluationResult,
+    folder: Path | str,
+    about: Mapping[str, Any] | None = None,
+    write_predictions: Callable[[Path], object] | None = None,
 ) -> tuple[Path, Path]:
     """Write `<real set>.json` and `<real set>-confusion.png` into `folder`; gives their paths.
 
-    `about` stands beside the result in the JSON: what else it depends on.
+    Args:
+        about: stands beside the result in the JSON: what else it depends on.
+        write_predictions: writes `predictions_file`, before the others.
     """
     name = file_name(result.real)
     table, picture = Path(folder) / f"{name}.json", Path(folder) / f"{name}-confusion.png"
     with writing(Path(folder), PATIENCE_SECONDS):
         delete_parts(Path(folder), below=False)
+        if write_predictions is not None:
+            write_predictions(predictions_file(result, folder))
         write_json(table, result.to_json() | dict(about or {}))
         draw_confusion_matrix(result, picture)
     return table, picture
+
+
+def predictions_file(result: EvaluationResult, folder: Path | str) -> Path:
+    """Where a test in `folder` puts what the classifier says of each image."""
+    return Path(folder) / f"{file_name(result.real)}-predictions.parquet"
 
 
 def file_name(real: str) -> str:

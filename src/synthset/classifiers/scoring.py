@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from synthset.real.matching import with_classes
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
+    from torch import Tensor
 
 logger = logging.getLogger(__name__)
 
@@ -110,21 +111,52 @@ class SavedEvaluation(EvaluationResult):
                 raise ValueError(f"'{key}' does not follow from its confusion matrix")
 
 
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What a classifier says of n images.
+
+    Attributes:
+        labels: index of the most probable class of each, int64 (n,).
+        probabilities: of that class, float32 (n,), in [0, 1].
+    """
+
+    labels: np.ndarray
+    probabilities: np.ndarray
+
+    @classmethod
+    def of(cls, logits: Iterable[Tensor]) -> Answers:
+        """From the logits (·, k) of some images after others, for nobody needs those of all at once."""
+        tops = [(rows.argmax(1).cpu().numpy(), rows.float().softmax(1).amax(1).cpu().numpy()) for rows in logits]
+        labels, probabilities = zip(*tops, strict=True)
+        return cls(np.concatenate(labels), np.concatenate(probabilities))
+
+
+WhenAnswered: TypeAlias = Callable[[ImageSet, Answers], object]
+"""Is given the images that were tested on, under the classifier's classes, and what it says of each."""
+
+
 def score(
-    images: ImageSet, class_names: Sequence[str], predict: Callable[[ImageSet], np.ndarray], *, strict: bool = False
+    images: ImageSet,
+    class_names: Sequence[str],
+    predict: Callable[[ImageSet], Answers],
+    *,
+    strict: bool = False,
+    when_answered: WhenAnswered = lambda images, answers: None,
 ) -> EvaluationResult:
     """Match the classes, classify every image that can be read, and count.
 
     Args:
-        predict: images to the index in `class_names` of the class of each, int64 (n,).
+        predict: says the class of each image, by its index in `class_names`.
         strict: refuse images that cannot be read, and classes that are missing or added, which are left out otherwise.
     Raises:
         UsageError: the images are of other classes.
         DataError: no images, or unreadable ones; all are named.
     """
-    matched = with_classes(images, class_names, strict=strict)
-    readable, predicted = of_readable(matched, predict, strict=strict)
-    result = count(readable.labels, predicted, class_names, images.name, images.metric)
+    known = images if images.origin else replace(images, origin="row {}".format)  # which some rows have when left alone
+    matched = with_classes(known, class_names, strict=strict)
+    readable, answers = of_readable(matched, predict, strict=strict)
+    when_answered(readable, answers)
+    result = count(readable.labels, answers.labels, class_names, images.name, images.metric)
     return replace(result, kind=images.kind, split=images.split, unreadable=len(matched) - len(readable))
 
 

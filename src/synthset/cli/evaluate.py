@@ -37,7 +37,7 @@ class EvaluateCall:
     output_dir: Annotated[Path | None, Option(default="evaluation/ in the model's folder, or clip-NAME-evaluation")] = (
         None
     )
-    """Folder of the JSON and the confusion matrix."""
+    """Folder of the JSON, the confusion matrix and the predictions."""
     model_path: Annotated[Path | None, Option(group=SCRIPT)] = None
     """Other way to name the model."""
 
@@ -48,9 +48,9 @@ def evaluate(call: EvaluateCall) -> None:
 
     Example: `synthset eval digits-model --real digits`; zero-shot CLIP: `synthset eval clip:miniature --real digits`
     """
-    from synthset.classifiers.evaluate import file_name
+    from synthset.classifiers.evaluate import file_name, predictions_file
     from synthset.classifiers.models import find_folder
-    from synthset.cli.tables import print_evaluation
+    from synthset.cli.tables import print_evaluation, print_predictions_file
     from synthset.evaluation.stage import CLIP, is_clip
     from synthset.evaluation.stage import evaluate as run_evaluate
     from synthset.real import find_set, match_set
@@ -79,7 +79,7 @@ def evaluate(call: EvaluateCall) -> None:
     else:
         folder = find_folder(folder)
         target = call.output_dir or folder / "evaluation"
-    run_evaluate(
+    result = run_evaluate(
         folder,
         ImagePath(real, call.opening),
         target,
@@ -90,3 +90,4 @@ def evaluate(call: EvaluateCall) -> None:
         allow_training_images=call.allow_training_images,
         when_scored=lambda result: print_evaluation(result, target),  # the picture may take a while
     )
+    print_predictions_file(predictions_file(result, target))

@@ -389,6 +389,12 @@ def _confused_with(class_names: Sequence[str], row: csr_array, index: int) -> st
 
 
 @shows("path")
+@shows("predictions_file")
+def print_predictions_file(path: Path) -> None:
+    """Where a test says of each image what it was taken for."""
+    say(f"predictions  {path}")
+
+
 def print_path(path: Path, name: str) -> None:
     """Where a result lies."""
     say(f"{name}  {path}")

@@ -56,10 +56,17 @@ def train(call: TrainCall, config: TrainConfig) -> None:
     --batch-size 16 --learning-rate 2e-3 --weight-decay 0.05 --output-dir digits-model`
     """
     from synthset.classifiers.distributed import is_first
+    from synthset.classifiers.evaluate import predictions_file
     from synthset.classifiers.learned_from import tell_seen
     from synthset.classifiers.stage import train as run_train
     from synthset.classifiers.training_set import read_sides
-    from synthset.cli.tables import print_classes, print_evaluation, print_settings, print_train
+    from synthset.cli.tables import (
+        print_classes,
+        print_evaluation,
+        print_predictions_file,
+        print_settings,
+        print_train,
+    )
     from synthset.dataset.opening import open_images
     from synthset.evaluation.stage import evaluate, open_real
     from synthset.images.sketch import Sketch, hash_files
@@ -99,4 +106,5 @@ def train(call: TrainCall, config: TrainConfig) -> None:
     if real_images is not None:
         target = call.output_dir / "evaluation"
         scored = partial(print_evaluation, folder=target)
-        evaluate(call.output_dir, real_images, target, strict=strict, allow_training_images=True, when_scored=scored)
+        how = {"strict": strict, "allow_training_images": True, "when_scored": scored}
+        print_predictions_file(predictions_file(evaluate(call.output_dir, real_images, target, **how), target))

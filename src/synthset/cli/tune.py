@@ -119,8 +119,9 @@ def _tune_curve(call: TuneCall, config: TuneConfig, source: dict[str, Any]) -> N
 
 
 def _tune_once(call: TuneCall, config: TuneConfig, source: dict[str, Any]) -> None:
-    from synthset.classifiers.evaluate import write_evaluation
-    from synthset.cli.tables import print_evaluation, print_tune
+    from synthset.classifiers.evaluate import predictions_file, write_evaluation
+    from synthset.cli.tables import print_evaluation, print_predictions_file, print_tune
+    from synthset.evaluation.answers import write_answers
     from synthset.real.learning import load_test_part
     from synthset.tuning.evaluate import evaluate_on
     from synthset.tuning.stage import tune as run_tune
@@ -131,9 +132,18 @@ def _tune_once(call: TuneCall, config: TuneConfig, source: dict[str, Any]) -> No
     if call.real_path is None:
         print_tune(result)
         return
-    before, after = evaluate_on(call.output_dir, call.real_path, cache=source["cache"], strict=call.opening.strict)
+    answers = []
+    before, after = evaluate_on(
+        call.output_dir,
+        call.real_path,
+        cache=source["cache"],
+        strict=call.opening.strict,
+        when_answered=lambda *answered: answers.extend(answered),
+    )
+    target = call.output_dir / "evaluation"
     write_evaluation(before, call.output_dir / "zero-shot" / "evaluation")
-    write_evaluation(after, call.output_dir / "evaluation")
+    write_evaluation(after, target, write_predictions=lambda path: write_answers(path, *answers))
     json_output.add("zero_shot", before)
     print_tune(result, before)
-    print_evaluation(after, call.output_dir / "evaluation")
+    print_evaluation(after, target)
+    print_predictions_file(predictions_file(after, target))

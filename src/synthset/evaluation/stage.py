@@ -15,7 +15,7 @@ from synthset.images.splits import FOR_TESTS
 from synthset.real.sets import path_of
 
 if TYPE_CHECKING:
-    from synthset.classifiers.scoring import EvaluationResult
+    from synthset.classifiers.scoring import Answers, EvaluationResult, WhenAnswered
 
 CLIP = "clip:"  # before the name of a CLIP, where the folder of a model could stand
 
@@ -38,7 +38,7 @@ def evaluate(
         model: folder of a model that `train` or `tune` wrote, or `clip:NAME` with a name that `load_encoder` knows.
         real: a name of real.known_sets(), a path, of several splits `test` or else `validation`, or an ImageSet. A
             tuned model is tested only on the part of its own real set that shots are never drawn from.
-        output_dir: where the JSON and the confusion matrix go; None writes nothing.
+        output_dir: where the JSON, the confusion matrix and the predictions go; None writes nothing.
         architecture: that the model is expected to have; None takes any.
         dataset: of a CLIP: the known set whose class names, templates and metric are meant, where `real` is a path.
         templates: of a CLIP: sentences with `{class}`, or names in templates.TEMPLATES; those of the real set by
@@ -55,18 +55,24 @@ def evaluate(
     if templates and not is_clip(model):
         raise UsageError(f"Expected 'clip:' and a name with templates, got '{model}', which takes none. Drop them.")
     about: Mapping[str, Any] = {}  # what else the result depends on
+    answered: list[tuple[ImageSet, Answers]] = []
+
+    def keep(images: ImageSet, answers: Answers) -> None:
+        answered.append((images, answers))
+
     with reading(None if is_clip(model) else model, path_of(real)):
         if is_clip(model):
             if architecture is not None:
                 raise UsageError(f"Expected no architecture with '{model}', got '{architecture}'. Leave it out.")
-            result, about = _test_clip(str(model).removeprefix(CLIP), real, dataset, templates, strict)
+            result, about = _test_clip(str(model).removeprefix(CLIP), real, dataset, templates, strict, keep)
         else:
-            result = _test_folder(Path(model), real, architecture, strict, allow_training_images)
+            result = _test_folder(Path(model), real, architecture, strict, allow_training_images, keep)
     when_scored(result)
     if output_dir is not None:
         from synthset.classifiers.evaluate import write_evaluation
+        from synthset.evaluation.answers import write_answers
 
-        write_evaluation(result, Path(output_dir), about)
+        write_evaluation(result, Path(output_dir), about, lambda path: write_answers(path, *answered[0]))
     return result
 
 
@@ -76,7 +82,12 @@ def is_clip(model: str | Path) -> bool:
 
 
 def _test_folder(
-    model: Path, real: ImageSource, architecture: str | None, strict: bool, allow_training_images: bool
+    model: Path,
+    real: ImageSource,
+    architecture: str | None,
+    strict: bool,
+    allow_training_images: bool,
+    when_answered: WhenAnswered,
 ) -> EvaluationResult:
     """Test what `train` or `tune` wrote."""
     from synthset.classifiers.learned_from import check_unseen
@@ -93,16 +104,21 @@ def _test_folder(
 
         images = open_for(model, real)
         check_unseen(model, images, allowed=allow_training_images)
-        return evaluate_tuned(load_tuned(model), images, strict=strict)
+        return evaluate_tuned(load_tuned(model), images, strict=strict, when_answered=when_answered)
     from synthset.classifiers.evaluate import evaluate as evaluate_classifier
 
     images = _load(real)
     check_unseen(find_folder(model), images, allowed=allow_training_images)
-    return evaluate_classifier(classifier, images, strict=strict)
+    return evaluate_classifier(classifier, images, strict=strict, when_answered=when_answered)
 
 
 def _test_clip(
-    name: str, real: ImageSource, dataset: str | None, templates: Sequence[str], strict: bool
+    name: str,
+    real: ImageSource,
+    dataset: str | None,
+    templates: Sequence[str],
+    strict: bool,
+    when_answered: WhenAnswered,
 ) -> tuple[EvaluationResult, dict[str, Any]]:
     """Zero-shot classification; what can be refused without a model or an image is refused first."""
     from synthset.encoders.clip import load_encoder
@@ -120,7 +136,8 @@ def _test_clip(
     encoder = load_encoder(name, dtype="float32")  # as a CLIP is tuned, so that the two are compared
     class_names = class_names_of(known.name) if known else images.class_names
     images = replace(images, metric=known.metric) if known else images
-    result = zero_shot(encoder, class_names, sentences, images, EmbeddingCache(), strict=strict)
+    how = {"strict": strict, "when_answered": when_answered}
+    result = zero_shot(encoder, class_names, sentences, images, EmbeddingCache(), **how)
     about = {"encoder": {"name": encoder.name, "fingerprint": encoder.fingerprint}, "templates": list(sentences)}
     return result, about
 

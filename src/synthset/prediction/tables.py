@@ -9,10 +9,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from synthset.core.errors import UsageError, setting
 from synthset.core.files import atomic_write
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,15 @@ def columns(top_k: int) -> list[str]:
     """Names of the columns: file, class, probability, class_2, probability_2, …"""
     further = [name for place in range(2, top_k + 1) for name in (f"class_{place}", f"probability_{place}")]
     return ["file", "class", "probability", *further]
+
+
+def schema_of(top_k: int) -> pa.Schema:
+    """The columns of a Parquet file."""
+    import pyarrow as pa
+
+    return pa.schema(
+        [(name, pa.float32() if name.startswith("probability") else pa.string()) for name in columns(top_k)]
+    )
 
 
 @contextmanager
@@ -110,13 +122,10 @@ class ParquetWriter:
     """Parquet, a group of rows a batch."""
 
     def __init__(self, file: BinaryIO, top_k: int) -> None:
-        import pyarrow as pa
         import pyarrow.parquet as pq
 
-        self.schema = pa.schema(
-            [(name, pa.float32() if name.startswith("probability") else pa.string()) for name in columns(top_k)]
-        )
-        self.writer = pq.ParquetWriter(file, self.schema)
+        self.schema = schema_of(top_k)
+        self.writer = pq.ParquetWriter(file, self.schema, write_page_checksum=True)
 
     def __enter__(self) -> ParquetWriter:
         return self

@@ -98,7 +98,8 @@ def _digits() -> ImageSet:
     ink, labels = load_digits(return_X_y=True)  # (1797, 64) in 0..16
     pixels = np.rint(255 - ink * (255 / 16)).astype(np.uint8).reshape(-1, 8, 8)
     files = [encode(image) for image in pixels]
-    return ImageSet("digits", class_names_of("digits"), np.asarray(labels, np.int64), files.__getitem__)
+    labels = np.asarray(labels, np.int64)
+    return ImageSet("digits", class_names_of("digits"), labels, files.__getitem__, origin="row {}".format)
 
 
 def existing_path(name: str | Path | ImagePath) -> Path | None:

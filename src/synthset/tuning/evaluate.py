@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
-from synthset.classifiers.scoring import EvaluationResult, score
+from synthset.classifiers.scoring import Answers, EvaluationResult, WhenAnswered, score
 from synthset.core.locks import reading
 from synthset.encoders.clip import Encoder, load_encoder
 from synthset.encoders.embed import EmbeddingCache, embed_classes, embed_images
@@ -18,6 +16,7 @@ from synthset.real.learning import load_test_part
 from synthset.real.sets import path_of
 from synthset.tuning.head import zero_shot_head
 from synthset.tuning.saving import TunedClassifier, load_tuned, read_tuned_config
+from synthset.tuning.zero_shot import BLOCK
 
 
 def evaluate_on(
@@ -27,9 +26,12 @@ def evaluate_on(
     encoder: Encoder | None = None,
     cache: EmbeddingCache | None = None,
     strict: bool = False,
+    when_answered: WhenAnswered = lambda images, answers: None,
 ) -> tuple[EvaluationResult, EvaluationResult]:
     """Test a tuned classifier, and zero-shot CLIP beside it, on the part of a real set that tuning never reads.
 
+    Args:
+        when_answered: is given what the tuned classifier says of each image.
     Returns:
         Of zero-shot CLIP with the same templates, and of the tuned classifier, on the same images.
     Raises:
@@ -42,7 +44,7 @@ def evaluate_on(
         classifier = load_tuned(folder, encoder=encoder)
         images = load_test_part(real)
         before = evaluate_tuned(zero_shot_of(classifier, encoder, cache), images, cache, strict=strict)
-        return before, evaluate_tuned(classifier, images, cache, strict=strict)
+        return before, evaluate_tuned(classifier, images, cache, strict=strict, when_answered=when_answered)
 
 
 def open_for(folder: str | Path, real: ImageSource) -> ImageSet:
@@ -60,7 +62,12 @@ def open_for(folder: str | Path, real: ImageSource) -> ImageSet:
 
 
 def evaluate_tuned(
-    classifier: TunedClassifier, real: ImageSet, cache: EmbeddingCache | None = None, *, strict: bool = False
+    classifier: TunedClassifier,
+    real: ImageSet,
+    cache: EmbeddingCache | None = None,
+    *,
+    strict: bool = False,
+    when_answered: WhenAnswered = lambda images, answers: None,
 ) -> EvaluationResult:
     """Classify every image of `real` and count; see `scoring.score`.
 
@@ -69,10 +76,10 @@ def evaluate_tuned(
         DataError: no images, or unreadable ones.
     """
 
-    def predict(images: ImageSet) -> np.ndarray:
-        return classifier.logits(embed_images(images, classifier.encoder, cache)).argmax(1).numpy()
+    def predict(images: ImageSet) -> Answers:
+        return Answers.of(map(classifier.logits, embed_images(images, classifier.encoder, cache).split(BLOCK)))
 
-    return score(real, classifier.config.class_names, predict, strict=strict)
+    return score(real, classifier.config.class_names, predict, strict=strict, when_answered=when_answered)
 
 
 def zero_shot_of(classifier: TunedClassifier, encoder: Encoder, cache: EmbeddingCache | None = None) -> TunedClassifier:

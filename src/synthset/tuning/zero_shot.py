@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-import torch
 from torch import Tensor
 
-from synthset.classifiers.scoring import EvaluationResult, score
+from synthset.classifiers.scoring import Answers, EvaluationResult, WhenAnswered, score
 from synthset.core.errors import UsageError
 from synthset.encoders.clip import Encoder
 from synthset.encoders.embed import DEFAULT_TEMPLATES, EmbeddingCache, embed_classes, embed_images
@@ -25,6 +23,7 @@ def zero_shot(
     cache: EmbeddingCache | None = None,
     *,
     strict: bool = False,
+    when_answered: WhenAnswered = lambda images, answers: None,
 ) -> EvaluationResult:
     """Test a CLIP that has seen no image of these classes on real images.
 
@@ -33,7 +32,7 @@ def zero_shot(
         templates: sentences with `{class}` for the name, see templates.TEMPLATES; a class is their mean vector.
         images: what is classified; their `metric` is the result's.
         cache: where vectors are looked up and added.
-        strict: see `scoring.score`.
+        strict, when_answered: see `scoring.score`.
     Raises:
         UsageError: a single class, other classes than those of `images`, or a template without a place for one.
         DataError: no images, or unreadable ones.
@@ -42,14 +41,12 @@ def zero_shot(
     if len(class_names) < 2:
         raise UsageError(f"Expected at least two classes to tell apart, got {len(class_names)}. Add a class.")
 
-    def predict(images: ImageSet) -> np.ndarray:
+    def predict(images: ImageSet) -> Answers:
         classes = embed_classes(class_names, encoder, templates or DEFAULT_TEMPLATES, cache)
         vectors = embed_images(images, encoder, cache)
-        # nobody needs the logits of 50,000 images at once
-        blocks = [zero_shot_logits(rows, classes, encoder.logit_scale).argmax(1) for rows in vectors.split(BLOCK)]
-        return torch.cat(blocks).numpy()
+        return Answers.of(zero_shot_logits(rows, classes, encoder.logit_scale) for rows in vectors.split(BLOCK))
 
-    return score(images, class_names, predict, strict=strict)
+    return score(images, class_names, predict, strict=strict, when_answered=when_answered)
 
 
 def zero_shot_logits(vectors: Tensor, classes: Tensor, logit_scale: float) -> Tensor:
@@ -60,6 +57,7 @@ def zero_shot_logits(vectors: Tensor, classes: Tensor, logit_scale: float) -> Te
         classes: of the classes' texts, (k, d), unit rows.
         logit_scale: e.g. 100.
 
+    >>> import torch
     >>> zero_shot_logits(torch.tensor([[0.6, 0.8]]), torch.eye(2), 10.0).tolist()
     [[6.0, 8.0]]
     """
