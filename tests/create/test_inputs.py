@@ -1,6 +1,7 @@
 """What `create` is asked for, read and checked before anything is drawn."""
 
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,6 +16,7 @@ from synthset.create.stage import create
 from synthset.generators.reading import TextReader
 from synthset.images.decoding import encode
 from synthset.images.imageset import ImageSet
+from synthset.prompts import classes
 from synthset.prompts.strategies import PromptStyle
 from synthset.testing import FakeGenerator
 
@@ -31,6 +33,23 @@ def test_classes_of_the_miniature_are_digits_unless_another_draws():
     assert check_names(["cat"], CreateConfig(), FakeGenerator()) == ("cat",)
     assert check_names(["cat"], CreateConfig(generator="owner/name")) == ("cat",)
     assert check_names(["V"], CreateConfig(style=PromptStyle(phrases={"V": "the digit five"}))) == ("V",)
+
+
+@pytest.mark.parametrize("codes", [("n02084071", "n02121808"), ("/m/04rmv",), ("7", "8")])
+def test_whoever_lets_codes_be_drawn_is_told_once_how_to_name_them(codes, caplog):
+    classes._tell_codes.cache_clear()
+    config = CreateConfig(generator="owner/name")
+    with_phrases = replace(config, style=PromptStyle(phrases={name: f"a thing {name}" for name in codes}))
+    without_text = replace(config, strategies=("interpolate_three",), initial_images="digits")
+    names = codes if codes[0].isdecimal() else (*codes, "dog")
+    for other in (with_phrases, without_text):
+        check_names(names, other)
+    assert not any("codes" in message for message in caplog.messages)
+    for _ in range(2):
+        check_names(names, config)
+    (told,) = [message for message in caplog.messages if "codes" in message]
+    assert told.startswith(f"Expected class names in words, got {', '.join(codes)}: a generator reads them as they")
+    assert "by phrases, a file with" in told
 
 
 def test_phrases_are_matched_to_the_names_or_read_from_their_file(tmp_path):

@@ -18,6 +18,7 @@ from synthset.encoders.embed import EmbeddingCache, embed_classes, embed_images,
 from synthset.encoders.templates import TEMPLATES, fill_template
 from synthset.images.decoding import encode
 from synthset.images.imageset import ImageSet
+from synthset.prompts import classes
 from synthset.real import load_real
 from synthset.testing import FakeEncoder, ShuffledExecutor
 
@@ -131,7 +132,7 @@ def test_classes_are_the_mean_of_their_sentences(cache):
 
 @pytest.mark.parametrize("names", [("n01440764", "n01443537"), ("0", "1", "2"), ("007", "n01443537")])
 def test_a_clip_that_is_asked_about_codes_is_warned_about_once(cache, caplog, names):
-    embed._tell_codes.cache_clear()
+    classes._tell_codes.cache_clear()
     with caplog.at_level(logging.WARNING):
         for _ in range(2):
             embed_classes(names, FakeEncoder(), cache=cache)

@@ -1,7 +1,7 @@
 import pytest
 
 from synthset.core.errors import UsageError
-from synthset.prompts.classes import as_words, check_classes, with_article
+from synthset.prompts.classes import as_words, check_classes, check_no_paths, with_article
 
 
 @pytest.mark.parametrize(
@@ -13,7 +13,9 @@ from synthset.prompts.classes import as_words, check_classes, with_article
         ["a", "a"],
         ["polar_bear", "Polar bear"],
         ["../x"],
-        ["/etc/passwd"],
+        ["./x"],
+        ["/photos/cat.png"],
+        ["/"],
         ["~/x"],
         [".."],
         ["..\\x"],
@@ -37,8 +39,17 @@ def test_unusual_names_are_kept_as_they_are():
 
 
 def test_names_may_hold_slashes_and_begin_with_a_dot():
-    names = ("Speed limit (20km/h)", "AC/DC", ".NET", "n/a", "\\alpha", "a\\b", "+", "C#")
+    names = ("Speed limit (20km/h)", "AC/DC", ".NET", "n/a", "\\alpha", "a\\b", "+", "C#", "/m/04rmv", "/f/ as in fan")
     assert check_classes(names) == names
+
+
+def test_a_name_is_a_path_where_it_leads_somewhere(tmp_path, caplog):
+    for path in ("/dev/null", str(tmp_path)):
+        with pytest.raises(UsageError, match="a path where something lies"):
+            check_no_paths(["cat", path])
+    for _ in range(2):
+        check_no_paths(["/m/04rmv", "AC/DC", "/" + 180 * "猫"])
+    assert caplog.messages == [f"Taken as class names, not as paths, for nothing lies there: /m/04rmv, /{180 * '猫'}"]
 
 
 def test_one_name_twice_is_told_what_it_would_move():

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute
 
 from synthset import miniature
+from synthset.core.errors import setting
 from synthset.core.locks import reading
 from synthset.create.config import CreateConfig
 from synthset.create.plan import Part, make_plan
@@ -18,8 +19,9 @@ from synthset.create.real_guidance import InitialImages, choose_initial_images
 from synthset.dataset.plan import Plan
 from synthset.generators.base import Generator, steps_to_pass
 from synthset.generators.source import Description
-from synthset.prompts.classes import check_classes
+from synthset.prompts.classes import check_classes, check_no_paths, tell_codes
 from synthset.prompts.phrases import load_phrases, match_phrases
+from synthset.prompts.strategies import readers
 from synthset.real.sets import path_of
 
 log = logging.getLogger("synthset")
@@ -30,8 +32,13 @@ pc: Any = pyarrow.compute  # whose functions are made when it is imported
 def check_names(classes: Sequence[str], config: CreateConfig, generator: Generator | None = None) -> tuple[str, ...]:
     """The class names, if they can be drawn as far as can be told without a model. Arguments as for `plan_images`."""
     names = check_classes(classes)
+    check_no_paths(names)
+    nouns = [config.style.noun(name) for name in names]
     if generator is None and config.generator == miniature.NAME:
-        miniature.check_drawable([config.style.noun(name) for name in names])
+        miniature.check_drawable(nouns)
+    elif readers("phrases", config.strategies):
+        remedy = f"Name the classes, or say in words what each is by {setting('phrases')}, a file with '{names[0]}: …'"
+        tell_codes(nouns, "a generator", f"{remedy}.")
     return names
 
 

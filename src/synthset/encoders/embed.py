@@ -19,7 +19,7 @@ import re
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +34,7 @@ from synthset.encoders.clip import Encoder, OpenClipEncoder
 from synthset.encoders.templates import TEMPLATES, fill_template
 from synthset.executors import Executor
 from synthset.images.imageset import ImageSet
-from synthset.prompts.classes import are_codes
+from synthset.prompts.classes import tell_codes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -141,19 +141,9 @@ def embed_classes(
             f"Expected sentences that '{encoder.name}' reads whole, got {len(cut):,} that it would cut, e.g. "
             f"'{cut[0]}'. Shorten {setting('templates')}, or the names and phrases of the classes."
         )
-    if are_codes(class_names):
-        _tell_codes(tuple(class_names))
+    tell_codes(class_names, "a CLIP", "Name the classes, or the known set that they are of.")
     rows = embed_texts(texts, encoder, cache).reshape(len(class_names), len(templates), -1)  # ktd
     return torch.nn.functional.normalize(rows.mean(1), dim=1)
-
-
-@cache  # a stage may ask several times, and this is said once
-def _tell_codes(class_names: tuple[str, ...]) -> None:
-    logger.warning(
-        "Expected class names in words, got %s: a CLIP reads them as they stand, and knows little of codes. Name the "
-        "classes, or the known set that they are of.",
-        ", ".join(class_names[:5]),
-    )
 
 
 # ---- what is not in the cache -----------------------------------------------------------------------------

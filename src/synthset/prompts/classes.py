@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import re
 import unicodedata
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 
-from synthset.core.errors import UsageError
+from synthset.core.errors import UsageError, some
 from synthset.core.names import plain_name
+
+log = logging.getLogger("synthset")
 
 MAX_LENGTH = 200  # characters; a longer name is a sentence, or a file read by mistake
 MAX_PHRASE_LENGTH = 500  # characters; text encoders read about 77 tokens, the longest ImageNet synset has 121
 _UNPRINTABLE = ("Cc", "Cs", "Zl", "Zp")  # categories of Unicode: control characters, halves of one, ends of lines
-_WORDNET_ID = re.compile(r"n\d{8}")
+_ID = re.compile(r"n\d{8}|/[mgt]/\w+")  # of WordNet, as n02084071; of Freebase, which Open Images uses, as /m/04rmv
+_PATH = re.compile(r"(\.\.?|~)/.*|\.\.?(\\.*)?|/.*\.\w+|/")  # but for those that only the place can tell
 _SILENT_H = ("hour", "honest", "honour", "honor", "heir")
 _SOUNDS_LIKE_YOU = ("uni", "use", "usual", "uti", "ute", "eu", "ewe", "ufo", "uk", "u-", "urin", "uran")
 
@@ -21,7 +26,7 @@ _SOUNDS_LIKE_YOU = ("uni", "use", "usual", "uti", "ute", "eu", "ewe", "ufo", "uk
 def check_classes(names: Sequence[str]) -> tuple[str, ...]:
     """The names as they are seen, see `plain_name`, if they can be the classes of a data set.
 
-    They may hold / and \\ and begin with a dot: no name becomes a path.
+    They may hold / and \\ and begin with one or with a dot: no name becomes a path.
 
     Raises:
         UsageError: no name, an empty one, one twice (however it is spelled), one with a control character, one that
@@ -50,17 +55,55 @@ def _check_one(name: str) -> None:
         raise UsageError(f"Expected class names of at most {MAX_LENGTH} characters, got one of {len(name)}.")
     if any(unicodedata.category(character) in _UNPRINTABLE for character in name):
         raise UsageError(f"Expected class names of one line without control characters, got {name!r}.")
-    if re.match(r"(\.\.?|~)?/|\.\.?(\\|$)", name):
+    if _PATH.fullmatch(name):
         raise UsageError(f"Expected class names, got '{name}', which looks like a path. Name the class.")
 
 
-def are_codes(names: Sequence[str]) -> bool:
-    """Whether names are codes that say nothing to who reads them: WordNet ids, or bare numbers.
+def check_no_paths(names: Sequence[str]) -> None:
+    """Of names that begin with / say that they are taken as names: an id of Open Images is written so, /m/04rmv.
 
-    >>> are_codes(["n01440764", "n01443537"]), are_codes(["0", "1"]), are_codes(["8", "dog"])
-    (True, True, False)
+    Raises:
+        UsageError: one that leads to something on this machine.
     """
-    return all(name.isdecimal() or _WORDNET_ID.fullmatch(name) for name in names)
+    rooted = tuple(name for name in names if name.startswith("/"))
+    for name in rooted:
+        if os.path.exists(name):  # noqa: PTH110 - of a name too long for a path, Path.exists raises
+            raise UsageError(f"Expected class names, got '{name}', a path where something lies. Name the class.")
+    if rooted:
+        _tell_rooted(rooted)
+
+
+@cache  # a stage may ask several times, and this is said once
+def _tell_rooted(names: tuple[str, ...]) -> None:
+    log.warning("Taken as class names, not as paths, for nothing lies there: %s", some(names))
+
+
+def codes_among(names: Sequence[str]) -> tuple[str, ...]:
+    """The names that are codes and say nothing to who reads them: ids of WordNet or Freebase; bare numbers, if all are.
+
+    >>> codes_among(["n01440764", "dog"]), codes_among(["0", "/m/04rmv"]), codes_among(["8", "dog"])
+    (('n01440764',), ('0', '/m/04rmv'), ())
+    """
+    ids = tuple(name for name in names if _ID.fullmatch(name))
+    codes = tuple(name for name in names if name.isdecimal() or _ID.fullmatch(name))
+    return codes if len(codes) == len(names) else ids
+
+
+def tell_codes(names: Sequence[str], reader: str, remedy: str) -> None:
+    """Warn where names are codes, once for the same ones.
+
+    Args:
+        reader: of the names, in words: "a CLIP".
+        remedy: a sentence that says what to do; it may name a `setting`.
+    """
+    if codes := codes_among(names):
+        _tell_codes(codes, reader, remedy)
+
+
+@cache  # as above
+def _tell_codes(codes: tuple[str, ...], reader: str, remedy: str) -> None:
+    text = f"{reader} reads them as they stand, and knows little of codes. {remedy}"
+    log.warning("%s", UsageError(f"Expected class names in words, got {some(codes)}: {text}"))
 
 
 @lru_cache(maxsize=2**15)  # a plan asks for each class once an image
