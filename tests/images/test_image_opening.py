@@ -2,6 +2,7 @@
 
 import json
 import logging
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -10,7 +11,7 @@ import pytest
 from image_files import grey_png, make_folder, write_parquet
 from small_datasets import make
 from synthset.core.errors import DataError, UsageError
-from synthset.images.opening import load_path, splits_at
+from synthset.images.opening import ImagePath, load_path, splits_at
 from synthset.real import load_real
 from synthset.real.learning import few_shot_pool, load_test_part
 
@@ -69,6 +70,30 @@ def test_splits_within_folders_of_their_name(tmp_path):
     assert load_real(tmp_path).class_names == ("cat", "dog")
     assert len(load_real(tmp_path)) == 6
     assert set(splits_at(tmp_path).values()) == {"train", "test"}
+
+
+@pytest.mark.parametrize("wrapper", ["", "archive/Data"])
+def test_what_is_in_no_split_is_said_once_an_opening(tmp_path, caplog, wrapper):
+    inner = make_splits(tmp_path / wrapper, "train", "test", "images", "extra/more", "extra/still more")
+    write_images(inner / "unlabeled")
+    (inner / "notes").mkdir()
+    splits_at(tmp_path)
+    assert not caplog.messages
+    load_real(tmp_path)
+    beside = [f"'{place}'" for place in sorted(str(Path(wrapper, name)) for name in ("extra", "images", "unlabeled"))]
+    assert caplog.messages == [f"{tmp_path}: left out what is in none of its splits: {', '.join(beside)}"]
+    caplog.clear()
+    write_images(inner, n=2)
+    load_path(ImagePath(str(inner)).with_split("train"))
+    (message,) = caplog.messages
+    assert message.endswith(": 'extra', 'images', 'unlabeled' and 2 images")
+
+
+def test_images_beside_the_folders_of_the_classes_are_said(tmp_path, caplog):
+    write_images(make_folder(tmp_path / "train"), n=1)
+    make_folder(tmp_path / "test")
+    assert len(load_real(tmp_path, "train")) == 4
+    assert caplog.messages == [f"{tmp_path / 'train'}: left out 1 image in none of its folders"]
 
 
 def test_a_split_alone_is_the_set(tmp_path):

@@ -191,6 +191,26 @@ def _unwrap(folder: Folder) -> Folder:
     return inner if sum(part.has_images for part in inner.folders) > 1 else folder
 
 
+def tell_beside(top: Folder, splits: Sequence[Folder]) -> None:
+    """Say which folders with images in `top` are in none of its splits, and how many images lie beside them."""
+    above = list(_above(top, splits))
+    inside = {folder.path for folder in (*above, *splits)}
+    others = [folder for one in above for folder in one.folders if folder.path not in inside and folder.has_images]
+    loose = sum(len(folder.images) for folder in above)
+    names = [_some([shown(folder.path.relative_to(top.path)) for folder in others])] if others else []
+    names += [_count_images(loose)] if loose else []
+    if names:
+        logger.warning("%s: left out what is in none of its splits: %s", shown(top.path), " and ".join(names))
+
+
+def _above(folder: Folder, splits: Sequence[Folder]) -> Iterator[Folder]:
+    """It and the folders within that the splits lie in."""
+    if any(folder.path in split.path.parents for split in splits):
+        yield folder
+        for inner in folder.folders:
+            yield from _above(inner, splits)
+
+
 def load_imagefolder(root: Folder, name: str) -> ImageSet:
     """One folder a class, labels in the order of the sorted folder names, as torchvision has it."""
     folders = _class_folders(root)
@@ -291,8 +311,14 @@ def _tell_left_out(root: Folder, empty: Sequence[str]) -> None:
             ", ".join(SUFFIXES),
             kinds,
         )
+    if root.images:
+        logger.warning("%s: left out %s in none of its folders", root.path, _count_images(len(root.images)))
     if empty:
         logger.warning("%s: no images of %s", root.path, _some(empty))
+
+
+def _count_images(count: int) -> str:
+    return "1 image" if count == 1 else f"{count:,} images"
 
 
 def _some(names: Sequence[str]) -> str:

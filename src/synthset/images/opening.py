@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
@@ -16,7 +17,7 @@ from synthset.core.files import read_json
 from synthset.core.names import plain_name, shown
 from synthset.core.options import Option, check_options
 from synthset.images.batches import find_batches, load_batches
-from synthset.images.folders import Folder, find_splits, load_imagefolder
+from synthset.images.folders import Folder, find_splits, load_imagefolder, tell_beside
 from synthset.images.imageset import ImageSet
 from synthset.images.splits import choose_split, split_of
 from synthset.images.tables import find_metadata, find_tables, first_number, load_tables
@@ -148,7 +149,11 @@ def _loaders(path: Path) -> dict[str, _Loader]:
         return {split: tables(files) for split, files in found.items()}
     if (path / MANIFEST).exists():
         raise DataError(f"'{path}' is a Synthset dataset without its images, which lie in data/. Copy it whole.")
-    return {split: _folder_loader(folder, path) for split, folder in find_splits(top).items()}
+    splits = find_splits(top)
+    return {
+        split: _folder_loader(folder, path, partial(tell_beside, top, [*splits.values()]))
+        for split, folder in splits.items()
+    }
 
 
 def _check_whole(images: ImageSet, path: Path) -> None:
@@ -164,14 +169,19 @@ def _check_whole(images: ImageSet, path: Path) -> None:
         )
 
 
-def _folder_loader(folder: Folder, path: Path) -> _Loader:
-    """What opens the classes of a folder: by its folders, or by the metadata beside its files."""
+def _folder_loader(folder: Folder, path: Path, tell: Callable[[], None]) -> _Loader:
+    """What opens the classes of a folder: by its folders, or by the metadata beside its files.
+
+    Args:
+        tell: what is left out beside it, when it is opened.
+    """
 
     metadata = find_metadata(folder)
     is_sorted = sum(part.has_images for part in folder.folders) > 1
 
     def load(source: ImagePath) -> ImageSet:
         opening = source.opening
+        tell()
         if metadata is not None and not is_sorted:
             return load_tables([metadata], path, opening.label_column, opening.strict, source.prefix)
         if metadata is not None:
