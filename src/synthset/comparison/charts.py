@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import math
-from itertools import cycle, pairwise
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from PIL import Image, ImageDraw
 
-from synthset.comparison.results import ComparisonResult, CurveForecast
-from synthset.comparison.summary import ComparisonRow
+from synthset.comparison.results import ComparisonResult, CurveForecast, curve_points
+from synthset.comparison.summary import ComparisonRow, main_rows
 from synthset.comparison.trials import ALL
 from synthset.images.drawing import FAINT, INK, PAPER, SCALE, Canvas, Colour, fit, save_png, width_of
 
-WIDTH, ROW, TOP, BOTTOM, RIGHT = 760, 24, 62, 46, 72
+WIDTH, ROW, TOP, BOTTOM, RIGHT = 760, 24, 76, 46, 72
 LABEL_ROOM = 300
+KEY_ROW, KEY_GAP = 20, 42
 PLOT = (64, 28, 84, 56)  # left, right, top and bottom margins of a learning curve
-HEIGHT = 440
+HEIGHT = 360  # of a learning curve, below the top margin
 RULE = (228, 231, 235)
 # apart from each other in hue and in lightness, so that they stay so for the colour-blind and in grey
 COLOURS = ((36, 104, 173), (214, 106, 28), (20, 138, 102), (150, 72, 160), (186, 150, 20), (90, 96, 104))
@@ -25,67 +28,70 @@ MOST_ROWS = 60  # of one picture
 
 def draw_comparison(result: ComparisonResult, path: Path) -> Path:
     """Draw the mean of each row with its interval, all on one axis. Raises DataError if it cannot be written."""
-    rows = _shown(result)
+    rows = main_rows(result.rows)[:MOST_ROWS]
     low, high, step = _axis([value for row in rows for value in (row.low, row.score, row.high) if value is not None])
     labels = [_label(row, result) for row in rows]
-    left = min(LABEL_ROOM, max(width_of(fit(label, 12, LABEL_ROOM), 12) for label in labels)) + 28
-    canvas = Canvas(WIDTH, TOP + ROW * len(rows) + BOTTOM)
+    left = max(width_of(label, 12) for label in labels) + 36
     bottom = TOP + ROW * len(rows)
+    canvas = Canvas(WIDTH, bottom + BOTTOM)
 
     def x_of(score: float) -> float:
         return left + (min(max(score, low), high) - low) / (high - low) * (WIDTH - RIGHT - left)
 
     seeds = max(row.seeds for row in rows)
     canvas.write((20, 20), "Accuracy on real images", 18, INK, "lt")
-    about = f"mean of {seeds} seeds with its 95% interval" if seeds > 1 else "one seed"
-    canvas.write((20, 44), about, 12, FAINT, "lt")
-    level = low
-    while level <= high + 1e-9:
+    about = f"mean of {seeds} seeds with its 95% interval" if seeds > 1 else "with the 95% interval over test images"
+    canvas.write((20, 46), about, 12, FAINT, "lt")
+    if equal := max(row.budget for row in rows):
+        key = [("all its images", COLOURS[0]), (f"equal: {equal:,} images a class", COLOURS[1])]
+        _key(canvas, key, WIDTH - RIGHT - _key_width(key), WIDTH, 52)
+    for level in _levels(low, high, step):
         canvas.line([(x_of(level), TOP), (x_of(level), bottom)], RULE, 1)
         canvas.write((x_of(level), bottom + 14), f"{level:.0%}", 12, FAINT, "mm")
-        level += step
     for place, (row, label) in enumerate(zip(rows, labels, strict=True)):
         y = TOP + ROW * (place + 0.5)
         colour = COLOURS[0] if row.budget == ALL else COLOURS[1]
-        canvas.write((left - 16, y), fit(label, 12, LABEL_ROOM), 12, INK, "rm")
+        canvas.write((left - 16, y), label, 12, INK, "rm")
         if row.low is not None and row.high is not None:
-            canvas.line([(x_of(row.low), y), (x_of(row.high), y)], colour, 2)
+            ends = x_of(row.low), x_of(row.high)
+            canvas.line([(end, y) for end in ends], colour, 2)
+            for end in ends:
+                canvas.line([(end, y - 4), (end, y + 4)], colour, 1.5)
         _dot(canvas, x_of(row.score), y, colour)
         canvas.write((WIDTH - RIGHT + 14, y), f"{row.score:.1%}", 12, INK, "lm")
     return save_png(canvas.image, path)
 
 
-def _shown(result: ComparisonResult) -> list[ComparisonRow]:
-    """The rows of the comparison itself; those of learning curves have a picture of their own."""
-    budgets = {row.budget for row in result.rows}
-    equal = next((b for b in sorted(budgets) if b != ALL and _is_in_all(result, b)), None)
-    return [row for row in result.rows if row.budget in (ALL, equal)][:MOST_ROWS]
-
-
-def _is_in_all(result: ComparisonResult, budget: int) -> bool:
-    return {row.view for row in result.rows} == {row.view for row in result.rows if row.budget == budget}
-
-
 def _label(row: ComparisonRow, result: ComparisonResult) -> str:
     """What tells the row from the others."""
-    varied = [name for name in ("architecture", "real") if len({getattr(one, name) for one in result.rows}) > 1]
-    return ", ".join([row.view, *(getattr(row, name) for name in varied), f"{row.images:,} images"])
+    return _named(row, result.rows, f"{row.images:,} images")
+
+
+def _named(one: ComparisonRow | CurveForecast, all_of_them: Sequence[Any], *further: str) -> str:
+    """The view, cut to what room is left to it, and what else tells one from the others."""
+    varied = [name for name in ("architecture", "real") if len({getattr(other, name) for other in all_of_them}) > 1]
+    rest = "".join(f", {part}" for part in (*(getattr(one, name) for name in varied), *further))
+    rest = fit(rest, 12, LABEL_ROOM * 3 / 4)
+    return fit(one.view, 12, LABEL_ROOM - width_of(rest, 12)) + rest
 
 
 def draw_curves(result: ComparisonResult, path: Path) -> Path:
     """Draw the score over images a class, with the forecast's band. Raises DataError if it cannot be written."""
     curves = result.forecasts[: len(COLOURS)]
-    points = {_name(curve, result): _points(curve, result) for curve in curves}
-    values = [score for line in points.values() for _, score in line]
+    lines = [[(n, row.score) for n, row in curve_points(curve, result.rows).items()] for curve in curves]
+    values = [score for line in lines for _, score in line]
     values += [end for curve in curves for one in curve.further for end in (one.low, one.high)]
-    counts = [count for line in points.values() for count, _ in line]
-    counts += [one.images_per_class for curve in curves for one in curve.further]
-    canvas = Canvas(WIDTH, HEIGHT)
+    counts = {count for line in lines for count, _ in line}
+    counts |= {one.images_per_class for curve in curves for one in curve.further}
     if not values:
+        canvas = Canvas(WIDTH, TOP)
         canvas.write((20, 20), "No curve: fewer than two numbers of images", 18, INK, "lt")
         return save_png(canvas.image, path)
     low, high, step = _axis(values)
     left, right, top, bottom = PLOT
+    key = [(_named(curve, curves), colour) for curve, colour in zip(curves, COLOURS, strict=False)]
+    top += KEY_ROW * (_key_rows(key, left, WIDTH - right) - 1)
+    canvas = Canvas(WIDTH, top + HEIGHT)
     first, last = math.log(min(counts)), math.log(max(counts))
 
     def x_of(count: float) -> float:
@@ -93,51 +99,33 @@ def draw_curves(result: ComparisonResult, path: Path) -> Path:
         return left + 24 + share * (WIDTH - left - right - 48)
 
     def y_of(score: float) -> float:
-        return top + (high - min(max(score, low), high)) / (high - low) * (HEIGHT - top - bottom)
+        return top + (high - min(max(score, low), high)) / (high - low) * (HEIGHT - bottom)
 
     canvas.write((left, 18), "Accuracy over images a class", 18, INK, "lt")
-    level = low
-    while level <= high + 1e-9:
+    _key(canvas, key, left, WIDTH - right, 58)
+    for level in _levels(low, high, step):
         canvas.line([(left, y_of(level)), (WIDTH - right, y_of(level))], RULE, 1)
         canvas.write((left - 8, y_of(level)), f"{level:.0%}", 12, FAINT, "rm")
-        level += step
-    for count in sorted(set(counts)):
-        canvas.write((x_of(count), HEIGHT - bottom + 14), f"{count:,}", 12, FAINT, "mm")
-    canvas.write(
-        ((left + WIDTH - right) / 2, HEIGHT - 22), "images a class; forecasts with a 90% band", 12, FAINT, "mm"
-    )
-    x = float(left)
-    for colour, (name, line), curve in zip(cycle(COLOURS), points.items(), curves, strict=False):
-        _band(canvas, [(x_of(one.images_per_class), y_of(one.low), y_of(one.high)) for one in curve.further], colour)
+    end = -math.inf
+    for count in sorted(counts):
+        half = width_of(f"{count:,}", 12) / 2
+        if x_of(count) - half > end + 6:  # where two would run into each other, the first alone
+            canvas.write((x_of(count), top + HEIGHT - bottom + 14), f"{count:,}", 12, FAINT, "mm")
+            end = x_of(count) + half
+    about = "images a class; dashed: the forecast with its 90% band"
+    canvas.write(((left + WIDTH - right) / 2, top + HEIGHT - 22), about, 12, FAINT, "mm")
+    for curve, line, colour in zip(curves, lines, COLOURS, strict=False):
         places = [(x_of(count), y_of(score)) for count, score in line]
-        ahead = [places[-1], *((x_of(one.images_per_class), y_of(one.score)) for one in curve.further)]
+        further = [(x_of(one.images_per_class), y_of(one.low), y_of(one.high)) for one in curve.further]
+        # what was measured is certain, and from there on it is less and less so
+        _band(canvas, [(places[-1][0], places[-1][1], places[-1][1]), *further], colour)
         canvas.line(places, colour, 2.5)
-        for start, end in pairwise(ahead):
-            _dashes(canvas, start, end, colour)
+        ahead = [places[-1], *((x_of(one.images_per_class), y_of(one.score)) for one in curve.further)]
+        for start, target in pairwise(ahead):
+            _dashes(canvas, start, target, colour)
         for place in places:
             _dot(canvas, *place, colour)
-        canvas.line([(x, 56), (x + 14, 56)], colour, 2.5)
-        canvas.write((x + 20, 56), fit(name, 12, 220), 12, INK, "lm")
-        x += width_of(fit(name, 12, 220), 12) + 42
     return save_png(canvas.image, path)
-
-
-def _points(curve: CurveForecast, result: ComparisonResult) -> list[tuple[int, float]]:
-    rows = [
-        row
-        for row in result.rows
-        if (row.view, row.architecture, row.real) == (curve.view, curve.architecture, curve.real)
-    ]
-    return sorted((row.budget or curve.images_per_class, row.score) for row in rows)
-
-
-def _name(curve: CurveForecast, result: ComparisonResult) -> str:
-    names = [
-        getattr(curve, name)
-        for name in ("view", "architecture", "real")
-        if len({getattr(one, name) for one in result.forecasts}) > 1
-    ]
-    return ", ".join(names) or curve.view
 
 
 def _axis(values: list[float]) -> tuple[float, float, float]:
@@ -146,6 +134,38 @@ def _axis(values: list[float]) -> tuple[float, float, float]:
     step = next(s for s in (0.01, 0.02, 0.05, 0.1, 0.2) if (high - low) / s <= 7 or s == 0.2)
     low, high = math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step
     return low, max(high, low + step), step
+
+
+def _levels(low: float, high: float, step: float) -> Iterator[float]:
+    """Where the rules of an axis are."""
+    return (low + i * step for i in range(round((high - low) / step) + 1))
+
+
+def _key(canvas: Canvas, entries: Sequence[tuple[str, Colour]], left: float, right: float, y: float) -> None:
+    """Draw what each colour means, in as many rows as that takes."""
+    for (name, colour), (x, row) in zip(entries, _key_places(entries, left, right), strict=True):
+        middle = y + row * KEY_ROW
+        canvas.line([(x, middle), (x + 14, middle)], colour, 2.5)
+        canvas.write((x + 20, middle), name, 12, INK, "lm")
+
+
+def _key_places(entries: Sequence[tuple[str, Colour]], left: float, right: float) -> list[tuple[float, int]]:
+    """x and row of each entry."""
+    places, x, row = [], left, 0
+    for name, _ in entries:
+        if x + 20 + width_of(name, 12) > right and x > left:
+            x, row = left, row + 1
+        places.append((x, row))
+        x += width_of(name, 12) + KEY_GAP
+    return places
+
+
+def _key_rows(entries: Sequence[tuple[str, Colour]], left: float, right: float) -> int:
+    return 1 + max(row for _, row in _key_places(entries, left, right))
+
+
+def _key_width(entries: Sequence[tuple[str, Colour]]) -> float:
+    return sum(width_of(name, 12) + KEY_GAP for name, _ in entries) - KEY_GAP + 20
 
 
 def _dot(canvas: Canvas, x: float, y: float, colour: Colour) -> None:
@@ -161,12 +181,9 @@ def _dashes(canvas: Canvas, start: tuple[float, float], end: tuple[float, float]
 
 
 def _band(canvas: Canvas, intervals: list[tuple[float, float, float]], colour: Colour) -> None:
-    """Shade intervals, x with y of the low and of the high end; one alone is a whisker."""
-    if not intervals:
+    """Shade intervals, x with y of the low and of the high end."""
+    if len(intervals) < 2:
         return
-    if len(intervals) == 1:
-        ((x, low, high),) = intervals
-        intervals = [(x - 2, low, high), (x + 2, low, high)]
     mask = Image.new("L", canvas.image.size)
     outline = [(x, high) for x, _, high in intervals] + [(x, low) for x, low, _ in reversed(intervals)]
     ImageDraw.Draw(mask).polygon([(x * SCALE, y * SCALE) for x, y in outline], fill=round(255 * 0.16))

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from synthset.comparison.forecast import Forecast
 from synthset.comparison.summary import ComparisonRow
 from synthset.comparison.trials import Trial
+from synthset.core.errors import DataError
 from synthset.core.files import write_json, write_text
+from synthset.core.json_records import read_record
 from synthset.core.versions import library_versions
 
 FORMAT = "synthset-comparison-1"
-JSON_FILE, CSV_FILE = "results.json", "results.csv"
+MARKER, JSON_FILE, CSV_FILE = "comparison.json", "results.json", "results.csv"
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,43 @@ class ComparisonResult:
     rows: tuple[ComparisonRow, ...]
     forecasts: tuple[CurveForecast, ...] = ()
     growth: tuple[Growth, ...] = ()
+
+
+@dataclass(frozen=True)
+class SavedComparison:
+    """results.json, as far as it is shown; see ComparisonResult."""
+
+    format: Literal["synthset-comparison-1"]
+    first: str
+    rows: tuple[ComparisonRow, ...]
+    forecasts: tuple[CurveForecast, ...]
+    growth: tuple[Growth, ...]
+    job: Mapping[str, Any]
+    libraries: Mapping[str, str]
+
+    def __post_init__(self) -> None:
+        if not self.rows:
+            raise ValueError("no rows")
+
+
+def read_results(folder: Path) -> SavedComparison:
+    """What a finished comparison found. Raises DataError if it is not finished, or damaged."""
+    try:
+        return read_record(SavedComparison, folder / JSON_FILE, "Run 'synthset compare' again.")
+    except FileNotFoundError as error:
+        raise DataError(
+            f"Expected the results of a comparison at '{folder / JSON_FILE}', found none: it is not finished. "
+            "Run 'synthset compare' again, which goes on there."
+        ) from error
+
+
+def curve_points(curve: CurveForecast, rows: Sequence[ComparisonRow]) -> dict[int, ComparisonRow]:
+    """The rows of a learning curve, by images a class."""
+    place = (curve.view, curve.architecture, curve.real)
+    own = [row for row in rows if (row.view, row.architecture, row.real) == place]
+    # all images, whose budget is 0, come first: a budget of as many is exactly of so many
+    counted = {row.budget or curve.images_per_class: row for row in sorted(own, key=lambda row: row.budget)}
+    return dict(sorted(counted.items()))
 
 
 def write_results(result: ComparisonResult, job: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ from synthset.comparison.charts import draw_comparison, draw_curves
 from synthset.comparison.config import CompareConfig
 from synthset.comparison.forecast import forecast
 from synthset.comparison.growth import ALIKE, CONFUSED, confusion_of, share_out
-from synthset.comparison.results import ComparisonResult, CurveForecast, Growth, write_results
+from synthset.comparison.results import MARKER, ComparisonResult, CurveForecast, Growth, write_results
 from synthset.comparison.summary import interval, summarise
 from synthset.comparison.trials import ALL, Cell, Trial, run_cell, train_and_test
 from synthset.comparison.views import View, take, views_of
@@ -31,7 +31,6 @@ from synthset.images.imageset import ImageSet
 from synthset.images.opening import ImagePath, ImageSource
 from synthset.real.sets import path_of
 
-MARKER = "comparison.json"
 PICTURE, CURVES = "comparison.png", "curves.png"
 
 
@@ -127,19 +126,20 @@ def _forecasts(config: CompareConfig, views: Sequence[View], trials: Sequence[Tr
     if not config.images_per_class:
         return
     sizes = {view.name: view.smallest_class for view in views}
-    scores: dict[tuple[str, str, str], dict[int, list[float]]] = {}
+    scores: dict[tuple[str, str, str], dict[int, dict[int, float]]] = {}
     for trial in trials:
         curve = scores.setdefault((trial.view, trial.architecture, trial.real), {})
-        curve.setdefault(trial.budget or sizes[trial.view], []).append(trial.score)
+        # a seed counts once where a view is as small as the equal budget, which comes before all
+        curve.setdefault(trial.budget or sizes[trial.view], {}).setdefault(trial.seed, trial.score)
     for (view, architecture, real), curve in scores.items():
         counts = sorted(curve)
         if len(counts) < 2:
             continue
-        last, values = counts[-1], [curve[count] for count in counts]
+        last, values = counts[-1], [list(curve[count].values()) for count in counts]
         further = config.forecast or (last, 3 * last)
         ahead = forecast(counts, values, [last + more for more in further])
         held_out = [forecast(counts[:i], values[:i], [counts[i]])[0] for i in range(2, len(counts))]
-        score = float(np.mean(curve[last]))
+        score = float(np.mean(values[-1]))
         yield CurveForecast(view, architecture, real, last, score, tuple(ahead), tuple(held_out))
 
 

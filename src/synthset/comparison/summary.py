@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from synthset.classifiers.scoring import seed_interval
-from synthset.comparison.trials import Trial
+from synthset.comparison.trials import ALL, Trial
 
 
 @dataclass(frozen=True)
@@ -18,9 +18,10 @@ class ComparisonRow:
         budget: images a class that it was cut to; 0 for all.
         images: mean number that was learned from.
         seeds: number of trainings.
-        score, low, high: mean over seeds with its 95 % interval, which one seed has not.
-        minus, minus_low, minus_high: the same of the paired differences from the first view at the same kind of
-            budget, as architecture, real set and seed have it; None for the first view itself.
+        score, low, high: mean over seeds with its 95 % interval, which for one seed is that over the test images.
+        minus, minus_low, minus_high: mean of the paired differences from the first view at the same kind of budget, as
+            architecture, real set and seed have it, with its interval, which one seed has not; None for the first view
+            itself.
     """
 
     view: str
@@ -30,8 +31,8 @@ class ComparisonRow:
     images: int
     seeds: int
     score: float
-    low: float | None
-    high: float | None
+    low: float
+    high: float
     minus: float | None = None
     minus_low: float | None = None
     minus_high: float | None = None
@@ -48,8 +49,28 @@ def summarise(trials: Sequence[Trial], first: str) -> list[ComparisonRow]:
         others = {trial.seed: trial.score for trial in groups.get((first, budget, architecture, real), ())}
         paired = [scores[seed] - others[seed] for seed in scores.keys() & others.keys()] if view != first else []
         row = (view, budget, architecture, real, round(fmean(trial.images for trial in group)), len(group))
-        rows.append(ComparisonRow(*row, *interval(list(scores.values())), *(interval(paired) if paired else ())))
+        score, low, high = interval(list(scores.values()))
+        if low is None or high is None:
+            low, high = group[0].low, group[0].high
+        rows.append(ComparisonRow(*row, score, max(low, 0.0), min(high, 1.0), *(interval(paired) if paired else ())))
     return rows
+
+
+def main_rows(rows: Sequence[ComparisonRow]) -> list[ComparisonRow]:
+    """The rows of the comparison itself: all images of each view, and the equal budget; others are of a curve."""
+    places = {(row.view, row.architecture, row.real) for row in rows}
+    budgets = {row.budget for row in rows} - {ALL}
+    shared = [b for b in budgets if {(r.view, r.architecture, r.real) for r in rows if r.budget == b} == places]
+    whole = {(row.view, row.architecture, row.real, row.images) for row in rows if row.budget == ALL}
+    # smaller budgets are of curves, and views of one size need none
+    equal = max(shared, default=ALL) if len({images for *_, images in whole}) > 1 else ALL
+    # of the smallest view the equal budget is all that it has
+    return [
+        row
+        for row in rows
+        if row.budget == ALL
+        or (row.budget == equal and (row.view, row.architecture, row.real, row.images) not in whole)
+    ]
 
 
 def interval(values: Sequence[float]) -> tuple[float, float | None, float | None]:

@@ -50,6 +50,7 @@ class Trial:
         images: it learned from, those held back included.
         real: name of the real set.
         score: accuracy, or its mean over classes where the field uses that, in [0, 1].
+        low, high: 95 % interval of the accuracy over the test images.
         n: test images.
     """
 
@@ -60,6 +61,8 @@ class Trial:
     images: int
     real: str
     score: float
+    low: float
+    high: float
     n: int
 
 
@@ -97,7 +100,7 @@ def train_and_test(
         if result is None:
             result = evaluate(home, real, path.parent)
         place = (cell.view, cell.budget, cell.architecture, cell.seed)
-        trials.append(Trial(*place, len(images), real.name, result.score, result.n))
+        trials.append(Trial(*place, len(images), real.name, result.score, result.low, result.high, result.n))
     return trials
 
 
