@@ -1,18 +1,17 @@
 """The main job on the embedded miniature, whole: draw, train, test on real handwriting, one table.
 
 For each seed one dataset is drawn, with the four tricks of Shipard et al. 2023 in it; their union
-(`all_combined`) and their equal parts at the budget of one (`all_combined_equal`) are views of it. On each a
-small network is trained from scratch and tested once on scikit-learn's 1,797 real handwritten digits. The
+(`all_combined`) and their equal parts at the budget of one (`all_combined_equal`) are views of it. `compare` trains
+a small network on each from scratch and tests it once on scikit-learn's 1,797 real handwritten digits. The
 reference at the end is the same network trained on real digits: one half of them, tested on the other.
 """
 
 from __future__ import annotations
 
-import time
+import shlex
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from statistics import fmean
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
@@ -31,12 +30,13 @@ from synthset.miniature import DIGITS
 from synthset.prompts.strategies import TRICKS
 
 if TYPE_CHECKING:
-    from synthset.classifiers.config import TrainConfig
+    from synthset.comparison.config import CompareConfig
+    from synthset.comparison.summary import ComparisonRow
 
 STEPS = 15
-EPOCHS = 50
 IMAGES_PER_CLASS = 50
 RUN_SEED = 64
+REAL = "digits"
 STRATEGIES = (*TRICKS, "all_combined", "all_combined_equal")
 SHOWN = (*TRICKS, "all_combined")
 SHOWN_PER_CELL = 6
@@ -44,53 +44,23 @@ REFERENCE = "real digits (reference)"
 
 
 @dataclass(frozen=True)
-class DemoRow:
-    """One classifier: what it was trained on, and how it did on real images.
+class DemoResult:
+    """All rows of a demo and the folder they lie in.
 
     Attributes:
-        strategy: a strategy, a combination, or REFERENCE.
-        images: it was trained on, those held back included.
-        seed: of the repetition; None for a mean over seeds.
-        accuracy: on real images, in [0, 1].
-        low, high: 95 % interval: Wilson's over the test images for one seed, Student's over seeds for a mean.
-        seconds: to draw its images (their share of the drawing), to train, and to test.
+        rows: one a strategy, and REFERENCE as the last.
+        num_test: real images that each was tested on; REFERENCE on half of them.
+        commands: that do the same by hand, but for the reference.
     """
 
-    strategy: str
-    images: int
-    seed: int | None
-    accuracy: float
-    low: float
-    high: float
-    seconds: float
-
-
-@dataclass(frozen=True)
-class DemoResult:
-    """All rows of a demo and the folder they lie in."""
-
     folder: Path
-    rows: tuple[DemoRow, ...]
+    rows: tuple[ComparisonRow, ...]
     num_test: int
-
-    def summary(self) -> list[DemoRow]:
-        """One row a strategy: the row itself for one seed, else the mean over seeds with its interval."""
-        from synthset.classifiers.scoring import seed_interval
-
-        means = []
-        for strategy in (*STRATEGIES, REFERENCE):
-            rows = [row for row in self.rows if row.strategy == strategy]
-            if len(rows) > 1:
-                low, high = seed_interval([row.accuracy for row in rows])
-                accuracy, seconds = (fmean(getattr(row, name) for row in rows) for name in ("accuracy", "seconds"))
-                means.append(DemoRow(strategy, rows[0].images, None, accuracy, max(low, 0.0), min(high, 1.0), seconds))
-            else:
-                means += rows
-        return means
+    commands: tuple[str, ...]
 
     def footnote(self) -> str:
         """Meaning of the numbers, in two lines."""
-        seeds = len({row.seed for row in self.rows})
+        seeds = self.rows[0].seeds
         over = "over the test images" if seeds == 1 else f"over {seeds} seeds"
         return (
             f"Tested on {self.num_test:,} real handwritten digits that neither generator nor classifiers "
@@ -104,7 +74,7 @@ class DemoResult:
             "results": self.folder / "results.json",
             "pictures": self.folder / "strategies.png",
             "datasets": self.folder / "seed-0" / "dataset",
-            "models": self.folder / "seed-0" / "models",
+            "comparison": self.folder / "comparison",
         }
 
 
@@ -118,72 +88,70 @@ def demo(output_dir: str | Path = "demo", *, seeds: int = 1, images_per_class: i
     Raises:
         UsageError: fewer than one seed, or a folder that holds something else.
     """
+    from synthset.comparison.stage import compare
+    from synthset.real import load_real
+
     if seeds < 1:
         raise UsageError(f"Expected {setting('seeds')} of at least 1, got {seeds}.")
     folder = Path(output_dir)
-    from synthset.real import load_real
-
     with writing(folder):
         _claim(folder, images_per_class)
         delete_parts(folder)
-        real = load_real("digits")
-        rows = [row for seed in range(seeds) for row in _run_seed(folder, seed, images_per_class, real)]
+        real, config = load_real(REAL), comparison_config(seeds)
+        for seed in range(seeds):
+            drawing = CreateConfig(
+                strategies=("all_combined",), images_per_class=images_per_class, steps=STEPS, seed=RUN_SEED + seed
+            )
+            create(DIGITS, folder / f"seed-{seed}" / "dataset", drawing)
         _draw_strategies(folder)
-        result = DemoResult(folder, tuple(rows), len(real))
+        compared = compare(folder / "seed-{seed}" / "dataset", folder / "comparison", real=real, config=config)
+        rows = (*compared.rows, _run_reference(real, config, folder))
+        result = DemoResult(folder, rows, len(real), tuple(_commands(folder, seeds, images_per_class)))
         note = {
             "test_set": {"name": real.name, "images": len(real)},
             "rows": [asdict(row) for row in result.rows],
-            "summary": [asdict(row) for row in result.summary()],
+            "commands": result.commands,
         }
         write_json(folder / "results.json", note)
     return result
 
 
-def _run_seed(folder: Path, seed: int, images_per_class: int, real: ImageSet) -> Iterator[DemoRow]:
-    home = folder / f"seed-{seed}"
-    config = CreateConfig(
-        strategies=("all_combined",), images_per_class=images_per_class, steps=STEPS, seed=RUN_SEED + seed
-    )
-    made = create(DIGITS, home / "dataset", config)
-    seconds_an_image = made.dataset.manifest["seconds"] / max(1, made.accounting.ok)
-    for strategy in STRATEGIES:
-        images = made.dataset.images(strategy)
-        yield _train_and_test(strategy, images, real, home / "models" / strategy, seed, seconds_an_image * len(images))
+def comparison_config(seeds: int) -> CompareConfig:
+    """What the demo compares: the strategies, by the recipe that any training has."""
+    from synthset.comparison.config import CompareConfig
+
+    return CompareConfig(strategies=STRATEGIES, architectures=("small_cnn",), seeds=seeds, equal_budget=False)
+
+
+def _run_reference(real: ImageSet, config: CompareConfig, folder: Path) -> ComparisonRow:
+    """The same network trained on one half of the real images and tested on the other."""
+    from synthset.comparison.summary import summarise
+    from synthset.comparison.trials import ALL, Cell, Trial, train_and_test
     from synthset.real import split
 
-    train_half, test_half = split(real, 0.5, seed)
-    yield _train_and_test(REFERENCE, train_half, test_half, home / "models" / "real-digits", seed)
+    trials: list[Trial] = []
+    for seed in range(config.seeds):
+        train_half, test_half = split(real, 0.5, seed)
+        cell = Cell(REFERENCE, ALL, config.architectures[0], seed)
+        training = replace(config.training, architecture=cell.architecture, seed=seed)
+        home = folder / f"seed-{seed}" / "real-digits"
+        trials += train_and_test(cell, train_half, [test_half], training, home)
+    (row,) = summarise(trials, REFERENCE)
+    return row
 
 
-def _train_and_test(
-    name: str, images: ImageSet, real: ImageSet, folder: Path, seed: int, drawing_seconds: float = 0.0
-) -> DemoRow:
-    from synthset.classifiers.train import train_classifier
-    from synthset.evaluation.stage import evaluate
-
-    trained = train_classifier(images, recipe(seed), folder)
-    start = time.monotonic()
-    result = evaluate(folder, real, folder / "evaluation")
-    seconds = drawing_seconds + trained.seconds + time.monotonic() - start
-    return DemoRow(name, len(images), seed, result.accuracy, result.low, result.high, seconds)
-
-
-def recipe(seed: int) -> TrainConfig:
-    """Settings of the demo's training: chosen on drawn digits that the generator never saw, see EXPERIMENTS.md."""
-    from synthset.classifiers.config import TrainConfig
-
-    return TrainConfig(
-        architecture="small_cnn",
-        image_size_px=16,
-        small_images=True,
-        normalisation="per_image",
-        augmentation="digits",
-        epochs=EPOCHS,
-        batch_size=64,
-        learning_rate=2e-3,
-        weight_decay=0.05,
-        label_smoothing=0.1,  # some images of a class show something else
-        seed=seed,
+def _commands(folder: Path, seeds: int, images_per_class: int) -> Iterator[str]:
+    """What a user would type for the same."""
+    for seed in range(seeds):
+        home = shlex.quote(str(folder / f"seed-{seed}" / "dataset"))
+        yield (
+            f"synthset create --classes {' '.join(DIGITS)} --strategy all_combined --images-per-class "
+            f"{images_per_class} --steps {STEPS} --seed {RUN_SEED + seed} --output-dir {home}"
+        )
+    data, home = (shlex.quote(str(folder / name)) for name in ("seed-{seed}/dataset", "comparison"))
+    yield (
+        f"synthset compare {data} --strategy {' '.join(STRATEGIES)} --real {REAL} --seeds {seeds} --no-equal-budget "
+        f"--output-dir {home}"
     )
 
 

@@ -167,10 +167,9 @@ def print_comparison(result: ComparisonResult) -> None:
     names = [name for name in ("architecture", "real") if len({getattr(row, name) for row in result.rows}) > 1]
     rows = []
     for row in result.rows:
-        interval = "" if row.low is None or row.high is None else _range(max(row.low, 0), min(row.high, 1))
         minus = "" if row.minus is None else _points(row.minus, row.minus_low, row.minus_high)
         place = [getattr(row, name) for name in names]
-        rows.append((row.view, *place, f"{row.images:,}", f"{row.score:.1%}", interval, minus))
+        rows.append((row.view, *place, f"{row.images:,}", f"{row.score:.1%}", _range(row.low, row.high), minus))
     headings = ("images of", *names, ">number", ">accuracy", "95 % interval", f"minus {result.first}, in points")
     _print_table(headings, rows[:MAX_ROWS], left_out=max(0, len(rows) - MAX_ROWS))
     for curve in result.forecasts:
@@ -323,16 +322,18 @@ def print_cleared(methods: Sequence[str], folder: Path) -> None:
 
 @shows("demo")
 def print_demo(result: DemoResult) -> None:
-    """One row a strategy, the real-data reference below, and where everything lies."""
-    headings = ("strategy", ">images", ">accuracy on real images", ">95 % interval", ">seconds")
+    """One row a strategy, the real-data reference below, where everything lies, and the same by hand."""
+    headings = ("strategy", ">images", ">accuracy on real images", ">95 % interval")
     *rows, reference = [
-        (row.strategy, f"{row.images:,}", f"{row.accuracy:.1%}", _range(row.low, row.high), f"{row.seconds:.0f}")
-        for row in result.summary()
+        (row.view, f"{row.images:,}", f"{row.score:.1%}", _range(row.low, row.high)) for row in result.rows
     ]
     _print_table(headings, rows, reference)
     say(result.footnote())
     for label, path in result.paths().items():
-        say(f"{label:9}{path}")
+        say(f"{label:11}{path}")
+    say("\nThe same by hand:")
+    for command in result.commands:
+        say(f"  {command}")
 
 
 @shows("diagnosis")
@@ -388,13 +389,13 @@ def _confused_with(class_names: Sequence[str], row: csr_array, index: int) -> st
     return f"{class_names[min(others)[1]]} ({-min(others)[0]})" if others else ""
 
 
-@shows("path")
 @shows("predictions_file")
 def print_predictions_file(path: Path) -> None:
     """Where a test says of each image what it was taken for."""
     say(f"predictions  {path}")
 
 
+@shows("path")
 def print_path(path: Path, name: str) -> None:
     """Where a result lies."""
     say(f"{name}  {path}")
