@@ -19,8 +19,9 @@ from synthset.core.options import Option, check_options
 from synthset.images.batches import find_batches, load_batches
 from synthset.images.folders import Folder, find_splits, load_imagefolder, tell_beside
 from synthset.images.imageset import ImageSet
+from synthset.images.labels import first_number
 from synthset.images.splits import choose_split, split_of
-from synthset.images.tables import find_metadata, find_tables, first_number, load_tables
+from synthset.images.tables import find_metadata, find_tables, load_tables
 
 log = logging.getLogger("synthset")
 
