@@ -32,7 +32,17 @@ def test_where_no_terminal_is_a_line_tells_of_life_every_half_minute(clock, monk
     work(clock, seconds=16)
     out, err = capsys.readouterr()
     assert out == ""
-    assert err.splitlines() == [f"drawing: {n}/10 images, 0.1/s, {(10 - n) * 16} s left" for n in (2, 4, 6, 8, 10)]
+    left = {1: "2 min 24 s", 3: "1 min 52 s", 5: "1 min 20 s", 7: "48 s", 9: "16 s"}
+    assert err.splitlines() == [f"drawing: {n}/10 images, 0.1/s, {time} left" for n, time in left.items()]
+
+
+def test_the_first_line_comes_as_soon_as_the_time_is_known_and_is_long(clock, monkeypatch, capsys):
+    monkeypatch.setattr(progress, "console", Console(stderr=True, force_terminal=False))
+    with track(1000, "drawing", done=900) as bar:  # an earlier run's, which took no time here
+        for _ in range(3):
+            clock[0] += 2
+            bar.advance()
+    assert capsys.readouterr().err == "drawing: 902/1,000 images, 0.5/s, 3 min 16 s left\n"
 
 
 def test_new_words_stand_in_the_next_line(clock, monkeypatch, capsys):

@@ -171,11 +171,7 @@ def _train_in(
 ) -> None:
     """Train to the end in a folder that is free, or holds this very training."""
     training_rows, held_back_rows = hold_back(images.labels, settings.validation_fraction, settings.seed)
-    model_config = _model_config(images, settings)
-    seed = derive_seed(settings.seed, "weights")
-    model = start_model(model_config, settings.start, seed) if settings.start else build_model(model_config, seed)
-    _freeze(model, settings)
-    _check_batch_size(model, settings)
+    model, model_config = new_model(images, settings)
     world.wait()  # none has yet to look at the folder when the first one writes there
     if world.is_first:
         delete_parts(folder)
@@ -192,10 +188,7 @@ def _train_in(
             delete_own_files(folder)
         world.wait()
         model = world.prepare(model)
-        optimizer, average = _optimizer(model, settings), None
-        if settings.ema_decay:
-            average = WeightAverage(model, settings.ema_decay)
-            optimizer.register_step_post_hook(lambda *_: average.update())
+        optimizer, average = new_optimizer(model, settings)
         session = Session(folder, job, model, optimizer, len(held_back_rows), average)
         session.restore()
         world.wait()  # none has yet to read the checkpoint when the first one writes the next
@@ -219,6 +212,26 @@ def read_result(folder: Path, was_finished: bool) -> TrainResult:
     return TrainResult(folder=folder, model_config=read_config(folder), **note.of_result(), was_finished=was_finished)
 
 
+def new_model(images: ImageSet, settings: Settings) -> tuple[nn.Module, ModelConfig]:
+    """The network that a training begins with, on the CPU, and its config. Raises UsageError, ModelError."""
+    model_config = _model_config(images, settings)
+    seed = derive_seed(settings.seed, "weights")
+    model = start_model(model_config, settings.start, seed) if settings.start else build_model(model_config, seed)
+    _freeze(model, settings)
+    _check_batch_size(model, settings)
+    return model, model_config
+
+
+def new_optimizer(model: nn.Module, settings: Settings) -> tuple[torch.optim.Optimizer, WeightAverage | None]:
+    """The optimiser of a network, and the moving average that its steps go into, if there is to be one."""
+    groups = group_weights(model, settings.weight_decay, settings.layer_decay, decay_all=settings.decay_all)
+    optimizer, average = make_optimizer(settings.optimizer, groups, settings.learning_rate), None
+    if settings.ema_decay:
+        average = WeightAverage(model, settings.ema_decay)
+        optimizer.register_step_post_hook(lambda *_: average.update())
+    return optimizer, average
+
+
 # ---- the loop ----------------------------------------------------------------------------------------
 
 
@@ -229,7 +242,7 @@ def _train(session: Session, data: TrainingSet, model_config: ModelConfig, setti
     trackers = settings.tracker if world.is_first else ()
     with (
         told(session.folder, trackers, session.job.config, session.history) as tell,
-        track(settings.epochs * num_images, what, "images") as bar,
+        track(settings.epochs * num_images, what, done=len(session.history) * num_images) as bar,
     ):
         bar.advance(len(session.history) * num_images)
         for epoch in range(len(session.history), settings.epochs):
@@ -345,11 +358,6 @@ def _compiler_errors(settings: Settings) -> Iterator[None]:
     except TorchDynamoException as error:
         reason = " ".join(str(error).strip().splitlines()[:2])
         raise ModelError(f"'{settings.architecture}' cannot be compiled ({reason}). Train without it.") from error
-
-
-def _optimizer(model: nn.Module, settings: Settings) -> torch.optim.Optimizer:
-    groups = group_weights(model, settings.weight_decay, settings.layer_decay, decay_all=settings.decay_all)
-    return make_optimizer(settings.optimizer, groups, settings.learning_rate)
 
 
 # ---- settings and inputs -----------------------------------------------------------------------------

@@ -15,12 +15,14 @@ from rich.table import Table
 from synthset.cli.commands import load_command
 from synthset.cli.json_output import shows
 from synthset.core.errors import some
+from synthset.core.progress import duration
 from synthset.core.redaction import printable
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
     from synthset.classifiers.config import TrainConfig
+    from synthset.classifiers.dry_run import TrainingPlan
     from synthset.classifiers.export import ModelExport
     from synthset.classifiers.scoring import EvaluationResult
     from synthset.classifiers.settings import Settings
@@ -219,6 +221,18 @@ def print_export(result: ModelExport) -> None:
     say(f"export  {result.folder}")
 
 
+@shows("plan")
+def print_training_plan(plan: TrainingPlan) -> None:
+    """What `train` would do, and how long that takes here."""
+    epochs = "1 epoch" if plan.epochs == 1 else f"{plan.epochs:,} epochs"
+    say(
+        f"{plan.num_training:,} images to learn from and {plan.num_held_back:,} held back; {epochs} of "
+        f"{plan.num_steps // plan.epochs:,} steps, {plan.num_steps:,} in all"
+    )
+    without = f", without {' and '.join(plan.left_out)}" if plan.left_out else ""
+    say(f"About {duration(max(1, plan.seconds))} on this machine's {plan.device}{without}. Nothing was written.")
+
+
 @shows("train")
 def print_train(result: TrainResult, folder: Path) -> None:
     """How training went, on held-back synthetic images."""
@@ -367,20 +381,6 @@ def _percent(share: float | None) -> str:
 
 def _spent(seconds: float, was_finished: bool) -> str:
     return "all of it was there already" if was_finished else duration(seconds)
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people say them.
-
-    >>> duration(42), duration(200), duration(9000)
-    ('42 s', '3 min 20 s', '2 h 30 min')
-    """
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600:,} h {whole % 3600 // 60} min"
 
 
 def _confused_with(class_names: Sequence[str], row: csr_array, index: int) -> str:

@@ -12,7 +12,7 @@ from synthset.cli.arguments import Positional, one_path
 from synthset.cli.commands import command
 from synthset.cli.compat import SCRIPT
 from synthset.cli.opening import OF_REAL, real_path
-from synthset.core.errors import UsageError
+from synthset.core.errors import UsageError, setting
 from synthset.core.locks import reading
 from synthset.core.options import Nested, Option
 from synthset.images.opening import OPENING, ImagePath, Opening
@@ -40,6 +40,8 @@ class TrainCall:
     real_opening: Annotated[Opening, OF_REAL] = field(default_factory=Opening)
     overwrite: bool = False
     """Replace another model in the folder."""
+    dry_run: bool = False
+    """Print what is learned from, how, and an estimate of time; write nothing."""
     processes: Annotated[int, Option(at_least=1)] = 1
     """Processes that share every batch, one a GPU. `accelerate launch -m synthset train` starts them too."""
     syn_data_location: Annotated[Path | None, Option(group=SCRIPT)] = None
@@ -56,20 +58,10 @@ def train(call: TrainCall, config: TrainConfig) -> None:
     --batch-size 16 --learning-rate 2e-3 --weight-decay 0.05 --output-dir digits-model`
     """
     from synthset.classifiers.distributed import is_first
-    from synthset.classifiers.evaluate import predictions_file
-    from synthset.classifiers.learned_from import tell_seen
+    from synthset.classifiers.dry_run import rehearse
     from synthset.classifiers.stage import train as run_train
     from synthset.classifiers.training_set import read_sides
-    from synthset.cli.tables import (
-        print_classes,
-        print_evaluation,
-        print_predictions_file,
-        print_settings,
-        print_train,
-    )
-    from synthset.dataset.opening import open_images
-    from synthset.evaluation.stage import evaluate, open_real
-    from synthset.images.sketch import Sketch, hash_files
+    from synthset.cli.tables import print_classes, print_settings, print_train, print_training_plan
     from synthset.real import find_set
 
     source = one_path(call.data, call.syn_data_location, "the synthetic images", "syn_data_location")
@@ -77,34 +69,60 @@ def train(call: TrainCall, config: TrainConfig) -> None:
         raise UsageError("Expected the synthetic images, e.g. 'synthset train digits'. Run 'synthset create' first.")
     if config.dataset is not None:
         find_set(config.dataset)
-    data, strict = ImagePath(str(source), call.opening), call.opening.strict
-    real = real_path(call.real, call.real_opening, strict=strict)
-    with reading(source):
-        images = open_images(data, call.strategy, all_images=True)
-        # before the training, which may take hours: a test that cannot be is no news for its end
-        real_images = None if real is None else open_real(real, images.class_names, strict=strict)
-        if real_images is not None and real_images.kind != "real":
-            tell_seen("the model would", real_images, Sketch.of(hash_files(images)).share_in(hash_files(real_images)))
+    if call.dry_run and call.processes > 1:
+        raise UsageError(
+            f"Expected one process with {setting('dry_run', True)}, got {call.processes}: the estimate is of one. "
+            f"Leave {setting('processes')} out."
+        )
+    data = ImagePath(str(source), call.opening)
+    real_images = _open_real(call, data)
 
     def show(to_learn: ImageSet, settings: Settings) -> None:
         print_classes(to_learn, settings.image_size_px, read_sides(to_learn).median_px)
         print_settings(settings, config)
 
-    result = run_train(
-        data,
-        call.output_dir,
-        config,
-        strategy=call.strategy,
-        all_images=call.all_images,
-        overwrite=call.overwrite,
-        processes=call.processes,
-        when_ready=show,
-    )
-    if not is_first():
+    images = {"strategy": call.strategy, "all_images": call.all_images, "when_ready": show}
+    if call.dry_run:
+        print_training_plan(rehearse(data, config, **images))
         return
-    print_train(result, call.output_dir)
-    if real_images is not None:
-        target = call.output_dir / "evaluation"
-        scored = partial(print_evaluation, folder=target)
-        how = {"strict": strict, "allow_training_images": True, "when_scored": scored}
-        print_predictions_file(predictions_file(evaluate(call.output_dir, real_images, target, **how), target))
+    result = run_train(data, call.output_dir, config, overwrite=call.overwrite, processes=call.processes, **images)
+    if is_first():
+        print_train(result, call.output_dir)
+        if real_images is not None:
+            _test(call, real_images)
+
+
+def _open_real(call: TrainCall, data: ImagePath) -> ImageSet | None:
+    """The images to test on, opened before a training that may take hours: no news for its end is a test that fails."""
+    from synthset.classifiers.learned_from import tell_seen
+    from synthset.dataset.opening import open_images
+    from synthset.evaluation.stage import open_real
+    from synthset.images.sketch import Sketch, hash_files
+
+    strict = call.opening.strict
+    real = real_path(call.real, call.real_opening, strict=strict)
+    if real is None:
+        return None
+    with reading(str(data)):
+        images = open_images(data, call.strategy, all_images=True)
+        real_images = open_real(real, images.class_names, strict=strict)
+        if real_images.kind != "real":
+            tell_seen("the model would", real_images, Sketch.of(hash_files(images)).share_in(hash_files(real_images)))
+    return real_images
+
+
+def _test(call: TrainCall, real_images: ImageSet) -> None:
+    from synthset.classifiers.evaluate import predictions_file
+    from synthset.cli.tables import print_evaluation, print_predictions_file
+    from synthset.evaluation.stage import evaluate
+
+    target = call.output_dir / "evaluation"
+    result = evaluate(
+        call.output_dir,
+        real_images,
+        target,
+        strict=call.opening.strict,
+        allow_training_images=True,
+        when_scored=partial(print_evaluation, folder=target),
+    )
+    print_predictions_file(predictions_file(result, target))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from collections.abc import Iterator
@@ -13,9 +14,12 @@ from rich.text import Text
 
 from synthset.core.redaction import printable
 
+log = logging.getLogger("synthset")
+
 console = Console(stderr=True)
 _enabled = True
 _LINE_EVERY_SECONDS = 30.0  # where no terminal shows a bar, a line now and then shows life
+_KNOWN_SECONDS = 3.0  # by when the rate says how long all of it takes: the first of these lines, where that is long
 
 
 def set_progress(enabled: bool) -> None:
@@ -27,25 +31,32 @@ def set_progress(enabled: bool) -> None:
 class Track:
     """The handle of one running bar."""
 
-    def __init__(self, total: int, description: str, unit: str, progress: Progress | None) -> None:
+    def __init__(self, total: int, description: str, unit: str, done: int, progress: Progress | None) -> None:
         self._progress, self._description, self._total, self._unit = progress, printable(description), total, unit
-        self._task = progress.add_task(self._description, total=total, unit=unit) if progress else None
-        self._done, self._start = 0, time.monotonic()
-        self._last_line = self._start
+        self._task = progress.add_task(self._description, total=total, completed=done, unit=unit) if progress else None
+        self._before, self._done, self._start = done, done, time.monotonic()
+        self._last_line: float | None = None
 
     def advance(self, n: int = 1) -> None:
         """Count `n` more units as done."""
         self._done += n
         if self._progress is not None and self._task is not None:
             self._progress.advance(self._task, n)
-        elif _enabled and time.monotonic() - self._last_line > _LINE_EVERY_SECONDS:
-            self._last_line = time.monotonic()
-            rate = self._done / (self._last_line - self._start)
-            left = (self._total - self._done) / rate if rate else float("inf")
-            print(
-                f"{self._description}: {self._done:,}/{self._total:,} {self._unit}, {rate:.1f}/s, {left:.0f} s left",
-                file=sys.stderr,
-            )
+        elif _enabled:
+            self._print_line(time.monotonic())
+
+    def _print_line(self, now: float) -> None:
+        """A line, if one is due."""
+        since = now - (self._start if self._last_line is None else self._last_line)
+        fresh = self._done - self._before
+        if since <= _KNOWN_SECONDS or fresh <= 0:
+            return
+        rate = fresh / (now - self._start)
+        left = (self._total - self._done) / rate
+        if since > _LINE_EVERY_SECONDS or (self._last_line is None and left > _LINE_EVERY_SECONDS):
+            self._last_line = now
+            state = f"{self._done:,}/{self._total:,} {self._unit}, {rate:.1f}/s, {duration(left)} left"
+            print(f"{self._description}: {state}", file=sys.stderr)
 
     def describe(self, text: str) -> None:
         """Change the words before the bar."""
@@ -54,11 +65,31 @@ class Track:
             self._progress.update(self._task, description=self._description)
 
 
+def duration(seconds: float) -> str:
+    """Seconds as people say them.
+
+    >>> duration(42), duration(200), duration(9000)
+    ('42 s', '3 min 20 s', '2 h 30 min')
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600:,} h {whole % 3600 // 60} min"
+
+
 @contextmanager
-def track(total: int, description: str, unit: str = "images") -> Iterator[Track]:
-    """A bar over `total` units of work; it vanishes when done, so that only results stay on the screen."""
+def track(total: int, description: str, unit: str = "images", *, done: int = 0) -> Iterator[Track]:
+    """A bar over `total` units of work; it vanishes when done, so that only results stay on the screen.
+
+    Args:
+        done: units of earlier runs, which say nothing of the time that the others take.
+    """
+    start = time.monotonic()
     if not (_enabled and console.is_terminal):
-        yield Track(total, description, unit, None)
+        yield Track(total, description, unit, done, None)
+        log.debug("%s took %.1f s", description, time.monotonic() - start)
         return
     columns = (
         TextColumn("{task.description}", markup=False),  # a name may hold [brackets]
@@ -68,7 +99,8 @@ def track(total: int, description: str, unit: str = "images") -> Iterator[Track]
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, transient=True) as progress:
-        yield Track(total, description, unit, progress)
+        yield Track(total, description, unit, done, progress)
+    log.debug("%s took %.1f s", description, time.monotonic() - start)
 
 
 class _Rate(ProgressColumn):

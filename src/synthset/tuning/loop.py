@@ -58,20 +58,20 @@ def run(
     epochs = [phase for phase in phases for _ in range(phase.epochs)]
     *starts, total_steps = accumulate((phase.steps_per_epoch for phase in epochs), initial=0)
     judges = [source for phase in phases for source in phase.sources if len(source.held_back)]
-    with track(total_steps, f"tune {config.clip}", "steps") as bar:
-        for epoch, (phase, first_step) in enumerate(zip(epochs, starts, strict=True)):
-            if epoch >= len(session.history):
-                started = time.monotonic()
-                train_loss = _tune_epoch(session, phase, epoch, first_step, total_steps, teacher, config, watch)
-                if not math.isfinite(train_loss):
-                    raise ModelError(
-                        f"Expected a finite loss, got {train_loss} in epoch {epoch + 1} of '{session.folder}'. "
-                        f"Choose a learning rate below {config.learning_rate:g}."
-                    )
-                loss, accuracy = _score(session.model, judges[0]) if judges else (None, None)
-                rate = rate_at(first_step, config.learning_rate or 0.0, 0, total_steps)
-                session.record(EpochRecord(epoch + 1, train_loss, loss, accuracy, rate, time.monotonic() - started))
-                session.save()
+    done = len(session.history)
+    with track(total_steps, f"tune {config.clip}", "steps", done=[*starts, total_steps][done]) as bar:
+        for epoch, (phase, first_step) in list(enumerate(zip(epochs, starts, strict=True)))[done:]:
+            started = time.monotonic()
+            train_loss = _tune_epoch(session, phase, epoch, first_step, total_steps, teacher, config, watch)
+            if not math.isfinite(train_loss):
+                raise ModelError(
+                    f"Expected a finite loss, got {train_loss} in epoch {epoch + 1} of '{session.folder}'. "
+                    f"Choose a learning rate below {config.learning_rate:g}."
+                )
+            loss, accuracy = _score(session.model, judges[0]) if judges else (None, None)
+            rate = rate_at(first_step, config.learning_rate or 0.0, 0, total_steps)
+            session.record(EpochRecord(epoch + 1, train_loss, loss, accuracy, rate, time.monotonic() - started))
+            session.save()
             bar.advance(phase.steps_per_epoch)
 
 
