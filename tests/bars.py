@@ -8,8 +8,9 @@ from synthset.classifiers.config import TrainConfig
 from synthset.images.decoding import encode
 from synthset.images.imageset import ImageSet
 
-# every source of randomness is on: augmentation, dropout, order, label smoothing, clipping
+# every source of randomness is on: augmentation, dropout, order, label smoothing, clipping; the rest is as it has been
 CONFIG = TrainConfig(
+    recipe="shipard2023",
     architecture="small_cnn",
     epochs=4,
     batch_size=16,
@@ -22,6 +23,7 @@ CONFIG = TrainConfig(
     validation_fraction=0.25,
     device="cpu",
 )
+FILES = ["config.json", "metrics.csv", "model.safetensors", "training.json"]  # of a finished training
 NAMES = ("left", "right", "top")
 
 

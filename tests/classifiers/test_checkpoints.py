@@ -9,7 +9,7 @@ import pytest
 from safetensors import safe_open
 from safetensors.torch import load_file, save
 
-from bars import CONFIG, make_set, scores, weights
+from bars import CONFIG, FILES, make_set, scores, weights
 from outcomes import contents
 from synthset.classifiers import checkpoints, train
 from synthset.classifiers.stage import train as train_stage
@@ -43,14 +43,14 @@ def test_interrupted_and_resumed_equals_uninterrupted(tmp_path, monkeypatch, fin
         interrupt(patch, name, call)
         with pytest.raises(KeyboardInterrupt):
             train_classifier(make_set(), CONFIG, tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["resume.safetensors"]
+    assert sorted(contents(tmp_path)) == ["metrics.csv", "resume.safetensors"]
 
     epochs = interrupt(monkeypatch, "train_epoch", -1)
     resumed = train_classifier(make_set(), CONFIG, tmp_path)
     assert len(epochs) == {"augment": 2, "_score_held_back": 2, "finish": 0}[name]
     assert weights(tmp_path) == weights(finished.folder)
     assert scores(resumed) == scores(finished)
-    assert sorted(contents(tmp_path)) == ["config.json", "model.safetensors", "training.json"]
+    assert sorted(contents(tmp_path)) == FILES
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json", "training.json"])
@@ -72,7 +72,7 @@ def test_stopped_at_any_file_of_its_end_a_training_without_a_checkpoint_is_finis
     train_classifier(make_set(), CONFIG, tmp_path)
     assert not epochs
     assert weights(tmp_path) == weights(finished.folder)
-    assert sorted(contents(tmp_path)) == ["config.json", "model.safetensors", "training.json"]
+    assert sorted(contents(tmp_path)) == FILES
 
 
 def test_a_folder_in_which_another_command_is_at_work_is_refused(tmp_path, monkeypatch):
@@ -168,6 +168,12 @@ def test_a_folder_that_is_not_ours_is_left_alone(tmp_path, overwrite):
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(UsageError, match="no Synthset classifier"):
         train_classifier(make_set(), CONFIG, tmp_path, overwrite=overwrite)
+    (tmp_path / "numbers").mkdir()
+    (tmp_path / "numbers" / "metrics.csv").write_text("run,score\n1,0.5\n")
+    with pytest.raises(UsageError, match="no Synthset classifier"):
+        train_classifier(make_set(), CONFIG, tmp_path / "numbers", overwrite=overwrite)
+    assert (tmp_path / "numbers" / "metrics.csv").read_text() == "run,score\n1,0.5\n"
+    shutil.rmtree(tmp_path / "numbers")
     (tmp_path / "config.json").write_text('{"format": "another tool"}')
     with pytest.raises(UsageError, match="no Synthset classifier"):
         train_classifier(make_set(), CONFIG, tmp_path, overwrite=overwrite)

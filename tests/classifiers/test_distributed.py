@@ -13,7 +13,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from bars import CONFIG, make_set
+from bars import CONFIG, FILES, make_set
 from synthset.classifiers import stage
 from synthset.classifiers.augment import AUGMENTATIONS, Share, augment
 from synthset.core.errors import ConfigChangedError, DataError, UsageError
@@ -58,11 +58,10 @@ def test_two_processes_train_what_one_trains(bars, by_one, tmp_path):
     # the images in one file that both map, as where memory does not hold them
     by_two = stage.train(bars, tmp_path / "model", RECIPE, processes=2, memory_bytes=0)
     assert_same_up_to_rounding(by_one, by_two)
-    assert sorted(path.name for path in by_two.folder.iterdir()) == [
-        *("config.json", "model.safetensors", "training.json")
-    ]
-    job, expected = (json.loads((result.folder / "training.json").read_text())["job"] for result in (by_two, by_one))
-    assert job == expected
+    assert sorted(path.name for path in by_two.folder.iterdir()) == FILES
+    notes = [json.loads((result.folder / "training.json").read_text()) for result in (by_two, by_one)]
+    for name in ("job", "data", "images"):
+        assert notes[0][name] == notes[1][name]
     assert stage.train(bars, by_two.folder, RECIPE).was_finished  # one process takes it for its own
 
 
@@ -99,7 +98,7 @@ def kill_after_an_epoch(data, folder, config, processes):
         "    train.train_epoch = slow\n"
     )
     command = [sys.executable, "-c", script, str(data), str(folder), json.dumps(config), str(processes)]
-    process = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(patch)})
+    process = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": os.pathsep.join([str(patch), *sys.path])})
     try:
         deadline = time.monotonic() + 60
         while epochs_done(folder) == before:

@@ -19,7 +19,9 @@ from outcomes import contents
 from synthset.classifiers.export import checking, export_model, onnx
 from synthset.classifiers.export.checking import check_equal
 from synthset.core.errors import DataError, ModelError, UsageError
+from synthset.core.files import write_json
 from synthset.dataset.export import export_imagefolder
+from synthset.images.opening import ImagePath, Opening
 
 
 @pytest.fixture(scope="module")
@@ -119,11 +121,79 @@ def test_rounding_passes_and_nan_does_not():
 
 
 def test_images_are_those_of_the_training(home, tmp_path):
-    images = checking.open_check_images(home / "small", home / "files")
-    assert (len(images.trained_on), len(images.held_back)) == (45, 15)
+    with checking.checked_on(home / "small", home / "files") as images:
+        assert (len(images.trained_on), len(images.held_back)) == (45, 15)
     export_imagefolder(make_set(seed=1), tmp_path / "others")
-    with pytest.raises(DataError, match="Expected the images that the model was trained on, got others"):
-        checking.open_check_images(home / "small", tmp_path / "others")
+    with (
+        pytest.raises(DataError, match="Expected the images that the model was trained on, got others"),
+        checking.checked_on(home / "small", tmp_path / "others"),
+    ):
+        pass
+
+
+@pytest.fixture
+def learner(tmp_path, monkeypatch):
+    """A folder of someone who trained on `bars/train`, named from there, and the model's notes."""
+    monkeypatch.chdir(tmp_path)
+    export_imagefolder(make_set(), Path("bars", "train"))
+    export_imagefolder(make_set(seed=1), Path("bars", "test"))
+    source = ImagePath("bars", Opening(split="train"))
+    result = synthset.train(source, "model", CONFIG, epochs=1)
+    assert not result.was_finished
+    return result.folder / "training.json"
+
+
+def test_a_training_knows_its_images_from_any_folder(learner, tmp_path, monkeypatch):
+    known = json.loads(learner.read_text())["data"]
+    assert (known["path"], known["opening"]["split"]) == (str(tmp_path / "bars"), "train")
+    assert (known["strategy"], known["all_images"]) == (None, False)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    with checking.checked_on(tmp_path / "model", None) as images:
+        assert len(images.held_back) == 15
+
+
+def test_images_that_moved_are_asked_for_and_the_training_goes_on(learner, tmp_path):
+    Path("bars").rename("moved")
+    with pytest.raises(DataError) as caught, checking.checked_on(learner.parent, None):
+        pass
+    assert str(caught.value) == (
+        f"Expected the images that 'model' was trained on at '{tmp_path / 'bars'}', to compare the export on, found "
+        "nothing there. Say where they are now by trained_on."
+    )
+    with checking.checked_on(learner.parent, "moved") as images:  # opened as it was opened then
+        assert len(images.held_back) == 15
+    source = ImagePath("moved", Opening(split="train"))
+    assert synthset.train(source, "model", CONFIG, epochs=1).was_finished
+
+
+def test_a_training_that_does_not_say_where_its_images_are(learner):
+    note = json.loads(learner.read_text())
+    del note["data"]  # as by an earlier version
+    write_json(learner, note)
+    with (
+        pytest.raises(DataError, match=r"its training does not say where they are\. Say it by trained_on\."),
+        checking.checked_on(learner.parent, None),
+    ):
+        pass
+    with checking.checked_on(learner.parent, ImagePath("bars", Opening(split="train"))) as images:
+        assert len(images.held_back) == 15
+    assert synthset.train(make_set(), "in-memory", CONFIG, epochs=1).folder.is_dir()
+    assert json.loads(Path("in-memory", "training.json").read_text())["data"] is None
+
+
+def test_of_a_dataset_the_strategy_of_the_training_is_taken(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    drawing = {"strategies": ["base", "class_prompt"], "images_per_class": 3, "steps": 1, "resize_px": 8}
+    synthset.create(["one", "two"], "digits", **drawing)
+    synthset.train("digits", "model", CONFIG, epochs=1, strategy="class_prompt", all_images=True)
+    known = json.loads(Path("model", "training.json").read_text())["data"]
+    assert (known["strategy"], known["all_images"]) == ("class_prompt", True)
+    for given in (None, "digits"):
+        with checking.checked_on(Path("model"), given) as images:
+            assert len(images.trained_on) + len(images.held_back) == 6
+    with pytest.raises(DataError, match="got others in"), checking.checked_on(Path("model"), "digits", "base"):
+        pass
 
 
 def test_an_export_is_replaced_when_asked_alone(exported, home):
@@ -141,17 +211,20 @@ def test_an_export_is_replaced_when_asked_alone(exported, home):
     ("words", "message", "code"),
     [
         (["small", "--format", "imagefolder"], "onnx or timm", 2),
-        (["small", "--format", "onn"], "onnx", 2),
+        (["small", "--format", "onn"], "Did you mean 'onnx'?", 2),
         (["small", "--format", "timm", "--int8"], "--int8 with --format onnx", 2),
         (["small", "--format", "timm"], "Expected an architecture of timm, got 'small_cnn'", 2),
-        (["small"], "--trained-on", 1),
+        (["small"], "found nothing there. Say where they are now by --trained-on", 1),
+        (["small", "--strategy", "base", "--split", "x"], "Expected --trained-on with --strategy and --split.", 2),
+        (["small", "--format", "zip"], "Unknown export format 'zip'", 2),
+        (["files", "--format", "zip"], "Unknown export format 'zip'", 2),
         (["files", "--format", "onnx"], "Expected a trained model in", 2),
-        (["files", "--int8"], "Expected a trained model in", 2),
+        (["files", "--int8"], "for --int8, found none", 2),
     ],
 )
 def test_what_cannot_be_is_one_line(words, message, code, home, own_folder, run):
     name, *rest = words
-    images = ["--trained-on", home / "files"] if code == 2 and name == "small" else []
+    images = ["--trained-on", home / "files"] if code == 2 and name == "small" and "base" not in rest else []
     got, out, err = run("export", home / name, *rest, *images, "--output-dir", "out")
     assert (got, out) == (code, "")
     assert message in err

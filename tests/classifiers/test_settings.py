@@ -48,7 +48,10 @@ def test_the_paper_trains_200_epochs_whatever_the_task():
 
 @pytest.mark.parametrize(
     ("architecture", "dataset", "expected"),
-    [("resnet50", None, 0.9), ("resnet50", "EuroSAT", 0.3), ("mobilenetv3_small", "eurosat", 0.1)],
+    [
+        *(("resnet50", None, 0.9), ("resnet50", "cifar10", 0.9), ("resnet50", "EuroSAT", 0.3)),
+        *(("mobilenetv3_small", "cifar10", 0.1), ("mobilenetv3_small", "eurosat", 0.1)),
+    ],
 )
 def test_the_weight_decay_is_that_of_the_paper(architecture, dataset, expected):
     assert paper_weight_decay(architecture, dataset) == expected

@@ -34,6 +34,8 @@ def wandb(monkeypatch):
         calls.append(("init", options))
         return Run()
 
+    import accelerate.tracking  # noqa: F401 - it looks for the library itself, not for a stand-in
+
     module = SimpleNamespace(init=init, config=Run.config)
     monkeypatch.setitem(sys.modules, "wandb", module)
     monkeypatch.setattr("accelerate.tracking._available_trackers", ["wandb"])

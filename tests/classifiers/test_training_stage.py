@@ -8,14 +8,16 @@ import pytest
 
 from bars import CONFIG, NAMES, make_set
 from synthset.classifiers.checkpoints import EpochRecord
-from synthset.classifiers.config import TrainConfig
 from synthset.classifiers.models import ModelConfig
+from synthset.classifiers.settings import Settings
 from synthset.classifiers.stage import doubt_of, train
 from synthset.classifiers.train import TrainResult
 from synthset.cli.commands import load_command
 from synthset.cli.wording import Wording
 from synthset.images.decoding import encode
 from synthset.images.imageset import ImageSet
+
+PAPER = Settings(recipe="shipard2023", epochs=200, batch_size=128, learning_rate=2e-4, weight_decay=0.9)
 
 
 def result_of(accuracy, n=100, epochs=1, k=10, chance=0.1, size_px=32):
@@ -56,26 +58,33 @@ def test_a_model_that_learned_nothing_is_told_from_one_that_did(tmp_path, caplog
     ],
 )
 def test_what_is_beyond_chance(accuracy, more, doubt):
-    assert bool(doubt_of(result_of(accuracy, **more), TrainConfig())) is doubt
+    assert bool(doubt_of(result_of(accuracy, **more), PAPER)) is doubt
 
 
 def test_too_few_images_to_tell_are_called_so():
-    assert str(doubt_of(result_of(1.0, n=3, k=2, chance=0.5), TrainConfig())) == (
+    assert str(doubt_of(result_of(1.0, n=3, k=2, chance=0.5), PAPER)) == (
         "Too few images to say whether the model learned anything: 3 of 3 held-back images are right. Train on more "
         "images, or give validation_fraction=0.3."
     )
 
 
 def test_what_to_try_is_what_was_not_tried():
-    paper = str(doubt_of(result_of(0.1), TrainConfig()))
-    words = ("architecture=small_cnn", "learning_rate=0.002", "weight_decay=0.05", "batch_size=32", "more images")
+    paper = str(doubt_of(result_of(0.1), PAPER))
+    words = (
+        "architecture=small_cnn",
+        "recipe=auto",
+        "learning_rate=0.002",
+        "weight_decay=0.05",
+        "batch_size=32",
+        "more images",
+    )
     assert all(word in paper for word in words), paper
     assert "epochs" not in paper
-    few = TrainConfig("small_cnn", epochs=3, learning_rate=2e-3, weight_decay=0.05, batch_size=16)
+    few = Settings("small_cnn", epochs=3, learning_rate=2e-3, weight_decay=0.05, batch_size=16)
     model = dataclasses.replace(result_of(0.1).model_config, architecture="small_cnn")
     told = str(doubt_of(dataclasses.replace(result_of(0.1), model_config=model), few))
     assert told.endswith("Do not use it. Try epochs=18, or more images.")
-    assert "small_cnn" not in str(doubt_of(result_of(0.1, size_px=224), TrainConfig()))
+    assert "small_cnn" not in str(doubt_of(result_of(0.1, size_px=224), PAPER))
 
 
 def test_images_and_size_are_told_before_the_training_and_far_sizes_are_named(tmp_path, caplog):
@@ -83,8 +92,8 @@ def test_images_and_size_are_told_before_the_training_and_far_sizes_are_named(tm
     files = [encode(np.zeros((40, 40, 3), np.uint8)), *map(images.read, range(1, 60))]
     mixed = dataclasses.replace(images, read=files.__getitem__)
 
-    def hear(to_learn, size_px):
-        told.append((len(to_learn), size_px, (tmp_path / "model" / "training.json").exists()))
+    def hear(to_learn, settings):
+        told.append((len(to_learn), settings.image_size_px, (tmp_path / "model" / "training.json").exists()))
 
     for _ in range(2):  # the second time there is nothing to train
         train(mixed, tmp_path / "model", CONFIG, epochs=1, image_size_px=None, when_ready=hear)
@@ -100,7 +109,8 @@ def test_the_command_names_classes_first_and_doubts_last(own_folder, run, caplog
         folder = own_folder / "photos" / NAMES[label]
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{index}.png").write_bytes(noise().read(index))
-    code, out, _ = run("train", "photos", "--model", "small_cnn", "--epochs", "1", "--quiet")
+    line = ("train", "photos", "--model", "small_cnn", "--recipe", "shipard2023", "--epochs", "1", "--quiet")
+    code, out, _ = run(*line)
     assert code == 0
     assert out.splitlines()[:2] == [
         "120 images of photos in 3 classes: left, right, top",
@@ -108,4 +118,7 @@ def test_the_command_names_classes_first_and_doubts_last(own_folder, run, caplog
     ]
     (doubt,) = (record.args[0] for record in caplog.records)
     said = doubt.worded(Wording(load_command("train")).word)
-    assert "Do not use it. Try --learning-rate 0.002, --weight-decay 0.05, --batch-size 32, --epochs " in said
+    assert (
+        "Do not use it. Try --recipe auto, --learning-rate 0.002, --weight-decay 0.05, --batch-size 32, --epochs "
+        in said
+    )

@@ -50,7 +50,7 @@ def here(own_folder, drawn):
         ("create one two", "Expected a flag before 'one', got none."),
         # numbers that would become others
         (f"{ONE_TWO} --seed 1.5", "Expected --seed as an integer, got '1.5'."),
-        ("train d --epochs 3.5", "Expected --epochs as an integer, got '3.5'."),
+        ("train d --epochs 3.5", "Expected --epochs as an integer or nothing, got '3.5'."),
         ("train d --image-size 32x32", "Expected --image-size as an integer, got '32x32'."),
         ("tune d --real digits --shots 1 2.5", "Expected --shots as integers, got '2.5'."),
         # several joined by commas

@@ -7,7 +7,7 @@ import pytest
 
 from synthset.core.errors import DataError, ModelError
 from synthset.core.files import write_json
-from synthset.core.json_records import Count, Share, as_record, parse_record, read_record
+from synthset.core.json_records import LATER, Count, Share, as_record, parse_record, read_record
 from synthset.core.options import Option
 
 
@@ -149,11 +149,13 @@ def test_a_missing_key_is_named():
     with pytest.raises(DataError, match=r"Expected 'name' in 'it', found none\."):
         as_record(Later, {}, "'it'", "", complete=True)
     assert as_record(Later, {}, "'it'", "") == Later()
+    assert as_record(Later, {"name": "x"}, "'it'", "", complete=True) == Later("x")
 
 
 @dataclass(frozen=True)
 class Later:
     name: str = ""
+    added: int = field(default=3, metadata=LATER)
 
 
 def test_a_change_that_fits_its_type_does_not_fit_the_checksum(tmp_path):

@@ -12,7 +12,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -83,12 +83,20 @@ class EpochRecord:
     seconds: Seconds
 
 
+METRICS_HEADER = ",".join(item.name for item in fields(EpochRecord))  # first line of metrics.csv
+
+
 @dataclass(frozen=True)
 class RecordedJob:
     """The job of a folder, see Job."""
 
     config: Mapping[str, Any]
     fingerprint: str
+
+    @property
+    def is_before_recipes(self) -> bool:
+        """Whether it is of a classifier's training by a version that had one recipe, the paper's."""
+        return "augmentation" in self.config and "optimizer" not in self.config
 
 
 @dataclass(frozen=True)
@@ -211,7 +219,7 @@ def check_folder(folder: Path, job: Job, *, resume: bool = True, overwrite: bool
     """Refuse a folder that is not ours or holds another training; nothing is changed."""
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"Expected a folder for the classifier, '{folder}' is a file. Choose another.")
-    if not folder.is_dir() or all(entry.name.startswith(".") or entry.name in BESIDE for entry in folder.iterdir()):
+    if not folder.is_dir() or all(map(_is_beside, folder.iterdir())):
         return
     others = UsageError(
         f"'{folder}' holds files that are no Synthset classifier; nothing was changed. Choose another output folder."
@@ -220,7 +228,7 @@ def check_folder(folder: Path, job: Job, *, resume: bool = True, overwrite: bool
         if not _is_ours(folder):
             raise others
         return
-    recorded = _recorded_job(folder)
+    recorded = recorded_job(folder)
     if recorded is None and not _is_ours(folder):
         raise others
     if recorded is None or not resume:
@@ -261,6 +269,17 @@ def claim(
             raise UsageError(refusal)
         check_folder(folder, job, resume=resume, overwrite=overwrite)  # as it is now that nobody else writes there
         yield
+
+
+def recorded_job(folder: Path) -> RecordedJob | None:
+    """The job of the training that the folder holds, finished or not.
+
+    Raises:
+        UsageError, DataError: it is damaged.
+    """
+    if (folder / TRAINING_FILE).exists():
+        return read_record(Finished, folder / TRAINING_FILE, _remedy(), UsageError).job
+    return _read_progress(folder / RESUME_FILE).job if (folder / RESUME_FILE).exists() else None
 
 
 def read_finished(kind: type[Record], folder: Path) -> Record | None:
@@ -318,6 +337,15 @@ def _remedy() -> str:
     )
 
 
+def _is_beside(entry: Path) -> bool:
+    """Whether it is no one's, or of a training of ours that ended before its first checkpoint."""
+    if entry.name != METRICS_FILE:
+        return entry.name.startswith(".") or entry.name in BESIDE
+    with suppress(OSError), entry.open("rb") as file:
+        return file.readline().decode(errors="replace").rstrip() == METRICS_HEADER
+    return False
+
+
 def _is_ours(folder: Path) -> bool:
     """Whether one of the files, which may be damaged, says that it is ours."""
     for name, form in ((TRAINING_FILE, TRAINING_FORMAT), (CONFIG_FILE, FORMAT)):
@@ -328,13 +356,6 @@ def _is_ours(folder: Path) -> bool:
     with suppress(OSError, SafetensorError), safe_open(folder / RESUME_FILE, "pt") as checkpoint:
         return "training" in (checkpoint.metadata() or {})
     return False
-
-
-def _recorded_job(folder: Path) -> RecordedJob | None:
-    """The job of the training that the folder holds, finished or not. Raises UsageError where it is damaged."""
-    if (folder / TRAINING_FILE).exists():
-        return read_record(Finished, folder / TRAINING_FILE, _remedy(), UsageError).job
-    return _read_progress(folder / RESUME_FILE).job if (folder / RESUME_FILE).exists() else None
 
 
 def _read_progress(path: Path) -> _Progress:

@@ -73,7 +73,7 @@ class TrainConfig:
     """Share of the loss that is the teacher's."""
     teacher_temperature: Annotated[float, Option(group=TEACHER, above=0)] = 1.0
     """Temperature that the teacher's logits are divided by: above 1, its doubts are heard more."""
-    recipe: Annotated[str, Option(choices=recipes, job=False)] = "shipard2023"
+    recipe: Annotated[str, Option(choices=recipes, job=False)] = "auto"
     """Recipe of the training: {choices}."""
     epochs: Annotated[int | None, Option(group=RECIPE, at_least=1, default="by the recipe")] = None
     """Passes over the training images."""

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from synthset.classifiers.config import TrainConfig
 from synthset.classifiers.launch import RAISED
+from synthset.classifiers.learned_from import DataPath
 from synthset.classifiers.train import train_classifier
 from synthset.core.errors import SynthsetError
 from synthset.core.locks import reading
@@ -34,9 +35,10 @@ def main(job_file: Path) -> int:
     try:
         data = ImagePath(**job["data"] | {"opening": Opening(**job["data"]["opening"])})
         with reading(data) as held:
-            images = open_images(data, job["strategy"], all_images=job["all_images"])
+            which = {"strategy": job["strategy"], "all_images": job["all_images"]}
+            images, path = open_images(data, **which), DataPath.of(data, **which)
             places = {"output_dir": job["output_dir"], "overwrite": job["overwrite"], "when_decoded": held.close}
-            result = train_classifier(images, TrainConfig(**job["config"]), **places)
+            result = train_classifier(images, TrainConfig(**job["config"]), data=path, **places)
     except SynthsetError as error:
         kind = next(kind for kind in RAISED if isinstance(error, kind))
         content = json.dumps({"kind": kind.__name__, "message": error.args[0]})

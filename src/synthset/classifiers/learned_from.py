@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from synthset.classifiers.checkpoints import TRAINING_FILE, RecordedJob
@@ -11,11 +11,36 @@ from synthset.classifiers.training_set import fingerprint
 from synthset.core.errors import UsageError, setting
 from synthset.core.json_records import read_record
 from synthset.images.imageset import ImageSet
+from synthset.images.opening import ImagePath, Opening
 from synthset.images.sketch import Sketch, hash_files
 
 log = logging.getLogger("synthset")
 
 REFUSED_SHARE, NAMED_SHARE = 0.5, 0.01  # of the images of a test that were learned from
+
+
+@dataclass(frozen=True)
+class DataPath:
+    """Where images that are learned from lie, and which of them they are; nothing of it is the training's identity.
+
+    Attributes:
+        path: absolute, so that it is found from anywhere; or a URL.
+        opening: how it is opened.
+        strategy: of a Synthset dataset, the strategy or combination that is learned from; None for all.
+        all_images: of a Synthset dataset, also what filters rejected.
+    """
+
+    path: str
+    opening: Opening = field(default_factory=Opening)
+    strategy: str | None = None
+    all_images: bool = False
+
+    @staticmethod
+    def of(data: str | Path | ImagePath, strategy: str | None = None, *, all_images: bool = False) -> DataPath:
+        """The path as it was given, made absolute."""
+        given = ImagePath.of(data)
+        path = given.path if "://" in given.path else str(Path(given.path).absolute())
+        return DataPath(path, given.opening, strategy, all_images)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
@@ -32,7 +32,7 @@ from synthset.classifiers.predictions import Picture, Predictions, as_pictures, 
 from synthset.core.devices import choose_device, seeded
 from synthset.core.errors import ModelError, UnknownNameError, UsageError, first_line, setting
 from synthset.core.files import atomic_write, read_json, write_json
-from synthset.core.json_records import Record, read_record
+from synthset.core.json_records import LATER, Record, read_record
 from synthset.core.options import Option
 from synthset.images.decoding import resize
 
@@ -69,7 +69,7 @@ class ModelConfig:
     normalisation: Annotated[str, Option(choices=_normalisations)] = "dataset"
     mean: Annotated[tuple[float, float, float], Option(at_least=0, at_most=1)] = (0.5, 0.5, 0.5)
     std: Annotated[tuple[float, float, float], Option(above=0)] = (0.25, 0.25, 0.25)
-    seen: str = ""
+    seen: str = field(default="", metadata=LATER)
 
 
 @dataclass(frozen=True)

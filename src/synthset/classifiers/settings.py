@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+import logging
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Annotated
 
+from synthset.classifiers.checkpoints import recorded_job
 from synthset.classifiers.config import TrainConfig
 from synthset.classifiers.models import resolve_architecture, split_tag
 from synthset.classifiers.pretrained import IMAGENET, Start, find_start
 from synthset.classifiers.recipes import RECIPES, Task
 from synthset.classifiers.teachers import Teacher, load_teacher
 from synthset.classifiers.training_set import hold_back, read_sides
-from synthset.core.errors import UsageError, setting
+from synthset.core.errors import SynthsetError, UsageError, setting
 from synthset.core.options import Option
 from synthset.images.imageset import ImageSet
+
+log = logging.getLogger("synthset")
+
+ONCE = "shipard2023"  # what every training was by before there were recipes
 
 
 @dataclass(frozen=True)
@@ -40,6 +47,20 @@ class Settings(TrainConfig):
     small_images: bool = False
     start: Annotated[Start | None, Option(job=False)] = None
     taught_by: Annotated[Teacher | None, Option(job=False)] = None
+
+
+def as_begun(config: TrainConfig, folder: Path) -> TrainConfig:
+    """The config as a training goes on by it in `folder`: one that an earlier version began keeps its recipe.
+
+    Raises:
+        UsageError, DataError: what lies there is damaged.
+    """
+    job = recorded_job(folder)
+    if config.recipe == ONCE or job is None or not job.is_before_recipes:
+        return config
+    told = f"'{folder}' holds a training of before there were recipes, which goes on by {setting('recipe', ONCE)}."
+    log.warning("%s", SynthsetError(told))
+    return replace(config, recipe=ONCE)
 
 
 def settle(config: TrainConfig, images: ImageSet) -> Settings:

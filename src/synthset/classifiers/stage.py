@@ -60,7 +60,7 @@ def train(
     config = with_options(config or TrainConfig(), options)
     _check_processes(processes, data)
     job = {"strategy": strategy, "all_images": all_images, "overwrite": overwrite}
-    result, settings = _train(data, output_dir, config, job, processes, when_ready)
+    result, settings = _train(data, Path(output_dir), config, job, processes, when_ready)
     if is_first() and (doubt := doubt_of(result, settings)):
         log.warning("%s", doubt)
     return result
@@ -68,27 +68,31 @@ def train(
 
 def _train(
     data: ImageSource,
-    output_dir: str | Path,
+    output_dir: Path,
     config: TrainConfig,
     job: dict[str, Any],
     processes: int,
     when_ready: Callable[[ImageSet, Settings], object],
 ) -> tuple[TrainResult, Settings]:
-    from synthset.classifiers.settings import settle
+    from synthset.classifiers.learned_from import DataPath
+    from synthset.classifiers.settings import as_begun, settle
     from synthset.classifiers.train import read_result, train_classifier
 
+    which = {"strategy": job["strategy"], "all_images": job["all_images"]}
     with reading(data) as held:
-        images = open_images(data, job["strategy"], all_images=job["all_images"])
+        images = open_images(data, **which)
+        config = config if job["overwrite"] else as_begun(config, output_dir)
         settings = settle(config, images)
         if processes == 1:
+            path = None if isinstance(data, ImageSet) else DataPath.of(data, **which)
             ways = {"overwrite": job["overwrite"], "when_ready": when_ready, "when_decoded": held.close}
-            return train_classifier(images, settings, output_dir, **ways), settings
+            return train_classifier(images, settings, output_dir, data=path, **ways), settings
         when_ready(images, settings)
     from synthset.classifiers.launch import run_in_processes
 
     assert not isinstance(data, ImageSet)  # _check_processes saw to it
     job |= {"data": asdict(ImagePath.of(data)), "output_dir": str(output_dir), "config": asdict(config)}
-    return read_result(Path(output_dir), was_finished=run_in_processes(job, processes)), settings
+    return read_result(output_dir, was_finished=run_in_processes(job, processes)), settings
 
 
 def doubt_of(result: TrainResult, settings: Settings) -> SynthsetError | None:

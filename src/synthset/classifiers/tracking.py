@@ -11,11 +11,11 @@ import logging
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from synthset.classifiers.checkpoints import METRICS_FILE, RUNS_FILE, TENSORBOARD, EpochRecord
+from synthset.classifiers.checkpoints import METRICS_FILE, METRICS_HEADER, RUNS_FILE, TENSORBOARD, EpochRecord
 from synthset.core.errors import UsageError, setting
 from synthset.core.files import read_json, write_json, write_text
 from synthset.core.libraries import library_errors
@@ -99,6 +99,8 @@ def told(
 
 def check_trackers(names: Sequence[str]) -> None:
     """Raise UsageError unless every tracker is installed."""
+    if not names:
+        return
     from accelerate.tracking import get_available_trackers
 
     available = {str(name) for name in get_available_trackers()}
@@ -145,8 +147,7 @@ def _numbers(epoch: EpochRecord) -> list[tuple[str, float]]:
 
 def _as_csv(epochs: Sequence[EpochRecord]) -> str:
     text = io.StringIO(newline="")
-    names = [item.name for item in fields(EpochRecord)]
-    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer = csv.DictWriter(text, METRICS_HEADER.split(","), lineterminator="\n")
     writer.writeheader()
     writer.writerows(map(asdict, epochs))
     return text.getvalue()

@@ -39,6 +39,7 @@ from synthset.classifiers.checkpoints import (
 )
 from synthset.classifiers.config import TrainConfig
 from synthset.classifiers.distributed import World, join
+from synthset.classifiers.learned_from import DataPath
 from synthset.classifiers.models import (
     Classifier,
     ModelConfig,
@@ -49,7 +50,7 @@ from synthset.classifiers.models import (
 )
 from synthset.classifiers.optimizers import group_weights, make_optimizer, rate_at
 from synthset.classifiers.pretrained import head_weights, start_model
-from synthset.classifiers.settings import Settings, settle
+from synthset.classifiers.settings import Settings, as_begun, settle
 from synthset.classifiers.tracking import check_trackers, told
 from synthset.classifiers.training_set import (
     TrainingSet,
@@ -119,6 +120,7 @@ def train_classifier(
     *,
     resume: bool = True,
     overwrite: bool = False,
+    data: DataPath | None = None,
     when_ready: Callable[[ImageSet, Settings], object] = lambda images, settings: None,
     when_decoded: Callable[[], object] = lambda: None,
 ) -> TrainResult:
@@ -129,6 +131,7 @@ def train_classifier(
         images: synthetic images; part of each class is held back (`config.validation_fraction`).
         resume: without it, a folder that holds a training is refused.
         overwrite: a classifier in the folder is replaced, whatever it is; other files are never touched.
+        data: where the images lie, for training.json; None where they have no path.
         when_ready: is given the images and how they are learned from when they are about to be decoded, by the first
             process alone.
         when_decoded: is called when the images are no longer read.
@@ -138,14 +141,17 @@ def train_classifier(
         ModelError: the loss became infinite or not a number.
     """
     check_images(images)
-    settings = config if isinstance(config, Settings) else settle(config, images)
+    folder = Path(output_dir)
+    if isinstance(config, Settings):
+        settings = config
+    else:
+        settings = settle(config if overwrite else as_begun(config, folder), images)
     check_trackers(settings.tracker)
     world = join(settings.device)
     if world.device.type == "cpu":
         tune_for_cpu()
     if settings.compile and world.size > 1:
         raise UsageError(f"Expected {setting('compile')} or several processes, got both ({world.size}). Drop one.")
-    folder = Path(output_dir)
     job = Job(
         _job_of(settings), world.from_first(lambda: fingerprint(images)), {**job_of(TrainConfig()), **BEFORE_RECIPES}
     )
@@ -154,7 +160,8 @@ def train_classifier(
             if world.is_first:
                 _warn_of_sizes(images)
                 when_ready(images, settings)
-            _train_in(folder, job, images, settings, world, when_decoded, overwrite=overwrite)
+            about = {"images": images.name, "data": asdict(data) if data else None}
+            _train_in(folder, job, images, settings, world, when_decoded, about, overwrite=overwrite)
             return read_result(folder, was_finished=False)
         return read_result(folder, was_finished=True)
 
@@ -166,10 +173,11 @@ def _train_in(
     settings: Settings,
     world: World,
     when_decoded: Callable[[], object],
+    about: dict[str, Any],
     *,
     overwrite: bool,
 ) -> None:
-    """Train to the end in a folder that is free, or holds this very training."""
+    """Train to the end in a folder that is free, or holds this very training; `about` it stands in training.json."""
     training_rows, held_back_rows = hold_back(images.labels, settings.validation_fraction, settings.seed)
     model, model_config = new_model(images, settings)
     world.wait()  # none has yet to look at the folder when the first one writes there
@@ -199,17 +207,9 @@ def _train_in(
     if learned_from is not None:
         counts = {"num_training": len(training_rows), "num_held_back": len(held_back_rows)}
         chance = float(np.bincount(images.labels[held_back_rows]).max() / len(held_back_rows))
-        about = {"images": images.name, **counts, "chance": chance, "learned_from": asdict(learned_from)}
+        about = {**about, **counts, "chance": chance, "learned_from": asdict(learned_from)}
         finish(session, partial(save_classifier, folder, model, model_config), about)
     world.wait()
-
-
-def read_result(folder: Path, was_finished: bool) -> TrainResult:
-    """The finished training in `folder`. Raises ModelError if there is none."""
-    note = read_finished(_Note, folder)
-    if note is None:
-        raise ModelError(f"Expected a finished training in '{folder}', found none. Run 'synthset train' first.")
-    return TrainResult(folder=folder, model_config=read_config(folder), **note.of_result(), was_finished=was_finished)
 
 
 def new_model(images: ImageSet, settings: Settings) -> tuple[nn.Module, ModelConfig]:
@@ -232,6 +232,14 @@ def new_optimizer(model: nn.Module, settings: Settings) -> tuple[torch.optim.Opt
     return optimizer, average
 
 
+def read_result(folder: Path, was_finished: bool) -> TrainResult:
+    """The finished training in `folder`. Raises ModelError if there is none."""
+    note = read_finished(_Note, folder)
+    if note is None:
+        raise ModelError(f"Expected a finished training in '{folder}', found none. Run 'synthset train' first.")
+    return TrainResult(folder=folder, model_config=read_config(folder), **note.of_result(), was_finished=was_finished)
+
+
 # ---- the loop ----------------------------------------------------------------------------------------
 
 
@@ -244,7 +252,6 @@ def _train(session: Session, data: TrainingSet, model_config: ModelConfig, setti
         told(session.folder, trackers, session.job.config, session.history) as tell,
         track(settings.epochs * num_images, what, done=len(session.history) * num_images) as bar,
     ):
-        bar.advance(len(session.history) * num_images)
         for epoch in range(len(session.history), settings.epochs):
             started = time.monotonic()
             with _compiler_errors(settings):
@@ -327,8 +334,9 @@ def _score_held_back(
     rows, share = world.take(held_back)
     scores = torch.zeros(2, len(held_back))  # of each image the loss, and whether it is named right
     for start in range(0, len(rows), batch_size):
-        images, labels = data.read(rows[start : start + batch_size], data.pixels.device)
-        logits, labels = classifier.predict(images, batch_size), labels.cpu()
+        batch = rows[start : start + batch_size].to(data.pixels.device)
+        images, labels = data.pixels.index_select(0, batch), data.labels[batch].cpu()  # whatever a teacher says
+        logits = classifier.predict(images, batch_size)
         some = slice(share.start + start, share.start + start + len(images))
         scores[0, some] = F.cross_entropy(logits, labels, reduction="none")
         scores[1, some] = (logits.argmax(1) == labels).float()

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from synthset.cli.arguments import Positional
 from synthset.cli.commands import command
 from synthset.cli.tables import print_path
-from synthset.core.errors import UsageError
+from synthset.core.errors import UnknownNameError, UsageError, setting
 from synthset.core.options import Nested, Option
 from synthset.dataset.export import FORMATS
 from synthset.dataset.export import export as run_export
 from synthset.images.opening import OPENING, ImagePath, Opening
+
+if TYPE_CHECKING:
+    from synthset.classifiers.export import ModelExport
 
 
 def _formats() -> dict[str, Any]:
@@ -52,27 +55,36 @@ def export(call: ExportCall) -> None:
     Example: `synthset export digits --format imagefolder --output-dir digits-files`; a model:
     `synthset export digits-model --format onnx --output-dir digits-onnx`
     """
-    from synthset.classifiers.export import MODEL_FORMATS, export_model, is_model
+    from synthset.classifiers.export import is_model
     from synthset.cli.tables import print_export
 
+    if call.format is not None and call.format not in _formats():
+        raise UnknownNameError("export format", call.format, _formats())
     if is_model(call.data):
-        form = call.format or "onnx"
-        if form not in MODEL_FORMATS:
-            raise UsageError(f"Expected {' or '.join(MODEL_FORMATS)} for '{call.data}', a model, got '{form}'.")
-        print_export(
-            export_model(
-                call.data,
-                call.output_dir,
-                format=form,
-                int8=call.int8,
-                trained_on=call.trained_on,
-                overwrite=call.overwrite,
-            )
-        )
+        print_export(_export_model(call))
         return
     form = call.format or "imagefolder"
     if form not in FORMATS or call.int8 or call.trained_on:
-        raise UsageError(f"Expected a trained model in '{call.data}' for {form}, found none. Train it first.")
+        named = [setting("int8")] * call.int8 + [setting("trained_on")] * (call.trained_on is not None)
+        wanted = form if form not in FORMATS else " and ".join(named)
+        raise UsageError(f"Expected a trained model in '{call.data}' for {wanted}, found none. Train it first.")
     options = {"format": form, "strategy": call.strategy, "all_images": call.all_images}
     data = ImagePath(str(call.data), call.opening)
-    print_path(run_export(data, call.output_dir, overwrite=call.overwrite, **options), "export")
+    print_path(run_export(data, call.output_dir, overwrite=call.overwrite, **options))
+
+
+def _export_model(call: ExportCall) -> ModelExport:
+    from synthset.classifiers.export import MODEL_FORMATS, export_model
+
+    form, images = call.format or "onnx", None
+    if form not in MODEL_FORMATS:
+        raise UsageError(f"Expected {' or '.join(MODEL_FORMATS)} for '{call.data}', a model, got '{form}'.")
+    if call.trained_on is not None:
+        images = ImagePath(str(call.trained_on), call.opening)
+    else:
+        opening = {name: value != getattr(Opening(), name) for name, value in vars(call.opening).items()}
+        asked = {"strategy": call.strategy is not None, "all_images": call.all_images, **opening}
+        if named := [setting(name) for name, is_given in asked.items() if is_given]:
+            raise UsageError(f"Expected {setting('trained_on')} with {' and '.join(named)}. Or leave it out.")
+    options = {"format": form, "int8": call.int8, "trained_on": images, "strategy": call.strategy}
+    return export_model(call.data, call.output_dir, overwrite=call.overwrite, **options)

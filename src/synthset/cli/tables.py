@@ -396,9 +396,9 @@ def print_predictions_file(path: Path) -> None:
 
 
 @shows("path")
-def print_path(path: Path, name: str) -> None:
-    """Where a result lies."""
-    say(f"{name}  {path}")
+def print_path(path: Path, name: str = "") -> None:
+    """Where a result lies; without a name, the path alone, for scripts."""
+    say(f"{name}  {path}" if name else path)
 
 
 def say(text: object, end: str = "\n") -> None:

@@ -31,6 +31,8 @@ Count = Annotated[int, Option(at_least=0)]
 Share = Annotated[float, Option(at_least=0, at_most=1)]
 Seconds = Annotated[float, Option(at_least=0)]
 
+LATER = {"later": True}  # metadata of a field that even complete files of earlier versions do not have
+
 Record = TypeVar("Record")
 
 
@@ -81,7 +83,7 @@ def as_record(
         place: how to speak of where it stands: the path in quotes.
         remedy: a sentence: what to do where it does not fit.
         raises: the error to raise then.
-        complete: no key may be missing, whatever the default of its field.
+        complete: no key may be missing, whatever the default of its field, but of one that is LATER.
         is_part: the rest of the object is read as another record, with which the checksum is looked at.
     """
     try:
@@ -143,7 +145,8 @@ def _read_object(kind: type[Any], value: Any, *, complete: bool = False) -> Any:
     values = {}
     for name, item, read in _fields(kind):
         if name not in value:
-            if complete or (item.default is MISSING and item.default_factory is MISSING):
+            is_open = item.default is not MISSING or item.default_factory is not MISSING
+            if not is_open or (complete and item.metadata != LATER):
                 raise _MisfitError(lambda named: f"{named}, found none.", f".{name}")
             continue
         try:

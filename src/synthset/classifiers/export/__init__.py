@@ -12,7 +12,7 @@ from typing import Literal
 
 from synthset.classifiers.checkpoints import TRAINING_FILE
 from synthset.classifiers.export.card import write_model_card
-from synthset.classifiers.export.checking import CheckImages, ModelRow, open_check_images
+from synthset.classifiers.export.checking import CheckImages, ModelRow, checked_on
 from synthset.classifiers.export.onnx import write_onnx
 from synthset.classifiers.export.timm import write_timm
 from synthset.classifiers.models import kind_of, load_classifier
@@ -75,6 +75,7 @@ def export_model(
     format: str = "onnx",
     int8: bool = False,
     trained_on: ImageSource | None = None,
+    strategy: str | None = None,
     overwrite: bool = False,
 ) -> ModelExport:
     """Write a trained classifier in another form, compared with it on images that it was not trained on.
@@ -85,6 +86,7 @@ def export_model(
         format: a key of MODEL_FORMATS.
         int8: also with weights and activations of eight bits, calibrated on images that it was trained on.
         trained_on: the synthetic images that it was trained on; by default those of the path that it was trained from.
+        strategy: of `trained_on`, where the training does not say it: the strategy that it was trained on.
         overwrite: replace an earlier export.
     Raises:
         UsageError: a form that it cannot have, or something else in the folder.
@@ -98,9 +100,12 @@ def export_model(
         raise UsageError(f"Expected {setting('int8')} with {setting('format', 'onnx')}, got '{format}'. Leave it out.")
     if kind_of(model) is not None:
         raise ModelError(f"Expected a classifier that 'synthset train' wrote, got '{model}', a tuned CLIP.")
-    with reading(model), whole_folder(Path(output_dir), _owned, overwrite=overwrite) as folder:
+    with (
+        reading(model),
+        whole_folder(Path(output_dir), _owned, overwrite=overwrite) as folder,
+        checked_on(Path(model), trained_on, strategy) as images,
+    ):
         classifier = load_classifier(model, "cpu")
-        images = open_check_images(Path(model), trained_on)
         rows = form.write(classifier, images, folder, int8=int8)
         write_model_card(folder, classifier, Path(model), rows, images, format)
         files = sorted(path.name for path in folder.iterdir())

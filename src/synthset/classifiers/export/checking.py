@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from synthset.classifiers.checkpoints import TRAINING_FILE, RecordedJob
+from synthset.classifiers.learned_from import DataPath
 from synthset.classifiers.models import Classifier
 from synthset.classifiers.training_set import fingerprint, hold_back
 from synthset.core.errors import DataError, ModelError, setting
 from synthset.core.json_records import read_record
+from synthset.core.locks import reading
 from synthset.dataset.opening import open_images
+from synthset.dataset.reader import is_dataset
 from synthset.images.imageset import ImageSet
-from synthset.images.opening import ImageSource
+from synthset.images.opening import ImagePath, ImageSource, Opening
 
 MOST_IMAGES = 1000  # that are compared, and that are calibrated on
 BATCH = 64
@@ -56,13 +60,16 @@ class _Note:
     """What training.json says of the images."""
 
     job: RecordedJob
-    images: str
-    strategy: str | None = None
+    data: DataPath | None = None  # a training by an earlier version has none, nor has one of images in memory
 
 
-def open_check_images(model: Path, data: ImageSource | None) -> CheckImages:
-    """The images of a classifier's training, in its two parts, as many as are needed of each.
+@contextmanager
+def checked_on(model: Path, data: ImageSource | None, strategy: str | None = None) -> Iterator[CheckImages]:
+    """The images of a classifier's training, in its two parts, as many as are needed of each, kept from writers.
 
+    Args:
+        data: where they are; by default, and how they are opened, as the training says.
+        strategy: of `data`; by default that of the training.
     Raises:
         DataError: they are not at hand, or are other ones.
     """
@@ -70,30 +77,51 @@ def open_check_images(model: Path, data: ImageSource | None) -> CheckImages:
         note = read_record(_Note, model / TRAINING_FILE, "Train it again.")
     except FileNotFoundError as error:
         raise DataError(f"Expected the notes of a training in '{model}', found none. Train it again.") from error
-    source = note.images if data is None else data
-    if not isinstance(source, ImageSet) and not Path(source).exists():
+    source = _find(model, data, note.data)
+    with reading(source):
+        images = _same_images(source, strategy, note)
+        config: Mapping[str, Any] = note.job.config
+        rows = hold_back(images.labels, float(config["validation_fraction"]), int(config["seed"]))
+        trained_on, held_back = (images.select(_some(part)) for part in rows)
+        yield CheckImages(trained_on, held_back)
+
+
+def _find(model: Path, data: ImageSource | None, known: DataPath | None) -> ImagePath | ImageSet:
+    """Where to look for the images of a training. Raises DataError where there is nothing."""
+    if isinstance(data, ImageSet):
+        return data
+    if data is None and known is not None:
+        data = known.path
+    if data is None:
         raise DataError(
-            f"Expected the images that '{model}' was trained on at '{source}', to compare the export on, found nothing "
+            f"Expected the images that '{model}' was trained on, to compare the export on; its training does not say "
+            f"where they are. Say it by {setting('trained_on')}."
+        )
+    given = ImagePath.of(data)
+    if known is not None and given.opening == Opening():
+        given = replace(given, opening=known.opening)
+    if not Path(given).exists() and not is_dataset(given.path):
+        raise DataError(
+            f"Expected the images that '{model}' was trained on at '{given}', to compare the export on, found nothing "
             f"there. Say where they are now by {setting('trained_on')}."
         )
-    images = _same_images(source, note)
-    config: Mapping[str, Any] = note.job.config
-    rows = hold_back(images.labels, float(config["validation_fraction"]), int(config["seed"]))
-    trained_on, held_back = (images.select(_some(part)) for part in rows)
-    return CheckImages(trained_on, held_back)
+    return given
 
 
-def _same_images(source: ImageSource, note: _Note) -> ImageSet:
-    """The images of the training: all at the path, those that filters keep, or those of one strategy."""
-    candidates: list[Callable[[], ImageSet]] = [
-        lambda: open_images(source, note.strategy, all_images=True),
-        lambda: open_images(source, note.strategy),
-    ]
-    found = [candidate() for candidate in candidates]
-    for images in found:
+def _same_images(source: ImagePath | ImageSet, strategy: str | None, note: _Note) -> ImageSet:
+    """The images of the training, of which filters may have left some out. Raises DataError where they are others."""
+    if note.data is not None and not isinstance(source, ImageSet) and is_dataset(source.path):
+        strategy = strategy or note.data.strategy
+    name, first = "", note.data is None or note.data.all_images
+    for all_images in (first, not first):
+        images = open_images(source, strategy, all_images=all_images)
         if fingerprint(images) == note.job.fingerprint:
             return images
-    raise DataError(f"Expected the images that the model was trained on, got others in '{found[0].name}'.")
+        name = images.name
+    raise DataError(
+        f"Expected the images that the model was trained on, got others in '{name}'. Say where they are by "
+        f"{setting('trained_on')}."
+    )
 
 
 def _some(rows: np.ndarray) -> np.ndarray:
