@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from synthset.create.stage import CreateConfig, create
 from synthset.dataset.reader import open_dataset
 from synthset.images.decoding import decode
 from synthset.images.imageset import ImageSet
+from synthset.images.opening import ImagePath, Opening
 from synthset.prompts.strategies import resolve_strategies
 from synthset.real import learning, load_real, split
 from synthset.real.learning import few_shot_pool
@@ -128,9 +129,43 @@ def test_images_of_further_classes_are_left_out(caplog):
     assert "left out 2 images of further classes: dog" in caplog.text
 
 
-def damaged():
-    files = [photo(0), b"\x89PNG\r\n\x1a\n and no more"]
-    return ImageSet("photos", CLASSES, np.arange(2), files.__getitem__, origin=lambda i: f"file-{i}.png")
+def damaged(*broken, counts=(3, 3)):
+    """Photos of which some do not decode."""
+    images = photos(counts, CLASSES)
+
+    def read(row):
+        return b"\x89PNG\r\n\x1a\n and no more" if row in broken else images.read(row)
+
+    return replace(images, read=read, origin=lambda row: f"file-{row}.png")
+
+
+def test_images_that_do_not_decode_are_named_and_others_take_their_place(caplog):
+    whole, used = choose_initial_images(damaged(), CLASSES), choose_initial_images(damaged(1, 5), CLASSES)
+    assert [len(names) for names in used.hashes] == [2, 2]
+    assert used.files.items() < whole.files.items()
+    assert used.strength == strength_for(2)
+    (message,) = caplog.messages
+    assert (
+        "2 of the 6 images of 'photos' cannot be read: file-1.png: a damaged PNG; file-5.png: a damaged PNG" in message
+    )
+    assert message.endswith("They are left out.")
+    for shots in (1, 2):
+        few = [set(choose_initial_images(damaged(*rows), CLASSES, shots).files) for rows in ((), (1, 5))]
+        assert len(few[0]) == len(few[1]) == 2 * shots
+        assert few[1] <= set(used.files)
+        assert few[0] & set(used.files) <= few[1]  # the others stay
+    assert caplog.messages[-1].endswith("Others are drawn in their place.")
+
+
+def test_a_strict_opening_refuses_images_that_do_not_decode(tmp_path):
+    for i, name in enumerate(CLASSES):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.png").write_bytes(photo(i))
+        (tmp_path / name / "b.png").write_bytes(b"")
+    for shots in (None, 1, 2):
+        with pytest.raises((DataError, UsageError), match=r"an empty file|got 1 of 'cat'"):
+            choose_initial_images(ImagePath(str(tmp_path), Opening(strict=shots != 2)), CLASSES, shots, seed=3)
+    assert len(choose_initial_images(tmp_path, CLASSES, 1, seed=3).files) == 2
 
 
 @pytest.mark.parametrize(
@@ -142,10 +177,12 @@ def damaged():
         ({"shots": 6}, UsageError, "Expected at least 6 images of every class of 'photos', got 5 of 'cat'"),
         ({"initial_images": photos((5, 0)), "shots": None}, DataError, "found none of: cat"),
         (
-            {"initial_images": damaged(), "shots": 1},
+            {"initial_images": damaged(3, 4, 5), "shots": None, "strength": 0.5},
             DataError,
-            r"Image 1 of 'photos' \(file-1.png\): .*a whole PNG",
+            "in 'photos', found none of: sea_lake",
         ),
+        ({"initial_images": damaged(3, 4, 5), "shots": 1}, UsageError, "1 image of every class of 'photos', got 0 of"),
+        ({"initial_images": damaged(*range(6)), "shots": None}, DataError, "6 of the 6 images of 'photos' cannot be"),
         ({"shots": 0}, UsageError, "Expected shots of at least 1, got 0"),
         ({"shots_seed": -1}, UsageError, "Expected shots_seed of at least 0"),
         ({"strength": 0.0}, UsageError, "above 0 and at most 1, got 0"),

@@ -101,6 +101,17 @@ def test_shots_of_digits_are_those_that_create_begins_at():
     assert sorted(hash_images(draw_shots("digits", names, 2, 3))) == sorted(h for row in chosen.hashes for h in row)
 
 
+def test_shots_that_do_not_decode_give_way_to_the_next(caplog):
+    whole, pool = real(), draw_shots(real(), None, 6, 0)
+    files, first = {pool.read(row) for row in range(len(pool))}, draw_shots(real(), None, 1, 0).read(0)
+    broken = replace(whole, read=lambda row: b"" if whole.read(row) == first else whole.read(row))
+    drawn = draw_shots(broken, None, 5, 0)
+    assert {drawn.read(row) for row in range(15)} < files - {first}
+    assert "an empty file. Others are drawn in their place." in caplog.text
+    with pytest.raises(UsageError, match="got 5 of 'left'"):
+        draw_shots(broken, None, 6, 0)
+
+
 def test_more_shots_than_images_are_refused():
     with pytest.raises((UsageError, DataError), match=r"at least 7 images.*got 6 of 'left'"):
         draw_shots(real(), None, 7, 0)

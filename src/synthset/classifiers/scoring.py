@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import numpy as np
 
-from synthset.core.errors import DataError
 from synthset.core.json_records import Count, Share
 from synthset.core.options import Option
-from synthset.images.imageset import ImageSet, UnreadableImagesError
+from synthset.images.imageset import ImageSet, of_readable
 from synthset.real.matching import with_classes
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
     from torch import Tensor
 
-logger = logging.getLogger(__name__)
-
-Result = TypeVar("Result")
 
 MAX_DENSE = 1000  # classes whose confusion matrix is kept and written whole
 
@@ -158,26 +153,6 @@ def score(
     when_answered(readable, answers)
     result = count(readable.labels, answers.labels, class_names, images.name, images.metric)
     return replace(result, kind=images.kind, split=images.split, unreadable=len(matched) - len(readable))
-
-
-def of_readable(
-    images: ImageSet, work: Callable[[ImageSet], Result], *, strict: bool = False
-) -> tuple[ImageSet, Result]:
-    """The images that can be read, and what `work` makes of them; the others are left out, with a warning.
-
-    Raises:
-        DataError: no images; or unreadable ones, if `strict` or if there are no others.
-    """
-    if len(images) == 0:
-        raise DataError(f"Expected images in '{images.name}', found none.")
-    try:
-        return images, work(images)
-    except UnreadableImagesError as error:
-        if strict or len(error.rows) == len(images):
-            raise
-        logger.warning("%s They are left out.", error)
-        readable = images.select(np.setdiff1d(np.arange(len(images)), error.rows))
-        return readable, work(readable)
 
 
 def count(

@@ -23,10 +23,11 @@ import pyarrow as pa
 
 from synthset.core.errors import DataError, UsageError, setting, some
 from synthset.generators.base import DrawsFromImages, GeneratedImage, Generator, ImageRequest, image_conditions_of
-from synthset.images.imageset import ImageSet
+from synthset.images.imageset import ImageSet, of_readable
 from synthset.images.opening import ImagePath, ImageSource
 from synthset.prompts.strategies import StrategyRun
-from synthset.real import few_shot, match_set, open_set
+from synthset.real import match_set, open_set
+from synthset.real.few_shot import readable_shots
 from synthset.real.learning import few_shot_pool, training_split
 from synthset.real.matching import with_classes
 
@@ -91,31 +92,41 @@ def choose_initial_images(
         strength: share of the sampler's steps; None takes that of STRENGTHS for so many real images.
     Raises:
         UsageError, UnknownNameError: other classes, fewer images than shots in a class, or no such set.
-        DataError: a class without images, an image that does not decode, or too many to hold.
+        DataError: a class without images that decode, an image that does not where the source is opened strictly, or
+            too many to hold.
     """
     if isinstance(source, ImageSet):
-        real = source
+        real, strict = source, False
     else:
-        real = _open_initial(ImagePath.of(source))
+        source = ImagePath.of(source)
+        real, strict = _open_initial(source), source.opening.strict
     real = with_classes(real, class_names, every=True)
-    counts = np.bincount(real.labels, minlength=len(class_names))
-    if not counts.all():
-        names = [name for name, count in zip(class_names, counts, strict=True) if not count]
-        raise DataError(f"Expected initial images of every class in '{real.name}', found none of: {some(names)}.")
-    if shots is not None:
-        real = few_shot(real, shots, seed)
-    if len(real) > MAX_IMAGES:
+    _count(real)
+    if (size := len(real) if shots is None else shots * len(class_names)) > MAX_IMAGES:
         raise DataError(
-            f"Expected at most {MAX_IMAGES:,} initial images, got {len(real):,} of '{real.name}'. Give fewer "
+            f"Expected at most {MAX_IMAGES:,} initial images, got {size:,} of '{real.name}'. Give fewer "
             f"{setting('shots')}."
         )
+    if shots is None:
+        real, _ = of_readable(real, ImageSet.check, strict=strict)
+    else:
+        real = readable_shots(real, shots, seed, strict=strict)
+    counts = _count(real)
     if strength is None:
-        strength = strength_for(int(counts.min()) if shots is None else shots)
-    real.check()
+        strength = strength_for(int(counts.min()))
     files = [real.read(index) for index in range(len(real))]
     names = [hashlib.sha256(file).hexdigest() for file in files]
     hashes = tuple(tuple(names[i] for i in np.flatnonzero(real.labels == k)) for k in range(len(class_names)))
     return InitialImages(tuple(class_names), hashes, dict(zip(names, files, strict=True)), strength)
+
+
+def _count(real: ImageSet) -> np.ndarray:
+    """The images of each class. Raises DataError for a class without any."""
+    counts = np.bincount(real.labels, minlength=len(real.class_names))
+    if not counts.all():
+        names = [name for name, count in zip(real.class_names, counts, strict=True) if not count]
+        raise DataError(f"Expected initial images of every class in '{real.name}', found none of: {some(names)}.")
+    return counts
 
 
 def _open_initial(source: ImagePath) -> ImageSet:

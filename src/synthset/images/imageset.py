@@ -5,10 +5,11 @@ An `ImageSet` holds no pixels, only how to read them; `tensor()` decodes all of 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -19,6 +20,9 @@ from synthset.images.decoding import decode, resize
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+log = logging.getLogger("synthset")
+Result = TypeVar("Result")
 
 MAX_NAMED = 20  # unreadable images that an error names
 BLOCK_BYTES, BLOCK_IMAGES = 2**28, 4096  # that are decoded at once, at most
@@ -162,6 +166,26 @@ class UnreadableImagesError(DataError):
     def __init__(self, message: str, rows: Sequence[int] = ()) -> None:
         super().__init__(message)
         self.rows = tuple(rows)
+
+
+def of_readable(
+    images: ImageSet, work: Callable[[ImageSet], Result], *, strict: bool = False
+) -> tuple[ImageSet, Result]:
+    """The images that can be read, and what `work` makes of them; the others are left out, with a warning.
+
+    Raises:
+        DataError: no images; or unreadable ones, if `strict` or if there are no others.
+    """
+    if len(images) == 0:
+        raise DataError(f"Expected images in '{images.name}', found none.")
+    try:
+        return images, work(images)
+    except UnreadableImagesError as error:
+        if strict or len(error.rows) == len(images):
+            raise
+        log.warning("%s They are left out.", error)
+        readable = images.select(np.setdiff1d(np.arange(len(images)), error.rows))
+        return readable, work(readable)
 
 
 def _unreadable(images: ImageSet, reasons: Mapping[int, str]) -> UnreadableImagesError:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
+
 import numpy as np
 
 from synthset.core.errors import UsageError
-from synthset.images.imageset import ImageSet
+from synthset.images.imageset import ImageSet, UnreadableImagesError
+
+log = logging.getLogger("synthset")
 
 
 def few_shot(real: ImageSet, shots: int, seed: int) -> ImageSet:
@@ -16,9 +21,37 @@ def few_shot(real: ImageSet, shots: int, seed: int) -> ImageSet:
     Raises:
         UsageError: no shots, or classes with fewer images, which are named.
     """
+    return real.select(_draw(real, shots, seed))
+
+
+def readable_shots(real: ImageSet, shots: int, seed: int, *, strict: bool = False) -> ImageSet:
+    """As `few_shot`, where the next images of the draw stand in for those that do not decode, with a warning.
+
+    Raises:
+        UsageError: as few_shot.
+        UnreadableImagesError: images that do not decode, if `strict`.
+    """
+    unreadable: list[int] = []
+    while True:
+        rows = _draw(real, shots, seed, unreadable)
+        drawn = real.select(rows)
+        try:
+            drawn.check()
+        except UnreadableImagesError as error:
+            if strict:
+                raise
+            log.warning("%s Others are drawn in their place.", error)
+            unreadable += rows[list(error.rows)].tolist()
+        else:
+            return drawn
+
+
+def _draw(real: ImageSet, shots: int, seed: int, unreadable: Sequence[int] = ()) -> np.ndarray:
+    """The rows of the shots, in order, without some that cannot be."""
     if shots < 1:
         raise UsageError(f"Expected at least 1 shot, got {shots}.")
-    counts = np.bincount(real.labels, minlength=len(real.class_names))
+    is_readable = ~np.isin(np.arange(len(real)), unreadable)
+    counts = np.bincount(real.labels[is_readable], minlength=len(real.class_names))
     short = [f"{counts[label]} of '{real.class_names[label]}'" for label in np.flatnonzero(counts < shots)]
     if short:
         named = ", ".join(short[:5]) + (f" and {len(short) - 5} more classes" if len(short) > 5 else "")
@@ -27,8 +60,8 @@ def few_shot(real: ImageSet, shots: int, seed: int) -> ImageSet:
             "Take fewer shots, or add images."
         )
     generator = np.random.default_rng(seed)
-    drawn = [generator.permutation(np.flatnonzero(real.labels == label))[:shots] for label in range(len(counts))]
-    return real.select(np.sort(np.concatenate(drawn)))
+    orders = [generator.permutation(np.flatnonzero(real.labels == label)) for label in range(len(counts))]
+    return np.sort(np.concatenate([order[is_readable[order]][:shots] for order in orders]))
 
 
 def split(real: ImageSet, fraction: float, seed: int) -> tuple[ImageSet, ImageSet]:

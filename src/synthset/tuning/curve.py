@@ -17,14 +17,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from synthset.classifiers.scoring import EvaluationResult, count, of_readable
+from synthset.classifiers.scoring import EvaluationResult, count
 from synthset.core.errors import UnknownNameError, UsageError, setting
 from synthset.core.files import delete_parts
 from synthset.core.locks import reading, writing
 from synthset.core.options import with_options
 from synthset.encoders.clip import Encoder, load_encoder
 from synthset.encoders.embed import EmbeddingCache, embed_classes, embed_images
-from synthset.images.imageset import ImageSet
+from synthset.images.imageset import ImageSet, of_readable
 from synthset.images.opening import ImagePath, ImageSource
 from synthset.real.learning import load_test_part
 from synthset.real.matching import with_classes

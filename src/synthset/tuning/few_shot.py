@@ -18,8 +18,8 @@ from synthset.core.errors import DataError, UsageError, setting
 from synthset.dataset.reader import Dataset
 from synthset.filters.real import nearest_real
 from synthset.images.imageset import ImageSet
-from synthset.images.opening import ImageSource
-from synthset.real import few_shot
+from synthset.images.opening import ImagePath, ImageSource
+from synthset.real.few_shot import readable_shots
 from synthset.real.learning import few_shot_pool
 from synthset.real.matching import with_classes
 from synthset.tuning.config import USES_OF_SHOTS, TuneConfig
@@ -29,7 +29,7 @@ log = logging.getLogger("synthset")
 
 
 def draw_shots(real: ImageSource, class_names: Sequence[str] | None, shots: int, seed: int) -> ImageSet:
-    """M real images of each class, from the part of a real set that testing never reads.
+    """M real images of each class that can be read, from the part of a real set that testing never reads.
 
     The same as `create` begins at, given the set as `initial_images`, the shots, and the seed as `shots_seed`.
     Args:
@@ -39,7 +39,8 @@ def draw_shots(real: ImageSource, class_names: Sequence[str] | None, shots: int,
         DataError, UnknownNameError: no such set, or one that cannot be read.
     """
     pool = few_shot_pool(real)
-    return few_shot(pool if class_names is None else with_classes(pool, class_names), shots, seed)
+    strict = not isinstance(real, ImageSet) and ImagePath.of(real).opening.strict
+    return readable_shots(pool if class_names is None else with_classes(pool, class_names), shots, seed, strict=strict)
 
 
 def hash_images(images: ImageSet) -> list[str]:
