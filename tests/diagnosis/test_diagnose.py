@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,10 @@ import pytest
 import torch
 
 import synthset
+from synthset.classifiers.facts import ModelFacts
 from synthset.classifiers.scoring import count
 from synthset.core.errors import DataError, UsageError
+from synthset.diagnosis import saving
 from synthset.diagnosis.inputs import DiagnosedSet
 from synthset.encoders.embed import EmbeddingCache
 from synthset.images.decoding import encode
@@ -299,6 +302,15 @@ def test_evaluations_join(run, tmp_path):
     assert copied == {"name": "model on digits", **json.loads(json.dumps(evaluation))}
     with pytest.raises(DataError, match="synthset eval"):
         run(paint("a"), evaluations=[tmp_path])
+
+
+def test_what_a_classifier_learned_from_joins_its_evaluation(tmp_path, monkeypatch):
+    evaluation = count(np.array([0, 1]), np.array([0, 1]), ("red", "green"), "digits").to_json()
+    (tmp_path / "digits.json").write_text(json.dumps(evaluation))
+    facts = ModelFacts(90, 3, {"epochs": 4}, "photographs")
+    monkeypatch.setattr(saving, "read_facts", lambda folder: facts if folder == tmp_path else None)
+    (copied,) = saving.read_evaluations([tmp_path]).values()
+    assert copied["model"] == asdict(facts)
 
 
 def test_unknown_options_list_the_valid_ones(run):

@@ -312,6 +312,17 @@ def _evaluation(random, name, class_names):
         "per_class_accuracy": (hits / each).tolist(),
         "mean_class_accuracy": float((hits / each).mean()),
         "confusion": confusion.tolist(),
+        "model": {
+            "num_training": 45 * k,
+            "epoch": 38,
+            "settings": {
+                **{"architecture": "resnet18", "epochs": 40, "batch_size": 64, "learning_rate": 0.00125},
+                **{"weight_decay": 0.05, "augmentation": "standard", "image_size_px": 32},
+                **{"weights": "timm/resnet18.a1_in1k", "freeze": True, "layer_decay": 1.0, "teacher": "ab" * 32},
+                **{"teacher_share": 0.5, "teacher_temperature": 2.0},
+            },
+            "seen": f"the photographs that timm/{class_names[0]} learned from",
+        },
     }
 
 

@@ -90,12 +90,28 @@ def test_the_figures_of_the_files_are_in_the_page(example, page):
     assert '"failed": 4' in text
 
 
+def test_what_a_tested_classifier_learned_from_is_said(page, tmp_path):
+    assert "450 38 40 64 0.00125 0.05 standard 32 timm/resnet18.a1_in1k, head alone trained" in page.text()
+    assert "abababababab…, share 0.5, temperature 2.0" in page.text()
+    assert "learned from other images too: the photographs that timm/zero learned from." in page.text()
+    path = write_example(tmp_path) / "evaluations" / "000.json"
+    note = json.loads(path.read_text())
+    write_json(path, {**note, "model": {**note["model"], "settings": {"epochs": "<b>", "weights": 3}}})
+    strange = Page(build_report(tmp_path))  # of another version, or by hand
+    assert "450 38 – – – – – 3 –" in strange.text()
+
+
 def test_each_chart_has_its_place_and_plotly_takes_it(page):
+    check_figures(page)
+
+
+def check_figures(page):
+    """Raises where a chart has no place, or is none to plotly."""
     figures = page.figures()
     places = [attributes["data-figure"] for attributes in page.all("div") if "data-figure" in attributes]
     assert sorted(places) == sorted(figures)
     for figure in figures.values():
-        go.Figure(data=_with_colours(figure["data"]), layout=_with_colours(figure["layout"]))  # raises if not
+        go.Figure(data=_with_colours(figure["data"]), layout=_with_colours(figure["layout"]))
 
 
 def test_the_page_is_one_file_that_may_load_nothing(page):
@@ -297,7 +313,7 @@ def test_the_command_builds_the_report_again(example, capsys):
     assert capsys.readouterr().out.split() == ["report", str(example / "report.html")]
     assert (example / "report.html").exists()
     assert main(["report", str(example / "nowhere")]) == 1
-    assert "synthset diagnose" in capsys.readouterr().err
+    assert "'synthset diagnose' or 'synthset compare'" in capsys.readouterr().err
 
 
 def _with_colours(value):

@@ -1,4 +1,4 @@
-"""`synthset report`: the report of a diagnosis, built again from its saved files."""
+"""`synthset report`: the report of a diagnosis or a comparison, built from its saved files."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ from synthset.cli.tables import print_path
 
 @dataclass(frozen=True)
 class ReportCall:
-    """Which diagnosis."""
+    """What is reported."""
 
-    diagnosis: Annotated[Path, Positional()]
-    """Folder that `synthset diagnose` wrote."""
+    folder: Annotated[Path, Positional()]
+    """Folder that `synthset diagnose` or `synthset compare` wrote."""
 
 
 @command("report")
 def report(call: ReportCall) -> None:
-    """Build the report of a diagnosis again, from its saved files: one HTML file that works offline.
+    """Build the report of a comparison, or that of a diagnosis again, from its saved files: one HTML file that works
+    offline.
 
-    Example: `synthset report digits-diagnosis`
+    Example: `synthset report digits-comparison`
     """
     from synthset.report import build_report
 
-    print_path(build_report(call.diagnosis), "report")
+    print_path(build_report(call.folder), "report")

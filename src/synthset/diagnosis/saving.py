@@ -12,11 +12,13 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from synthset.classifiers.facts import read_facts
 from synthset.classifiers.scoring import SavedEvaluation
 from synthset.core.errors import DataError, UsageError, setting
 from synthset.core.files import delete_parts, is_part, read_json, refuse_links, write_json, write_text
@@ -60,7 +62,9 @@ def read_evaluations(paths: Sequence[str | Path]) -> dict[str, Any]:
             name = f"{home.resolve().name} on {file.stem}"
             unique = name if name not in evaluations else f"{home.resolve().parent.name}/{name}"
             read_record(SavedEvaluation, file, "Run 'synthset eval' again.")
-            evaluations[unique] = read_json(file)  # with whatever else stands there
+            facts = read_facts(home)
+            about = {} if facts is None else {"model": asdict(facts)}
+            evaluations[unique] = read_json(file) | about  # with whatever else stands there
     return evaluations
 
 

@@ -1,10 +1,12 @@
-"""Report: the saved files of a diagnosis -> one HTML file that works offline. It computes nothing.
+"""Report: the saved files of a diagnosis or a comparison -> one HTML file that works offline. It computes nothing.
 
-reading.py     the files of the folder, checked
+reading.py     the files of a diagnosis, checked
+comparison.py  the files of a comparison, and its charts
 verdicts.py    which classes will fail, why, and what to change
 sections.py    what the other sections show, and in which order
 galleries.py   thumbnails as data URIs
-figures.py     charts as plotly's plain dictionaries
+figures.py     charts of a diagnosis as plotly's plain dictionaries
+parts.py       what charts are made of
 formatting.py  numbers and hostile texts as they stand in the page
 page.py        template, styles and scripts in one file, under a policy that forbids the network
 """
@@ -20,10 +22,10 @@ FILE_NAME = "report.html"
 
 
 def build_report(folder: str | Path) -> Path:
-    """Write `report.html` into the folder of a diagnosis, from the files there alone; gives its path.
+    """Write `report.html` into the folder of a diagnosis or a comparison, from the files there alone; gives its path.
 
     Raises:
-        DataError: a file is missing or damaged; an earlier report is left as it is.
+        DataError: a file is missing or damaged, or the comparison is not finished; an earlier report is left as it is.
         UsageError: another command is at work in the folder.
     """
     with writing(Path(folder)):
@@ -32,11 +34,16 @@ def build_report(folder: str | Path) -> Path:
 
 def write_report(folder: Path) -> Path:
     """As `build_report`, for a command that is alone with the folder already."""
-    from synthset.report.page import render_page
+    from synthset.comparison.results import MARKER
+    from synthset.report.comparison import read_comparison
+    from synthset.report.page import render_comparison, render_diagnosis
     from synthset.report.reading import read_diagnosis
 
     path = folder / FILE_NAME
-    page = render_page(read_diagnosis(folder))
+    if (folder / MARKER).is_file():
+        page = render_comparison(read_comparison(folder))
+    else:
+        page = render_diagnosis(read_diagnosis(folder))
     delete_parts(folder)
     write_text(path, page.encode("utf-8", "replace").decode())  # a lone surrogate, which JSON may hold, has no UTF-8
     return path

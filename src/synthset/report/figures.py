@@ -10,23 +10,27 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from synthset.classifiers.scoring import SavedEvaluation
-from synthset.report.formatting import LONGEST_LABEL, is_number, label, number, percent
+from synthset.report.formatting import is_number, label, number, percent
+from synthset.report.parts import (
+    LEGEND_ON_TOP,
+    NUM_COLOURS,
+    Part,
+    bar,
+    grid_layout,
+    heat_map,
+    line_across,
+    rows_layout,
+    scatter,
+    written,
+)
 from synthset.report.reading import Diagnosis
 
-Part = dict[str, Any]  # a figure or a part of one: plotly's options by name
-
-ROW_PX = 34
-CHARACTER_PX = 7
-MAX_NAMED = 60
 MAX_CONFUSION_CLASSES = 150  # beyond it a cell has less than five pixels, and the list of pairs says more
 MAX_CONFUSION_COUNTS = 20
 MAX_POINTS = 4000
 MAX_COLOURED_CLASSES = 20
 MAX_CURVE_POINTS = 300
-NUM_COLOURS = 10
 SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross")
-RAMP = [[i / 4, f"--ramp-{i}"] for i in range(5)]
-LEGEND_ON_TOP = Part(orientation="h", x=0, y=1, yanchor="bottom")
 
 
 def build_figures(diagnosis: Diagnosis) -> dict[str, Part]:
@@ -57,9 +61,9 @@ def _accuracies(evaluations: Sequence[SavedEvaluation]) -> Part | None:
         f"{label(e.name)}: {percent(e.accuracy)} ({percent(e.low)} to {percent(e.high)}), {e.n:,} images"
         for e in evaluations
     ]
-    trace = _scatter("markers", [e.accuracy for e in evaluations], list(range(len(evaluations))), texts)
+    trace = scatter("markers", [e.accuracy for e in evaluations], list(range(len(evaluations))), texts)
     trace |= Part(marker=Part(color="--accent", size=10), error_x=bars)
-    layout = _rows_layout([e.name for e in evaluations], "accuracy and 95 % interval")
+    layout = rows_layout([e.name for e in evaluations], "accuracy and 95 % interval")
     layout["xaxis"]["tickformat"] = ".0%"
     return Part(data=[trace], layout=layout)
 
@@ -70,11 +74,11 @@ def _bars(diagnosis: Diagnosis, column: str, title: str) -> Part | None:
     bars, real = _apart(rows)
     if not bars:
         return None
-    trace = _bar(bars, column, number, "--accent") | Part(textposition="auto", showlegend=False)
-    layout = _rows_layout([row["set"] for row in bars], title)
+    trace = bar(bars, column, number, "--accent") | Part(textposition="auto", showlegend=False)
+    layout = rows_layout([row["set"] for row in bars], title)
     dashed, paper = Part(color="--real", width=2, dash="dash"), Part(yref="paper")
     texts = Part(y=1, yanchor="bottom", showarrow=False, font=Part(color="--real"))
-    layout["shapes"] = [_line_across(row[column], dashed) | paper for row in real]
+    layout["shapes"] = [line_across(row[column], dashed) | paper for row in real]
     layout["annotations"] = [texts | paper | Part(x=row[column], text=f"real: {number(row[column])}") for row in real]
     layout["xaxis"] |= Part(range=[0, max(row[column] for row in rows) * 1.12 or 1], nticks=5)
     layout["margin"] |= Part(t=26)
@@ -106,10 +110,10 @@ def _stacked(
     if not rows:
         return None
     traces = [
-        _bar(rows, column, write, f"--series-{i}", f", {name}") | Part(name=name, textposition="inside")
+        bar(rows, column, write, f"--series-{i}", f", {name}") | Part(name=name, textposition="inside")
         for i, (column, name) in enumerate(parts)
     ]
-    layout = _rows_layout([row["set"] for row in rows], title) | Part(barmode="relative")
+    layout = rows_layout([row["set"] for row in rows], title) | Part(barmode="relative")
     layout["height"] += 30  # for the legend
     layout["margin"] |= Part(t=34)
     return Part(data=traces, layout=layout | Part(legend=LEGEND_ON_TOP | Part(traceorder="normal")))
@@ -132,10 +136,10 @@ def _matrix(diagnosis: Diagnosis) -> Part | None:
     cells = {(row["reference"], row["query"]): row for row in rows}
     grid = [[cells.get((reference, query)) for query in queries] for reference in references]
     values = [[cell and cell["centroid_accuracy"] for cell in line] for line in grid]
-    trace = _heat_map(values, [[_matrix_text(cell) for cell in line] for line in grid])
+    trace = heat_map(values, [[_matrix_text(cell) for cell in line] for line in grid])
     if len(queries) <= 14:
-        trace |= _written([[percent(cell["centroid_accuracy"]) if cell else "" for cell in line] for line in grid])
-    return Part(data=[trace], layout=_grid_layout(references, queries, "reference", "query", 36))
+        trace |= written([[percent(cell["centroid_accuracy"]) if cell else "" for cell in line] for line in grid])
+    return Part(data=[trace], layout=grid_layout(references, queries, "reference", "query", 36))
 
 
 def _matrix_text(cell: Part | None) -> str:
@@ -161,11 +165,11 @@ def _confusion(evaluation: SavedEvaluation) -> Part | None:
         [f"{names[i]}<br>taken for {names[j]}:<br>{count:,} of {totals[i]:,}" for j, count in enumerate(row)]
         for i, row in enumerate(confusion)
     ]
-    trace = _heat_map(shares, texts)
+    trace = heat_map(shares, texts)
     if k <= MAX_CONFUSION_COUNTS:
-        trace |= _written([[f"{count:,}" if count else "" for count in row] for row in confusion])
+        trace |= written([[f"{count:,}" if count else "" for count in row] for row in confusion])
     side = 34 if k <= MAX_CONFUSION_COUNTS else max(5, min(24, 760 // k))
-    return Part(data=[trace], layout=_grid_layout(classes, classes, "true class", "predicted class", side))
+    return Part(data=[trace], layout=grid_layout(classes, classes, "true class", "predicted class", side))
 
 
 # ---- points and curves ------------------------------------------------------------------------------------
@@ -190,7 +194,7 @@ def _tsne(diagnosis: Diagnosis) -> Part | None:
         (set_name, index), rows = key, groups[key]
         family = index if by_class else sets.index(set_name)
         texts = [f"{label(set_name)}<br>{names[row['class_index']]}" for row in rows]
-        trace = _scatter("markers", [row["x"] for row in rows], [row["y"] for row in rows], texts)
+        trace = scatter("markers", [row["x"] for row in rows], [row["y"] for row in rows], texts)
         trace |= Part(legendgroup=str(family), showlegend=family not in in_legend)
         trace |= Part(name=names[index] if by_class else label(set_name))
         traces.append(trace | Part(marker=_mark(family, sets.index(set_name), is_real=set_name in real)))
@@ -231,70 +235,15 @@ def _threshold_curves(diagnosis: Diagnosis) -> Part | None:
         n, colour = len(scores), f"--series-{i % NUM_COLOURS}"
         picked = sorted({*range(0, n, max(1, n // MAX_CURVE_POINTS)), n - 1})
         texts = [f"{percent((n - j) / n)} score {number(scores[j])} or more" for j in picked]
-        trace = _scatter("lines", [scores[j] for j in picked], [(n - j) / n for j in picked], texts)
+        trace = scatter("lines", [scores[j] for j in picked], [(n - j) / n for j in picked], texts)
         trace |= Part(name=f"{label(set_name)} · {label(method)}", hoverinfo="text+name", showlegend=True)
         traces.append(trace | Part(line=Part(color=colour, shape="vh", width=2)))
         threshold = thresholds.get((set_name, method))
         if isinstance(threshold, int | float):
-            shapes.append(_line_across(threshold, Part(color=colour, dash="dot", width=1.5)))
+            shapes.append(line_across(threshold, Part(color=colour, dash="dot", width=1.5)))
     if not traces:
         return None
     layout = Part(height=340, margin=Part(l=64, r=16, t=34, b=52), shapes=shapes, legend=LEGEND_ON_TOP)
     layout["xaxis"] = Part(title=Part(text="score"))
     layout["yaxis"] = Part(title=Part(text="share with this score or more"), tickformat=".0%", range=[0, 1.02])
     return Part(data=traces, layout=layout)
-
-
-# ---- parts ------------------------------------------------------------------------------------------------
-
-
-def _scatter(mode: str, x: Sequence[float], y: Sequence[float], texts: Sequence[str]) -> Part:
-    return Part(type="scatter", mode=mode, x=x, y=y, text=texts, hoverinfo="text")
-
-
-def _bar(rows: Sequence[Part], column: str, write: Callable[[Any], str], colour: str, suffix: str = "") -> Part:
-    """A bar a row; its length is the value of the column, and the set's name with `suffix` its hover text."""
-    texts = [write(row[column]) for row in rows]
-    hints = [f"{label(row['set'])}{suffix}: {text}" for row, text in zip(rows, texts, strict=True)]
-    bar = Part(type="bar", orientation="h", x=[row[column] for row in rows], y=list(range(len(rows))))
-    return bar | Part(marker=Part(color=colour), text=texts, hoverinfo="text", hovertext=hints)
-
-
-def _line_across(x: float, line: Part) -> Part:
-    return Part(type="line", x0=x, x1=x, y0=0, y1=1, line=line)
-
-
-def _heat_map(values: list[list[float | None]], texts: list[list[str]]) -> Part:
-    key = Part(tickformat=".0%", thickness=10, len=1, outlinewidth=0)
-    trace = Part(type="heatmap", z=values, zmin=0, zmax=1, colorscale=RAMP, xgap=1, ygap=1, colorbar=key)
-    return trace | Part(hovertext=texts, hoverinfo="text")
-
-
-def _written(texts: list[list[str]]) -> Part:
-    """Texts in the cells of a heat map."""
-    return Part(text=texts, texttemplate="%{text}")
-
-
-def _rows_layout(names: Sequence[str], title: str) -> Part:
-    """One row a name, the first on top."""
-    y_axis = _name_axis(names) | Part(range=[len(names) - 0.5, -0.5], showgrid=False)
-    layout = Part(height=70 + ROW_PX * len(names), margin=Part(l=8, r=16, t=8, b=48), bargap=0.35)
-    return layout | Part(xaxis=Part(title=Part(text=title)), yaxis=y_axis)
-
-
-def _grid_layout(rows: Sequence[str], columns: Sequence[str], row_title: str, column_title: str, side: int) -> Part:
-    thinned = len(rows) > MAX_NAMED  # too many names to write each
-    longest = 0 if thinned else min(LONGEST_LABEL, max(len(name) for name in columns))
-    is_upright = longest > 8 and len(columns) > 8  # slanted, they would run into each other
-    below_px = round(longest * CHARACTER_PX * (1 if is_upright else 0.65))
-    x_axis = Part(title=Part(text=column_title), showgrid=False, tickangle=-90 if is_upright else -40)
-    y_axis = Part(title=Part(text=row_title, standoff=14), showgrid=False, range=[len(rows) - 0.5, -0.5])
-    layout = Part(height=side * len(rows) + below_px + 70, margin=Part(l=8, r=8, t=8, b=8))
-    return layout | Part(xaxis=_name_axis(columns, thinned) | x_axis, yaxis=_name_axis(rows, thinned) | y_axis)
-
-
-def _name_axis(names: Sequence[str], thinned: bool = False) -> Part:
-    axis = Part(zeroline=False, automargin=True, ticks="")
-    if thinned:
-        return axis | Part(showticklabels=False)
-    return axis | Part(tickvals=list(range(len(names))), ticktext=[label(name) for name in names])

@@ -23,6 +23,15 @@ def percent(share: float | None) -> str:
     return f"{share:.1%}" if is_number(share) else NOTHING
 
 
+def points(difference: float | None) -> str:
+    """A difference of shares in points of a hundred, with its sign.
+
+    >>> points(0.0213), points(-0.5), points(None)
+    ('+2.1', '-50.0', '–')
+    """
+    return f"{100 * difference:+.1f}" if is_number(difference) else NOTHING
+
+
 def number(value: float | None) -> str:
     """A value of any size, with three digits that count.
 
@@ -67,8 +76,8 @@ def page_json(value: Any) -> str:
 
 
 def is_number(value: Any) -> TypeGuard[float]:
-    """Whether there is a finite number: neither null nor NaN nor infinite."""
-    return value is not None and math.isfinite(value)
+    """Whether there is a finite number: neither null nor another thing, nor NaN or infinite."""
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def _finite(value: Any) -> Any:

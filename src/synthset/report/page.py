@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any
 
@@ -13,9 +14,11 @@ from markupsafe import Markup
 
 from synthset.measures.registry import measures_of
 from synthset.report import sections
+from synthset.report.comparison import Comparison, build_comparison_figures
 from synthset.report.figures import build_figures
-from synthset.report.formatting import number, page_json, percent, unbroken_flags
+from synthset.report.formatting import number, page_json, percent, points, unbroken_flags
 from synthset.report.galleries import build_galleries, order_classes
+from synthset.report.parts import Part
 from synthset.report.reading import Diagnosis
 from synthset.report.verdicts import group_verdicts, order_by_need, tone
 from synthset.version import __version__
@@ -23,24 +26,14 @@ from synthset.version import __version__
 ROWS_SHOWN_FIRST = 50  # of long tables; the rest is in the page, hidden until asked for
 
 
-def render_page(diagnosis: Diagnosis) -> str:
-    """The whole report as HTML."""
+def render_diagnosis(diagnosis: Diagnosis) -> str:
+    """The report of a diagnosis as HTML."""
     rows = order_by_need(diagnosis.classes.to_pylist())
     class_order = order_classes(rows, len(diagnosis.info.class_names))
-    figures = build_figures(diagnosis)
-    style, script = _asset("report.css"), _asset("report.js")
-    plotly = _plotly() if figures else ""
-    template = _environment().get_template("report.html.j2")
-    return template.render(
-        version=__version__,
+    return _render(
+        "diagnosis.html.j2",
+        build_figures(diagnosis),
         diagnosis=diagnosis,
-        policy=_policy([style, ""], [plotly, script] if plotly else [script]),
-        style=Markup(style),
-        script=Markup(script),
-        plotly=Markup(plotly),
-        plotly_style_ids=re.findall(r'getElementById\("([0-9a-f]{64})"\)', plotly),
-        figures=figures,
-        figures_json=Markup(page_json(figures)),
         real_sets=[info for info in diagnosis.info.sets if info.is_real],
         verdicts=group_verdicts(diagnosis, rows),
         class_rows=rows,
@@ -56,14 +49,41 @@ def render_page(diagnosis: Diagnosis) -> str:
         settings_of=sections.filter_settings,
         prompts=sections.prompts_by_class(diagnosis, class_order),
         details=sections.set_details(diagnosis),
-        rows_first=ROWS_SHOWN_FIRST,
+    )
+
+
+def render_comparison(comparison: Comparison) -> str:
+    """The report of a comparison as HTML."""
+    return _render("comparison.html.j2", build_comparison_figures(comparison), comparison=comparison)
+
+
+def _render(template: str, figures: Mapping[str, Part], **values: Any) -> str:
+    """A page of its template, with all that it needs in it."""
+    style, script = _asset("report.css"), _asset("report.js")
+    plotly = _plotly() if figures else ""
+    return (
+        _environment()
+        .get_template(template)
+        .render(
+            version=__version__,
+            policy=_policy([style, ""], [plotly, script] if plotly else [script]),
+            style=Markup(style),
+            script=Markup(script),
+            plotly=Markup(plotly),
+            plotly_style_ids=re.findall(r'getElementById\("([0-9a-f]{64})"\)', plotly),
+            figures=figures,
+            figures_json=Markup(page_json(figures)),
+            rows_first=ROWS_SHOWN_FIRST,
+            **values,
+        )
     )
 
 
 def _environment() -> Environment:
     loader, strict = PackageLoader("synthset.report"), StrictUndefined
     environment = Environment(loader=loader, undefined=strict, autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"percent": percent, "number": number, "tone": tone, "flags": unbroken_flags}
+    environment.filters |= {"percent": percent, "number": number, "points": points, "tone": tone}
+    environment.filters |= {"began_with": sections.began_with, "taught_by": sections.taught_by, "flags": unbroken_flags}
     return environment
 
 

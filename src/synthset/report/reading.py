@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
+from synthset.classifiers.facts import ModelFacts
 from synthset.classifiers.scoring import SavedEvaluation
 from synthset.core.errors import DataError
 from synthset.core.json_records import Count, Seconds, read_record
@@ -20,6 +21,7 @@ from synthset.core.parquet_files import count_rows, read_table
 from synthset.measures.registry import Of, measures_of
 
 AGAIN = "Run 'synthset diagnose' again."
+FIRST = "Run 'synthset diagnose' or 'synthset compare' first."
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,7 @@ class Diagnosis:
     folder: Path
     info: Info
     evaluations: tuple[SavedEvaluation, ...]
+    models: tuple[tuple[str, ModelFacts], ...]  # by the names of the evaluations, as far as they are known
     summary: pa.Table
     classes: pa.Table
     matrix: pa.Table
@@ -128,22 +131,31 @@ def read_diagnosis(folder: Path) -> Diagnosis:
         DataError: a file is missing or damaged; the message names it and the command that writes it.
     """
     if not folder.is_dir():
-        raise DataError(f"Expected the folder of a diagnosis at '{folder}', found none. Run 'synthset diagnose' first.")
+        raise DataError(f"Expected a folder at '{folder}', found none. {FIRST}")
     path = folder / "diagnosis.json"
     try:
         info = read_record(Info, path, AGAIN)
     except FileNotFoundError as error:
-        raise _missing(path) from error
+        raise DataError(f"Expected '{path}', found no such file. {FIRST}") from error
     if info.status == "writing":
         raise damaged(path, "a diagnosis that was interrupted")
     tables = {name: _read_table(folder / f"{name}.parquet", len(info.class_names)) for name in SCHEMAS}
-    evaluations = tuple(_read_evaluation(path) for path in sorted((folder / "evaluations").glob("*.json")))
-    return Diagnosis(folder, info, evaluations, **tables)
+    read = [_read_evaluation(path) for path in sorted((folder / "evaluations").glob("*.json"))]
+    models = tuple((evaluation.name, facts) for evaluation, facts in read if facts is not None)
+    return Diagnosis(folder, info, tuple(evaluation for evaluation, _ in read), models, **tables)
 
 
-def _read_evaluation(path: Path) -> SavedEvaluation:
+@dataclass(frozen=True)
+class _OfModel:
+    """What stands beside an evaluation in the copy that a diagnosis keeps."""
+
+    model: ModelFacts | None = None
+
+
+def _read_evaluation(path: Path) -> tuple[SavedEvaluation, ModelFacts | None]:
     evaluation = read_record(SavedEvaluation, path, "Run 'synthset eval' again.")
-    return replace(evaluation, name=evaluation.name or path.stem)
+    facts = read_record(_OfModel, path, AGAIN).model
+    return replace(evaluation, name=evaluation.name or path.stem), facts
 
 
 def _read_table(path: Path, num_classes: int) -> pa.Table | None:

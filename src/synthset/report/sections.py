@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from heapq import nsmallest
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 
 from synthset.classifiers.scoring import SavedEvaluation
 from synthset.measures.registry import Measure, measures_of
-from synthset.report.formatting import is_number
+from synthset.report.formatting import NOTHING, is_number
 from synthset.report.reading import Diagnosis
 
 MAX_AMBIGUOUS = 200
@@ -87,6 +87,37 @@ def filter_settings(config: dict[str, Any]) -> str:
         if text is not None:
             words.append(f"{key.replace('_', ' ')} {', '.join(map(str, text)) if isinstance(text, list) else text}")
     return ", ".join(words)
+
+
+def began_with(settings: Mapping[str, Any]) -> str:
+    """The weights that a training began with, in words.
+
+    >>> began_with({}), began_with({"weights": "timm/resnet18.a1_in1k", "freeze": True})
+    ('random weights', 'timm/resnet18.a1_in1k, head alone trained')
+    """
+    parts = [_identity(settings.get("weights") or "random weights")]
+    parts += ["head alone trained"] * bool(settings.get("freeze"))
+    decay = settings.get("layer_decay", 1)
+    return ", ".join([*parts, *[f"layer decay {decay}"] * (decay != 1)])
+
+
+def taught_by(settings: Mapping[str, Any]) -> str:
+    """The teacher of a training and how much it had to say, in words.
+
+    >>> taught_by({"teacher": None}), taught_by({"teacher": "a" * 64, "teacher_share": 0.5, "teacher_temperature": 2.0})
+    ('–', 'aaaaaaaaaaaa…, share 0.5, temperature 2.0')
+    """
+    if settings.get("teacher") is None:
+        return NOTHING
+    share, temperature = settings.get("teacher_share"), settings.get("teacher_temperature")
+    return f"{_identity(settings['teacher'])}, share {share}, temperature {temperature}"
+
+
+def _identity(text: Any) -> str:
+    """A name as it is, and the beginning of a hash, with its kind if it says so."""
+    kind, _, digits = str(text).rpartition(":")
+    is_hash = len(digits) >= 32 and set(digits) <= set("0123456789abcdef")
+    return f"{kind}{':' * bool(kind)}{digits[:12]}…" if is_hash else str(text)
 
 
 def set_details(diagnosis: Diagnosis) -> list[tuple[str, str]]:

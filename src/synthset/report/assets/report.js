@@ -69,7 +69,7 @@ function refresh(table) {
 const source = document.getElementById("figures");
 const figures = source ? JSON.parse(source.textContent) : {};
 const charts = Array.from(document.querySelectorAll("[data-figure]"));
-const COLOUR_KEYS = new Set(["color", "colorscale"]);
+const COLOUR_KEYS = new Set(["color", "colorscale", "fillcolor"]);
 
 for (const chart of charts) chart.style.height = `${figures[chart.dataset.figure].layout.height}px`;
 
