@@ -28,21 +28,23 @@ def hasty(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("first", "each", "most", "at_once", "expected", "done"),
+    ("first", "each_time", "each", "most", "at_once", "expected", "done"),
     [
         # by doubling, until half a second is full; what is set up once does not count
-        (9.0, 0.01, 10_000, 1, 0.01, [2, 2, 4, 8, 16, 32, 64]),
-        (9.0, 0.01, 10_000, 100, 0.01, [2, 2, 4, 8, 16, 32, 64, 128]),  # at least a batch
-        (9.0, 3.0, 10_000, 100, 3.0, [2, 2]),  # but no longer than two seconds for it
-        (0.0, 0.01, 7, 100, 0.01, [2, 2, 4, 7]),  # there are no more
-        (0.0, 0.01, 1, 1, 0.01, [1, 1]),
+        (9, 0, 0.01, 10_000, 1, 0.01, [2, 2, 4, 8, 16, 32, 64]),
+        (9, 0, 0.01, 10_000, 100, 0.01, [2, 2, 4, 8, 16, 32, 64, 100]),  # a whole batch
+        (9, 0, 0.6, 10_000, 100, 0.6, [2, 2, 4]),  # of which some will do where each takes long
+        (0, 2, 0.01, 10_000, 100, 0.03, [2, 2, 4, 8, 16, 32, 64, 100]),  # but not where the start of it does
+        (0, 30, 1, 10_000, 100, 16, [2, 2]),  # unless that would take all day
+        (0, 0, 0.01, 7, 100, 0.01, [2, 2, 4, 7]),  # there are no more
+        (0, 0, 0.01, 1, 1, 0.01, [1, 1]),
     ],
 )
-def test_a_time_is_measured_on_as_many_as_it_takes(monkeypatch, first, each, most, at_once, expected, done):
+def test_a_time_is_measured_on_as_many_as_it_takes(monkeypatch, first, each_time, each, most, at_once, expected, done):
     now, counts = [0.0], []
 
     def work(count):
-        now[0] += count * each + (0 if counts else first)
+        now[0] += count * each + each_time + (0 if counts else first)
         counts.append(count)
 
     monkeypatch.setattr(dry_run.time, "perf_counter", lambda: now[0])

@@ -22,7 +22,8 @@ from synthset.dataset.opening import open_images
 from synthset.images.imageset import ImageSet
 from synthset.images.opening import ImageSource
 
-SECONDS, MOST_SECONDS = 0.5, 2.0  # that a measurement takes: with fewer images than a batch has, up to the second
+SECONDS = 0.5  # that a measurement takes, of whole batches
+SECONDS_OF_FEWER, MOST_SECONDS = 2.0, 10.0  # from when on fewer than a batch will do, and any number
 FIRST = 2  # images of the first measurement; BatchNorm takes no fewer
 SCORED = 256  # images at once, at least, where held-back ones are looked at
 
@@ -134,12 +135,15 @@ def seconds_each(work: Callable[[int], object], most: int, at_once: int = 1) -> 
         most: there are no more.
         at_once: of them that usually share what work has to do each time, however few there are.
     """
-    count = min(FIRST, most)
+    count, before = min(FIRST, most), float("inf")
     work(count)
     while True:
         start = time.perf_counter()
         work(count)
         seconds = time.perf_counter() - start
-        if count == most or seconds >= (SECONDS if count >= at_once else MOST_SECONDS):
+        is_whole = count >= at_once
+        # while twice as many take hardly longer, what work has to do each time is most of it
+        is_enough = seconds >= SECONDS if is_whole else seconds >= max(SECONDS_OF_FEWER, 1.5 * before)
+        if count == most or seconds >= MOST_SECONDS or is_enough:
             return seconds / count
-        count = min(most, 2 * count)
+        count, before = min(most, 2 * count if is_whole else min(at_once, 2 * count)), seconds
