@@ -40,6 +40,12 @@ def test_model_json_and_table(run, tmp_path, capsys):
     code, out, err = run("drawn", "--real", "digits", "--shots", "2", "--loss", "sce", "--mix")
     assert (code, err) == (0, "")
     assert "30 synthetic images and 20 real ones" in out
+    names = ", ".join(class_names_of("digits"))
+    first, second, *_ = out.splitlines()
+    assert (first, second) == (
+        f"30 images of drawn in 10 classes: {names}",
+        f"20 images of digits in 10 classes: {names}",
+    )
     assert "before, zero-shot CLIP:" in out
     evaluation = json.loads((tmp_path / "m/evaluation/digits.json").read_text())
     assert evaluation["n"] == 899  # not the half that shots are drawn from
@@ -63,6 +69,8 @@ def test_a_curve(run, tmp_path):
     code, out, err = run("drawn", "--real", "digits", "--shots", "1", "2", "--seeds", "2")
     assert (code, err) == (0, "")
     assert "real + synthetic" in out
+    assert out.startswith("30 images of drawn in 10 classes: ")
+    assert out.count(" classes: ") == 2  # of the first tuning alone
     assert sorted(path.name for path in (tmp_path / "m").iterdir()) == [
         "curve.csv",
         "curve.json",

@@ -41,6 +41,26 @@ def test_tuning_learns_and_the_model_is_read_again(tmp_path, cache):
     assert after.to_json()["class_names"] == NAMES
 
 
+def test_a_classifier_that_may_as_well_guess_is_told(tmp_path, cache, caplog):
+    ready = []
+    ways = {"encoder": encoder(), "cache": cache, "when_ready": ready.append, "validation_fraction": 0.4}
+    learned = tune(synthetic(), tmp_path / "bars", **ways, **FAST)
+    assert learned.chance == pytest.approx(1 / 3)
+    assert not caplog.records
+    (inputs,) = ready
+    assert (len(inputs.synthetic), inputs.class_names, inputs.shots) == (60, NAMES, None)
+    shuffled = replace(synthetic(), labels=np.random.default_rng(0).permutation(synthetic().labels))
+    for _ in range(2):  # also where it is there already
+        tune(shuffled, tmp_path / "noise", **ways, **FAST)
+        told = [str(record.args[0]) for record in caplog.records]
+        caplog.clear()
+        assert [words.partition(":")[0] for words in told] == ["The model cannot be told from one that guesses"]
+        assert "of 24 held-back images are right, and naming the largest class alone gets 33.3%" in told[0]
+        assert "Try another clip, for this one has seen digits alone, epochs=30, learning_rate=0.002, or" in told[0]
+    tune(shuffled, tmp_path / "shots", **{**ways, "validation_fraction": 0.0}, **FAST)
+    assert not caplog.records  # nothing is held back to tell by
+
+
 def test_the_same_call_again_returns_what_is_there(tmp_path, cache):
     first = tune(synthetic(), tmp_path / "model", encoder=encoder(), cache=cache, **FAST)
     there = contents(first.folder)

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("synthset")
 
-LEVEL = 0.05  # of the test whether a training learned anything
 FEW_STEPS, SMALL_PX = 1000, 64  # with fewer steps, or images as small, other settings are better than the paper's
 
 
@@ -96,28 +95,13 @@ def _train(
 
 
 def doubt_of(result: TrainResult, settings: Settings) -> SynthsetError | None:
-    """A warning where guessing may well do as well on the held-back images as the best epoch of the training.
+    """A warning where the model cannot be told from one that guesses, see `doubt_of_epoch`."""
+    from synthset.classifiers.doubts import doubt_of_epoch
 
-    The exact binomial test against the largest class's share, its level divided by the number of epochs, since the best
-    of many is luckier than one (Bonferroni's correction).
-    """
-    from synthset.classifiers.scoring import chance_of
-
-    n, k = result.num_held_back, len(result.model_config.class_names)
-    correct, chance = round((result.chosen.held_back_accuracy or 0.0) * n), result.chance or 1 / k
-    level = LEVEL / len(result.history)
-    if chance_of(correct, n, chance) <= level:
-        return None
-    counts = f"{correct:,} of {n:,} held-back images are right"
-    if chance_of(n, n, chance) > level:
-        return SynthsetError(
-            f"Too few images to say whether the model learned anything: {counts}. Train on more images, or give "
-            f"{setting('validation_fraction', min(0.5, round(3 * settings.validation_fraction, 2)))}."
-        )
-    return SynthsetError(
-        f"The model cannot be told from one that guesses: {counts}, and naming the largest class alone gets "
-        f"{chance:.1%}. Do not use it. Try {', '.join(_remedies(result, settings))}, or more images."
-    )
+    chance = result.chance or 1 / len(result.model_config.class_names)
+    remedies = _remedies(result, settings)
+    epochs, fraction = len(result.history), settings.validation_fraction
+    return doubt_of_epoch(result.chosen, epochs, result.num_held_back, chance, fraction, remedies)
 
 
 def _remedies(result: TrainResult, settings: Settings) -> list[str]:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from synthset.images.imageset import ImageSet
     from synthset.prediction.stage import PredictResult
     from synthset.tuning.curve_results import CurveMean, CurveResult
+    from synthset.tuning.inputs import TuneInputs
     from synthset.tuning.results import TuneResult
 
 MAX_ROWS = 30
@@ -138,11 +139,24 @@ def print_create(result: CreateResult) -> None:
 @shows("images")
 def print_classes(images: ImageSet, size_px: int, median_px: int) -> None:
     """What is learned, before it takes hours: folders may be other things than classes, images of other sizes."""
+    _say_classes(images)
+    say(f"seen at {size_px} × {size_px} px; the median of their longer sides is {median_px} px")
+    sys.stdout.flush()  # where it is a file, too
+
+
+@shows("images")
+def print_tuned_images(inputs: TuneInputs) -> None:
+    """What a CLIP is tuned on, before it takes hours."""
+    for images in (inputs.synthetic, inputs.shots):
+        if images is not None:
+            _say_classes(images)
+    sys.stdout.flush()
+
+
+def _say_classes(images: ImageSet) -> None:
     part = f", split {images.split}" if images.split else ""
     names = some(images.class_names, MAX_ROWS)
     say(f"{len(images):,} images of {images.name}{part} in {len(images.class_names):,} classes: {names}")
-    say(f"seen at {size_px} × {size_px} px; the median of their longer sides is {median_px} px")
-    sys.stdout.flush()  # where it is a file, too
 
 
 @shows("settings")

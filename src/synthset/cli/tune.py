@@ -75,6 +75,7 @@ def tune(call: TuneCall, given: Given[TuneConfig]) -> None:
 
     Example: `synthset tune digits --real digits --shots 4 --loss sce --output-dir digits-tuned`
     """
+    from synthset.cli.tables import print_tuned_images
     from synthset.encoders.embed import EmbeddingCache
 
     order = given.values.get(("order",), "mix")
@@ -103,6 +104,7 @@ def tune(call: TuneCall, given: Given[TuneConfig]) -> None:
         "all_images": call.all_images,
         "cache": None if call.cache is None else EmbeddingCache(call.cache),
         "overwrite": call.overwrite,
+        "when_ready": print_tuned_images,
     }
     if call.is_curve:
         _tune_curve(call, config, source)

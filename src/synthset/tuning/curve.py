@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from synthset.tuning.curve_chart import draw_curve
 from synthset.tuning.curve_results import CurvePoint, CurveResult, summarise, write_curve
 from synthset.tuning.evaluate import evaluate_tuned, zero_shot_of
 from synthset.tuning.few_shot import draw_shots
+from synthset.tuning.inputs import TuneInputs
 from synthset.tuning.results import TuneResult
 from synthset.tuning.saving import TunedClassifier, TunedConfig, load_tuned
 from synthset.tuning.stage import tune
@@ -57,6 +59,7 @@ def tune_curve(
     encoder: Encoder | None = None,
     cache: EmbeddingCache | None = None,
     overwrite: bool = False,
+    when_ready: Callable[[TuneInputs], object] = lambda inputs: None,
     **options: Any,
 ) -> CurveResult:
     """Tune at each number of shots and seed, once with the synthetic images and once without; test all on one part.
@@ -71,6 +74,7 @@ def tune_curve(
         compare: further methods at the same shots: keys of baselines.BASELINES, or "random_head", tuning that does
             not begin with the texts.
         overwrite: replace what is in the folder.
+        when_ready: is given the images of the first tuning before that begins.
     Raises:
         UsageError, DataError, ModelError: as `tune`.
     """
@@ -82,19 +86,16 @@ def tune_curve(
         raise UsageError(f"Expected a folder for the curve, '{folder}' is a file. Choose another.")
     encoder = encoder or load_encoder(config.clip, device=config.device, dtype=config.dtype)
     cache = EmbeddingCache() if cache is None else cache
-    source = {"real": real, "prompt_strategy": prompt_strategy, "all_images": all_images}
+    source: dict[str, Any] = {"real": real, "prompt_strategy": prompt_strategy, "all_images": all_images}
     with writing(folder), reading(path_of(real)):
         delete_parts(folder, below=False)
         test_images = load_test_part(real)  # before the tuning, which may take hours
-        # the synthetic images become vectors once
-        tune_one = partial(tune, **source, encoder=encoder, cache=cache, overwrite=overwrite, features={})
-        tuned = {
-            (count, seed): _tune_methods(
-                data, folder / MODELS, replace(config, shots=count, seed=seed), compare, tune_one
-            )
-            for seed in numbers
-            for count in sorted(set(shots))
-        }
+        source |= {"encoder": encoder, "cache": cache, "overwrite": overwrite, "when_ready": _once(when_ready)}
+        tune_one = partial(tune, **source, features={})  # the synthetic images become vectors once
+        tuned = {}
+        for seed, count in product(numbers, sorted(set(shots))):
+            place, one = folder / MODELS, replace(config, shots=count, seed=seed)
+            tuned[count, seed] = _tune_methods(data, place, one, compare, tune_one)
         fits = [name for name in compare if name != RANDOM_HEAD]
         first = next(iter(next(iter(tuned.values())).values()))
         curve = _test(folder, tuned, fits, real, _Tester(test_images, first, encoder, cache))
@@ -113,6 +114,12 @@ def _check(shots: Sequence[int], seeds: Sequence[int], compare: Sequence[str], *
     for name in compare:
         if name not in (RANDOM_HEAD, *BASELINES):
             raise UnknownNameError("method", name, (RANDOM_HEAD, *BASELINES))
+
+
+def _once(call: Callable[[TuneInputs], object]) -> Callable[[TuneInputs], object]:
+    """Its first call alone."""
+    calls = [call]
+    return lambda inputs: calls.pop()(inputs) if calls else None
 
 
 # ---- tuning -----------------------------------------------------------------------------------------------

@@ -25,6 +25,8 @@ class TuneResult:
         seconds: spent on tuning, over all sessions.
         history: every epoch.
         was_finished: the folder already held this tuning; nothing was done.
+        chance: share of the held-back images in their largest class; None where there are none, and for a tuning by an
+            earlier version.
     """
 
     folder: Path
@@ -40,6 +42,7 @@ class TuneResult:
     seconds: float
     history: tuple[EpochRecord, ...]
     was_finished: bool = False
+    chance: float | None = None
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ class _Note(Finished):
     num_filtered: Count
     steps_per_epoch: Count
     tuned_share: Share
+    chance: Share | None = None
 
 
 def read_result(

@@ -20,9 +20,10 @@ import numpy as np
 from torch import nn
 
 from synthset.classifiers.checkpoints import Job, Session, claim, delete_own_files, finish
+from synthset.classifiers.doubts import doubt_of_epoch
 from synthset.classifiers.training_set import hold_back
 from synthset.core.devices import choose_device
-from synthset.core.errors import DataError, some
+from synthset.core.errors import DataError, setting, some
 from synthset.core.files import delete_parts
 from synthset.core.locks import reading
 from synthset.core.options import job_of, with_options
@@ -32,7 +33,7 @@ from synthset.images.imageset import ImageSet
 from synthset.images.opening import ImageSource
 from synthset.images.sketch import Sketch
 from synthset.real.sets import path_of
-from synthset.tuning.config import USES_OF_SHOTS, TuneConfig, resolve_config
+from synthset.tuning.config import USES_OF_SHOTS, ZERO_SHOT_LEARNING_RATE, TuneConfig, resolve_config
 from synthset.tuning.encoder_tuning import TunedModel, changed_state, make_model, tuned_share
 from synthset.tuning.features import Features, compute_features, compute_pixels
 from synthset.tuning.few_shot import filter_by_shots
@@ -59,6 +60,7 @@ def tune(
     overwrite: bool = False,
     features: dict[str, Features] | None = None,
     watch: Callable[[StepInfo], None] | None = None,
+    when_ready: Callable[[TuneInputs], object] = lambda inputs: None,
     **options: Any,
 ) -> TuneResult:
     """Tune the classifier of a CLIP. The same call again goes on where it stopped, or returns what is there.
@@ -74,12 +76,13 @@ def tune(
         cache: of vectors; the user's by default.
         overwrite: replace another model in the folder.
         features: where the vectors of the data are kept for further calls with the same data and encoder.
-        watch: is told of every step.
+        watch, when_ready: are told of every step, and of the images that are learned from before that begins.
     Raises:
         UsageError, DataError, ModelError: what came cannot be tuned on; nothing was written.
+    A warning says where the classifier cannot be told from guessing on the held-back images, if there are any.
     Example:
         >>> import synthset
-        >>> synthset.tune("digits", "tuned", real="digits", shots=4)  # doctest: +SKIP
+        >>> synthset.tune("digits-synthetic", "tuned", real="digits", shots=4)  # doctest: +SKIP
     """
     config = resolve_config(with_options(config or TuneConfig(), options), has_synthetic=data is not None)
     source, folder = Synthetic(data, prompt_strategy, all_images), Path(output_dir)
@@ -88,9 +91,8 @@ def tune(
         device = choose_device(config.device)
         encoder = encoder or load_encoder(config.clip, device=config.device, dtype=config.dtype)
         cache = EmbeddingCache() if cache is None else cache
-        templates = resolve_templates(config.templates, inputs.real)
-        teacher = zero_shot_head(embed_classes(inputs.class_names, encoder, templates, cache), encoder.logit_scale)
-        model = make_model(config, encoder, teacher.requires_grad_(False))
+        templates, teacher, model = _load(inputs, config, encoder, cache)
+        when_ready(inputs)
         memory, key = {} if features is None else features, f"{source.key} {encoder.fingerprint}"
         sources, learned_from = _compute_sources(inputs, config, encoder, cache, memory, key)
         about = (encoder.fingerprint, inputs.class_names, templates, inputs.real, config.shots)
@@ -98,17 +100,44 @@ def tune(
         job = _job(sources, config, tuned)
         with claim(folder, job, overwrite=overwrite):
             if not overwrite and (done := read_result(folder, config, inputs.class_names, was_finished=True)):
-                return done
+                return _with_doubt(done)
             if config.encodes_each_epoch:  # the last that can be refused
                 sources = [replace(one, pixels=compute_pixels(one.features.images, encoder)) for one in sources]
             held.close()  # from here on no image is read
-            if overwrite:
-                delete_own_files(folder)
-            session = _session(folder, job, model.to(device), config, sources)
-            return _tune(session, sources, teacher.to(device), config, tuned, encoder, learned_from, watch)
+            session = _session(folder, job, model.to(device), config, sources, overwrite=overwrite)
+            return _with_doubt(_tune(session, sources, teacher.to(device), config, tuned, encoder, learned_from, watch))
 
 
-def _session(folder: Path, job: Job, model: TunedModel, config: TuneConfig, sources: Sequence[Source]) -> Session:
+def _with_doubt(result: TuneResult) -> TuneResult:
+    """The result, with a warning where it cannot be told from guessing."""
+    config = result.config
+    remedies = [
+        (config.clip == TuneConfig.clip, f"another {setting('clip')}, for this one has seen digits alone"),
+        (config.epochs < TuneConfig.epochs, setting("epochs", TuneConfig.epochs)),
+        (config.learning_rate != ZERO_SHOT_LEARNING_RATE, setting("learning_rate", ZERO_SHOT_LEARNING_RATE)),
+    ]
+    named = [words for is_other, words in remedies if is_other] or [f"another {setting('clip')}"]
+    chance, fraction = result.chance or 1 / len(result.class_names), config.validation_fraction or 0.0
+    counts = len(result.history), result.num_held_back
+    if result.num_held_back and (doubt := doubt_of_epoch(result.chosen, *counts, chance, fraction, named)):
+        log.warning("%s", doubt)
+    return result
+
+
+def _load(
+    inputs: TuneInputs, config: TuneConfig, encoder: Encoder, cache: EmbeddingCache
+) -> tuple[tuple[str, ...], nn.Linear, TunedModel]:
+    """The templates, the zero-shot classifier that they make, and the model that begins as it, or at random."""
+    templates = resolve_templates(config.templates, inputs.real)
+    teacher = zero_shot_head(embed_classes(inputs.class_names, encoder, templates, cache), encoder.logit_scale)
+    return templates, teacher, make_model(config, encoder, teacher.requires_grad_(False))
+
+
+def _session(
+    folder: Path, job: Job, model: TunedModel, config: TuneConfig, sources: Sequence[Source], *, overwrite: bool
+) -> Session:
+    if overwrite:
+        delete_own_files(folder)
     num_held_back = sum(len(source.held_back) for source in sources)
     return Session(folder, job, model, make_optimizer(model, config), num_held_back)
 
@@ -134,6 +163,9 @@ def _tune(
     delete_parts(session.folder)
     session.restore()
     phases = arrange(sources, config)
+    for phase in phases:
+        kinds = ", ".join(f"{len(source.rows)} {source.kind}" for source in phase.sources)
+        log.debug("phase of %d epochs of %d steps: %s images", phase.epochs, phase.steps_per_epoch, kinds)
     run(session, phases, teacher, config, watch)
     by_kind = {source.kind: source for source in sources}
     about = {
@@ -141,6 +173,7 @@ def _tune(
         "real": tuned.real,
         **{f"num_{kind}": len(by_kind[kind].rows) if kind in by_kind else 0 for kind in ("synthetic", "real")},
         "num_held_back": session.num_held_back,
+        "chance": _chance(sources),
         "num_filtered": sum(len(one.features) - len(one.rows) - len(one.held_back) for one in sources),
         "steps_per_epoch": sum(phase.steps_per_epoch for phase in phases),
         "tuned_share": tuned_share(model, encoder),
@@ -150,6 +183,12 @@ def _tune(
     result = read_result(session.folder, config, tuned.class_names, was_finished=False)
     assert result is not None
     return result
+
+
+def _chance(sources: Sequence[Source]) -> float | None:
+    """What naming the largest class alone gets on the held-back images, if there are any."""
+    labels = [source.features.labels[source.held_back] for source in sources if len(source.held_back)]
+    return max(np.bincount(one).max() / len(one) for one in labels) if labels else None
 
 
 def _compute_sources(
