@@ -15,7 +15,7 @@ from synthset.core.errors import UsageError
 from synthset.images.decoding import encode
 from synthset.images.imageset import ImageSet
 
-OPEN = [item.name for item in fields(TrainConfig) if item.name in Settings.__annotations__]
+OPEN = [item.name for item in fields(TrainConfig) if item.name in {*Settings.__annotations__} - {"architecture"}]
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
@@ -44,6 +44,21 @@ def test_the_paper_trains_200_epochs_whatever_the_task():
     expected = {"architecture": "resnet50", "epochs": 200, "batch_size": 128, "learning_rate": 2e-4}
     expected |= {"weight_decay": 0.9, "ema_decay": 0.0, "warmup_epochs": 0.0, "augmentation": "standard"}
     assert {name: getattr(settings, name) for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("recipe", "size_px", "expected"),
+    [("auto", 64, "small_cnn"), ("auto", 65, "resnet50"), ("shipard2023", 8, "resnet50")],
+)
+def test_an_architecture_that_nobody_names_is_chosen_by_the_size_of_the_images(recipe, size_px, expected):
+    image = encode(np.zeros((size_px, size_px, 3), np.uint8))
+    images = ImageSet("squares", ("a", "b"), np.repeat([0, 1], 10), lambda _: image)
+    assert settle(TrainConfig(recipe=recipe), images).architecture == expected
+
+
+def test_digits_and_letters_are_never_mirrored():
+    for names, expected in ((("three", "9"), "digits"), (("a", "Ж"), "digits"), (("three", "cat"), "standard")):
+        assert RECIPES["auto"].choose(Task("small_cnn", names, 100, 32), {})["augmentation"] == expected
 
 
 @pytest.mark.parametrize(

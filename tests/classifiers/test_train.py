@@ -58,6 +58,7 @@ def test_saves_what_it_says(finished):
         ((0.7, 0.95, 0.9, 0.2, 0.1), 3),  # within a standard error of the highest: no worse beyond chance
         ((0.9, 0.1, 0.1, 0.1, 0.1), 1),
         ((0.9, 0.9, 0.9, 0.9, 1.0), 5),
+        ((0.9, 1.0, 0.95, 0.2, 0.1), 3),  # of few images, all right is no better than nearly all
     ],
 )
 def test_the_checkpoint_is_the_last_that_none_beats_beyond_chance(tmp_path, monkeypatch, accuracies, chosen):

@@ -151,12 +151,14 @@ class Session:
 
         The one-standard-error rule (Breiman et al. 1984): held-back accuracies that differ by less than the
         standard error of the highest do not differ, and of these epochs the last, with the smallest learning
-        rate, is kept. The epoch of the highest alone would often be an early one, by luck.
+        rate, is kept. The epoch of the highest alone would often be an early one, by luck. Two right and two wrong
+        images are added for the error (Agresti and Coull 1998), as that of all right ones would be zero.
         """
         self.history.append(epoch)
         accuracies = [past.held_back_accuracy or 0.0 for past in self.history]
-        highest = max(accuracies)
-        standard_error = math.sqrt(highest * (1 - highest) / max(1, self.num_held_back))
+        highest, n = max(accuracies), self.num_held_back + 4
+        likely = (highest * self.num_held_back + 2) / n
+        standard_error = math.sqrt(likely * (1 - likely) / n)
         if accuracies[-1] >= highest - standard_error:
             self.best = epoch
             self.best_state = plain_state(self.model)

@@ -56,8 +56,9 @@ def augmentations() -> Iterable[str]:
 class TrainConfig:
     """How to train; what is None is chosen by the recipe."""
 
-    architecture: Annotated[str, Option(flag="model", listed=_architectures)] = "resnet50"
-    """Architecture: {choices}, or any timm name, in any spelling."""
+    architecture: Annotated[str | None, Option(flag="model", listed=_architectures, default="by the recipe")] = None
+    """Architecture: {choices}, or any timm name, in any spelling. The recipe auto takes small_cnn for images of up to
+    64 px, and resnet50 for others."""
     dataset: str | None = None
     """Known real set that `recipe` shipard2023 is for: it picks the weight decay."""
     weights: Annotated[str | None, Option(group=START, default="random ones")] = None

@@ -5,7 +5,7 @@ What was chosen, and on which images, is in EXPERIMENTS.md; no test set had a sa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,10 +36,29 @@ class Task:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A rule from a task, and what was given of it, to values for fields of `TrainConfig`; and a line about it."""
+    """A rule for what a config leaves open.
 
+    Attributes:
+        architecture: of images of a size, in pixels.
+        choose: values for the other fields of `TrainConfig`, from the task and what was given.
+        summary: a line about it.
+    """
+
+    architecture: Callable[[int], str]
     choose: Callable[[Task, Mapping[str, Any]], dict[str, Any]]
     summary: str
+
+
+DIGIT_NAMES = frozenset(("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"))
+
+
+def are_written(class_names: Sequence[str]) -> bool:
+    """Whether the classes are digits or letters, which a mirror makes others of.
+
+    >>> are_written(["zero", "1", "B"]), are_written(["cat", "one"])
+    (True, False)
+    """
+    return all((len(name) == 1 and name.isalnum()) or name.casefold() in DIGIT_NAMES for name in class_names)
 
 
 # ---- the recipe for any task --------------------------------------------------------------------------------
@@ -60,7 +79,7 @@ def choose_auto(task: Task, given: Mapping[str, Any]) -> dict[str, Any]:
         "warmup_epochs": 2.0,
         "ema_decay": round(1 - 10 / max(100, num_steps), 4),
         "label_smoothing": 0.1,
-        "augmentation": "standard",
+        "augmentation": "digits" if are_written(task.class_names) else "standard",
         "normalisation": "per_image",
         "image_size_px": min(LARGEST_SIZE_PX, task.size_px),
         "small_images": task.size_px <= SMALL_SIZE_PX,
@@ -97,6 +116,14 @@ def paper_weight_decay(architecture: str, dataset: str | None) -> float:
 
 
 RECIPES = {
-    "auto": Recipe(choose_auto, "for any number and size of images"),
-    "shipard2023": Recipe(choose_shipard2023, "of Shipard et al. 2023 for 50,000 images, 200 epochs whatever the task"),
+    "auto": Recipe(
+        lambda size_px: "small_cnn" if size_px <= SMALL_SIZE_PX else "resnet50",
+        choose_auto,
+        "for any number and size of images",
+    ),
+    "shipard2023": Recipe(
+        lambda _: "resnet50",
+        choose_shipard2023,
+        "of Shipard et al. 2023 for 50,000 images, 200 epochs whatever the task",
+    ),
 }

@@ -32,6 +32,7 @@ class Settings(TrainConfig):
         taught_by: the teacher that it means, if it means one.
     """
 
+    architecture: str = ""
     optimizer: str = ""
     epochs: int = 0
     batch_size: int = 0
@@ -71,7 +72,9 @@ def settle(config: TrainConfig, images: ImageSet) -> Settings:
         UnknownNameError: no such architecture.
         UsageError, ModelError: weights that cannot be meant, or details of weights or a teacher that there are not.
     """
-    architecture, tag = resolve_architecture(config.architecture), split_tag(config.architecture)[1]
+    size_px = read_sides(images).median_px
+    name = config.architecture or RECIPES[config.recipe].architecture(size_px)
+    architecture, tag = resolve_architecture(name), split_tag(name)[1]
     _check_details(config, tag)
     weights = config.weights or (IMAGENET if tag else None)
     start = find_start(weights, architecture, tag) if weights else None
@@ -79,7 +82,7 @@ def settle(config: TrainConfig, images: ImageSet) -> Settings:
         architecture,
         tuple(images.class_names),
         len(hold_back(images.labels, config.validation_fraction, config.seed)[0]),
-        read_sides(images).median_px,
+        size_px,
         config.dataset,
         start.size_px if start else None,
     )
