@@ -2,8 +2,8 @@
 
     import synthset
 
-    made = synthset.create(["one", "two"], "digits", strategies=["all_combined"])
-    trained = synthset.train("digits", "model", architecture="small_cnn")
+    made = synthset.create(["one", "two"], "digits-synthetic", strategies=["all_combined"])
+    trained = synthset.train("digits-synthetic", "model", architecture="small_cnn")
     print(synthset.evaluate("model", "digits").accuracy)
 
 Names are loaded when they are first used: `import synthset` starts no torch.

@@ -185,14 +185,17 @@ def test_a_training_that_does_not_say_where_its_images_are(learner):
 def test_of_a_dataset_the_strategy_of_the_training_is_taken(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     drawing = {"strategies": ["base", "class_prompt"], "images_per_class": 3, "steps": 1, "resize_px": 8}
-    synthset.create(["one", "two"], "digits", **drawing)
-    synthset.train("digits", "model", CONFIG, epochs=1, strategy="class_prompt", all_images=True)
+    synthset.create(["one", "two"], "digits-synthetic", **drawing)
+    synthset.train("digits-synthetic", "model", CONFIG, epochs=1, strategy="class_prompt", all_images=True)
     known = json.loads(Path("model", "training.json").read_text())["data"]
     assert (known["strategy"], known["all_images"]) == ("class_prompt", True)
-    for given in (None, "digits"):
+    for given in (None, "digits-synthetic"):
         with checking.checked_on(Path("model"), given) as images:
             assert len(images.trained_on) + len(images.held_back) == 6
-    with pytest.raises(DataError, match="got others in"), checking.checked_on(Path("model"), "digits", "base"):
+    with (
+        pytest.raises(DataError, match="got others in"),
+        checking.checked_on(Path("model"), "digits-synthetic", "base"),
+    ):
         pass
 
 

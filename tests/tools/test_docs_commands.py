@@ -26,7 +26,7 @@ README = DOCS.parent / "README.md"
 GUIDE = re.findall(r"^([a-z-]+)$", (DOCS / "guide" / "index.md").read_text().partition("{toctree}")[2], re.MULTILINE)
 PAGES = [f"guide/{name}" for name in GUIDE] + ["python"]
 BLOCK = re.compile(r"^```(\S*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-COMMON = {"--config", "--quiet", "--verbose", "--help", "--version"}
+COMMON = {"--config", "--json", "--quiet", "--verbose", "--help", "--version"}
 
 
 def blocks(page, *kinds):
@@ -83,13 +83,13 @@ def run(command, monkeypatch):
     with monkeypatch.context() as patch:
         for setting in settings:
             patch.setenv(*setting.split("=", 1))
-        return main(words[len(settings) + 1 :])
+        return main(words[len(settings) + 1 : words.index(">") if ">" in words else None])
 
 
 def test_the_folder_is_as_the_pages_say(reader):
     if not Path("curve").is_dir():
         pytest.skip("the pages have not run")
-    for file in ("digits/preview.png", "digits-model/evaluation/digits.json", "digits-diagnosis/report.html"):
+    for file in ("digits-synthetic/preview.png", "digits-model/evaluation/digits.json", "digits-diagnosis/report.html"):
         assert Path(file).is_file()
     assert {"curve.json", "curve.csv", "curve.png"} <= {path.name for path in Path("curve").iterdir()}
     assert Path("digits-files/003_three").is_dir()

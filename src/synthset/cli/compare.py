@@ -35,13 +35,15 @@ def compare(call: CompareCall, config: CompareConfig) -> None:
 
     Run again, it goes on where it stopped, and adds what was asked for since.
 
-    Example: `synthset compare digits --strategy base all_combined --real digits --output-dir digits-comparison`
+    Example: `synthset compare digits-synthetic --strategy base all_combined --real digits
+    --output-dir digits-comparison`
     """
     from synthset.cli.tables import print_comparison
     from synthset.comparison.stage import compare as run_compare
 
     if not call.data:
-        raise UsageError("Expected synthetic images to compare, e.g. 'synthset compare digits'. Run 'synthset create'.")
+        example = "e.g. 'synthset compare digits-synthetic'"
+        raise UsageError(f"Expected synthetic images to compare, {example}. Run 'synthset create' first.")
     if not call.real:
         raise UsageError(f"Expected real images to test on, e.g. {setting('real', 'digits')}.")
     strict = call.opening.strict

@@ -53,7 +53,7 @@ class Price:
 def create(call: CreateCall, given: Given[CreateConfig], machines: Machines, price: Price, short: ShortForms) -> None:
     """Draw a synthetic dataset from class names. Run again, it finishes what is missing.
 
-    Example: `synthset create --classes one two --strategy all_combined --output-dir digits`
+    Example: `synthset create --classes one two --strategy all_combined --output-dir digits-synthetic`
 
     Stable Diffusion: `synthset create --dataset cifar10 --strategy all_combined --generator
     CompVis/stable-diffusion-v1-4 --output-dir cifar10-synthetic`

@@ -39,7 +39,7 @@ class DiagnoseCall:
 def diagnose(call: DiagnoseCall, config: DiagnoseConfig, machines: Machines) -> None:
     """Say in CLIP space why synthetic images fall short of real ones, class by class; one HTML report.
 
-    Example: `synthset diagnose digits --real digits --by-strategy --output-dir digits-diagnosis`
+    Example: `synthset diagnose digits-synthetic --real digits --by-strategy --output-dir digits-diagnosis`
     """
     from synthset.cli.tables import print_diagnosis
     from synthset.diagnosis.stage import diagnose as run_diagnose

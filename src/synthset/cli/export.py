@@ -52,7 +52,7 @@ class ExportCall:
 def export(call: ExportCall) -> None:
     """Write a dataset, or a trained model, in another form, for other tools.
 
-    Example: `synthset export digits --format imagefolder --output-dir digits-files`; a model:
+    Example: `synthset export digits-synthetic --format imagefolder --output-dir digits-files`; a model:
     `synthset export digits-model --format onnx --output-dir digits-onnx`
     """
     from synthset.classifiers.export import is_model

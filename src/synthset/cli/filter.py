@@ -36,7 +36,7 @@ def filter_images(call: FilterCall, given: Given[FilterConfig], machines: Machin
     Training and export leave out what any filter rejects, unless they are given --all-images. Running a
     method again replaces its verdicts, which lie in filters/ in the dataset's folder.
 
-    Example: `synthset filter digits --method clip duplicates`
+    Example: `synthset filter digits-synthetic --method clip duplicates`
     """
     from synthset.cli.tables import print_cleared, print_filter
     from synthset.encoders.embed import EmbeddingCache

@@ -54,8 +54,8 @@ def train(call: TrainCall, config: TrainConfig) -> None:
 
     The checkpoint is chosen on held-back synthetic images; real ones are only tested on, once, at the end.
 
-    Example: `synthset train digits --model small_cnn --augmentation digits --normalisation per_image --epochs 20
-    --batch-size 16 --learning-rate 2e-3 --weight-decay 0.05 --output-dir digits-model`
+    Example: `synthset train digits-synthetic --model small_cnn --augmentation digits --normalisation per_image
+    --epochs 20 --batch-size 16 --learning-rate 2e-3 --weight-decay 0.05 --output-dir digits-model`
     """
     from synthset.classifiers.distributed import is_first
     from synthset.classifiers.dry_run import rehearse
@@ -66,7 +66,8 @@ def train(call: TrainCall, config: TrainConfig) -> None:
 
     source = one_path(call.data, call.syn_data_location, "the synthetic images", "syn_data_location")
     if source is None:
-        raise UsageError("Expected the synthetic images, e.g. 'synthset train digits'. Run 'synthset create' first.")
+        example = "e.g. 'synthset train digits-synthetic'"
+        raise UsageError(f"Expected the synthetic images, {example}. Run 'synthset create' first.")
     if config.dataset is not None:
         find_set(config.dataset)
     if call.dry_run and call.processes > 1:

@@ -73,7 +73,7 @@ def tune(call: TuneCall, given: Given[TuneConfig]) -> None:
     It begins as zero-shot CLIP. With --real it is tested beside it, on images that tuning never reads. Several
     --shots, or --seeds, give a curve over shots, with synthetic images and without.
 
-    Example: `synthset tune digits --real digits --shots 4 --loss sce --output-dir digits-tuned`
+    Example: `synthset tune digits-synthetic --real digits --shots 4 --loss sce --output-dir digits-tuned`
     """
     from synthset.cli.tables import print_tuned_images
     from synthset.encoders.embed import EmbeddingCache

@@ -103,7 +103,7 @@ def create(
             filter keeps; the dataset is complete and readable.
     Example:
         >>> import synthset
-        >>> synthset.create(["one", "two"], "digits", strategies=["multi_domain"])  # doctest: +SKIP
+        >>> synthset.create(["one", "two"], "digits-synthetic", strategies=["multi_domain"])  # doctest: +SKIP
     """
     start = time.monotonic()
     if isinstance(generator, str):

@@ -157,8 +157,8 @@ def resolve_config(config: TuneConfig, *, has_synthetic: bool = True) -> TuneCon
     )
     if not has_synthetic and not few_shot:
         raise UsageError(
-            "Expected synthetic images, real ones, or both, got neither. Name a dataset, e.g. 'synthset tune digits', "
-            f"or give {setting('real')} and {setting('shots')}."
+            "Expected synthetic images, real ones, or both, got neither. Name a dataset, e.g. 'synthset tune "
+            f"digits-synthetic', or give {setting('real')} and {setting('shots')}."
         )
     if not has_synthetic and (named := _asked(config, "use_of_shots", "order", "loss", "validation_fraction")):
         raise UsageError(f"Expected a dataset with {named}, got real images only.")
