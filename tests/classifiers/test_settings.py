@@ -97,6 +97,22 @@ def test_details_without_their_thing_are_refused(options, message):
         settle(TrainConfig(**{"architecture": "small_cnn", **options}), make_set())
 
 
+@pytest.mark.parametrize(
+    ("options", "is_read"),
+    [
+        ({"recipe": "shipard2023"}, True),
+        ({"recipe": "shipard2023", "dataset": None}, True),
+        ({}, False),
+        ({"recipe": "shipard2023", "weight_decay": 0.9}, False),
+        ({"recipe": "shipard2023", "architecture": "mobilenetv3_small"}, False),
+    ],
+)
+def test_a_known_set_that_nothing_reads_is_said(options, is_read, caplog):
+    settle(TrainConfig(**{"architecture": "resnet18", "dataset": "cifar10", **options}), make_set())
+    told = [str(record.args[0]) for record in caplog.records]
+    assert [words.partition(":")[0] for words in told] == ([] if is_read else ["Nothing reads dataset=cifar10"])
+
+
 def test_a_tag_means_its_weights():
     settings = settle(TrainConfig(architecture="resnet18.a1_in1k"), make_set())
     assert settings.start is not None

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from synthset.classifiers.checkpoints import recorded_job
 from synthset.classifiers.config import TrainConfig
@@ -17,6 +18,7 @@ from synthset.classifiers.training_set import hold_back, read_sides
 from synthset.core.errors import SynthsetError, UsageError, setting
 from synthset.core.options import Option
 from synthset.images.imageset import ImageSet
+from synthset.real.sets import known_sets
 
 log = logging.getLogger("synthset")
 
@@ -89,6 +91,7 @@ def settle(config: TrainConfig, images: ImageSet) -> Settings:
     values = {item.name: getattr(config, item.name) for item in fields(config)} | {"architecture": architecture}
     given = {name: value for name, value in values.items() if value is not None}
     chosen = RECIPES[config.recipe].choose(task, given)
+    _tell_unread_dataset(config, task, given)
     if start is not None:  # they know images of one kind
         chosen |= {"normalisation": start.ours.normalisation if start.ours else "dataset"}
         chosen |= {"small_images": start.ours is not None and start.ours.small_images, "image_size_px": start.size_px}
@@ -99,6 +102,20 @@ def settle(config: TrainConfig, images: ImageSet) -> Settings:
             f"Expected timm's own stem for {setting('weights')}, got {setting('small_images')}. Leave one out."
         )
     return settings
+
+
+def _tell_unread_dataset(config: TrainConfig, task: Task, given: Mapping[str, Any]) -> None:
+    """Warn of a known set where none would change what the recipe chooses. No error: the paper's script names one."""
+    if config.dataset is None:
+        return
+    choose = RECIPES[config.recipe].choose
+    first, *others = ({**choose(replace(task, dataset=name), given), **given} for name in known_sets())
+    if all(other == first for other in others):
+        told = (
+            f"Nothing reads {setting('dataset', config.dataset)}: it picks the weight decay of "
+            f"{setting('recipe', ONCE)}, where none is given and the architecture has none of its own."
+        )
+        log.warning("%s", SynthsetError(told))
 
 
 def _check_details(config: TrainConfig, tag: str) -> None:
