@@ -15,7 +15,6 @@ from PIL import Image
 from outcomes import the_error
 from synthset.classifiers.models import read_config
 from synthset.cli import main
-from synthset.core import progress
 from synthset.core.errors import FailureThresholdError, ModelError, setting
 from synthset.dataset.reader import open_dataset
 
@@ -652,13 +651,6 @@ def test_interruptions_and_failures_of_the_system(run, monkeypatch, error, code,
 
     monkeypatch.setattr(sys.modules["synthset.create.stage"], "create", create)
     assert run("create", *CLASSES) == (code, "", message)
-
-
-def test_quiet_and_verbose_are_flags_of_every_command(create):
-    assert create("--quiet", "--outdir", "d")[::2] == (0, "")
-    assert not progress._enabled
-    assert create("--verbose", "--outdir", "d")[0] == 0
-    assert logging.getLogger("synthset").level == logging.INFO
 
 
 def test_a_dataset_keeps_its_own_seed_strategy_and_format(create):

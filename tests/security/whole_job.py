@@ -26,7 +26,7 @@ def main(folder: Path, url: str) -> int:
         ("diagnose", data, "--encoder", "miniature", "--output-dir", str(folder / "diagnosis")),
         ("export", data, "--all-images", "--output-dir", str(folder / "export")),
     )  # fmt: skip
-    codes = [synthset(["--quiet", "--verbose", *command]) for command in commands]
+    codes = [synthset(["--verbose", *command]) for command in commands]
     print(json.dumps(asked))
     return max(codes)
 

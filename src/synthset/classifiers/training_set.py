@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -27,6 +29,8 @@ from synthset.core.files import PART
 from synthset.core.seeds import derive_seed
 from synthset.images.decoding import read_size
 from synthset.images.imageset import ImageSet
+
+log = logging.getLogger("synthset")
 
 LARGEST_SIZE_PX = 224  # of images whose size nobody chose: the architectures were made for it
 MAX_LOOKED_AT = 2000  # images whose sizes decide on that of the model
@@ -79,14 +83,18 @@ def decoded(
     num_bytes = int(np.prod(shape))
     if memory_bytes is None:
         memory_bytes = world.from_first(lambda: psutil.virtual_memory().available) // 2
+    start = time.monotonic()
     if num_bytes * world.size <= memory_bytes:
-        yield images.tensor(size_px, antialias)
+        pixels = images.tensor(size_px, antialias)
+        log.debug("decoding %d images into memory took %.1f s", len(images), time.monotonic() - start)
+        yield pixels
         return
     with _open_shared(folder, num_bytes, world) if world.size > 1 else _open_unnamed(folder, num_bytes) as file:
         pixels = np.memmap(file, np.uint8, "r+", shape=shape)
         if world.is_first:
             images.tensor(size_px, antialias, out=pixels)
         world.wait()
+        log.debug("decoding %d images into a file took %.1f s", len(images), time.monotonic() - start)
         yield torch.from_numpy(pixels)
 
 

@@ -17,9 +17,9 @@ from synthset.cli.app import build_app
 from synthset.cli.commands import NAMES, PREFIX, load_command
 from synthset.cli.config_files import config_source
 from synthset.cli.json_output import collecting
+from synthset.cli.verbosity import Verbosity, saying
 from synthset.cli.wording import Wording
 from synthset.core.errors import SynthsetError, UnknownNameError, UsageError, as_field
-from synthset.core.progress import set_progress
 from synthset.core.redaction import DiscreetFormatter, printable, without_secrets
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -29,8 +29,7 @@ HELP = ("--help", "-h", "--version")
 def run(tokens: list[str]) -> int:
     """Run one command line and return its exit code; KeyboardInterrupt and BrokenPipeError are raised."""
     handler = logging.StreamHandler(sys.stderr)
-    formatter = DiscreetFormatter("%(levelname)s: %(message)s")
-    handler.setFormatter(formatter)
+    handler.setFormatter(formatter := DiscreetFormatter(Verbosity.NORMAL.line_format))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     # of PIL, about images that images.decode refuses in one line
     warnings.filterwarnings("ignore", "Image size .* could be decompression bomb")
@@ -38,6 +37,8 @@ def run(tokens: list[str]) -> int:
     try:
         tokens = [_dashed(token) for token in tokens]
         tokens, common = _take_common(tokens)
+        formatter = DiscreetFormatter(common.verbosity.line_format, "%H:%M:%S")
+        handler.setFormatter(formatter)
         if not tokens or tokens[0] in HELP:
             build_app(with_help=False)(tokens, exit_on_error=False, print_error=False)
             return 0
@@ -62,7 +63,7 @@ def _run_command(tokens: list[str], common: _Common, wording: Wording) -> int:
     sources: list[Any] = [Env(PREFIX), *(config_source(path, NAMES) for path in common.files), wording]
     app.config = tuple(sources)
     try:
-        with collecting(common.as_json):
+        with saying(common.verbosity, tokens[0]), collecting(common.as_json):
             app(tokens, exit_on_error=False, print_error=False)
         sys.stdout.flush()
     except CycloptsError as error:
@@ -72,21 +73,20 @@ def _run_command(tokens: list[str], common: _Common, wording: Wording) -> int:
 
 @dataclass
 class _Common:
-    """What every command has: files with values for its flags, and whether it prints JSON."""
+    """What every command has: files with values for its flags, whether it prints JSON, and how much else it says."""
 
     files: list[Path] = field(default_factory=list)
     as_json: bool = False
+    verbosity: Verbosity = Verbosity.NORMAL
 
 
 def _take_common(tokens: list[str]) -> tuple[list[str], _Common]:
     """The line without --config, --json, --quiet and --verbose, which every command has."""
-    common, rest = _Common(), list[str]()
+    common, rest, said = _Common(), list[str](), set[str]()
     remaining = iter(tokens)
     for token in remaining:
-        if token == "--quiet":
-            set_progress(False)
-        elif token == "--verbose":
-            logging.getLogger("synthset").setLevel(logging.INFO)
+        if token in ("--quiet", "--verbose"):
+            said.add(token)
         elif token == "--json":
             common.as_json = True
         elif token == "--config" or token.startswith("--config="):
@@ -96,6 +96,7 @@ def _take_common(tokens: list[str]) -> tuple[list[str], _Common]:
             common.files.append(Path(value))
         else:
             rest.append(token)
+    common.verbosity = Verbosity.of(quiet="--quiet" in said, verbose="--verbose" in said)
     return rest, common
 
 

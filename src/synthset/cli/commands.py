@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,6 +11,8 @@ from typing import Any, get_origin, get_type_hints
 
 from synthset.cli.arguments import Argument, Given, arguments_of, build_config, parameters_of
 from synthset.cli.compat import SCRIPT_NAMES
+
+log = logging.getLogger("synthset")
 
 PREFIX = "SYNTHSET_"
 
@@ -62,6 +65,9 @@ class Command:
         by_keyword = {item.keyword: item for item in self.arguments}
         for keyword, value in flags.items():
             values[by_keyword[keyword].parameter] |= by_keyword[keyword].values(value)
+        for given in values.values():
+            for path, value in given.items():
+                log.debug("given: %s = %s", ".".join(path), value)
         hints = get_type_hints(self.function)
         arguments = {}
         for name, config in parameters_of(self.function).items():

@@ -12,6 +12,8 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, ParamSpec
 
+from synthset.cli.verbosity import is_quiet
+
 Parameters = ParamSpec("Parameters")
 
 _collected: dict[str, Any] | None = None
@@ -42,16 +44,20 @@ def add(name: str, value: Any) -> None:
         _collected[name] = as_plain(value)
 
 
-def shows(name: str) -> Callable[[Callable[Parameters, None]], Callable[Parameters, None]]:
-    """For a function that prints a result, its first argument: with `--json` that is collected under a name."""
+def shows(name: str, *, is_result: bool = True) -> Callable[[Callable[Parameters, None]], Callable[Parameters, None]]:
+    """For a function that prints a result, its first argument: with `--json` that is collected under a name.
+
+    Args:
+        is_result: of what the command is for; `--quiet` prints nothing else.
+    """
 
     def wrap(function: Callable[Parameters, None]) -> Callable[Parameters, None]:
         @functools.wraps(function)
         def show(*arguments: Parameters.args, **options: Parameters.kwargs) -> None:
-            if _collected is None:
-                function(*arguments, **options)
-            else:
+            if _collected is not None:
                 add(name, arguments[0])
+            elif is_result or not is_quiet():
+                function(*arguments, **options)
 
         return show
 

@@ -136,7 +136,7 @@ def print_create(result: CreateResult) -> None:
     say(f"dataset  {folder}\npreview  {folder / 'preview.png'}")
 
 
-@shows("images")
+@shows("images", is_result=False)
 def print_classes(images: ImageSet, size_px: int, median_px: int) -> None:
     """What is learned, before it takes hours: folders may be other things than classes, images of other sizes."""
     _say_classes(images)
@@ -144,7 +144,7 @@ def print_classes(images: ImageSet, size_px: int, median_px: int) -> None:
     sys.stdout.flush()  # where it is a file, too
 
 
-@shows("images")
+@shows("images", is_result=False)
 def print_tuned_images(inputs: TuneInputs) -> None:
     """What a CLIP is tuned on, before it takes hours."""
     for images in (inputs.synthetic, inputs.shots):
@@ -159,7 +159,7 @@ def _say_classes(images: ImageSet) -> None:
     say(f"{len(images):,} images of {images.name}{part} in {len(images.class_names):,} classes: {names}")
 
 
-@shows("settings")
+@shows("settings", is_result=False)
 def print_settings(settings: Settings, config: TrainConfig) -> None:
     """What the recipe chose, as the flags that give the same."""
     words = []
@@ -258,7 +258,7 @@ def print_train(result: TrainResult, folder: Path) -> None:
         f"model  {folder}"
     )
     if seen := result.model_config.seen:
-        say(f"It learned from real images too: {seen}.")
+        say(f"It learned from other images too: {seen}.")
 
 
 @shows("tune")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
@@ -11,6 +12,8 @@ from synthset.core.errors import UsageError
 if TYPE_CHECKING:
     import torch
 
+log = logging.getLogger("synthset")
+
 DTYPES = ("auto", "float32", "bfloat16", "float16")  # what networks compute in
 
 
@@ -19,14 +22,25 @@ def choose_device(name: str) -> torch.device:
     import torch
 
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        log.debug("device auto: %s", _in_words(device))
+        return device
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise UsageError(f"The device '{name}' cannot be used ({reason}). Use 'auto' or 'cpu'.") from error
+    log.debug("device %s: %s", name, _in_words(device))
     return device
+
+
+def _in_words(device: torch.device) -> str:
+    import torch
+
+    if device.type == "cuda":
+        return f"{device}, {torch.cuda.get_device_name(device)}"
+    return f"{device}, {torch.get_num_threads()} threads" if device.type == "cpu" else str(device)
 
 
 def choose_dtype(name: str, device: torch.device) -> str:

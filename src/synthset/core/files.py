@@ -10,6 +10,7 @@ import errno
 import hashlib
 import io
 import json
+import logging
 import os
 import re
 import stat
@@ -19,6 +20,8 @@ from pathlib import Path, PurePath
 from typing import Any, BinaryIO
 
 from synthset.core.errors import UsageError
+
+log = logging.getLogger("synthset")
 
 PART = ".part"  # ending of files that are being written
 CHECKSUM = "checksum"  # last key of JSON of ours: a changed digit would pass for another value
@@ -62,6 +65,7 @@ def atomic_write(path: Path, *, private: bool = False) -> Iterator[BinaryIO]:
         buffer = io.BytesIO()
         yield buffer
         path.write_bytes(buffer.getvalue())
+        log.debug("wrote '%s', %d bytes", path, buffer.tell())
         return
     for folder in [folder for folder in (path.parent, *path.parents) if not folder.exists()][::-1]:
         folder.mkdir(0o700 if private else 0o777, exist_ok=True)
@@ -71,6 +75,7 @@ def atomic_write(path: Path, *, private: bool = False) -> Iterator[BinaryIO]:
             mode = _set_mode(file, 0o600)
             yield file
             file.flush()
+            size = file.tell()
             if not private:
                 _set_mode(file, mode)
             os.fsync(file.fileno())
@@ -81,6 +86,7 @@ def atomic_write(path: Path, *, private: bool = False) -> Iterator[BinaryIO]:
     finally:
         part.unlink(missing_ok=True)
     _sync_folder(path.parent)
+    log.debug("wrote '%s', %d bytes", path, size)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -7,6 +7,7 @@ here there are no locks.
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Iterator
@@ -16,6 +17,8 @@ from pathlib import Path
 from synthset.core.errors import UsageError
 from synthset.core.files import is_local, lock
 from synthset.core.names import shown
+
+log = logging.getLogger("synthset")
 
 _RETRY_SECONDS = 0.05
 
@@ -65,6 +68,8 @@ def reading(*places: object) -> Iterator[ExitStack]:
                 and not _lock(Path(place), stack, shared=True)
             ):
                 raise _busy(Path(place))
+            if isinstance(place, str | os.PathLike):
+                log.debug("reading '%s'", place)
         yield stack
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import logging
 import os
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -23,6 +24,8 @@ import pyarrow.parquet as pq
 from synthset.core.errors import DataError, first_line
 from synthset.core.files import atomic_write, is_local
 from synthset.core.json_records import Record, parse_record
+
+log = logging.getLogger("synthset")
 
 _NOTES, _MARK = b"synthset", b"synthset"
 _LENGTH_BYTES = 8  # of the length of the end, and PAR1
@@ -83,6 +86,7 @@ class _Sink(io.RawIOBase):
 @contextmanager
 def open_parquet(path: Path) -> Iterator[pq.ParquetFile]:
     """A file to read from, whose checksums are looked at. Raises ValueError where its end was changed."""
+    log.debug("reading '%s'", path)
     with path.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - _LENGTH_BYTES))

@@ -22,10 +22,11 @@ _LINE_EVERY_SECONDS = 30.0  # where no terminal shows a bar, a line now and then
 _KNOWN_SECONDS = 3.0  # by when the rate says how long all of it takes: the first of these lines, where that is long
 
 
-def set_progress(enabled: bool) -> None:
-    """Turn progress on or off for the process."""
+def set_progress(enabled: bool) -> bool:
+    """Turn progress on or off for the process; gives what it was before."""
     global _enabled
-    _enabled = enabled
+    before, _enabled = _enabled, enabled
+    return before
 
 
 class Track:

@@ -44,6 +44,7 @@ Rows = list[dict[str, Any]]
 def draw_missing(writer: DatasetWriter, source: GeneratorSource, config: CreateConfig, executor: Executor) -> int:
     """Draw the shards of the writer's plan that are not there yet; the number of images drawn."""
     missing = writer.missing_shards()
+    log.debug("%d shards of '%s' are to be drawn", len(missing), writer.folder)
     to_draw = sum(len(writer.shard_rows(shard)) for shard in missing)
     with track(to_draw, f"drawing {writer.folder.name}") as bar:
         shown = finished = 0

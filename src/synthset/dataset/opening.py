@@ -33,7 +33,9 @@ def open_images(data: ImageSource, strategy: str | None = None, *, all_images: b
             check_opening(data)
         if not all_images:
             _warn_of_rejected(dataset)
-        return dataset.images(strategy, kept=not all_images)
+        images = dataset.images(strategy, kept=not all_images)
+        log.debug("%s", images.summary)
+        return images
     if strategy is not None:
         name, option = data.name if isinstance(data, ImageSet) else data, setting("strategy")
         raise UsageError(f"Expected a Synthset dataset for {option}, '{name}' is none. Leave {option} out.")

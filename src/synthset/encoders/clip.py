@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from PIL import Image
     from torch import Tensor
 
+log = logging.getLogger("synthset")
+
 # what is offered by name; open_clip's other architectures are understood too
 ENCODERS = (
     "miniature",
@@ -106,6 +108,7 @@ def load_encoder(name: str = "miniature", *, device: str = "auto", dtype: str = 
     import torch
 
     target = choose_device(device)
+    log.debug("encoder %s: weights of '%s'", name, source.weights)
     return OpenClipEncoder(name, source, target, getattr(torch, choose_dtype(dtype, target)))
 
 

@@ -164,6 +164,7 @@ def _embed(
     found = np.zeros(len(unique), bool)
     if cache is not None:
         found = cache.read(encoder.fingerprint, kind, unique, vectors, first)
+    logger.debug("%s: %d of %d vectors of %s are in the cache", encoder.name, found.sum(), len(unique), kind)
     missing = np.sort(first[~found])  # in the order of the set, as its files are read fastest
     if len(missing):
         _fill(kind, keys, missing, encode(missing), vectors, encoder, cache)

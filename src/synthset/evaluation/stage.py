@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,8 @@ from synthset.real.sets import path_of
 
 if TYPE_CHECKING:
     from synthset.classifiers.scoring import Answers, EvaluationResult, WhenAnswered
+
+log = logging.getLogger("synthset")
 
 CLIP = "clip:"  # before the name of a CLIP, where the folder of a model could stand
 
@@ -67,6 +70,7 @@ def evaluate(
             result, about = _test_clip(str(model).removeprefix(CLIP), real, dataset, templates, strict, keep)
         else:
             result = _test_folder(Path(model), real, architecture, strict, allow_training_images, keep)
+    log.debug("'%s' was tested on %s", model, result.real)
     when_scored(result)
     if output_dir is not None:
         from synthset.classifiers.evaluate import write_evaluation
@@ -96,6 +100,7 @@ def _test_folder(
 
     classifier = None if kind_of(model) == KIND else load_classifier(model)
     actual = classifier.config.architecture if classifier else "tuned CLIP"
+    log.debug("'%s' is a %s", model, actual)
     if architecture is not None and (expected := resolve_architecture(architecture)) != actual:
         raise UsageError(f"Expected a {expected} in '{model}', found a {actual}.")
     if classifier is None:

@@ -102,7 +102,7 @@ def filter_dataset(
         DataError, ModelError: what cannot be read; nothing was written.
     Example:
         >>> from synthset.filters import filter_dataset
-        >>> filter_dataset("digits", ["clip"], threshold=0.5)  # doctest: +SKIP
+        >>> filter_dataset("digits-synthetic", ["clip"], threshold=0.5)  # doctest: +SKIP
     """
     if real is not None and not isinstance(real, ImageSet):
         options["real"], real = ImagePath.of(real), None
@@ -123,6 +123,7 @@ def filter_dataset(
         if executor is not None and inputs.cache is not None:
             for images in (dataset.images(kept=False), *filter(None, {inputs.real, inputs.pool})):
                 fill_cache(images, inputs.encoder, inputs.cache, executor)
+        log.debug("judging '%s' by %s", folder, ", ".join(filters))
         verdicts = {method: judge(dataset, method, one, inputs) for method, one in filters.items()}
         delete_parts(dataset.folder)
         for written in verdicts.values():

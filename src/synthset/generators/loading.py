@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 from synthset.core.devices import DTYPES, choose_device, choose_dtype
@@ -11,6 +12,8 @@ from synthset.generators.base import COMPILED, EAGER, GenerationConfig, Generato
 from synthset.generators.checkpoint import Checkpoint, find_checkpoint, load_pipeline
 from synthset.generators.names import AUTO_SCHEDULER, ENGINES, SCHEDULERS
 from synthset.generators.sampling import SamplingOptions
+
+log = logging.getLogger("synthset")
 
 
 def load_generator(
@@ -60,7 +63,9 @@ def load_generator(
         stored=stored,
         engine=engine,
     )
-    return _load(find_checkpoint(name, revision, image_conditions), drawing, image_conditions)
+    checkpoint = find_checkpoint(name, revision, image_conditions)
+    log.debug("generator %s: a %s in '%s'", name, checkpoint.class_name, checkpoint.folder)
+    return _load(checkpoint, drawing, image_conditions)
 
 
 @dataclass(frozen=True)

@@ -71,6 +71,12 @@ class ImageSet:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def summary(self) -> str:
+        """What it is, in one line."""
+        part = f", split {self.split}" if self.split else ""
+        return f"'{self.name}'{part}: {len(self):,} images of {len(self.class_names):,} classes"
+
     def place(self, index: int) -> str:
         """How to speak of image `index` in an error: the set, the row, and the file where it is known."""
         where = f" ({self.origin(index)})" if self.origin else ""

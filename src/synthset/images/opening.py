@@ -98,7 +98,9 @@ def load_path(source: str | Path | ImagePath, defaults: Sequence[str] = ()) -> I
             splits = labelled  # a test split is often published without its labels
         split = choose_split(source.path, splits, opening.split, defaults, f"{source.prefix}split") if splits else ""
         images = replace(loaders[split].open(source), split=split)
-    return _with_names(images, opening.label_names) if opening.label_names else images
+    images = _with_names(images, opening.label_names) if opening.label_names else images
+    log.debug("%s", images.summary)
+    return images
 
 
 def splits_at(path: Path) -> dict[str, str]:

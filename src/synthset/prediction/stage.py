@@ -83,6 +83,7 @@ def predict(
         k = len(predictor.class_names)
         if not 1 <= top_k <= k:
             raise UsageError(f"Expected {setting('top_k')} in 1..{k}, the classes of '{model}', got {top_k}.")
+        log.debug("'%s' knows %d classes; %d images to classify", model, k, len(pictures))
         counts, skipped = dict.fromkeys(predictor.class_names, 0), []
         opened = output(top_k) if callable(output) else open_table(Path(output), top_k, overwrite=overwrite)
         with opened as table:

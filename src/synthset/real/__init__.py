@@ -69,7 +69,9 @@ def open_set(source: str | Path | ImagePath, defaults: Sequence[str] = ()) -> Im
             )
         if opening.label_column or opening.label_names:
             raise UsageError(f"Expected no other labels of '{real.name}', whose classes are known. Leave them out.")
-        return _load_digits(opening.split) if real.name == "digits" else load_hub(real, opening.split)
+        images = _load_digits(opening.split) if real.name == "digits" else load_hub(real, opening.split)
+        log.debug("%s", images.summary)
+        return images
     path = existing_path(name)
     if path:
         images = load_path(source, defaults)
