@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from synthset.core.errors import ModelError, setting
 from synthset.create.dry_run import SAMPLE_PROMPTS, SAMPLED_IMAGES, rehearse, sample_plan
+from synthset.create.inputs import read_inputs
 from synthset.create.stage import CreateConfig, plan_images
 from synthset.testing import FakeGenerator
 
@@ -12,7 +13,7 @@ from synthset.testing import FakeGenerator
 def test_a_sample_comes_from_every_class_and_strategy_and_from_the_plan_itself():
     classes = ("one", "two", "three")
     config = CreateConfig(strategies=("all_combined",), images_per_class=50)
-    sample = sample_plan(classes, config, 24)
+    sample = sample_plan(read_inputs(classes, config), 24)
     assert len(sample.requests) == 24
     assert {(r.class_name, r.strategy) for r in sample.requests} == {(c, s) for c in classes for s in sample.images}
     planned = {(r.class_name, r.strategy, r.index): r for r in plan_images(classes, config).requests()}
@@ -24,7 +25,7 @@ def test_a_sample_comes_from_every_class_and_strategy_and_from_the_plan_itself()
 
 def test_a_sample_of_a_billion_images_is_as_small_as_any():
     names = [f"class {i}" for i in range(1000)]
-    sample = sample_plan(names, CreateConfig(images_per_class=1_000_000, generator="owner/name"), 32)
+    sample = sample_plan(read_inputs(names, CreateConfig(images_per_class=1_000_000, generator="owner/name")), 32)
     assert (len(sample.requests), sample.total) == (30, 10**9)
     assert sample.requests[0].class_name == "class 0"
     assert sample.requests[-1].index == 666_666

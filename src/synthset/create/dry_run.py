@@ -12,14 +12,7 @@ import pyarrow as pa
 from synthset.core.errors import ModelError
 from synthset.create.config import CreateConfig
 from synthset.create.estimate import Estimate, estimate_run
-from synthset.create.inputs import (
-    check_names,
-    plan_run,
-    read_initial_images,
-    tell_cut,
-    texts_of,
-    with_matched_phrases,
-)
+from synthset.create.inputs import CreateInputs, read_inputs, tell_cut, texts_of
 from synthset.create.plan import Part
 from synthset.create.refill import MAX_FACTOR
 from synthset.create.stage import load_with_images
@@ -92,11 +85,11 @@ def rehearse(classes: Sequence[str], config: CreateConfig, folder: Path) -> DryR
     Raises:
         UsageError, DataError: as for `create`.
     """
-    config, sentences = _with_sample_sentences(classes, config, folder)
-    sample = sample_plan(classes, config, SAMPLED_IMAGES)
+    inputs, sentences = _with_sample_sentences(read_inputs(classes, config), folder)
+    sample, config = sample_plan(inputs, SAMPLED_IMAGES), inputs.config
     run = DryRun(config, len(classes), sample, {run.name: str(run.guidance) for run in config.runs()}, sentences)
     try:
-        generator = load_with_images(config, None, read_initial_images(classes, config))
+        generator = load_with_images(inputs)
     except ModelError as error:
         return replace(run, reason=error)
     requests = pa.table({name: [getattr(r, name) for r in sample.requests] for name in ("prompt", "negative_prompt")})
@@ -106,36 +99,28 @@ def rehearse(classes: Sequence[str], config: CreateConfig, folder: Path) -> DryR
     return replace(run, generation=generator.config, is_on_gpu=is_on_gpu, estimate=estimate)
 
 
-def sample_plan(classes: Sequence[str], config: CreateConfig, count: int) -> Sample:
-    """About `count` requests of a run of any size, at the cost of planning these alone.
-
-    Arguments and errors as for `plan_images`.
-    """
-    config = with_matched_phrases(config, classes)
-    names = check_names(classes, config)
-    runs = config.runs()
-    cells = [(run, label) for run in runs for label in range(min(len(names), SAMPLED_CLASSES))]
+def sample_plan(inputs: CreateInputs, count: int) -> Sample:
+    """About `count` requests of a run of any size, at the cost of planning these alone."""
+    runs, num_classes = inputs.config.runs(), len(inputs.class_names)
+    cells = [(run, label) for run in runs for label in range(min(num_classes, SAMPLED_CLASSES))]
     places = np.linspace(0, len(cells) - 1, min(count, len(cells))).astype(int)
     indices = {}
     for run, label in (cells[place] for place in places):
         each = min(run.images_per_class, max(1, count // len(cells)))
         stride = run.images_per_class // each
         indices[run.name, label] = range(0, each * stride, stride)
-    plan = plan_run(names, config, read_initial_images(names, config), Part(indices))
-    return Sample(tuple(plan.requests()), {run.name: run.images_per_class * len(names) for run in runs})
+    requests = tuple(inputs.plan(Part(indices)).requests())
+    return Sample(requests, {run.name: run.images_per_class * num_classes for run in runs})
 
 
-def _with_sample_sentences(
-    classes: Sequence[str], config: CreateConfig, folder: Path
-) -> tuple[CreateConfig, SampleSentences | None]:
-    """The config with sentences about some classes, if language enhancement is wanted; others are called by name."""
+def _with_sample_sentences(inputs: CreateInputs, folder: Path) -> tuple[CreateInputs, SampleSentences | None]:
+    """The inputs with sentences about some classes, if language enhancement is wanted; others are called by name."""
+    names, config = inputs.class_names, inputs.config
     if not readers("sentences", config.strategies):
-        return config, None
-    config = with_matched_phrases(config, classes)
-    names = check_names(classes, config)
+        return inputs, None
     config.runs()  # raises for strategies that cannot be
     wanted = config.sentences or SentenceConfig()
     writer = wanted.load_writer(config.generator, config.device)
     phrases = config.style.phrases_by_class()
     sample = sample_sentences(names, phrases, writer, wanted.count, config.seed, folder, max_classes=SAMPLE_PROMPTS)
-    return replace(config, style=replace(config.style, sentences=sample.texts)), sample
+    return inputs.with_sentences(sample.texts), sample

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
@@ -29,8 +29,46 @@ log = logging.getLogger("synthset")
 pc: Any = pyarrow.compute  # whose functions are made when it is imported
 
 
+@dataclass(frozen=True)
+class CreateInputs:
+    """All that a run is planned from, read once.
+
+    Attributes:
+        class_names: as they are seen, in label order.
+        config: with its phrases under the names as these are spelled.
+        initial_images: real images that drawing makes use of; None for none.
+    """
+
+    class_names: tuple[str, ...]
+    config: CreateConfig
+    initial_images: InitialImages | None = None
+
+    def plan(self, part: Part | None = None) -> Plan:
+        """The plan of the first round of the run, or of a part of it. Raises as `make_plan`."""
+        return plan_run(self.class_names, self.config, self.initial_images, part)
+
+    def with_sentences(self, texts: Mapping[str, Sequence[str]]) -> CreateInputs:
+        """The same, with sentences by class in the style."""
+        return replace(self, config=replace(self.config, style=replace(self.config.style, sentences=texts)))
+
+
+def read_inputs(classes: Sequence[str], config: CreateConfig, generator: Generator | None = None) -> CreateInputs:
+    """What `create` is asked for, checked as far as that is possible before a model is loaded.
+
+    Args:
+        generator: an object of your own to draw with.
+    Raises:
+        UsageError: classes, phrases or options that cannot be, or classes that the miniature cannot draw, where it is
+            to draw them (no `generator` is given and the config names no other).
+        DataError: as `choose_initial_images`.
+    """
+    config = with_matched_phrases(config, classes)
+    names = check_names(classes, config, generator)
+    return CreateInputs(names, config, read_initial_images(names, config))
+
+
 def check_names(classes: Sequence[str], config: CreateConfig, generator: Generator | None = None) -> tuple[str, ...]:
-    """The class names, if they can be drawn as far as can be told without a model. Arguments as for `plan_images`."""
+    """The class names, if they can be drawn as far as can be told without a model. Arguments as for `read_inputs`."""
     names = check_classes(classes)
     check_no_paths(names)
     nouns = [config.style.noun(name) for name in names]

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,16 +25,9 @@ from synthset.core.files import is_local, to_path
 from synthset.core.locks import reading, writing
 from synthset.core.options import expect, with_options
 from synthset.create.config import CreateConfig
-from synthset.create.inputs import (
-    check_names,
-    plan_run,
-    read_initial_images,
-    tell_cut,
-    texts_of,
-    with_matched_phrases,
-)
+from synthset.create.inputs import CreateInputs, read_inputs, tell_cut, texts_of
 from synthset.create.job import default_job, job_of_config, make_job
-from synthset.create.real_guidance import InitialImages, check_conditions, with_initial_images
+from synthset.create.real_guidance import check_conditions, with_initial_images
 from synthset.create.refill import Refill, prepare_refill, refill
 from synthset.create.shards import draw_missing
 from synthset.dataset.card import write_card
@@ -108,14 +101,13 @@ def create(
     start = time.monotonic()
     if isinstance(generator, str):
         options["generator"], generator = generator, None
-    config = with_matched_phrases(with_options(config or CreateConfig(), options), classes)
     folder = to_path(output_dir)
-    initial = read_initial_images(classes, config)
-    config, sentences = _with_sentences(classes, config, generator, folder, overwrite)
-    plan = plan_images(classes, config, generator, initial)
+    inputs = read_inputs(classes, with_options(config or CreateConfig(), options), generator)
+    inputs, sentences = _with_sentences(inputs, folder, overwrite=overwrite)
+    plan, config, initial = _plan(inputs), inputs.config, inputs.initial_images
     _check_places(folder, config)
     executor = executor or LocalExecutor()
-    source = GeneratorSource(partial(load_with_images, config, generator, initial))
+    source = GeneratorSource(partial(load_with_images, inputs, generator))
     (described,) = executor.map(source.describe, [texts_of(plan.table)])
     refill_job = prepare_refill(plan.class_names, config, encoder)
     job = make_job(plan, config, described.config, initial, sentences, refill_job)
@@ -128,7 +120,7 @@ def create(
         draw = partial(draw_missing, source=source, config=config, executor=executor)
         drawn, refilled = draw(writer), None
         if refill_job:
-            writer, refilled = refill(refill_job, writer, partial(plan_run, plan.class_names, config, initial), draw)
+            writer, refilled = refill(refill_job, writer, inputs.plan, draw)
             drawn += refilled.drawn
         dataset = _finish(writer, time.monotonic() - start, refilled, drawn)
     result = CreateResult(dataset, dataset.accounting, drawn, time.monotonic() - start, refilled)
@@ -142,45 +134,38 @@ def _check_places(folder: Path, config: CreateConfig) -> None:
     check_other(config.filter, folder)
 
 
-def plan_images(
-    classes: Sequence[str],
-    config: CreateConfig,
-    generator: Generator | None = None,
-    initial_images: InitialImages | None = None,
-) -> Plan:
+def plan_images(classes: Sequence[str], config: CreateConfig, generator: Generator | None = None) -> Plan:
     """The requests of a run, checked as far as that is possible before a model is loaded.
 
     Args:
-        classes, config: as for `create`.
-        generator: an object of your own to draw with.
-        initial_images: those of the config, where they are at hand; else they are read.
+        classes, config, generator: as for `read_inputs`, which also says what it raises.
     Raises:
-        UsageError: classes or options that cannot be, or classes that the miniature cannot draw, where it
-            is to draw them (no `generator` is given and the config names no other); or language enhancement
-            without sentences in the style.
+        UsageError: language enhancement without sentences in the style.
     """
-    config = with_matched_phrases(config, classes)
-    names = check_names(classes, config, generator)
-    without = [name for name in names if name not in config.style.sentences]
+    return _plan(read_inputs(classes, config, generator))
+
+
+def _plan(inputs: CreateInputs) -> Plan:
+    without = [name for name in inputs.class_names if name not in inputs.config.style.sentences]
     expect(
-        not (without and readers("sentences", config.strategies)),
+        not (without and readers("sentences", inputs.config.strategies)),
         f"sentences about every class in the style, to plan language_enhancement, got none about {without[:1]}",
     )
-    return plan_run(names, config, initial_images or read_initial_images(names, config))
+    return inputs.plan()
 
 
 def _with_sentences(
-    classes: Sequence[str], config: CreateConfig, generator: Generator | None, folder: Path, overwrite: bool
-) -> tuple[CreateConfig, dict[str, Any] | None]:
-    """The config with the sentences of language enhancement, if it is wanted, and their entry in the job.
+    inputs: CreateInputs, folder: Path, *, overwrite: bool
+) -> tuple[CreateInputs, dict[str, Any] | None]:
+    """The inputs with the sentences of language enhancement, if it is wanted, and their entry in the job.
 
     They are written into the folder, or found there; whatever can be refused is refused before.
     """
+    names, config = inputs.class_names, inputs.config
     if not readers("sentences", config.strategies):
-        return config, None
+        return inputs, None
     expect(not config.style.sentences, "sentences by the option 'sentences', which may name a file, got some in style")
     expect(is_local(folder), f"a folder on this machine with language_enhancement, got '{folder}'")
-    names = check_names(classes, config, generator)
     job = job_of_config(names, config)  # raises for strategies that cannot be
     check_folder(folder)
     wanted = config.sentences or SentenceConfig()
@@ -190,7 +175,7 @@ def _with_sentences(
         check_part_of_job(folder, job, default_job(), unknown=["sentences.sha256"])
     with writing(folder):
         texts = sentences_for(names, config.style.phrases_by_class(), writer, wanted.count, config.seed, folder)
-    return replace(config, style=replace(config.style, sentences=texts)), sentence_job(writer, wanted.count, texts)
+    return inputs.with_sentences(texts), sentence_job(writer, wanted.count, texts)
 
 
 def load(config: CreateConfig) -> Generator:
@@ -214,8 +199,9 @@ def load(config: CreateConfig) -> Generator:
     )
 
 
-def load_with_images(config: CreateConfig, generator: Generator | None, initial: InitialImages | None) -> Generator:
+def load_with_images(inputs: CreateInputs, generator: Generator | None = None) -> Generator:
     """The generator of a run: the object, or the one that the config names, with the real images at hand."""
+    config, initial = inputs.config, inputs.initial_images
     generator = generator or load(config)
     negatives = (config.negative_prompt,) if isinstance(config.negative_prompt, str) else config.negative_prompt
     check_conditions(generator, config.runs(), negatives)
