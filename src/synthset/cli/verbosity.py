@@ -50,7 +50,8 @@ def saying(verbosity: Verbosity, command: str) -> Iterator[None]:
     global _current
     level, start = log.level, time.monotonic()
     _current = verbosity
-    shown = set_progress(verbosity is not Verbosity.QUIET)
+    shown = set_progress(False)
+    set_progress(shown and verbosity is not Verbosity.QUIET)
     if verbosity is Verbosity.VERBOSE:
         log.setLevel(logging.DEBUG)
         versions = ", ".join(f"{name} {version}" for name, version in library_versions().items())
