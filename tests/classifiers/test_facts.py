@@ -16,7 +16,7 @@ def test_facts_are_those_of_the_training(tmp_path):
     assert (facts.settings["learning_rate"], facts.settings["weights"]) == (3e-3, None)
     train(make_set(seed=1), tmp_path / "second", dataclasses.replace(config, weights=str(tmp_path / "first")))
     facts = read_facts(tmp_path / "second")
-    assert facts.seen == f"those that '{tmp_path / 'first'}' learned from"
+    assert facts.seen == f"synthetic images alone, of the weights in '{tmp_path / 'first'}'"
     assert facts.settings["weights"].startswith("sha256:")
 
 

@@ -124,4 +124,4 @@ def test_another_architecture_of_ours_is_named(classifier):
 
 def test_a_second_training_says_what_the_first_saw(classifier, tmp_path):
     trained = synthset.train(make_set(), tmp_path / "model", replace(CONFIG, weights=str(classifier), epochs=1))
-    assert trained.model_config.seen == f"those that '{classifier}' learned from"
+    assert trained.model_config.seen == f"synthetic images alone, of the weights in '{classifier}'"

@@ -38,7 +38,7 @@ class Start:
 
     Attributes:
         identity: what they are: their name in timm, or the SHA-256 of a file; another one is another training.
-        seen: the real images that they learned from, as far as it is known, in words.
+        seen: the images that they learned from, as far as it is known, in words.
         size_px: side of the images that they learned from.
         mean, std: of each channel, in [0, 1].
         load: gives them by name. Raises ModelError.
@@ -134,7 +134,7 @@ def _of_ours(folder: Path, architecture: str) -> Start:
             f"Expected weights of '{architecture}', got those of '{config.architecture}' in '{folder}'. Give "
             f"{setting('architecture', config.architecture)}."
         )
-    seen = f"those that '{folder}' learned from"
+    seen = f"{config.seen or 'synthetic images alone'}, of the weights in '{folder}'"
     identity = _sha256(folder / WEIGHTS_FILE)
     size_px, load = config.image_size_px, lambda: read_weights(folder)
     return Start(identity, seen, size_px, config.mean, config.std, load, config)

@@ -73,7 +73,9 @@ def write_model_card(
         ),
         f"## Accuracy on other images\n\n{_evaluations(model)}",
         f"## Training\n\n{note.num_training:,} synthetic images of '{note.images}', {note.num_held_back:,} held back "
-        f"to choose epoch {note.chosen.epoch} of the training by. Settings:\n\n"
+        f"to choose epoch {note.chosen.epoch} of the training by."
+        + (f" It learned from other images too: {config.seen}." if config.seen else "")
+        + " Settings:\n\n"
         + "\n".join(f"- `{key}`: {json.dumps(value, ensure_ascii=False)}" for key, value in note.job.config.items()),
         "## Licence\n\nThe weights follow the licence of the model that drew the images; see the card of the dataset.",
         "## Limits\n\nThe classifier knows its classes alone, and names one of them for any image. It learned from "
