@@ -109,7 +109,7 @@ def test_the_command_names_classes_first_and_doubts_last(own_folder, run, caplog
         folder = own_folder / "photos" / NAMES[label]
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{index}.png").write_bytes(noise().read(index))
-    line = ("train", "photos", "--model", "small_cnn", "--recipe", "shipard2023", "--epochs", "1", "--quiet")
+    line = ("train", "photos", "--model", "small_cnn", "--recipe", "shipard2023", "--epochs", "1")
     code, out, _ = run(*line)
     assert code == 0
     assert out.splitlines()[:2] == [

@@ -116,6 +116,7 @@ def newcomer(newcomers_folder, reader, monkeypatch):
 
 
 SMALL = {"CREATE_IMAGES_PER_CLASS": "20", "CREATE_STEPS": "6", "TUNE_EPOCHS": "3"}
+SMALL |= {"COMPARE_SEEDS": "1", "COMPARE_EPOCHS": "20", "COMPARE_BATCH_SIZE": "16", "COMPARE_LEARNING_RATE": "2e-3"}
 
 
 def examples_of_help():
