@@ -344,7 +344,7 @@ def test_tunings_are_recognised_finished_and_evaluated(run, refuse, unpacked):
     assert [path for path in before if "evaluation" not in path.parts and after[path] != before[path]] == []
     recorded = read(unpacked, "tuned", "evaluation", "digits.json")
     assert read("tuned", "evaluation", "digits.json")["accuracy"] == pytest.approx(recorded["accuracy"], abs=0.005)
-    assert "epochs: 3 there, 4 here" in refuse("tuned", "tune", "guided", *TUNE, "--epochs", "4")
+    assert "epochs: 3 there, 4 here" in refuse("tuned", "tune", "guided", *TUNE, "--epochs", "4", "--quiet")
 
     with safe_open("tuned-halfway/resume.safetensors", "pt") as file:
         note = json.loads(file.metadata()["training"])
