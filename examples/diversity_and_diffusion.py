@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 import synthset
 from synthset.classifiers.scoring import seed_interval
-from synthset.demo import STEPS, recipe
+from synthset.demo import STEPS
 from synthset.miniature import DIGITS
 
 SETS = {"base": "guidance 7.5", "base@2.5": "guidance 2.5", "prompt_augmentation": "prompt augmentation"}
@@ -106,7 +106,7 @@ def draw(folder: Path, seed: int, args: argparse.Namespace, **options) -> synths
 def train_and_test(images: synthset.ImageSet, folder: Path, seed: int, args: argparse.Namespace) -> float:
     """Accuracy on real digits of a small network trained on `images` by the demo's recipe."""
     options = {} if args.epochs is None else {"epochs": args.epochs}
-    synthset.train(images, folder, recipe(seed), **options)
+    synthset.train(images, folder, architecture="small_cnn", seed=seed, **options)
     return synthset.evaluate(folder, "digits").accuracy
 
 

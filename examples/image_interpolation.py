@@ -17,7 +17,7 @@ from pathlib import Path
 
 import synthset
 from synthset.classifiers.scoring import seed_interval
-from synthset.demo import STEPS, recipe
+from synthset.demo import STEPS
 from synthset.miniature import DIGITS
 from synthset.real import few_shot, load_real, split
 from synthset.real.learning import few_shot_pool
@@ -88,7 +88,7 @@ def train_and_test(
 ) -> float:
     """Accuracy on `tested` of a small network trained on `images` by the demo's recipe."""
     options = {} if args.epochs is None else {"epochs": args.epochs}
-    synthset.train(images, folder, recipe(seed), **options)
+    synthset.train(images, folder, architecture="small_cnn", seed=seed, **options)
     return synthset.evaluate(folder, tested).accuracy
 
 

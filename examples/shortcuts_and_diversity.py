@@ -21,7 +21,6 @@ import torch
 
 import synthset
 from synthset.classifiers.scoring import seed_interval
-from synthset.demo import recipe
 from synthset.encoders.embed import embed_images
 from synthset.encoders.templates import TEMPLATES
 from synthset.measures.centroids import centroid_distance
@@ -87,8 +86,8 @@ def judge(folder: Path, seed: int, args: argparse.Namespace) -> tuple[float, flo
     encoder = synthset.load_encoder("miniature")
     recognised = zero_shot(encoder, DIGITS, TEMPLATES["digits"], images).accuracy
     distances = centroid_distance(embed_images(images, encoder), torch.from_numpy(images.labels))
-    options = {} if args.epochs is None else {"epochs": args.epochs}
-    synthset.train(images, folder / "model", recipe(seed), overwrite=True, **options)
+    options = {"architecture": "small_cnn", "seed": seed} | ({} if args.epochs is None else {"epochs": args.epochs})
+    synthset.train(images, folder / "model", overwrite=True, **options)
     return recognised, float(distances.mean()), synthset.evaluate(folder / "model", "digits").accuracy
 
 

@@ -12,7 +12,6 @@ pictures of a mixture and what was drawn from that.
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +21,8 @@ from PIL import Image
 from torch import Tensor
 
 import synthset
+from synthset.classifiers.config import TrainConfig
 from synthset.classifiers.train import train_classifier
-from synthset.demo import recipe
 from synthset.encoders.clip import load_encoder
 from synthset.images.decoding import encode
 from tools.miniature.check_world import world_images
@@ -56,7 +55,9 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     train_classifier(
-        world_images(args.world, args.judge_images), replace(recipe(args.seed), epochs=args.judge_epochs), args.judge
+        world_images(args.world, args.judge_images),
+        TrainConfig(architecture="small_cnn", seed=args.seed, epochs=args.judge_epochs),
+        args.judge,
     )
 
     unseen = open_world(args.world / "validation")

@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 import synthset
+from synthset.classifiers.config import TrainConfig
 from synthset.classifiers.train import train_classifier
-from synthset.demo import recipe
 from synthset.images.decoding import encode
 from tools.miniature.scenes import DIGIT_NAMES
 
@@ -39,7 +38,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    config = replace(recipe(args.seed), epochs=args.epochs)
+    config = TrainConfig(architecture="small_cnn", seed=args.seed, epochs=args.epochs)
     with tempfile.TemporaryDirectory() as folder:
         train_classifier(world_images(args.world, args.images), config, folder)
         result = synthset.evaluate(folder, args.held_out)

@@ -149,5 +149,5 @@ def _as_csv(epochs: Sequence[EpochRecord]) -> str:
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, METRICS_HEADER.split(","), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(map(asdict, epochs))
+    writer.writerows(asdict(epoch) for epoch in epochs)
     return text.getvalue()
