@@ -168,6 +168,6 @@ def test_every_stage_refuses_a_dataset_that_was_copied_in_part(own_folder, refus
         ("tune", "whole", "--real", "part", "--clip", "miniature"),
         ("filter", "whole", "--method", "real", "--real", "part", "--encoder", "miniature"),
         ("diagnose", "whole", "--real", "part", "--encoder", "miniature"),
-        ("create", "--classes", *CLASSES, "--initial-images", "part", "--shots", 1, "--output-dir", "drawn"),
+        ("create", "--classes", *CLASSES, "--generator", "owner/name", "--initial-images", "part", "--shots", 1),
     ):
         assert "Copy it whole" in refuse(*line, code=1), line
