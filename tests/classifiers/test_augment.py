@@ -36,7 +36,7 @@ def test_follows_the_generator_and_leaves_global_random_state_alone(recipe):
     assert torch.equal(one, other) == (recipe == "none")
 
 
-@pytest.mark.parametrize("recipe", ["standard", "resized_crop", "digits"])
+@pytest.mark.parametrize("recipe", ["standard", "resized_crop", "handwriting"])
 def test_equal_images_of_a_batch_come_out_different(recipe):
     drawn = augment(photos(1).repeat(16, 1, 1, 1), recipe, generator())
     assert len({image.numpy().tobytes() for image in drawn}) >= 14
@@ -92,6 +92,16 @@ def test_digits_are_never_mirrored_nor_turned_over():
     y = (weight.sum(2) * positions).sum(1) / weight.sum((1, 2))
     assert (x < 14).float().mean() > 0.97  # the rest is lost in noise or shifted out
     assert (y < 14).float().mean() > 0.97
+
+
+def test_handwriting_is_read_by_cameras_of_an_eighth_fewer_pixels_than_digits():
+    """Of 32 px, fine stripes come out flattest where the resolution falls to 8 px."""
+    stripes = (torch.arange(32) % 8 < 4).byte().mul(255).expand(400, 3, 32, 32)
+    flattest = {}
+    for recipe in ("digits", "handwriting"):
+        contrast = augment(stripes, recipe, generator())[:, 0].std((1, 2))
+        flattest[recipe] = contrast.quantile(0.05)
+    assert flattest["handwriting"] < 0.9 * flattest["digits"]
 
 
 def test_digits_invert_about_one_in_ten():

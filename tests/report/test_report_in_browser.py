@@ -8,6 +8,7 @@ from PIL import Image
 
 from report.browser import Browser, find_browser
 from report.make_example import HOSTILE, SETS, write_example
+from report.test_comparison import write_comparison
 from synthset.report import build_report
 
 ROWS = "Array.from(document.querySelectorAll('#classes-table tbody tr')).filter(row => !row.hidden)"
@@ -81,6 +82,16 @@ def test_it_is_drawn_in_each_theme_and_width(browser, report, tmp_path, theme, w
         assert (picture.convert("L").getpixel((width_px - 2, 990)) > 128) == (theme == "light")
     # nothing makes the page itself wider than the screen
     assert browser.run("document.documentElement.scrollWidth") <= width_px
+    check_quiet(browser)
+
+
+def test_a_comparison_is_drawn_too(browser, tmp_path):
+    browser.show_as()
+    browser.open(build_report(write_comparison(tmp_path / "out")))
+    browser.run("dispatchEvent(new Event('beforeprint'))")
+    browser.wait_for(f"{UNDRAWN} === 0")
+    fills = "Array.from(document.querySelectorAll('[data-figure=curves] .js-fill'), path => path.style.fill)"
+    assert browser.run(f"{fills}.map(fill => fill.startsWith('rgb'))") == [True]  # the band, in a colour of the theme
     check_quiet(browser)
 
 

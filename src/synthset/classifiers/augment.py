@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 
 import torch
 import torch.nn.functional as F
@@ -123,17 +123,17 @@ def flip_and_resized_crop(images: Tensor, draws: Draws) -> Tensor:
     return _resample(to_float(images), matrices).clamp_(0, 1)
 
 
-def write_differently(images: Tensor, draws: Draws) -> Tensor:
+def write_differently(images: Tensor, draws: Draws, resolutions: tuple[float, ...]) -> Tensor:
     """Digits and letters as another hand, pen, paper and camera would have them; never mirrored.
 
     In this order: grey, from a mixture of the channels that is drawn, since what is written does not depend on
     its colour (grey images stay as they are); rotation and shear of up to 15°, scale 0.75 to 1.15, stretch of up
-    to 10 %, shift of up to 10 %; a lower resolution for half of the images; gamma, contrast and brightness;
-    inverted for one in ten; noise.
+    to 10 %, shift of up to 10 %; one of the lower `resolutions`, as shares of the side, for half of the images;
+    gamma, contrast and brightness; inverted for one in ten; noise.
     """
     grey = _to_grey(to_float(images), draws)
     written = _resample(grey, _handwriting_matrices(draws))
-    written = _lower_resolution(written, draws).clamp_(0, 1)
+    written = _lower_resolution(written, draws, resolutions).clamp_(0, 1)
 
     gamma = draws.uniform(math.log(0.6), math.log(1.6), (draws.num_images, 1, 1, 1)).exp()
     contrast = draws.uniform(0.6, 1.2, (draws.num_images, 1, 1, 1))
@@ -160,7 +160,14 @@ AUGMENTATIONS = {
     "none": Augmentation(lambda images, _: to_float(images), "images as they are"),
     "standard": Augmentation(flip_and_shift, "mirrored, and shifted by up to 12.5 % of the side"),
     "resized_crop": Augmentation(flip_and_resized_crop, "mirrored; a crop of 8 to 100 % of the area, enlarged"),
-    "digits": Augmentation(write_differently, "written by another hand, never mirrored: for digits and letters"),
+    "handwriting": Augmentation(
+        partial(write_differently, resolutions=(3 / 4, 1 / 2, 3 / 8, 1 / 4)),
+        "written by another hand, never mirrored: for digits and letters",
+    ),
+    "digits": Augmentation(
+        partial(write_differently, resolutions=(3 / 4, 1 / 2, 3 / 8)),
+        "handwriting of earlier versions, not as blurred",
+    ),
 }
 
 
@@ -197,24 +204,24 @@ def _resample(images: Tensor, matrices: Tensor) -> Tensor:
     return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
-def _lower_resolution(images: Tensor, draws: Draws) -> Tensor:
-    """Half of the images shrunk to 3/4, 1/2 or 3/8 of their side and enlarged again, not below 8 px.
+def _lower_resolution(images: Tensor, draws: Draws, resolutions: tuple[float, ...]) -> Tensor:
+    """Half of the images shrunk to one of these shares of their side and enlarged again, not below 8 px.
 
     Both are linear, so each image takes two small matrix products, whatever was drawn for it.
     """
     _, _, h, w = images.shape
-    choice = draws.integers(0, 5, (draws.num_images,))  # 3, 4 and 5 keep the image
-    rows, columns = (_blurs(side, w).to(images.device)[choice, None] for side in (h, w))  # n1hh, n1ww
+    choice = draws.integers(0, 2 * len(resolutions) - 1, (draws.num_images,))  # the upper half keep the image
+    rows, columns = (_blurs(side, w, resolutions).to(images.device)[choice, None] for side in (h, w))  # n1hh, n1ww
     return rows @ images @ columns.mT
 
 
 @cache
-def _blurs(side: int, width: int) -> Tensor:
-    """Six matrices (side, side) that lower the resolution along one side of images of that width, or keep it."""
+def _blurs(side: int, width: int, resolutions: tuple[float, ...]) -> Tensor:
+    """Matrices (2r, side, side) that lower the resolution along one side of images of that width; half keep it."""
     identity = torch.eye(side)
-    sizes = [max(8, round(width * share)) for share in (3 / 4, 1 / 2, 3 / 8)]
+    sizes = [max(8, round(width * share)) for share in resolutions]
     blurs = [_shrink_and_enlarge(identity, size) if size < width else identity for size in sizes]
-    return torch.stack([*blurs, identity, identity, identity])
+    return torch.stack([*blurs, *[identity] * len(sizes)])
 
 
 def _shrink_and_enlarge(columns: Tensor, size: int) -> Tensor:

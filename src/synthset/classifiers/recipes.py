@@ -79,7 +79,7 @@ def choose_auto(task: Task, given: Mapping[str, Any]) -> dict[str, Any]:
         "warmup_epochs": 2.0,
         "ema_decay": round(1 - 10 / max(100, num_steps), 4),
         "label_smoothing": 0.1,
-        "augmentation": "digits" if are_written(task.class_names) else "standard",
+        "augmentation": "handwriting" if are_written(task.class_names) else "standard",
         "normalisation": "per_image",
         "image_size_px": min(LARGEST_SIZE_PX, task.size_px),
         "small_images": task.size_px <= SMALL_SIZE_PX,
