@@ -37,7 +37,7 @@ def compared(sets, tmp_path_factory):
 
 
 def test_every_cell_is_trained_once_and_tested(compared):
-    _, result = compared
+    folder, result = compared
     cells = [(trial.view, trial.budget, trial.seed) for trial in result.trials]
     expected = {(view, budget, seed) for view in ("few", "many") for budget in (4, 0) for seed in (0, 1)}
     expected |= {("many", 8, seed) for seed in (0, 1)} | {("few", 8, seed) for seed in (0, 1)}
@@ -45,6 +45,8 @@ def test_every_cell_is_trained_once_and_tested(compared):
     assert set(cells) <= expected
     assert {(view, budget) for view, budget, _ in cells} >= {("few", 0), ("many", 0), ("many", 8)}
     assert all(trial.n == 60 for trial in result.trials)
+    # nothing is cut from the smallest, so all of it is its equal budget too
+    assert sorted(path.name for path in (folder / "models" / "few").iterdir()) == ["4-a-class", "all"]
 
 
 def test_differences_are_paired_over_seeds(compared):

@@ -180,9 +180,11 @@ def print_settings(settings: Settings, config: TrainConfig) -> None:
 @shows("comparison")
 def print_comparison(result: ComparisonResult) -> None:
     """A row a view, budget, architecture and real set; forecasts, and what further images brought."""
+    from synthset.comparison.summary import main_rows
+
     names = [name for name in ("architecture", "real") if len({getattr(row, name) for row in result.rows}) > 1]
     rows = []
-    for row in result.rows:
+    for row in result.rows if result.forecasts else main_rows(result.rows):
         minus = "" if row.minus is None else _points(row.minus, row.minus_low, row.minus_high)
         place = [getattr(row, name) for name in names]
         rows.append((row.view, *place, f"{row.images:,}", f"{row.score:.1%}", _range(row.low, row.high), minus))

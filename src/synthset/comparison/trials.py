@@ -72,14 +72,16 @@ def run_cell(cell: Cell, view: View, reals: Sequence[ImageSet], training: TrainC
     Raises:
         As `train` and `evaluate`; the message names the cell.
     """
-    images = view.open(cell.seed)
+    images, trained = view.open(cell.seed), cell
     if cell.budget != ALL:
-        images = take(images, cell.budget, cell.seed)
+        whole, images = images, take(images, cell.budget, cell.seed)
+        if len(images) == len(whole):  # nothing was cut: one training is both
+            trained = replace(cell, budget=ALL)
     config = replace(training, architecture=cell.architecture, seed=cell.seed)
     try:
-        return train_and_test(cell, images, reals, config, folder / cell.folder)
+        return train_and_test(cell, images, reals, config, folder / trained.folder)
     except SynthsetError as error:
-        error.add_note(str(cell.folder))
+        error.add_note(str(trained.folder))
         raise
 
 
