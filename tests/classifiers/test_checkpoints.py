@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save
 from bars import CONFIG, FILES, make_set, scores, weights
 from outcomes import contents
 from synthset.classifiers import checkpoints, train
+from synthset.classifiers.optimizers import OPTIMIZERS
 from synthset.classifiers.stage import train as train_stage
 from synthset.classifiers.train import train_classifier
 from synthset.core.errors import ConfigChangedError, DataError, UsageError
@@ -51,6 +52,20 @@ def test_interrupted_and_resumed_equals_uninterrupted(tmp_path, monkeypatch, fin
     assert weights(tmp_path) == weights(finished.folder)
     assert scores(resumed) == scores(finished)
     assert sorted(contents(tmp_path)) == FILES
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_an_optimiser_and_an_average_go_on_where_they_were(tmp_path, monkeypatch, optimizer):
+    config = dataclasses.replace(CONFIG, optimizer=optimizer, ema_decay=0.9, epochs=2)
+    train_classifier(make_set(), config, tmp_path / "whole")
+    monkeypatch.setattr(checkpoints, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(checkpoints, "CHECKPOINT_SHARE", float("inf"))
+    with monkeypatch.context() as patch:
+        interrupt(patch, "_score_held_back", 2)
+        with pytest.raises(KeyboardInterrupt):
+            train_classifier(make_set(), config, tmp_path / "resumed")
+    train_classifier(make_set(), config, tmp_path / "resumed")
+    assert weights(tmp_path / "resumed") == weights(tmp_path / "whole")
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json", "training.json"])

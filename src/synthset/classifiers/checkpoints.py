@@ -174,8 +174,9 @@ class Session:
             tensors |= {f"average.{name}": value.cpu().contiguous() for name, value in self.average.state.items()}
         for index, parameter in enumerate(self.model.parameters()):
             for key, value in self.optimizer.state[parameter].items():
-                copy = value.detach().to("cpu", memory_format=torch.contiguous_format)
-                tensors[f"optimizer.{index}.{key}"] = copy.clone()
+                if isinstance(value, Tensor):  # the rest an optimiser knows by the weight's shape
+                    copy = value.detach().to("cpu", memory_format=torch.contiguous_format)
+                    tensors[f"optimizer.{index}.{key}"] = copy.clone()
         note = {
             "format": TRAINING_FORMAT,
             "job": self.job.to_json(),

@@ -29,7 +29,17 @@ OPTIMIZERS = {
         lambda groups, rate, fused: torch.optim.SGD(groups, rate, momentum=0.9, nesterov=True, fused=fused),
         "stochastic gradient descent with Nesterov's momentum of 0.9",
     ),
+    "muon": OptimizerKind(
+        lambda groups, rate, fused: _muon(groups, rate),
+        "Muon of Jordan et al. 2024 at rates as AdamW's, which has all but matrices",
+    ),
 }
+
+
+def _muon(groups: list[dict[str, Any]], learning_rate: float) -> Optimizer:
+    from timm.optim import Muon
+
+    return Muon(groups, learning_rate, nesterov=True)
 
 
 def make_optimizer(kind: str, groups: list[dict[str, Any]], learning_rate: float) -> Optimizer:
