@@ -54,8 +54,7 @@ def train(call: TrainCall, config: TrainConfig) -> None:
 
     The checkpoint is chosen on held-back synthetic images; real ones are only tested on, once, at the end.
 
-    Example: `synthset train digits-synthetic --model small_cnn --augmentation digits --normalisation per_image
-    --epochs 20 --batch-size 16 --learning-rate 2e-3 --weight-decay 0.05 --output-dir digits-model`
+    Example: `synthset train digits-synthetic --output-dir digits-model`
     """
     from synthset.classifiers.distributed import is_first
     from synthset.classifiers.dry_run import rehearse
