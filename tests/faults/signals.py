@@ -6,6 +6,7 @@ next run of the same command finishes, with the same files as a run that nothing
 
 from __future__ import annotations
 
+import csv
 import json
 import random
 import shutil
@@ -154,6 +155,9 @@ def outcome(folder: Path) -> dict[str, Any]:
 def _content(path: Path) -> Any:
     if path.suffix == ".json":
         return _without_times(json.loads(path.read_text(encoding="utf-8")))
+    if path.suffix == ".csv":
+        with path.open(encoding="utf-8", newline="") as file:
+            return _without_times(list(csv.DictReader(file)))
     if path.suffix == ".parquet":
         return pq.read_table(path).to_pylist()
     return None if path.suffix in (".html", ".md") else path.read_bytes()

@@ -155,10 +155,12 @@ def test_unknown_names_list_the_valid_ones(tmp_path, monkeypatch):
         load_real("digits", "test")
 
 
-def test_a_name_wins_over_a_folder_and_a_dot_asks_for_the_folder(tmp_path, monkeypatch):
+def test_a_name_that_is_a_folder_too_is_refused_and_either_can_be_said(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     make_folder(tmp_path / "digits")
-    assert len(load_real("digits")) == 1797
+    with pytest.raises(UsageError, match=r"set:digits for the real set, or \./digits"):
+        load_real("digits")
+    assert len(load_real("set:digits")) == 1797
     assert load_real("./digits").class_names == ("cat", "dog")
 
 

@@ -200,6 +200,7 @@ def read(words):
     """Raises where a flag is not there, or its value is of another type."""
     while "--config" in words:
         del words[words.index("--config") : words.index("--config") + 2]
+    words = [word for word in words if word not in COMMON]
     build_app([words[0]], with_help=False).parse_args(words, exit_on_error=False, print_error=False)
 
 

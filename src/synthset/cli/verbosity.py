@@ -1,4 +1,4 @@
-"""How much a command says beside its result: --quiet, --verbose."""
+"""How much a command says beside its result: `--quiet`, `--verbose`."""
 
 from __future__ import annotations
 

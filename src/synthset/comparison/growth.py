@@ -38,13 +38,13 @@ def share_out(total: int, weights: np.ndarray, room: np.ndarray) -> np.ndarray:
     """
     if total > room.sum():
         raise ValueError(f"Expected at most {room.sum()}, got {total}.")
-    shares = np.zeros(len(weights), np.int64)
-    weights = weights + 1.0
-    while (left := total - int(shares.sum())) > 0:
-        free = shares < room
-        wanted = left * np.where(free, weights, 0) / weights[free].sum()
-        more = np.minimum(np.floor(wanted).astype(np.int64), room - shares)
-        if not more.any():  # less than one for each: to the largest parts, the first of equal ones
-            more[np.argsort(-wanted, kind="stable")[:left]] = 1
-        shares += more
+    weights, is_full = weights + 1.0, np.zeros(len(weights), bool)
+    parts = np.where(is_full, room, 0.0)
+    while not is_full.all():
+        parts = np.where(is_full, room, (total - room[is_full].sum()) * weights / weights[~is_full].sum())
+        if not (over := ~is_full & (parts > room)).any():
+            break
+        is_full |= over
+    shares = np.floor(parts).astype(np.int64)
+    shares[np.argsort(shares - parts, kind="stable")[: total - shares.sum()]] += 1  # the largest remainders
     return shares
