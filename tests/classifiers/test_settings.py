@@ -9,6 +9,7 @@ import pytest
 
 from bars import make_set
 from synthset.classifiers.config import TrainConfig
+from synthset.classifiers.models import ModelConfig, build_model
 from synthset.classifiers.recipes import RECIPES, Task, paper_weight_decay
 from synthset.classifiers.settings import Settings, settle
 from synthset.core.errors import UsageError
@@ -30,12 +31,11 @@ def test_a_recipe_leaves_nothing_open(recipe, architecture, num_images, size_px)
     assert chosen["image_size_px"] <= 224
 
 
-def test_what_is_given_stays_and_is_counted_with():
+def test_what_is_given_stays():
     images = make_set()
     config = TrainConfig(architecture="small_cnn", epochs=7, learning_rate=0.5, small_images=False)
     settings = settle(config, images)
     assert (settings.epochs, settings.learning_rate, settings.small_images) == (7, 0.5, False)
-    assert settings.ema_decay < settle(TrainConfig(architecture="small_cnn", epochs=700), images).ema_decay
     assert settings.image_size_px == 8
 
 
@@ -54,6 +54,31 @@ def test_an_architecture_that_nobody_names_is_chosen_by_the_size_of_the_images(r
     image = encode(np.zeros((size_px, size_px, 3), np.uint8))
     images = ImageSet("squares", ("a", "b"), np.repeat([0, 1], 10), lambda _: image)
     assert settle(TrainConfig(recipe=recipe), images).architecture == expected
+
+
+@pytest.mark.parametrize(
+    ("architecture", "num_images", "expected"),
+    [
+        ("resnet18", 2_000, ("adamw", False, 32)),
+        ("resnet18", 50_000, ("adamw", True, 32)),
+        ("mobilenetv3_small", 2_000, ("muon", True, 32)),
+        ("vit_tiny_patch16_224", 2_000, ("muon", False, 64)),
+        ("vit_tiny_patch16_224", 50_000, ("muon", True, 32)),
+        ("vit_b", 2_000, ("adamw", False, 64)),
+    ],
+)
+def test_the_architecture_decides_on_optimiser_stem_and_size(architecture, num_images, expected):
+    chosen = RECIPES["auto"].choose(Task(architecture, ("a", "b"), num_images, 32), {})
+    assert (chosen["optimizer"], chosen["small_images"], chosen["image_size_px"]) == expected
+    for size_px in (8, 33, 500):  # none is refused
+        settings = RECIPES["auto"].choose(Task("test_vit", ("a", "b"), num_images, size_px), {})
+        build_model(ModelConfig("test_vit", ("a", "b"), settings["image_size_px"], settings["small_images"]))
+
+
+def test_weights_to_begin_with_are_changed_little():
+    scratch, tuned = (RECIPES["auto"].choose(Task("resnet18", ("a", "b"), 900, 32, None, px), {}) for px in (None, 224))
+    assert tuned["epochs"] < scratch["epochs"]
+    assert tuned["learning_rate"] < scratch["learning_rate"]
 
 
 def test_digits_and_letters_are_never_mirrored():

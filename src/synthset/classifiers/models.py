@@ -160,6 +160,34 @@ def build_model(config: ModelConfig, seed: int = 0, weights: dict[str, Tensor] |
     return model.to(memory_format=torch.channels_last)
 
 
+@dataclass(frozen=True)
+class Outline:
+    """What a recipe goes by of an architecture.
+
+    Attributes:
+        family: the name of its class, such as ResNet.
+        num_weights: of two classes.
+        patch_px: side of the patches that images are cut into; None where they are not cut.
+    """
+
+    family: str
+    num_weights: int
+    patch_px: int | None
+
+
+@cache
+def outline(architecture: str) -> Outline:
+    """An architecture as timm has it, without memory for its weights. `architecture` is its one name."""
+    name = timm_name(architecture)
+    with torch.device("meta"):
+        model = (
+            timm.create_model(name, num_classes=2) if name else build_model(ModelConfig(architecture, ("a", "b"), 32))
+        )
+    patches = getattr(model, "patch_embed", None)
+    patch_px = patches.patch_size[0] if isinstance(model, VisionTransformer) and patches is not None else None
+    return Outline(type(model).__name__, sum(weight.numel() for weight in model.parameters()), patch_px)
+
+
 def timm_name(architecture: str) -> str | None:
     """The name that timm has for an architecture; None for one that is ours alone."""
     known = ARCHITECTURES.get(architecture)

@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 LARGEST_SIZE_PX = 224  # of images whose size nobody chose: the architectures were made for it
-SMALL_SIZE_PX = 64  # up to this side, the usual stems leave too few positions
+SMALL_SIZE_PX = 64  # up to this side, the usual stems leave few positions
+FEW_IMAGES = 10_000
+LIGHT_WEIGHTS = 6_000_000  # of more, an update of Muon takes longer than all else of a small batch
+NARROWING = ("MobileNetV3", "EfficientNet")  # their usual stems leave too few positions of small images
 
 
 @dataclass(frozen=True)
@@ -65,24 +68,39 @@ def are_written(class_names: Sequence[str]) -> bool:
 
 
 def choose_auto(task: Task, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Passes fall slowly with the number of images; what else there is follows the usual of small training sets."""
-    batch_size = given.get("batch_size", 64 if task.num_images <= 4_000 else 128)
-    epochs = given.get("epochs", max(10, round(50 * (2_000 / task.num_images) ** 0.25)))
-    num_steps = epochs * -(-task.num_images // batch_size)
+    """Passes fall slowly with the number of images; networks of few weights have Muon, which needs fewer passes.
+
+    Few small images are worth no finer stem, which takes up to nine times as long, but where stems halve five times;
+    a transformer sees them enlarged, in four by four patches.
+    """
+    from synthset.classifiers.models import outline
+
+    network = outline(task.architecture)
+    is_light = network.num_weights <= LIGHT_WEIGHTS
+    is_fine = task.size_px <= SMALL_SIZE_PX and (network.family in NARROWING or task.num_images > FEW_IMAGES)
+    size_px = min(LARGEST_SIZE_PX, task.size_px)
+    patch_px = network.patch_px
+    if patch_px is not None:
+        patch_px, least = (8, 8) if is_fine else (patch_px, 4 * patch_px)
+        size_px = max(least, -(-size_px // patch_px) * patch_px)
+    rate = 2e-3 if is_light else 1e-3
+    epochs = max(10, round(40 * (2_000 / task.num_images) ** 0.25))
+    if task.weights_px is not None:  # what they know is to be kept
+        is_light, rate, epochs = False, 3e-3 if given.get("freeze") else 3e-4, max(5, epochs // 3)
     return {
-        "optimizer": "adamw",
+        "optimizer": "muon" if is_light else "adamw",
         "epochs": epochs,
-        "batch_size": batch_size,
-        "learning_rate": 1e-3,
+        "batch_size": 64 if task.num_images <= FEW_IMAGES else 128,
+        "learning_rate": rate,
         "weight_decay": 0.05,
         "decay_all": False,
         "warmup_epochs": 2.0,
-        "ema_decay": round(1 - 10 / max(100, num_steps), 4),
+        "ema_decay": 0.0,
         "label_smoothing": 0.1,
         "augmentation": "handwriting" if are_written(task.class_names) else "standard",
         "normalisation": "per_image",
-        "image_size_px": min(LARGEST_SIZE_PX, task.size_px),
-        "small_images": task.size_px <= SMALL_SIZE_PX,
+        "image_size_px": size_px,
+        "small_images": is_fine,
     }
 
 
