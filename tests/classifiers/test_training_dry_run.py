@@ -73,13 +73,13 @@ def test_it_does_what_a_training_does_and_leaves_nothing(hasty, options):
 
 
 def test_steps_are_those_that_a_training_takes(hasty):
-    images = make_set((9, 9, 9))
-    plan = rehearse(images, SMALL)
+    images, config = make_set((9, 9, 9)), replace(SMALL, optimizer="adamw")
+    plan = rehearse(images, config)
     steps = []
     torch_step = torch.optim.AdamW.step
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch.optim.AdamW, "step", lambda *words: (steps.append(1), torch_step(*words))[1])
-        result = train_classifier(images, SMALL, "m")
+        result = train_classifier(images, config, "m")
     assert (len(steps), result.num_training, result.num_held_back) == (
         plan.num_steps,
         plan.num_training,

@@ -30,7 +30,7 @@ def run(permutations: int) -> list[FaultReport]:
             folder = scratch / f"test-{number}"
             export(ImageSet("test", real.class_names, labels, real.read), folder)
             model = scratch / f"model-{number}"
-            words = ("--model", "small_cnn", "--epochs", 3, "--batch-size", 16, "--device", "cpu", "--real", folder)
+            words = ("--model", "small_cnn", "--epochs", 8, "--batch-size", 16, "--device", "cpu", "--real", folder)
             ran = run_command("train", scratch / "synthetic", *words, "--output-dir", model)
             if fault := ran.fault(0):
                 lost.append(f"training {number}: {fault}")
