@@ -94,7 +94,7 @@ def test_the_folder_is_as_the_pages_say(reader):
     assert {"curve.json", "curve.csv", "curve.png"} <= {path.name for path in Path("curve").iterdir()}
     assert Path("digits-files/003_three").is_dir()
     assert learned("digits-model")
-    assert json.loads(Path("digits-model/evaluation/digits.json").read_text())["accuracy"] > 0.5  # the page says 77 %
+    assert json.loads(Path("digits-model/evaluation/digits.json").read_text())["accuracy"] > 0.5  # the page says 74.6 %
 
 
 def learned(model):
