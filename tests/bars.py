@@ -1,9 +1,12 @@
 """A tiny problem that every training test learns: noise with a bright bar, at 8 px, in seconds."""
 
 import dataclasses
+from contextlib import contextmanager
 
 import numpy as np
+import pytest
 
+from synthset.classifiers import checkpoints, train
 from synthset.classifiers.config import TrainConfig
 from synthset.images.decoding import encode
 from synthset.images.imageset import ImageSet
@@ -45,3 +48,22 @@ def weights(folder):
 
 def scores(result):
     return [dataclasses.replace(epoch, seconds=0) for epoch in result.history]
+
+
+@contextmanager
+def interrupted_in_epoch(epoch):
+    """A training in the block is interrupted as this epoch of it begins; it has a checkpoint of each before."""
+    original, begun = train.train_epoch, []
+
+    def stop(*arguments, **options):
+        begun.append(1)
+        if len(begun) == epoch:
+            raise KeyboardInterrupt
+        return original(*arguments, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoints, "CHECKPOINT_SECONDS", 0.0)
+        patch.setattr(checkpoints, "CHECKPOINT_SHARE", float("inf"))
+        patch.setattr(train, "train_epoch", stop)
+        with pytest.raises(KeyboardInterrupt):
+            yield

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from bars import CONFIG, make_set, weights
+from bars import CONFIG, interrupted_in_epoch, make_set, weights
 from synthset.classifiers import train
 from synthset.classifiers.averaging import WeightAverage
 
@@ -54,25 +54,13 @@ def test_the_average_of_another_model_is_refused():
         WeightAverage(make_model(), 0.5).restore({"0.weight": torch.zeros(1)}, 3)
 
 
-def test_the_average_is_what_is_kept_and_a_resumed_training_has_the_same(tmp_path, monkeypatch):
+def test_the_average_is_what_is_kept_and_a_resumed_training_has_the_same(tmp_path):
     config = replace(CONFIG, ema_decay=0.95, warmup_epochs=1.0)
     train.train_classifier(make_set(), config, tmp_path / "whole")
     train.train_classifier(make_set(), replace(config, ema_decay=0.0), tmp_path / "plain")
     assert weights(tmp_path / "whole") != weights(tmp_path / "plain")
 
-    calls, original = [], train.train_epoch
-
-    def stop(*arguments, **options):
-        calls.append(1)
-        if len(calls) == 3:
-            raise KeyboardInterrupt
-        return original(*arguments, **options)
-
-    monkeypatch.setattr("synthset.classifiers.checkpoints.CHECKPOINT_SECONDS", 0)
-    monkeypatch.setattr("synthset.classifiers.checkpoints.CHECKPOINT_SHARE", 1e9)
-    with monkeypatch.context() as patch:
-        patch.setattr(train, "train_epoch", stop)
-        with pytest.raises(KeyboardInterrupt):
-            train.train_classifier(make_set(), config, tmp_path / "halves")
+    with interrupted_in_epoch(3):
+        train.train_classifier(make_set(), config, tmp_path / "halves")
     train.train_classifier(make_set(), config, tmp_path / "halves")
     assert weights(tmp_path / "halves") == weights(tmp_path / "whole")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bars import CONFIG, make_set
+from bars import CONFIG, interrupted_in_epoch, make_set
 from synthset.classifiers import train
 from synthset.classifiers.tracking import TRACKERS
 from synthset.core.errors import UsageError
@@ -54,21 +54,10 @@ def test_every_epoch_is_a_row(tmp_path):
     assert not (tmp_path / "model" / "trackers.json").exists()
 
 
-def test_a_resumed_training_goes_on_in_its_run(tmp_path, wandb, monkeypatch):
-    config, original, calls = replace(CONFIG, tracker=("wandb",)), train.train_epoch, []
-
-    def stop(*arguments, **options):
-        calls.append(1)
-        if len(calls) == 3:
-            raise KeyboardInterrupt
-        return original(*arguments, **options)
-
-    monkeypatch.setattr("synthset.classifiers.checkpoints.CHECKPOINT_SECONDS", 0)
-    monkeypatch.setattr("synthset.classifiers.checkpoints.CHECKPOINT_SHARE", 1e9)
-    with monkeypatch.context() as patch:
-        patch.setattr(train, "train_epoch", stop)
-        with pytest.raises(KeyboardInterrupt):
-            train.train_classifier(make_set(), config, tmp_path / "model")
+def test_a_resumed_training_goes_on_in_its_run(tmp_path, wandb):
+    config = replace(CONFIG, tracker=("wandb",))
+    with interrupted_in_epoch(3):
+        train.train_classifier(make_set(), config, tmp_path / "model")
     assert wandb[-1] == ("finish", {})
     train.train_classifier(make_set(), config, tmp_path / "model")
     begun = [options for name, options in wandb if name == "init"]
