@@ -8,21 +8,6 @@ from tiny_image_models import build_with_adapter
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
-def test_compare_strategies_runs_as_written(tmp_path):
-    sizes = ["--classes", "one", "two", "--images-per-class", "20", "--steps", "2", "--epochs", "1"]
-    ran = subprocess.run(
-        [sys.executable, EXAMPLES / "compare_strategies.py", *sizes],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert "80 requested = 80 ok" in ran.stdout
-    assert "base" in ran.stdout
-    assert "multi_domain@1:5" in ran.stdout
-    assert (tmp_path / "comparison" / "dataset" / "preview.png").is_file()
-
-
 def test_image_interpolation_runs_as_written(tmp_path):
     model = build_with_adapter(tmp_path / "model")
     sizes = ["--seeds", "2", "--shots", "4", "--images-per-class", "4", "--steps", "2", "--epochs", "1"]

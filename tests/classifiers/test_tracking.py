@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import sys
 from dataclasses import replace
+from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
 
@@ -34,7 +35,7 @@ def wandb(monkeypatch):
         calls.append(("init", options))
         return Run()
 
-    import accelerate.tracking  # noqa: F401 - it looks for the library itself, not for a stand-in
+    import_module("accelerate.tracking")  # it looks for the library itself, not for a stand-in
 
     module = SimpleNamespace(init=init, config=Run.config)
     monkeypatch.setitem(sys.modules, "wandb", module)

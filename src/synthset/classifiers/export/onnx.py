@@ -9,6 +9,7 @@ import json
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from synthset.classifiers.models import Classifier, normalise
 from synthset.core.errors import UsageError
 from synthset.core.libraries import library_errors
 
+PACKAGES = ("onnx", "onnxruntime", "onnxscript")
 FILE, INT8_FILE, SCRIPT = "model.onnx", "model-int8.onnx", "predict.py"
 # the arithmetic that takes the time; a mean and a division in eight bits would only lose
 QUANTISED = ("Conv", "Gemm", "MatMul")
@@ -77,9 +79,8 @@ def write_onnx(classifier: Classifier, images: CheckImages, folder: Path, *, int
 
 def _check_installed() -> None:
     try:
-        import onnx  # noqa: F401
-        import onnxruntime  # noqa: F401
-        import onnxscript  # noqa: F401
+        for name in PACKAGES:
+            import_module(name)
     except ImportError as error:
         raise UsageError(
             f"Expected the packages of ONNX, '{error.name}' is not installed. Run: pip install 'synthset[onnx]'."
