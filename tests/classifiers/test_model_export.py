@@ -113,6 +113,14 @@ def test_a_form_that_predicts_otherwise_is_refused_and_nothing_stays(home, tmp_p
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("package", onnx.PACKAGES)
+def test_a_package_that_is_not_installed_is_named_and_nothing_is_written(home, tmp_path, monkeypatch, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(UsageError, match=rf"'{package}' is not installed\. Run: pip install 'synthset\[onnx\]'"):
+        export_model(home / "small", tmp_path / "out", trained_on=home / "files")
+    assert contents(tmp_path) == {}
+
+
 def test_rounding_passes_and_nan_does_not():
     logits = np.random.default_rng(0).normal(size=(5, 3))
     check_equal(logits * (1 + 1e-6), logits, "it")

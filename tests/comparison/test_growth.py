@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -12,8 +14,7 @@ from synthset.comparison.growth import confusion_of, share_out
 class Stub:
     """A classifier that takes every 'left' of the held-back images for 'right'."""
 
-    class config:  # noqa: N801
-        image_size_px, antialias = 8, True
+    config = SimpleNamespace(image_size_px=8, antialias=True)
 
     def __init__(self, labels):
         self.labels = labels
