@@ -120,8 +120,9 @@ def reference_index(pages: Mapping[str, Page]) -> str:
 
 def table_pages() -> Iterator[tuple[str, Page]]:
     """A table for each registry, by the name of its file."""
+    from synthset.classifiers.architectures import ARCHITECTURES
     from synthset.classifiers.augment import AUGMENTATIONS
-    from synthset.classifiers.models import ARCHITECTURES, NORMALISATIONS
+    from synthset.classifiers.models import NORMALISATIONS
     from synthset.encoders.clip import ENCODERS
     from synthset.encoders.templates import TEMPLATES
     from synthset.executors import EXECUTORS

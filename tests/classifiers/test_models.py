@@ -8,15 +8,8 @@ import pytest
 import timm
 import torch
 
-from synthset.classifiers.models import (
-    ARCHITECTURES,
-    ModelConfig,
-    build_model,
-    load_classifier,
-    normalise,
-    resolve_architecture,
-    save_classifier,
-)
+from synthset.classifiers.architectures import ARCHITECTURES, resolve_architecture
+from synthset.classifiers.models import ModelConfig, build_model, load_classifier, normalise, save_classifier
 from synthset.core.errors import ModelError, UnknownNameError, UsageError
 from synthset.core.files import write_json
 

@@ -4,9 +4,10 @@ import json
 
 import pytest
 
+from synthset.classifiers.architectures import ARCHITECTURES
 from synthset.classifiers.augment import AUGMENTATIONS
 from synthset.classifiers.config import TrainConfig
-from synthset.classifiers.models import ARCHITECTURES, NORMALISATIONS, ModelConfig, build_model
+from synthset.classifiers.models import NORMALISATIONS, ModelConfig, build_model
 from synthset.classifiers.recipes import Task, choose_shipard2023
 from synthset.classifiers.settings import Settings
 from synthset.classifiers.train import BEFORE_RECIPES

@@ -34,7 +34,7 @@ def _optimizers() -> Iterable[str]:
 
 
 def _architectures() -> Iterable[str]:
-    from synthset.classifiers.models import ARCHITECTURES
+    from synthset.classifiers.architectures import ARCHITECTURES
 
     return ARCHITECTURES
 

@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from synthset.classifiers.architectures import timm_name
 from synthset.classifiers.models import (
     CONFIG_FILE,
     FORMAT,
@@ -23,7 +24,6 @@ from synthset.classifiers.models import (
     build_model,
     read_config,
     read_weights,
-    timm_name,
 )
 from synthset.core.errors import ModelError, UsageError, first_line, setting
 from synthset.core.files import read_json, sha256_of

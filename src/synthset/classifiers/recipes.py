@@ -73,7 +73,7 @@ def choose_auto(task: Task, given: Mapping[str, Any]) -> dict[str, Any]:
     Few small images are worth no finer stem, which takes up to nine times as long, but where stems halve five times;
     a transformer sees them enlarged, in four by four patches, and half as often again, since it learns slower.
     """
-    from synthset.classifiers.models import outline
+    from synthset.classifiers.architectures import outline
 
     network = outline(task.architecture)
     is_light = network.num_weights <= LIGHT_WEIGHTS

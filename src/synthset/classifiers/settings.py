@@ -8,9 +8,9 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any
 
+from synthset.classifiers.architectures import resolve_architecture, split_tag
 from synthset.classifiers.checkpoints import recorded_job
 from synthset.classifiers.config import TrainConfig
-from synthset.classifiers.models import resolve_architecture, split_tag
 from synthset.classifiers.pretrained import IMAGENET, Start, find_start
 from synthset.classifiers.recipes import RECIPES, Task
 from synthset.classifiers.teachers import Teacher, load_teacher

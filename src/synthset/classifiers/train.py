@@ -40,14 +40,7 @@ from synthset.classifiers.checkpoints import (
 from synthset.classifiers.config import TrainConfig
 from synthset.classifiers.distributed import World, join
 from synthset.classifiers.learned_from import DataPath
-from synthset.classifiers.models import (
-    Classifier,
-    ModelConfig,
-    build_model,
-    normalise,
-    read_config,
-    save_classifier,
-)
+from synthset.classifiers.models import Classifier, ModelConfig, build_model, normalise, read_config, save_classifier
 from synthset.classifiers.optimizers import group_weights, make_optimizer, rate_at
 from synthset.classifiers.pretrained import head_weights, start_model
 from synthset.classifiers.settings import Settings, as_begun, settle

@@ -14,7 +14,7 @@ CURVE = "Learning curve"
 
 
 def _architectures() -> Iterable[str]:
-    from synthset.classifiers.models import ARCHITECTURES
+    from synthset.classifiers.architectures import ARCHITECTURES
 
     return ARCHITECTURES
 

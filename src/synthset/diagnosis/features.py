@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from synthset.classifiers.models import SmallCNN, normalise
+from synthset.classifiers.architectures import SmallCNN
+from synthset.classifiers.models import normalise
 from synthset.core.errors import DataError, UsageError
 from synthset.measures.checks import check_labels, check_pair
 from synthset.measures.geometry import hold_out

@@ -94,8 +94,9 @@ def _test_folder(
     when_answered: WhenAnswered,
 ) -> EvaluationResult:
     """Test what `train` or `tune` wrote."""
+    from synthset.classifiers.architectures import resolve_architecture
     from synthset.classifiers.learned_from import check_unseen
-    from synthset.classifiers.models import find_folder, kind_of, load_classifier, resolve_architecture
+    from synthset.classifiers.models import find_folder, kind_of, load_classifier
     from synthset.tuning.saving import KIND
 
     classifier = None if kind_of(model) == KIND else load_classifier(model)

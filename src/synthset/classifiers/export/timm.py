@@ -11,6 +11,7 @@ import timm
 import torch
 from safetensors.torch import save_file
 
+from synthset.classifiers.architectures import timm_name
 from synthset.classifiers.export.checking import (
     CheckImages,
     ModelRow,
@@ -19,7 +20,7 @@ from synthset.classifiers.export.checking import (
     pixels_of,
     torch_runner,
 )
-from synthset.classifiers.models import ARCHITECTURES, Classifier, plain_state
+from synthset.classifiers.models import Classifier, plain_state
 from synthset.core.errors import UsageError, setting
 from synthset.core.files import write_json
 from synthset.core.libraries import library_errors
@@ -76,9 +77,8 @@ def write_timm(classifier: Classifier, images: CheckImages, folder: Path, *, int
 def _check(classifier: Classifier) -> str:
     """The architecture's name in timm."""
     config, advice = classifier.config, f"Give {setting('format', 'onnx')}, which holds any classifier."
-    known = ARCHITECTURES.get(config.architecture)
-    source = known.source if known else config.architecture
-    if callable(source):
+    source = timm_name(config.architecture)
+    if source is None:
         raise UsageError(f"Expected an architecture of timm, got '{config.architecture}'. {advice}")
     if config.small_images:
         raise UsageError(f"Expected timm's own stem, got a finer one, for small images. {advice}")
