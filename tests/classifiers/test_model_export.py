@@ -18,10 +18,13 @@ from bars import CONFIG, make_set
 from outcomes import contents
 from synthset.classifiers.export import checking, export_model, onnx
 from synthset.classifiers.export.checking import check_equal
+from synthset.classifiers.learned_from import DataPath
 from synthset.core.errors import DataError, ModelError, UsageError
 from synthset.core.files import write_json
+from synthset.core.json_records import as_record
 from synthset.dataset.export import export_imagefolder
 from synthset.images.opening import ImagePath, Opening
+from synthset.testing import FakeGenerator
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +157,7 @@ def learner(tmp_path, monkeypatch):
 def test_a_training_knows_its_images_from_any_folder(learner, tmp_path, monkeypatch):
     known = json.loads(learner.read_text())["data"]
     assert (known["path"], known["opening"]["split"]) == (str(tmp_path / "bars"), "train")
-    assert (known["strategy"], known["all_images"]) == (None, False)
+    assert (known["strategies"], known["all_images"]) == ([], False)
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     with checking.checked_on(tmp_path / "model", None) as images:
@@ -196,7 +199,7 @@ def test_of_a_dataset_the_strategy_of_the_training_is_taken(tmp_path, monkeypatc
     synthset.create(["one", "two"], "digits-synthetic", **drawing)
     synthset.train("digits-synthetic", "model", CONFIG, epochs=1, strategy="class_prompt", all_images=True)
     known = json.loads(Path("model", "training.json").read_text())["data"]
-    assert (known["strategy"], known["all_images"]) == ("class_prompt", True)
+    assert (known["strategies"], known["all_images"]) == (["class_prompt"], True)
     for given in (None, "digits-synthetic"):
         with checking.checked_on(Path("model"), given) as images:
             assert len(images.trained_on) + len(images.held_back) == 6
@@ -205,6 +208,26 @@ def test_of_a_dataset_the_strategy_of_the_training_is_taken(tmp_path, monkeypatc
         checking.checked_on(Path("model"), "digits-synthetic", "base"),
     ):
         pass
+
+
+def test_of_a_dataset_several_strategies_are_taken_together(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    strategies = ["base", "class_prompt", "multi_domain"]
+    drawing = {"strategies": strategies, "images_per_class": 3, "generator": FakeGenerator()}
+    synthset.create(["one", "two"], "pets", **drawing)
+    synthset.train("pets", "model", CONFIG, epochs=1, strategy=strategies[:2])
+    note = json.loads(Path("model", "training.json").read_text())
+    assert note["data"]["strategies"] == strategies[:2]
+    with checking.checked_on(Path("model"), None) as images:
+        both = [*images.trained_on.groups, *images.held_back.groups]
+    assert sorted(both) == sorted(strategies[:2] * 6)
+    note["data"] = {"path": note["data"]["path"], "strategy": "base"}  # as an earlier version had one
+    assert as_record(DataPath, note["data"], "a test", "").strategies == ("base",)
+    write_json(Path("model", "training.json"), note)
+    with pytest.raises(DataError, match="got others in"), checking.checked_on(Path("model"), None):
+        pass
+    with checking.checked_on(Path("model"), None, strategies[:2]) as images:
+        assert len(images.trained_on) + len(images.held_back) == 12
 
 
 def test_an_export_is_replaced_when_asked_alone(exported, home):

@@ -502,7 +502,7 @@ def test_a_dry_run_without_the_model_still_plans(run, monkeypatch):
         ("eval m", "Expected real images"),
         ("eval m --dataset cifar11", "Did you mean 'cifar10'"),
         ("eval m --model-path n --real digits", "got 'm' and --model-path 'n'"),
-        ("export", "DATA"),
+        ("export --output-dir e", "Expected a dataset or a model"),
         ("export d", "--output-dir"),
         ("demo --seeds 0", "--seeds of at least 1, got 0"),
         ("nothing", "'nothing'"),
@@ -575,6 +575,17 @@ def test_data_that_cannot_be_trained_on(refuse, dataset):
     assert "Unknown strategy" in refuse("train", dataset, "--strategy", "bas", *train)
     assert "epochs" in refuse("train", dataset, "--model", "small_cnn", "--epochs", 0)
     assert "Unknown export format" in refuse("export", dataset, "--format", "zip", "--output-dir", "e")
+
+
+def test_strategies_are_lists_and_data_may_stand_behind_them(run, dataset):
+    two = ("--strategy", "base", "class_prompt")
+    for line in ((*two, dataset), (dataset, "--strategy", "base", "--strategy", "class_prompt")):
+        code, out, _ = run("train", *line, "--model", "small_cnn", "--dry-run")
+        assert code == 0
+        assert "14 images to learn from and 2 held back" in out
+    assert run("export", *two, dataset, "--output-dir", "e")[0] == 0
+    assert len(list(Path("e").rglob("*.png"))) == 16
+    assert "Expected a dataset or a model" in run("export", "--output-dir", "e2")[2]
 
 
 def test_a_test_that_cannot_be_is_refused_before_the_training(refuse, dataset):

@@ -23,6 +23,18 @@ def test_a_dataset_a_folder_and_images_in_memory(tmp_path):
             open_images(data, "base")
 
 
+def test_several_strategies_are_taken_together_each_image_once(tmp_path):
+    make(tmp_path / "pets", strategies=("base", "class_prompt", "random_guidance"))
+    both = open_images(tmp_path / "pets", ["random_guidance", "base", "base"])
+    assert sorted(both.groups) == ["base"] * 10 + ["random_guidance"] * 10
+    whole = open_images(tmp_path / "pets")
+    same = [whole.read(i) for i, group in enumerate(whole.groups) if group != "class_prompt"]
+    assert [both.read(i) for i in range(20)] == same  # in the dataset's order, whatever the names' is
+    assert len(open_images(tmp_path / "pets", [])) == 30
+    with pytest.raises(UsageError, match="found none of multi_domain"):
+        open_images(tmp_path / "pets", ["base", "multi_domain"])
+
+
 def test_the_name_of_a_real_set_is_a_path_here():
     with pytest.raises(DataError, match="Expected images in 'digits', found nothing there"):
         open_images("digits")

@@ -2,7 +2,7 @@
 
 import csv
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from synthset.classifiers.facts import ModelFacts
 from synthset.classifiers.scoring import count
 from synthset.core.errors import DataError, UsageError
 from synthset.diagnosis import saving
-from synthset.diagnosis.inputs import DiagnosedSet
+from synthset.diagnosis.inputs import DiagnosedSet, open_sets
 from synthset.encoders.embed import EmbeddingCache
 from synthset.images.decoding import encode
 from synthset.images.imageset import ImageSet
@@ -200,6 +200,19 @@ def test_datasets_strategy_by_strategy(tmp_path):
     assert {"set": "pets/base", "class_name": "cat", "prompt": "an image of a cat", "images": 8}.items() <= prompts[
         0
     ].items()
+
+
+def test_some_strategies_of_a_dataset_together_or_apart(tmp_path):
+    strategies = ["base", "class_prompt", "multi_domain"]
+    synthset.create(
+        ["cat", "dog"], tmp_path / "pets", strategies=strategies, images_per_class=8, generator=FakeGenerator()
+    )
+    together = open_sets([tmp_path / "pets"], strategies=strategies[:2])
+    assert [(item.name, len(item)) for item in together] == [("pets/base+class_prompt", 32)]
+    apart = open_sets([tmp_path / "pets"], strategies=strategies[:2], by_strategy=True)
+    assert [(item.name, len(item)) for item in apart] == [("pets/base", 16), ("pets/class_prompt", 16)]
+    with pytest.raises(UsageError, match="Expected a Synthset dataset with strategies, got memory"):
+        open_sets([replace(together[0].images, name="memory")], strategies=["base"])
 
 
 def test_a_dataset_with_verdicts_beside_one_without(tmp_path):

@@ -19,6 +19,7 @@ from synthset.core.cpu import tune_for_cpu
 from synthset.core.devices import choose_device
 from synthset.core.locks import reading
 from synthset.dataset.opening import open_images
+from synthset.dataset.reader import Strategies
 from synthset.images.imageset import ImageSet
 from synthset.images.opening import ImageSource
 
@@ -53,7 +54,7 @@ def rehearse(
     data: ImageSource,
     config: TrainConfig,
     *,
-    strategy: str | None = None,
+    strategy: Strategies = None,
     all_images: bool = False,
     when_ready: Callable[[ImageSet, Settings], object] = lambda images, settings: None,
 ) -> TrainingPlan:

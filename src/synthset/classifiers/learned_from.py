@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from synthset.classifiers.checkpoints import TRAINING_FILE, RecordedJob
 from synthset.classifiers.training_set import fingerprint
 from synthset.core.errors import UsageError, setting
 from synthset.core.json_records import read_record
+from synthset.dataset.reader import Strategies, strategies_of
 from synthset.images.imageset import ImageSet
 from synthset.images.opening import ImagePath, Opening
 from synthset.images.sketch import Sketch, hash_files
@@ -26,21 +28,32 @@ class DataPath:
     Attributes:
         path: absolute, so that it is found from anywhere; or a URL.
         opening: how it is opened.
-        strategy: of a Synthset dataset, the strategy or combination that is learned from; None for all.
+        strategies: of a Synthset dataset, the strategies or combinations that are learned from; none for all.
         all_images: of a Synthset dataset, also what filters rejected.
+        strategy: the only one of `strategies`, as earlier versions wrote it.
     """
 
     path: str
     opening: Opening = field(default_factory=Opening)
-    strategy: str | None = None
+    strategies: tuple[str, ...] = ()
     all_images: bool = False
+    strategy: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.strategy is not None:
+            object.__setattr__(self, "strategies", (self.strategy,))
+            object.__setattr__(self, "strategy", None)
+
+    def to_json(self) -> dict[str, Any]:
+        """As training.json has it."""
+        return {name: value for name, value in asdict(self).items() if name != "strategy"}
 
     @staticmethod
-    def of(data: str | Path | ImagePath, strategy: str | None = None, *, all_images: bool = False) -> DataPath:
+    def of(data: str | Path | ImagePath, strategy: Strategies = None, *, all_images: bool = False) -> DataPath:
         """The path as it was given, made absolute."""
         given = ImagePath.of(data)
         path = given.path if "://" in given.path else str(Path(given.path).absolute())
-        return DataPath(path, given.opening, strategy, all_images)
+        return DataPath(path, given.opening, strategies_of(strategy), all_images)
 
 
 @dataclass(frozen=True)

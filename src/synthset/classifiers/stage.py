@@ -14,6 +14,7 @@ from synthset.core.errors import SynthsetError, UsageError, setting
 from synthset.core.locks import reading
 from synthset.core.options import with_options
 from synthset.dataset.opening import open_images
+from synthset.dataset.reader import Strategies, strategies_of
 from synthset.images.imageset import ImageSet
 from synthset.images.opening import ImagePath, ImageSource
 
@@ -31,7 +32,7 @@ def train(
     output_dir: str | Path,
     config: TrainConfig | None = None,
     *,
-    strategy: str | None = None,
+    strategy: Strategies = None,
     all_images: bool = False,
     overwrite: bool = False,
     processes: int = 1,
@@ -44,7 +45,7 @@ def train(
         data: a Synthset dataset, an image folder, Parquet files, or an ImageSet.
         output_dir: folder of the model; training goes on there if it was interrupted.
         config: the recipe; `options` are its fields, e.g. `architecture="resnet50", epochs=10`.
-        strategy: of a Synthset dataset, the strategy or combination to train on; all images by default.
+        strategy: of a Synthset dataset, the strategy or combination to train on, or several; all images by default.
         all_images: of a Synthset dataset, also what filters rejected.
         overwrite: replace another model in the folder.
         processes: that share the work on this machine, one a GPU, with the same result up to rounding; more than
@@ -58,7 +59,7 @@ def train(
 
     config = with_options(config or TrainConfig(), options)
     _check_processes(processes, data)
-    job = {"strategy": strategy, "all_images": all_images, "overwrite": overwrite}
+    job = {"strategy": list(strategies_of(strategy)), "all_images": all_images, "overwrite": overwrite}
     result, settings = _train(data, Path(output_dir), config, job, processes, when_ready)
     if is_first() and (doubt := doubt_of(result, settings)):
         log.warning("%s", doubt)

@@ -153,7 +153,7 @@ def train_classifier(
             if world.is_first:
                 _warn_of_sizes(images)
                 when_ready(images, settings)
-            about = {"images": images.name, "data": asdict(data) if data else None}
+            about = {"images": images.name, "data": data.to_json() if data else None}
             _train_in(folder, job, images, settings, world, when_decoded, about, overwrite=overwrite)
             return read_result(folder, was_finished=False)
         return read_result(folder, was_finished=True)

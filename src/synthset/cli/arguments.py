@@ -271,6 +271,21 @@ def words_with_flags(text: str, flags: Mapping[str, str]) -> str:
     return BACKTICKED.sub(lambda match: flags.get(match[1], match[0]), text)
 
 
+def data_before_names(data: Path | None, names: tuple[str, ...]) -> tuple[Path | None, tuple[str, ...]]:
+    """Data and strategies as they are meant where a list of strategies took the path behind it for one more.
+
+    Only what is no strategy's name is taken for the path: `--strategy base out/pets`.
+    """
+    from synthset.prompts.strategies import strategy_name
+
+    if data is None and len(names) > 1:
+        try:
+            strategy_name(names[-1])
+        except UsageError:
+            return Path(names[-1]), names[:-1]
+    return data, names
+
+
 def one_path(positional: Path | None, named: Path | None, thing: str, flag: str) -> Path | None:
     """Whichever of two ways to name a thing was taken. Raises UsageError for both at once."""
     if positional is not None and named is not None:

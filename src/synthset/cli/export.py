@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from synthset.cli.arguments import Positional
+from synthset.cli.arguments import Positional, data_before_names
 from synthset.cli.commands import command
 from synthset.cli.tables import print_path
 from synthset.core.errors import UnknownNameError, UsageError, setting
@@ -29,23 +29,28 @@ def _formats() -> dict[str, Any]:
 class ExportCall:
     """Which images, in which form, and where to."""
 
-    data: Annotated[Path, Positional()]
-    """Synthset dataset, image folder, or Parquet files; or the folder of a trained model."""
     output_dir: Path
     """New folder."""
+    data: Annotated[Path | None, Positional()] = None
+    """Synthset dataset, image folder, or Parquet files; or the folder of a trained model."""
     format: Annotated[str | None, Option(choices=_formats, default="imagefolder; onnx for a model")] = None
     """Form of the copy: {choices}."""
     int8: bool = False
     """Second file of a model as ONNX, with weights and activations of eight bits."""
     trained_on: Annotated[Path | None, Option(default="the path that it was trained from")] = None
     """Images that a model was trained on: its export is compared with it on those that were held back."""
-    strategy: Annotated[str | None, Option(default="all")] = None
-    """Strategy or combination whose images alone are taken."""
+    strategy: Annotated[tuple[str, ...], Option(default="all")] = ()
+    """Strategies or combinations whose images alone are taken."""
     all_images: bool = False
     """Take also images that filters rejected."""
     overwrite: bool = False
     """Replace an earlier export."""
     opening: Annotated[Opening, Nested(group=OPENING)] = field(default_factory=Opening)
+
+    def __post_init__(self) -> None:
+        data, strategy = data_before_names(self.data, self.strategy)
+        object.__setattr__(self, "data", data)
+        object.__setattr__(self, "strategy", strategy)
 
 
 @command("export")
@@ -60,8 +65,10 @@ def export(call: ExportCall) -> None:
 
     if call.format is not None and call.format not in _formats():
         raise UnknownNameError("export format", call.format, _formats())
+    if call.data is None:
+        raise UsageError("Expected a dataset or a model, e.g. 'synthset export digits-synthetic'. Name one.")
     if is_model(call.data):
-        print_export(_export_model(call))
+        print_export(_export_model(call.data, call))
         return
     form = call.format or "imagefolder"
     if form not in FORMATS or call.int8 or call.trained_on:
@@ -73,18 +80,18 @@ def export(call: ExportCall) -> None:
     print_path(run_export(data, call.output_dir, overwrite=call.overwrite, **options))
 
 
-def _export_model(call: ExportCall) -> ModelExport:
+def _export_model(model: Path, call: ExportCall) -> ModelExport:
     from synthset.classifiers.export import MODEL_FORMATS, export_model
 
     form, images = call.format or "onnx", None
     if form not in MODEL_FORMATS:
-        raise UsageError(f"Expected {' or '.join(MODEL_FORMATS)} for '{call.data}', a model, got '{form}'.")
+        raise UsageError(f"Expected {' or '.join(MODEL_FORMATS)} for '{model}', a model, got '{form}'.")
     if call.trained_on is not None:
         images = ImagePath(str(call.trained_on), call.opening)
     else:
         opening = {name: value != getattr(Opening(), name) for name, value in vars(call.opening).items()}
-        asked = {"strategy": call.strategy is not None, "all_images": call.all_images, **opening}
+        asked = {"strategy": bool(call.strategy), "all_images": call.all_images, **opening}
         if named := [setting(name) for name, is_given in asked.items() if is_given]:
             raise UsageError(f"Expected {setting('trained_on')} with {' and '.join(named)}. Or leave it out.")
     options = {"format": form, "int8": call.int8, "trained_on": images, "strategy": call.strategy}
-    return export_model(call.data, call.output_dir, overwrite=call.overwrite, **options)
+    return export_model(model, call.output_dir, overwrite=call.overwrite, **options)

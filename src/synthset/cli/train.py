@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from synthset.classifiers.config import TrainConfig
-from synthset.cli.arguments import Positional, one_path
+from synthset.cli.arguments import Positional, data_before_names, one_path
 from synthset.cli.commands import command
 from synthset.cli.compat import SCRIPT
 from synthset.cli.opening import OF_REAL, real_path
@@ -30,8 +30,8 @@ class TrainCall:
     """Synthset dataset, image folder, or Parquet files."""
     output_dir: Path = Path("model")
     """Folder of the model."""
-    strategy: Annotated[str | None, Option(default="all its images")] = None
-    """Strategy or combination of the dataset to train on."""
+    strategy: Annotated[tuple[str, ...], Option(default="all its images")] = ()
+    """Strategies or combinations of the dataset to train on, all of them together."""
     all_images: bool = False
     """Train also on images that filters rejected."""
     opening: Annotated[Opening, Nested(group=OPENING)] = field(default_factory=Opening)
@@ -46,6 +46,12 @@ class TrainCall:
     """Processes that share every batch, one a GPU. `accelerate launch -m synthset train` starts them too."""
     syn_data_location: Annotated[Path | None, Option(group=SCRIPT)] = None
     """Other way to name the data."""
+
+    def __post_init__(self) -> None:
+        if self.syn_data_location is None:
+            data, strategy = data_before_names(self.data, self.strategy)
+            object.__setattr__(self, "data", data)
+            object.__setattr__(self, "strategy", strategy)
 
 
 @command("train")

@@ -7,21 +7,21 @@ from dataclasses import replace
 from pathlib import Path
 
 from synthset.core.errors import DataError, UsageError, setting
-from synthset.dataset.reader import Dataset, is_dataset, open_dataset
+from synthset.dataset.reader import Dataset, Strategies, is_dataset, open_dataset, strategies_of
 from synthset.images.imageset import ImageSet
 from synthset.images.opening import ImagePath, ImageSource, load_path
 
 log = logging.getLogger("synthset")
 
 
-def open_images(data: ImageSource, strategy: str | None = None, *, all_images: bool = False) -> ImageSet:
+def open_images(data: ImageSource, strategy: Strategies = None, *, all_images: bool = False) -> ImageSet:
     """The images of a dataset folder, or of any image folder or Parquet file.
 
     Never those of a real set by its name: `train digits` means the folder, and must not find a test set.
 
     Args:
         data: a path, or an ImageSet, which is given back.
-        strategy: of a Synthset dataset: a strategy or combination.
+        strategy: of a Synthset dataset: a strategy or combination, or several, taken together.
         all_images: of a Synthset dataset: also the images that filters rejected; else a warning counts them.
     Raises:
         UsageError: a strategy of what is no Synthset dataset, or one that was not drawn.
@@ -36,7 +36,7 @@ def open_images(data: ImageSource, strategy: str | None = None, *, all_images: b
         images = dataset.images(strategy, kept=not all_images)
         log.debug("%s", images.summary)
         return images
-    if strategy is not None:
+    if strategies_of(strategy):
         name, option = data.name if isinstance(data, ImageSet) else data, setting("strategy")
         raise UsageError(f"Expected a Synthset dataset for {option}, '{name}' is none. Leave {option} out.")
     if isinstance(data, ImageSet):

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +24,9 @@ from synthset.dataset.verdicts import FOLDER as VERDICTS_FOLDER
 from synthset.dataset.verdicts import Verdicts, kept_rows, read_verdicts
 from synthset.images.imageset import ImageSet
 from synthset.prompts.strategies import select_rows
+
+Strategies: TypeAlias = str | Sequence[str] | None
+"""Which images of a dataset: those of a strategy or combination, those of several together, or all."""
 
 REDRAW = "Delete it, and run the same 'synthset create' again to have it drawn anew."
 _RESTORE = "Restore the file, or create the dataset anew."
@@ -152,11 +155,11 @@ class Dataset:
         """The plain strategies that have images, in drawing order."""
         return list(dict.fromkeys(self.rows.column("strategy").to_pylist()))
 
-    def images(self, strategy: str | None = None, *, kept: bool = True) -> ImageSet:
-        """The images, all of them or those of one strategy or combination.
+    def images(self, strategy: Strategies = None, *, kept: bool = True) -> ImageSet:
+        """The images, all of them or those of strategies or combinations.
 
         Args:
-            strategy: name of one; None for all images.
+            strategy: name of one, or several names, of which each image counts once; None for all images.
             kept: leave out images that a filter rejected; False takes everything that was drawn.
         Raises:
             UsageError: an unknown strategy, or one that was not drawn.
@@ -168,15 +171,16 @@ class Dataset:
         read = _ShardReader(self.shards).read
         return ImageSet(self.folder.resolve().name, self.class_names, labels, read, names).select(rows)
 
-    def select(self, strategy: str | None = None, *, kept: bool = True) -> np.ndarray:
+    def select(self, strategy: Strategies = None, *, kept: bool = True) -> np.ndarray:
         """The rows behind `images`, as int64 indices into `rows`. Arguments and errors as there."""
         if not self.rows.num_rows:
             raise DataError(f"Expected images in '{self.folder}', found none. Run 'synthset create' first.")
         keep = self.kept() if kept else np.ones(self.rows.num_rows, bool)
         rows = np.arange(len(keep))
-        if strategy is not None:
-            names = self.rows.column("strategy").to_pylist()
-            rows = np.array(select_rows(names, self._turns(keep), strategy), np.int64)
+        if wanted := strategies_of(strategy):
+            names, turns = self.rows.column("strategy").to_pylist(), self._turns(keep)
+            chosen = [select_rows(names, turns, one) for one in wanted]
+            rows = np.unique(np.concatenate([np.array(one, np.int64) for one in chosen]))  # in the dataset's order
         if not keep[rows].any():
             raise DataError(
                 f"Expected images that the filters keep in '{self.folder}', all {len(rows):,} are rejected "
@@ -197,6 +201,16 @@ class Dataset:
             counts[cell] = counts.get(cell, 0) + kept
             turns.append(max(counts[cell] - 1, 0))
         return turns
+
+
+def strategies_of(strategy: Strategies) -> tuple[str, ...]:
+    """The names of the strategies that are meant, in their order, each once; none of them for all images.
+
+    >>> strategies_of("base"), strategies_of(["base", "class_prompt", "base"]), strategies_of(None)
+    (('base',), ('base', 'class_prompt'), ())
+    """
+    names = (strategy,) if isinstance(strategy, str) else strategy or ()
+    return tuple(dict.fromkeys(names))
 
 
 def open_dataset(folder: str | Path) -> Dataset:

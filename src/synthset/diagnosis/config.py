@@ -17,6 +17,8 @@ class DiagnoseConfig:
     any open_clip ARCH/TAG, a hub id, or local-dir:PATH."""
     by_strategy: bool = False
     """Strategies of each dataset taken apart, into a set each."""
+    strategies: Annotated[tuple[str, ...], Option(flag="strategy", default="all its images")] = ()
+    """Strategies or combinations of each dataset to diagnose, together, or a set each with `by_strategy`."""
     all_images: bool = False
     """All images taken in, also those that filters reject."""
     query_share: Annotated[float, Option(above=0, below=1)] = 0.25

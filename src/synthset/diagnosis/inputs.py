@@ -16,12 +16,12 @@ import numpy as np
 
 from synthset.core.errors import DataError, UsageError, setting, some
 from synthset.dataset.opening import check_opening, open_images
-from synthset.dataset.reader import Dataset, is_dataset, open_dataset
+from synthset.dataset.reader import Dataset, is_dataset, open_dataset, strategies_of
 from synthset.filters import audit
 from synthset.images.imageset import ImageSet
 from synthset.images.opening import ImagePath, ImageSource
 from synthset.images.splits import FOR_TESTS
-from synthset.measures.points import Points, SetPoints, split_points
+from synthset.measures.points import Points, SetPoints, split_points, split_prompts
 from synthset.real import open_set
 from synthset.real.matching import with_classes
 
@@ -77,6 +77,7 @@ def open_sets(
     real: ImageSource | None = None,
     *,
     by_strategy: bool = False,
+    strategies: Sequence[str] = (),
     all_images: bool = False,
 ) -> list[DiagnosedSet]:
     """Open the sets of a diagnosis, the real one first, with the classes of the first synthetic set.
@@ -85,6 +86,7 @@ def open_sets(
         synthetic: dataset folders, image folders, Parquet files, or sets in memory.
         real: a name of real.known_sets(), a path, or a set in memory.
         by_strategy: whether the strategies of a dataset are sets of their own.
+        strategies: the strategies or combinations of the datasets that are meant; all images by default.
         all_images: whether images that filters reject count too.
     Raises:
         UsageError: no set, two of one name, or sets with other classes.
@@ -92,12 +94,12 @@ def open_sets(
     """
     if not synthetic:
         raise UsageError("Expected at least one set to diagnose, such as the folder of a dataset.")
-    sets = [part for item in synthetic for part in _open_synthetic(item, by_strategy, all_images)]
-    if by_strategy and not any(item.manifest for item in sets):
-        names = some([item.name for item in sets])
+    sets = [part for item in synthetic for part in _open_synthetic(item, by_strategy, strategies, all_images)]
+    if (by_strategy or strategies) and not any(item.manifest for item in sets):
+        names, option = some([item.name for item in sets]), setting("by_strategy", True)
         raise UsageError(
-            f"Expected a Synthset dataset with {setting('by_strategy', True)}, got {names}, of which no strategies are "
-            "known. Leave it out."
+            f"Expected a Synthset dataset with {option if by_strategy else setting('strategies')}, got {names}, of "
+            "which no strategies are known. Leave it out."
         )
     if real is not None:
         images = real if isinstance(real, ImageSet) else open_set(real, FOR_TESTS)
@@ -110,7 +112,9 @@ def open_sets(
     return sets
 
 
-def _open_synthetic(item: ImageSource | DiagnosedSet, by_strategy: bool, all_images: bool) -> list[DiagnosedSet]:
+def _open_synthetic(
+    item: ImageSource | DiagnosedSet, by_strategy: bool, strategies: Sequence[str], all_images: bool
+) -> list[DiagnosedSet]:
     if isinstance(item, DiagnosedSet):
         return [item]
     if isinstance(item, ImageSet):
@@ -122,18 +126,18 @@ def _open_synthetic(item: ImageSource | DiagnosedSet, by_strategy: bool, all_ima
     if isinstance(item, ImagePath):
         check_opening(item)
     if not by_strategy:
-        return [_open_strategy(dataset, None, all_images)]
-    return [_open_strategy(dataset, strategy, all_images) for strategy in dataset.strategies()]
+        return [_open_strategies(dataset, strategies, all_images)]
+    return [_open_strategies(dataset, [one], all_images) for one in strategies_of(strategies) or dataset.strategies()]
 
 
-def _open_strategy(dataset: Dataset, strategy: str | None, all_images: bool) -> DiagnosedSet:
+def _open_strategies(dataset: Dataset, strategies: Sequence[str], all_images: bool) -> DiagnosedSet:
     name = dataset.folder.resolve().name
-    rows = dataset.select(strategy, kept=not all_images)
+    rows = dataset.select(strategies, kept=not all_images)
     columns = dataset.rows.select(["prompt", "guidance_scale"]).take(rows)
     everything = dataset.images(kept=False)
-    left_out = np.setdiff1d(dataset.select(strategy, kept=False), rows)
+    left_out = np.setdiff1d(dataset.select(strategies, kept=False), rows)
     return DiagnosedSet(
-        name=f"{name}/{strategy}" if strategy else name,
+        name=f"{name}/{'+'.join(strategies)}" if strategies else name,
         kind="synthetic",
         images=everything.select(rows),
         prompts=tuple(columns.column("prompt").to_pylist()),
@@ -193,11 +197,28 @@ def _check_complete(item: DiagnosedSet) -> None:
 # ---- embedded, and split into references and queries ------------------------------------------------------
 
 
-def distinct_prompts(item: DiagnosedSet) -> tuple[list[str], np.ndarray]:
-    """The distinct prompts of each class, and the class index of each, int64 (m,); the empty text is none."""
-    pairs = dict.fromkeys(zip(item.prompts, item.images.labels.tolist(), strict=True)) if item.prompts else {}
-    pairs = [(prompt, label) for prompt, label in pairs if prompt]
-    return [prompt for prompt, _ in pairs], np.array([label for _, label in pairs], np.int64)
+@dataclass(frozen=True, eq=False)
+class DistinctPrompts:
+    """The distinct prompts of each class, class by class, in alphabetical order; the empty text is none.
+
+    Attributes:
+        texts: m of them.
+        labels: class index of each, int64 (m,).
+        of_image: index of each image's prompt, int64 (n,); -1 for none.
+    """
+
+    texts: tuple[str, ...]
+    labels: np.ndarray
+    of_image: np.ndarray
+
+    @classmethod
+    def of(cls, item: DiagnosedSet) -> DistinctPrompts:
+        """Those of a set."""
+        pairs = list(zip(item.images.labels.tolist(), item.prompts, strict=True)) if item.prompts else []
+        distinct = {pair: index for index, pair in enumerate(sorted({pair for pair in pairs if pair[1]}))}
+        labels = np.array([label for label, _ in distinct], np.int64)
+        of_image = np.array([distinct.get(pair, -1) for pair in pairs], np.int64)
+        return cls(tuple(text for _, text in distinct), labels, of_image)
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,6 +228,7 @@ class EmbeddedSet:
     source: DiagnosedSet
     images: Points
     prompts: Points | None
+    texts: tuple[str, ...] = ()  # of the prompts
 
     def against(self, real: EmbeddedSet | None, seed: int) -> SetPoints:
         """Its points to measure, beside those of the real set, unless it is the real set itself."""
@@ -222,10 +244,15 @@ def embed_set(
 
     vectors = embed_images(item.images, encoder, cache)
     images = split_points(f"{item.name}-IM", vectors, item.images.labels, query_share, seed)
-    texts, labels = distinct_prompts(item)
-    if not texts:
+    prompts = DistinctPrompts.of(item)
+    k, texts = len(item.images.class_names), prompts.texts
+    if lacking := sorted(set(range(k)).difference(prompts.labels.tolist())):
+        if texts:
+            names = some([item.images.class_names[index] for index in lacking])
+            log.warning("The prompts of '%s' are left out, for there are none of %s.", item.name, names)
         return EmbeddedSet(item, images, None)
     if cut := cut_texts(texts, encoder):
         log.warning("'%s' reads the beginning alone of %s prompts, e.g. '%s'.", encoder.name, f"{len(cut):,}", cut[0])
     vectors = embed_texts(texts, encoder, cache)
-    return EmbeddedSet(item, images, split_points(f"{item.name}-PRMT", vectors, labels, query_share, seed))
+    points = split_prompts(f"{item.name}-PRMT", vectors, prompts.labels, prompts.of_image, images)
+    return EmbeddedSet(item, images, points, texts)

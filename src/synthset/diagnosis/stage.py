@@ -30,7 +30,7 @@ from synthset.diagnosis.config import DiagnoseConfig
 from synthset.diagnosis.failure_modes import doubts
 from synthset.diagnosis.features import penultimate_features, tune_head
 from synthset.diagnosis.inputs import DiagnosedSet, EmbeddedSet, embed_set, open_sets
-from synthset.diagnosis.matrix import pair_all
+from synthset.diagnosis.matrix import MatrixAverages, average_pairings, merge_prompts, merged_prompts, pair_sets
 from synthset.diagnosis.rows import ClassRow, Pairing, SetSummary
 from synthset.diagnosis.saving import check_folder, read_evaluations, save
 from synthset.diagnosis.summaries import doubt_distances, measure_classes, measure_separability, summarise
@@ -61,12 +61,14 @@ class DiagnosisResult:
         summary: one row a set, the real one first.
         classes: one row a class of each synthetic set.
         matrix: one row a pairing.
+        averages: of the pairings; None where none has neighbours to vote.
     """
 
     folder: Path
     summary: tuple[SetSummary, ...]
     classes: tuple[ClassRow, ...]
     matrix: tuple[Pairing, ...]
+    averages: MatrixAverages | None
     seconds: float
 
     @property
@@ -115,7 +117,8 @@ def diagnose(
     with writing(folder), reading(*inputs, path_of(real), classifier):
         check_folder(folder)  # as it is now that nobody else writes into it
         copies = read_evaluations(evaluations)
-        sets = open_sets(inputs, real, by_strategy=config.by_strategy, all_images=config.all_images)
+        which = {"by_strategy": config.by_strategy, "strategies": config.strategies, "all_images": config.all_images}
+        sets = open_sets(inputs, real, **which)
         network = _load_network(classifier, real)
         encoder = encoder or load_encoder(config.encoder, device=config.device)
         findings = _find(sets, encoder, EmbeddingCache(Path(cache) if cache else None), executor, network, config)
@@ -125,7 +128,8 @@ def diagnose(
         write_report(folder)
     for doubt in note["doubts"]:
         log.warning("%s", doubt)
-    return DiagnosisResult(folder, findings.summary, findings.classes, findings.matrix, time.monotonic() - began)
+    found = (findings.summary, findings.classes, findings.matrix, average_pairings(findings.matrix))
+    return DiagnosisResult(folder, *found, time.monotonic() - began)
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,11 +171,10 @@ def _find(
     if executor is not None:
         for item in opened:
             fill_cache(item.images, encoder, cache, executor)
-    sets = [embed_set(item, encoder, cache, config.query_share, config.seed) for item in opened]
+    sets = merge_prompts([embed_set(item, encoder, cache, config.query_share, config.seed) for item in opened])
     rankings = tables.rank_sets([item for item in sets if not item.source.is_real], encoder, cache)
     real = next((item for item in sets if item.source.is_real), None)
     points = [(item, item.against(real, config.seed)) for item in sets]
-    in_space = [item.images for item in sets] + [item.prompts for item in sets if item.prompts]
     return _Findings(
         sets=tuple(sets),
         features=tuple(
@@ -180,7 +183,7 @@ def _find(
         rankings=rankings,
         summary=tuple(summarise(*pair) for pair in points),
         classes=tuple(row for pair in points if not pair[0].source.is_real for row in measure_classes(*pair)),
-        matrix=tuple(pair_all(in_space, config.seed)),
+        matrix=tuple(pair_sets(sets, config.seed)),
     )
 
 
@@ -202,7 +205,7 @@ def _describe(
     findings: _Findings, encoder: Encoder, network: Classifier | None, config: DiagnoseConfig
 ) -> dict[str, Any]:
     """All that has no table, for diagnosis.json."""
-    sets = findings.sources
+    sets, averages = findings.sources, average_pairings(findings.matrix)
     return {
         "format_version": FORMAT_VERSION,
         "encoder": {"name": encoder.name, "fingerprint": encoder.fingerprint, "dimension": encoder.dimension},
@@ -210,6 +213,8 @@ def _describe(
         "config": asdict(config),
         "seed": config.seed,
         "sets": [tables.describe(item) for item in sets],
+        "averages": averages and asdict(averages),
+        "merged_prompts": merged_prompts(findings.sets),
         "separability": measure_separability(findings.sets, config.seed),
         "filters": tables.filter_notes(sets),
         "doubts": [*find_doubts(findings.classes), *doubt_distances(findings.summary)],

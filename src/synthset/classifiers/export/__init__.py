@@ -21,6 +21,7 @@ from synthset.core.files import write_json
 from synthset.core.json_records import read_record
 from synthset.core.locks import reading
 from synthset.core.whole_folders import whole_folder
+from synthset.dataset.reader import Strategies
 from synthset.images.opening import ImageSource
 
 MARKER = "export.json"
@@ -75,7 +76,7 @@ def export_model(
     format: str = "onnx",
     int8: bool = False,
     trained_on: ImageSource | None = None,
-    strategy: str | None = None,
+    strategy: Strategies = None,
     overwrite: bool = False,
 ) -> ModelExport:
     """Write a trained classifier in another form, compared with it on images that it was not trained on.
@@ -86,7 +87,7 @@ def export_model(
         format: a key of MODEL_FORMATS.
         int8: also with weights and activations of eight bits, calibrated on images that it was trained on.
         trained_on: the synthetic images that it was trained on; by default those of the path that it was trained from.
-        strategy: of `trained_on`, where the training does not say it: the strategy that it was trained on.
+        strategy: of `trained_on`, where the training does not say it: the strategy that it was trained on, or several.
         overwrite: replace an earlier export.
     Raises:
         UsageError: a form that it cannot have, or something else in the folder.

@@ -19,7 +19,7 @@ from synthset.core.errors import DataError, ModelError, setting
 from synthset.core.json_records import read_record
 from synthset.core.locks import reading
 from synthset.dataset.opening import open_images
-from synthset.dataset.reader import is_dataset
+from synthset.dataset.reader import Strategies, is_dataset, strategies_of
 from synthset.images.imageset import ImageSet
 from synthset.images.opening import ImagePath, ImageSource, Opening
 
@@ -64,7 +64,7 @@ class _Note:
 
 
 @contextmanager
-def checked_on(model: Path, data: ImageSource | None, strategy: str | None = None) -> Iterator[CheckImages]:
+def checked_on(model: Path, data: ImageSource | None, strategy: Strategies = None) -> Iterator[CheckImages]:
     """The images of a classifier's training, in its two parts, as many as are needed of each, kept from writers.
 
     Args:
@@ -108,10 +108,10 @@ def _find(model: Path, data: ImageSource | None, known: DataPath | None) -> Imag
     return given
 
 
-def _same_images(source: ImagePath | ImageSet, strategy: str | None, note: _Note) -> ImageSet:
+def _same_images(source: ImagePath | ImageSet, strategy: Strategies, note: _Note) -> ImageSet:
     """The images of the training, of which filters may have left some out. Raises DataError where they are others."""
     if note.data is not None and not isinstance(source, ImageSet) and is_dataset(source.path):
-        strategy = strategy or note.data.strategy
+        strategy = strategies_of(strategy) or note.data.strategies
     name, first = "", note.data is None or note.data.all_images
     for all_images in (first, not first):
         images = open_images(source, strategy, all_images=all_images)

@@ -10,6 +10,7 @@ from synthset.core.errors import UnknownNameError
 from synthset.core.locks import reading
 from synthset.dataset.export.imagefolder import export_imagefolder
 from synthset.dataset.opening import open_images
+from synthset.dataset.reader import Strategies
 from synthset.images.opening import ImageSource
 
 __all__ = ["FORMATS", "Format", "export", "export_imagefolder"]
@@ -36,7 +37,7 @@ def export(
     output_dir: str | Path,
     *,
     format: str = "imagefolder",
-    strategy: str | None = None,
+    strategy: Strategies = None,
     all_images: bool = False,
     overwrite: bool = False,
 ) -> Path:
@@ -46,7 +47,7 @@ def export(
         data: a Synthset dataset, an image folder, Parquet files, or an ImageSet.
         output_dir: a new or empty folder.
         format: a key of FORMATS.
-        strategy: of a Synthset dataset, the strategy or combination to export; all images by default.
+        strategy: of a Synthset dataset, the strategy or combination to export, or several; all images by default.
         all_images: of a Synthset dataset, also the images that filters rejected.
         overwrite: replace an earlier export.
     Returns:
