@@ -19,6 +19,7 @@ from outcomes import contents
 from synthset.classifiers.export import checking, export_model, onnx
 from synthset.classifiers.export.checking import check_equal
 from synthset.classifiers.learned_from import DataPath
+from synthset.cli.tables import print_export
 from synthset.core.errors import DataError, ModelError, UsageError
 from synthset.core.files import write_json
 from synthset.core.json_records import as_record
@@ -53,6 +54,18 @@ def test_rows_compare_size_accuracy_and_speed(exported):
     assert abs(rows["model-int8.onnx"].accuracy - rows["PyTorch"].accuracy) <= 0.1
     assert rows["model-int8.onnx"].num_bytes < 0.5 * rows["model.onnx"].num_bytes
     assert all(row.images_per_second > 0 for row in exported.rows)
+
+
+def test_with_nothing_held_back_it_is_compared_on_what_was_learned_from_and_says_so(tmp_path, capsys):
+    config = replace(CONFIG, epochs=1, validation_fraction=0, normalisation="per_image", small_images=False)
+    synthset.train(make_set((4, 4, 4)), tmp_path / "model", config)
+    export = export_model(tmp_path / "model", tmp_path / "onnx", trained_on=make_set((4, 4, 4)))
+    assert (export.num_images, export.is_held_back) == (12, False)
+    card = (tmp_path / "onnx" / "README.md").read_text()
+    assert "On 12 synthetic images that were trained on, as none was held back: the accuracy says little;" in card
+    assert "12 synthetic images of 'bars', none held back: epoch 1, the last, was kept" in card
+    print_export(export)
+    assert "12 synthetic images that were learned from, as none was held back." in capsys.readouterr().out
 
 
 def test_a_batch_of_any_size_gives_the_logits_of_the_classifier(exported, home):

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from bars import CONFIG, FILES, make_set, scores, weights
+import synthset
+from bars import CONFIG, FILES, interrupted_in_epoch, make_set, scores, weights
 from outcomes import contents
 from synthset.classifiers import train
 from synthset.classifiers.models import load_classifier
@@ -74,6 +75,25 @@ def test_the_checkpoint_is_the_last_that_none_beats_beyond_chance(tmp_path, monk
     assert result.chosen.epoch == chosen
     kept = load_classifier(tmp_path, "cpu").model.state_dict()
     assert all(torch.equal(kept[name], value) for name, value in states[chosen - 1].items())
+
+
+def test_with_nothing_held_back_all_is_learned_from_and_the_last_epoch_is_kept(tmp_path, caplog):
+    config, images = dataclasses.replace(CONFIG, validation_fraction=0), make_set((5, 5, 1))
+    result = synthset.train(images, tmp_path / "whole", config)
+    assert (result.num_training, result.num_held_back, result.chance) == (11, 0, None)
+    assert (result.chosen, result.chosen.held_back_loss, result.chosen.held_back_accuracy) == (
+        *(result.history[-1], None, None),
+    )
+    note = json.loads((tmp_path / "whole" / "training.json").read_text())
+    assert note["chosen_by"] == "being the last, as no images were held back"
+    assert "guesses" not in caplog.text
+    with interrupted_in_epoch(3):
+        train_classifier(images, config, tmp_path / "resumed")
+    resumed = train_classifier(images, config, tmp_path / "resumed")
+    assert weights(resumed.folder) == weights(result.folder)
+    assert scores(resumed) == scores(result)
+    with pytest.raises(DataError, match="Expected at least one image of each class in 'bars', got fewer of top"):
+        train_classifier(make_set((5, 5, 0)), config, tmp_path / "none")
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_one_others(tmp_path, finished):

@@ -58,6 +58,10 @@ def test_the_estimate_adds_up_what_each_image_takes(monkeypatch):
     plan = rehearse(make_set((10, 10, 10)), SMALL)
     assert (plan.num_training, plan.num_held_back, plan.epochs, plan.num_steps) == (27, 3, 3, 3 * 7)
     assert plan.seconds == pytest.approx(30 * 0.5 + 3 * (27 * 0.01 + 3 * 0.001))
+    measured = iter((0.5, 0.01))
+    plan = rehearse(make_set((10, 10, 10)), replace(SMALL, validation_fraction=0))
+    assert (plan.num_training, plan.num_held_back) == (30, 0)
+    assert plan.seconds == pytest.approx(30 * 0.5 + 3 * 30 * 0.01)
     assert (plan.device, plan.left_out) == ("cpu", ())
 
 

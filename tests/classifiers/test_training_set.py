@@ -31,6 +31,7 @@ def test_holding_back_is_stratified_and_follows_the_seed():
     assert np.array_equal(hold_back(labels, 0.1, seed=5)[1], held_back)
     assert not np.array_equal(hold_back(labels, 0.1, seed=6)[1], held_back)
     assert np.bincount(labels[hold_back(labels, 0.99, seed=5)[0]]).tolist() == [1, 1, 1]
+    assert [len(rows) for rows in hold_back(labels, 0, seed=5)] == [len(labels), 0]
 
 
 def test_a_last_batch_of_one_joins_the_one_before():

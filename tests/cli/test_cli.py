@@ -423,11 +423,18 @@ def test_presets_of_the_papers(create):
 def test_the_preset_of_satellite_images(create):
     out = create("--dataset", "eurosat", "--dry-run", classes=())[1]
     assert "27,000       2,700" in out
-    assert "a satellite photo of a river" in out
-    assert "stored at 64 × 64 px, resized without anti-aliasing" in out
-    out = create("--dataset", "eurosat", "--dry-run", "--no-satellite", "--antialias", "--resize", 32, classes=())[1]
     assert "an image of a river" in out
+    assert "stored at 64 × 64 px, resized without anti-aliasing" in out
+    _, out, err = create("--dataset", "eurosat", "--strategy", "all_combined", "--dry-run", classes=())
+    assert [line.split()[0] for line in out.splitlines()[1:5]] == ["base", "multi_domain", "random_guidance", "total"]
+    assert "all_combined of 'eurosat' is all_but_class_prompt, as in its paper" in err
+    assert "an image of a river" in out
+    assert re.search("a satellite photo of a[a-z ]+ in the style of a realistic photo", out)
+    line = ("--dataset", "eurosat", "--dry-run", "--antialias", "--resize", 32)
+    out = create(*line, "--satellite", classes=())[1]
+    assert "a satellite photo of a river" in out  # as older versions drew it, whose folders go on so
     assert "stored at 32 × 32 px, resized with anti-aliasing" in out
+    assert "an image of a river" in create(*line, "--strategy", "multi_domain", "base", "--no-satellite", classes=())[1]
 
 
 def test_a_dry_run_shows_ten_prompts_and_an_estimate(create):
@@ -586,6 +593,16 @@ def test_strategies_are_lists_and_data_may_stand_behind_them(run, dataset):
     assert run("export", *two, dataset, "--output-dir", "e")[0] == 0
     assert len(list(Path("e").rglob("*.png"))) == 16
     assert "Expected a dataset or a model" in run("export", "--output-dir", "e2")[2]
+
+
+def test_with_nothing_held_back_the_table_says_which_epoch_is_kept(run, dataset):
+    line = ("train", dataset, "--model", "small_cnn", "--epochs", 1, "--validation-fraction", 0)
+    assert (
+        "32 images to learn from and none held back, so the last epoch is kept; 1 epoch" in run(*line, "--dry-run")[1]
+    )
+    out = run(*line, "--output-dir", "m")[1]
+    assert "32 training and none held back, so the last epoch is kept; " in out
+    assert "chosen: epoch 1 of 1, the last: how good it is, only a test can say" in out
 
 
 def test_a_test_that_cannot_be_is_refused_before_the_training(refuse, dataset):

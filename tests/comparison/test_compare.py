@@ -158,6 +158,10 @@ def test_growing_beyond_what_there_is_is_refused(sets, tmp_path):
         ([], "Expected synthetic images to compare"),
         (["photos"], "Expected real images to test on"),
         (["photos", "--real", "digits", "--grow", "5"], "--images-per-class with --grow"),
+        (
+            [*("photos", "--real", "digits", "--images-per-class", "4", "--grow", "5", "--validation-fraction", "0")],
+            "--validation-fraction above 0 with --grow",
+        ),
         (["photos", "--real", "digits", "--images-per-class", "1"], "--images-per-class"),
         (["photos", "--real", "digits", "--seeds", "0"], "--seeds"),
         (["photos", "--real", "digit"], "digit"),

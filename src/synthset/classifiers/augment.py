@@ -159,7 +159,10 @@ class Augmentation:
 AUGMENTATIONS = {
     "none": Augmentation(lambda images, _: to_float(images), "images as they are"),
     "standard": Augmentation(flip_and_shift, "mirrored, and shifted by up to 12.5 % of the side"),
-    "resized_crop": Augmentation(flip_and_resized_crop, "mirrored; a crop of 8 to 100 % of the area, enlarged"),
+    "resized_crop": Augmentation(
+        flip_and_resized_crop,
+        "that of the code of Shipard et al. 2023: mirrored; a crop of 8 to 100 % of the area, enlarged",
+    ),
     "handwriting": Augmentation(
         partial(write_differently, resolutions=(3 / 4, 1 / 2, 3 / 8, 1 / 4)),
         "written by another hand, never mirrored: for digits and letters",

@@ -110,8 +110,9 @@ class TrainConfig:
     """Norm that gradients are scaled down to."""
     antialias: Annotated[bool, Option(group=FINER, negative="no-antialias")] = True
     """Anti-aliasing where images are shrunk to the model's size."""
-    validation_fraction: Annotated[float, Option(group=FINER, above=0, below=1)] = 0.1
-    """Share of each class's images that is held back to choose the epoch by."""
+    validation_fraction: Annotated[float, Option(group=FINER, at_least=0, below=1)] = 0.1
+    """Share of each class's images that is held back to choose the epoch by; with 0 all are learned from, the last
+    epoch is kept, and nothing is known of the model until it is tested."""
     seed: int = 0
     """Seed of the initial weights, the held-back images and the order."""
     tracker: Annotated[tuple[str, ...], Option(choices=_trackers, default="none", job=False)] = ()

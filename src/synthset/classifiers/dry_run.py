@@ -67,7 +67,7 @@ def rehearse(
     """
     with reading(data):
         images = open_images(data, strategy, all_images=all_images)
-        check_images(images)
+        check_images(images, config.validation_fraction)
         settings = settle(config, images)
         check_trackers(settings.tracker)
         when_ready(images, settings)
@@ -124,7 +124,8 @@ def _measure_network(
             rows = torch.arange(start, min(start + at_once, count)) % len(sample)
             classifier.predict(data.read(rows, data.pixels.device)[0], at_once)
 
-    return seconds_each(learn, most[0], settings.batch_size), seconds_each(look, most[1], at_once)
+    learning = seconds_each(learn, most[0], settings.batch_size)
+    return learning, seconds_each(look, most[1], at_once) if most[1] else 0.0
 
 
 def seconds_each(work: Callable[[int], object], most: int, at_once: int = 1) -> float:

@@ -131,11 +131,14 @@ class Classifier:
         return logits
 
 
-def build_model(config: ModelConfig, seed: int = 0, weights: dict[str, Tensor] | None = None) -> nn.Module:
+def build_model(
+    config: ModelConfig, seed: int = 0, weights: dict[str, Tensor] | None = None, *, keep_head: bool = False
+) -> nn.Module:
     """The architecture of `config` with random weights drawn from `seed`; global random state is untouched.
 
     Args:
         weights: of timm's form of the architecture, for all but the head.
+        keep_head: whether they are for the head too, whose classes those of `config` then are.
     Returns:
         A model on the CPU: normalised float32 (n, 3, size, size) -> logits (n, k).
     Raises:
@@ -154,7 +157,7 @@ def build_model(config: ModelConfig, seed: int = 0, weights: dict[str, Tensor] |
         if callable(source):
             model = source(len(config.class_names), config.image_size_px)
         else:
-            model = _build_timm(source, config, weights)
+            model = _build_timm(source, config, weights, keep_head)
     _check_image_size(model, config)
     return model.to(memory_format=torch.channels_last)
 
@@ -199,7 +202,9 @@ def read_config(folder: Path) -> ModelConfig:
 # ---- models of timm ----------------------------------------------------------------------------------
 
 
-def _build_timm(name: str, config: ModelConfig, weights: dict[str, Tensor] | None = None) -> nn.Module:
+def _build_timm(
+    name: str, config: ModelConfig, weights: dict[str, Tensor] | None = None, keep_head: bool = False
+) -> nn.Module:
     """A timm model with random weights, or these; those with a fixed input size are built for the image size."""
     options: dict[str, Any] = {"num_classes": len(config.class_names)}
     default = timm.get_pretrained_cfg(name)
@@ -213,11 +218,11 @@ def _build_timm(name: str, config: ModelConfig, weights: dict[str, Tensor] | Non
                 )
             options["patch_size"] = config.image_size_px // 8
     if weights is not None:  # with the classes that they know, so that timm holds every weight to its name
-        options["num_classes"] = known = _num_classes(weights, default)
+        options["num_classes"] = known = num_classes_of(weights, default)
         options["pretrained_cfg_overlay"] = {"state_dict": weights, "num_classes": known, "custom_load": False}
     try:
         model: Any = timm.create_model(name, pretrained=weights is not None, **options)
-        if weights is not None:
+        if weights is not None and not keep_head:
             model.reset_classifier(len(config.class_names))
     except (TypeError, ValueError, AssertionError, RuntimeError, KeyError, ZeroDivisionError) as error:
         if weights is not None:
@@ -234,7 +239,7 @@ def _build_timm(name: str, config: ModelConfig, weights: dict[str, Tensor] | Non
     return model
 
 
-def _num_classes(weights: Mapping[str, Tensor], default: Any) -> int:
+def num_classes_of(weights: Mapping[str, Tensor], default: Any) -> int:
     """The classes that a head among the weights knows; 0 without one."""
     names = default.classifier if default is not None else ""
     heads = [f"{name}.weight" for name in ((names,) if isinstance(names, str) else names)]

@@ -20,11 +20,14 @@ from synthset.classifiers.models import (
     CONFIG_FILE,
     FORMAT,
     WEIGHTS_FILE,
+    Classifier,
     ModelConfig,
     build_model,
+    num_classes_of,
     read_config,
     read_weights,
 )
+from synthset.core.devices import choose_device
 from synthset.core.errors import ModelError, UsageError, first_line, setting
 from synthset.core.files import read_json, sha256_of
 from synthset.core.hub import fetching
@@ -99,6 +102,39 @@ def start_model(config: ModelConfig, start: Start, seed: int) -> nn.Module:
         raise ModelError(f"Expected {place} to fit it, they do not ({', '.join(sorted(others - heads)[:3])}).")
     model.load_state_dict(fitting, strict=False)
     return model
+
+
+def load_pretrained(architecture: str, weights: str = IMAGENET, device: str = "auto") -> Classifier:
+    """One of timm's classifiers with the head that it was published with, ready to predict.
+
+    Its classes are the WordNet ids of ImageNet's synsets, in the order of its outputs.
+
+    Args:
+        architecture: its name in timm, with the tag of its weights if they are not the usual ones: resnet50.a1_in1k.
+        weights: "imagenet" for timm's own, or a .safetensors file with timm's names.
+        device: 'auto', 'cpu', 'cuda', …
+    Raises:
+        UsageError: no weights of that name.
+        ModelError: a file that is none, or that does not fit; a head that is missing, or not of ImageNet's classes.
+    """
+    name, _, tag = architecture.partition(".")
+    start = find_start(weights, name, tag)
+    if start.ours is not None:
+        raise UsageError(
+            f"Expected timm's weights for '{architecture}', got a model of Synthset. Give '{weights}' alone."
+        )
+    tensors = start.load()
+    count = num_classes_of(tensors, _config_of(name, tag))
+    subset = timm.data.infer_imagenet_subset({"num_classes": count}) if count else None
+    if subset is None:
+        raise ModelError(
+            f"Expected weights for '{architecture}' with a head for ImageNet's classes, got "
+            f"{f'one for {count:,} others' if count else 'none'}. Give weights as they were published."
+        )
+    synsets = tuple(timm.data.ImageNetInfo(subset).label_names())
+    config = ModelConfig(name, synsets, start.size_px, mean=start.mean, std=start.std, seen=start.seen)
+    model = build_model(config, weights=tensors, keep_head=True)
+    return Classifier(config, model.to(choose_device(device)).eval())
 
 
 def _head(model: nn.Module) -> nn.Module:

@@ -96,9 +96,11 @@ def _train(
 
 
 def doubt_of(result: TrainResult, settings: Settings) -> SynthsetError | None:
-    """A warning where the model cannot be told from one that guesses, see `doubt_of_epoch`."""
+    """A warning where the model cannot be told from one that guesses, see `doubt_of_epoch`; none without any test."""
     from synthset.classifiers.doubts import doubt_of_epoch
 
+    if not result.num_held_back:
+        return None
     chance = result.chance or 1 / len(result.model_config.class_names)
     remedies = _remedies(result, settings)
     epochs, fraction = len(result.history), settings.validation_fraction

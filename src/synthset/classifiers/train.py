@@ -81,12 +81,13 @@ class TrainResult:
         folder: holds model.safetensors, config.json and training.json.
         model_config: with it, load_classifier(folder) makes the same predictions.
         chosen: the epoch that was kept: on the held-back synthetic images none was better beyond chance.
-        num_training, num_held_back: synthetic images that were learned from, and chosen by.
+        num_training, num_held_back: synthetic images that were learned from, and chosen by; where none was held back,
+            the last epoch was kept.
         seconds: spent on training, over all sessions.
         history: every epoch.
         was_finished: the folder already held this training; nothing was done.
-        chance: share of the held-back images in their largest class, which naming that class alone gets right; None for
-            a training by an earlier version.
+        chance: share of the held-back images in their largest class, which naming that class alone gets right; None where
+            none was held back, and for a training by an earlier version.
     """
 
     folder: Path
@@ -133,7 +134,7 @@ def train_classifier(
         DataError: classes without enough images, or unreadable images.
         ModelError: the loss became infinite or not a number.
     """
-    check_images(images)
+    check_images(images, config.validation_fraction)
     folder = Path(output_dir)
     if isinstance(config, Settings):
         settings = config
@@ -199,8 +200,10 @@ def _train_in(
         _train(session, data.to(world.device), model_config, settings, world)
     if learned_from is not None:
         counts = {"num_training": len(training_rows), "num_held_back": len(held_back_rows)}
-        chance = float(np.bincount(images.labels[held_back_rows]).max() / len(held_back_rows))
-        about = {**about, **counts, "chance": chance, "learned_from": asdict(learned_from)}
+        judged = images.labels[held_back_rows]
+        chance = float(np.bincount(judged).max() / len(judged)) if len(judged) else None
+        chosen_by = "held-back images" if len(judged) else "being the last, as no images were held back"
+        about |= {**counts, "chance": chance, "chosen_by": chosen_by, "learned_from": asdict(learned_from)}
         finish(session, partial(save_classifier, folder, model, model_config), about)
     world.wait()
 
@@ -260,7 +263,8 @@ def _train(session: Session, data: TrainingSet, model_config: ModelConfig, setti
                 loss, accuracy = _score_held_back(session.model, data, model_config, settings, world)
                 seconds = time.monotonic() - started
                 session.record(EpochRecord(epoch + 1, train_loss, loss, accuracy, learning_rate, seconds))
-            bar.describe(f"{what}, epoch {epoch + 1}/{settings.epochs}, held-back {accuracy:.1%}")
+            judged = f", held-back {accuracy:.1%}" if accuracy is not None else f", loss {train_loss:.3g}"
+            bar.describe(f"{what}, epoch {epoch + 1}/{settings.epochs}{judged}")
             if world.is_first:
                 tell(session.history[-1])
                 session.save()
@@ -320,9 +324,11 @@ def train_epoch(
 
 def _score_held_back(
     model: nn.Module, data: TrainingSet, model_config: ModelConfig, settings: Settings, world: World
-) -> tuple[float, float]:
+) -> tuple[float | None, float | None]:
     """Mean cross-entropy and accuracy on the held-back images, as they are; each process predicts its part."""
     held_back, batch_size = data.held_back_rows, max(settings.batch_size, 256)
+    if not len(held_back):
+        return None, None
     classifier = Classifier(model_config, model)
     rows, share = world.take(held_back)
     scores = torch.zeros(2, len(held_back))  # of each image the loss, and whether it is named right

@@ -98,16 +98,18 @@ def decoded(
         yield torch.from_numpy(pixels)
 
 
-def check_images(images: ImageSet) -> None:
-    """Raise DataError unless there are two classes, each with an image to train on and one to hold back."""
+def check_images(images: ImageSet, validation_fraction: float) -> None:
+    """Raise DataError unless there are two classes, each with an image to train on and, if need be, one to hold back."""
     if len(images.class_names) < 2:
         raise DataError(f"Expected at least two classes in '{images.name}', got {len(images.class_names)}.")
     counts = np.bincount(images.labels, minlength=len(images.class_names))
-    few = [f"{images.class_names[i]} ({counts[i]})" for i in np.flatnonzero(counts < 2)]
+    least, what = (2, "two images") if validation_fraction else (1, "one image")
+    why = ", one to train on and one to hold back" if validation_fraction else ""
+    few = [f"{images.class_names[i]} ({counts[i]})" for i in np.flatnonzero(counts < least)]
     if few:
         raise DataError(
-            f"Expected at least two images of each class in '{images.name}', one to train on and one to "
-            f"hold back, got fewer of {some(few, 10)}. Create more images."
+            f"Expected at least {what} of each class in '{images.name}'{why}, got fewer of {some(few, 10)}. Create "
+            "more images."
         )
 
 
@@ -158,10 +160,12 @@ def read_sides(images: ImageSet) -> Sides:
 def hold_back(labels: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Split rows into training and held-back ones, class by class, at random from `seed`.
 
-    Of each class `fraction`, at least one image and not all, is held back.
+    Of each class `fraction`, at least one image and not all, is held back; of a fraction of 0 none is.
     Returns:
         Two sorted, disjoint int64 arrays that cover 0..n-1.
     """
+    if not fraction:
+        return np.arange(len(labels)), np.empty(0, np.int64)
     generator = np.random.default_rng(derive_seed(seed, "hold back"))
     held_back = []
     for rows in _rows_by_class(labels):

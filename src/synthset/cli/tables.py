@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from synthset.classifiers.settings import Settings
     from synthset.classifiers.train import TrainResult
     from synthset.comparison.results import ComparisonResult
+    from synthset.comparison.side_by_side import SideBySide
     from synthset.create.config import CreateConfig
     from synthset.create.dry_run import DryRun
     from synthset.create.estimate import Estimate
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from synthset.generators.base import GenerationConfig
     from synthset.images.imageset import ImageSet
     from synthset.prediction.stage import PredictResult
+    from synthset.recipes import PaperRecipe, RecipeUse
     from synthset.tuning.curve_results import CurveMean, CurveResult
     from synthset.tuning.inputs import TuneInputs
     from synthset.tuning.results import TuneResult
@@ -77,10 +79,13 @@ def print_plan(run: DryRun, workers: int | None = None, price_per_hour: float | 
         samples.append((f"  {request.guidance_scale:.2f}", prompt))
     _print_table(("  guidance", "prompt"), samples)
     if run.generation is None or run.estimate is None:
-        say("\nNo estimate of time, for the model is not at hand. Nothing was written.")
+        unknown = "No estimate of time, nor of what is copied," if config.reuse else "No estimate of time,"
+        say(f"\n{unknown} for the model is not at hand. Nothing was written.")
         log.warning("%s", run.reason)  # which words its options as flags
         return
     _print_drawing(config, run.generation)
+    if run.reused:
+        _print_reused(run.reused, total)
     _print_estimate(run.estimate, run.is_on_gpu, workers or 1, price_per_hour)
     say("Nothing was written.")
 
@@ -101,6 +106,16 @@ def _print_drawing(config: CreateConfig, generation: GenerationConfig) -> None:
         name = getattr(images, "name", str(images))
         shots = "" if config.shots is None else f"{config.shots} of each class of "
         say(f"Drawing begins at real images: {shots}{name}.")
+
+
+def _print_reused(reused: Reused, total: int) -> None:
+    """What is copied, from where, and why nothing is."""
+    parts = "".join(f"; {part.images:,} from '{part.dataset}'" for part in reused.copied)
+    say(f"{reused.total:,} images are copied, {total - reused.total:,} are drawn{parts}.")
+    if reused.unknown:
+        say(f"Of these, {reused.unknown:,} have no sentences yet; those that are the same will be copied, too.")
+    for text in reused.complaints:
+        say(text)
 
 
 def _print_estimate(estimate: Estimate, is_on_gpu: bool, workers: int, price_per_hour: float | None) -> None:
@@ -128,7 +143,10 @@ def print_create(result: CreateResult) -> None:
     """The accounting of a dataset and where it lies."""
     folder = result.dataset.folder
     rate = f", {result.drawn / result.seconds:.1f} images/s" if result.drawn else ""
-    say(f"{result.accounting}; {_spent(result.seconds, was_finished=not result.drawn)}{rate}")
+    was_finished = not result.drawn and not result.copied
+    say(f"{result.accounting}; {_spent(result.seconds, was_finished=was_finished)}{rate}")
+    for part in result.dataset.copied:
+        say(f"{part.images:,} of {result.accounting.ok:,} images are copied from '{part.dataset}'")
     if result.refill is not None:
         kept, total, rounds = result.refill.kept, result.accounting.ok, len(result.refill.rounds)
         further = f"after {rounds} further round{'' if rounds == 1 else 's'}" if rounds else "without a further round"
@@ -183,13 +201,19 @@ def print_comparison(result: ComparisonResult) -> None:
     from synthset.comparison.summary import main_rows
 
     names = [name for name in ("architecture", "real") if len({getattr(row, name) for row in result.rows}) > 1]
+    is_shared = any(row.same_noise is not None for row in result.rows)
     rows = []
     for row in result.rows if result.forecasts else main_rows(result.rows):
         minus = "" if row.minus is None else _points(row.minus, row.minus_low, row.minus_high)
         place = [getattr(row, name) for name in names]
-        rows.append((row.view, *place, f"{row.images:,}", f"{row.score:.1%}", _range(row.low, row.high), minus))
+        cells = (f"{row.images:,}", f"{row.score:.1%}", _range(row.low, row.high), minus)
+        rows.append((row.view, *place, *cells, *[_percent(row.same_noise)] * is_shared))
     headings = ("images of", *names, ">number", ">accuracy", "95 % interval", f"minus {result.first}, in points")
+    headings += (">same noise",) * is_shared
     _print_table(headings, rows[:MAX_ROWS], left_out=max(0, len(rows) - MAX_ROWS))
+    if any(row.minus is not None for row in result.rows):
+        noise = f", and as far as 'same noise' says, images on the noise of {result.first}'s" if is_shared else ""
+        say(f"Differences are paired: trainings of the same seed{noise}.")
     for curve in result.forecasts:
         for ahead in curve.further:
             more = ahead.images_per_class - curve.images_per_class
@@ -199,6 +223,32 @@ def print_comparison(result: ComparisonResult) -> None:
         gain = _points(growth.gain, growth.low, growth.high)
         say(f"{growth.view}: {growth.images:,} more images for {growth.rule} brought {gain} points")
     say(f"comparison  {result.folder}\npicture     {result.folder / 'comparison.png'}")
+
+
+@shows("side_by_side")
+def print_side_by_side(result: SideBySide) -> None:
+    """What the picture shows, and where it lies."""
+    shown = sum(map(len, result.numbers))
+    say(f"{len(result.columns)} columns on {shown} equal noises of {some(result.classes)}\npicture  {result.path}")
+
+
+@shows("recipes")
+def print_recipes(recipes: Sequence[PaperRecipe]) -> None:
+    """The papers' runs by name."""
+    _print_table(("recipe", "for", ""), [(one.name, ", ".join(one.commands), one.title) for one in recipes])
+
+
+@shows("recipe")
+def print_recipe(recipe: PaperRecipe) -> None:
+    """The config file, as it is."""
+    say(recipe.text, end="")
+
+
+@shows("recipe", is_result=False)
+def print_recipe_use(use: RecipeUse) -> None:
+    """Which recipe a command runs by."""
+    but = f"; given otherwise: {', '.join(use.overridden)}" if use.overridden else ""
+    say(f"by recipe:{use.recipe} ({use.title}){but}")
 
 
 def _points(share: float, low: float | None, high: float | None) -> str:
@@ -233,16 +283,21 @@ def print_export(result: ModelExport) -> None:
         for row in result.rows
     ]
     _print_table(headings, rows)
-    say(f"Accuracy is on {result.num_images:,} synthetic images that were held back from the training.")
+    kind = "held back from the training" if result.is_held_back else "learned from, as none was held back"
+    say(f"Accuracy is on {result.num_images:,} synthetic images that were {kind}.")
     say(f"export  {result.folder}")
+
+
+_NONE_HELD_BACK = "none held back, so the last epoch is kept"
 
 
 @shows("plan")
 def print_training_plan(plan: TrainingPlan) -> None:
     """What `train` would do, and how long that takes here."""
     epochs = "1 epoch" if plan.epochs == 1 else f"{plan.epochs:,} epochs"
+    held_back = f"{plan.num_held_back:,} held back" if plan.num_held_back else _NONE_HELD_BACK
     say(
-        f"{plan.num_training:,} images to learn from and {plan.num_held_back:,} held back; {epochs} of "
+        f"{plan.num_training:,} images to learn from and {held_back}; {epochs} of "
         f"{plan.num_steps // plan.epochs:,} steps, {plan.num_steps:,} in all"
     )
     without = f", without {' and '.join(plan.left_out)}" if plan.left_out else ""
@@ -253,10 +308,13 @@ def print_training_plan(plan: TrainingPlan) -> None:
 def print_train(result: TrainResult, folder: Path) -> None:
     """How training went, on held-back synthetic images."""
     chosen, spent = result.chosen, _spent(result.seconds, result.was_finished)
+    held_back = f"{result.num_held_back:,} held-back synthetic images" if result.num_held_back else _NONE_HELD_BACK
+    judged = "the last: how good it is, only a test can say"
+    if chosen.held_back_accuracy is not None:
+        judged = f"{chosen.held_back_accuracy:.1%} on the held-back synthetic images"
     say(
-        f"{result.num_training:,} training and {result.num_held_back:,} held-back synthetic images; {spent}\n"
-        f"chosen: epoch {chosen.epoch} of {len(result.history)}, "
-        f"{chosen.held_back_accuracy:.1%} on the held-back synthetic images\n"
+        f"{result.num_training:,} training and {held_back}; {spent}\n"
+        f"chosen: epoch {chosen.epoch} of {len(result.history)}, {judged}\n"
         f"model  {folder}"
     )
     if seen := result.model_config.seen:

@@ -51,3 +51,7 @@ class CompareConfig:
         needs = self.forecast or self.grow is not None
         named = setting("forecast") if self.forecast else setting("grow")
         expect(bool(self.images_per_class) or not needs, f"{setting('images_per_class')} with {named}")
+        expect(
+            self.grow is None or self.training.validation_fraction > 0,
+            f"{setting('validation_fraction')} above 0 with {setting('grow')}, which asks the held-back images",
+        )

@@ -1,6 +1,7 @@
 """Trained classifiers in forms that other tools run. A form is declared in MODEL_FORMATS, and has a file of its own.
 
-Each is compared with the classifier on images that it was not trained on, and refused where the two differ.
+Each is compared with the classifier on images that it was not trained on, if any were held back, and refused where the
+two differ.
 """
 
 from __future__ import annotations
@@ -55,12 +56,14 @@ class ModelExport:
     Attributes:
         folder: where it lies.
         rows: the classifier itself and each file, with size, accuracy and speed on this machine.
-        num_images: the images of that accuracy, which the classifier was not trained on.
+        num_images: the images of that accuracy.
+        is_held_back: whether the classifier was not trained on them; else none was held back from its training.
     """
 
     folder: Path
     rows: tuple[ModelRow, ...]
     num_images: int
+    is_held_back: bool = True
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,7 @@ def export_model(
         write_model_card(folder, classifier, Path(model), rows, images, format)
         files = sorted(path.name for path in folder.iterdir())
         write_json(folder / MARKER, asdict(_Marker(1, (*files, MARKER))))
-    return ModelExport(Path(output_dir), tuple(rows), len(images.held_back))
+    return ModelExport(Path(output_dir), tuple(rows), len(images.compared), len(images.held_back) > 0)
 
 
 def is_model(path: str | Path) -> bool:

@@ -50,14 +50,17 @@ def write_model_card(
     shown = ", ".join(names[:SHOWN_CLASSES]) + (
         f" and {len(names) - SHOWN_CLASSES:,} more" * (len(names) > SHOWN_CLASSES)
     )
-    held_back = len(images.held_back)
+    compared, is_held_back = len(images.compared), len(images.held_back) > 0
+    kind = "not trained on" if is_held_back else "trained on, as none was held back: the accuracy says little"
+    chosen = f"{note.num_held_back:,} held back to choose epoch {note.chosen.epoch} of the training by."
+    if not note.num_held_back:
+        chosen = f"none held back: epoch {note.chosen.epoch}, the last, was kept, whatever it is worth."
     parts = [
         f"# {config.architecture} for {len(names):,} classes, trained on synthetic images",
         f"Classes: {shown}.",
         f"Input: one RGB image, resized to {config.image_size_px} × {config.image_size_px} px.",
         f"## How to run it\n\n{USES[format]}",
-        f"## Forms\n\nOn {held_back:,} synthetic images that were not trained on; the speed is of the machine of the "
-        "export.\n\n"
+        f"## Forms\n\nOn {compared:,} synthetic images that were {kind}; the speed is of the machine of the export.\n\n"
         + _table(
             ("form", "size", "accuracy", "same class as the classifier", "images/s"),
             [
@@ -72,8 +75,7 @@ def write_model_card(
             ],
         ),
         f"## Accuracy on other images\n\n{_evaluations(model)}",
-        f"## Training\n\n{note.num_training:,} synthetic images of '{note.images}', {note.num_held_back:,} held back "
-        f"to choose epoch {note.chosen.epoch} of the training by."
+        f"## Training\n\n{note.num_training:,} synthetic images of '{note.images}', {chosen}"
         + (f" It learned from other images too: {config.seen}." if config.seen else "")
         + " Settings:\n\n"
         + "\n".join(f"- `{key}`: {json.dumps(value, ensure_ascii=False)}" for key, value in note.job.config.items()),

@@ -30,10 +30,15 @@ TOLERANCE = 1e-3  # of logits, relative to their spread: what the order of sums 
 
 @dataclass(frozen=True)
 class CheckImages:
-    """Images of the training that the classifier was trained on, and that it was not."""
+    """Images of the training that the classifier was trained on, and that it was not; there may be none of these."""
 
     trained_on: ImageSet
     held_back: ImageSet
+
+    @property
+    def compared(self) -> ImageSet:
+        """Those that the forms of the classifier are compared on: held-back ones, or else some of the others."""
+        return self.held_back if len(self.held_back) else self.trained_on
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,7 @@ class ModelRow:
     Attributes:
         form: its file, or "PyTorch".
         num_bytes: of the file.
-        accuracy: on held-back synthetic images, in [0, 1].
+        accuracy: on the synthetic images that were compared, in [0, 1].
         agreement: share of these that it gives the class that the classifier gives.
         images_per_second: by the processor, in batches of 64.
     """

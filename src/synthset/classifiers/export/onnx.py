@@ -61,7 +61,7 @@ def write_onnx(classifier: Classifier, images: CheckImages, folder: Path, *, int
     path = folder / FILE
     with library_errors(f"'{classifier.config.architecture}' cannot be exported as ONNX"):
         path.write_bytes(_as_onnx(classifier))
-    pixels, labels = pixels_of(images.held_back, classifier), images.held_back.labels
+    pixels, labels = pixels_of(images.compared, classifier), images.compared.labels
     weights = sum(value.numel() * value.element_size() for value in classifier.model.state_dict().values())
     own, expected = compare("PyTorch", weights, torch_runner(classifier), pixels, labels)
     row, logits = compare(FILE, path.stat().st_size, _runner(path), pixels, labels)

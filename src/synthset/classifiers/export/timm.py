@@ -66,7 +66,7 @@ def write_timm(classifier: Classifier, images: CheckImages, folder: Path, *, int
         with torch.inference_mode():
             return model(torch.from_numpy(np.ascontiguousarray(normalised.transpose(0, 3, 1, 2)))).numpy()
 
-    pixels, labels = pixels_of(images.held_back, classifier), images.held_back.labels
+    pixels, labels = pixels_of(images.compared, classifier), images.compared.labels
     num_bytes = (folder / WEIGHTS).stat().st_size
     own, expected = compare("PyTorch", num_bytes, torch_runner(classifier), pixels, labels)
     row, logits = compare(WEIGHTS, num_bytes, run, pixels, labels)
