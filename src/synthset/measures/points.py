@@ -18,8 +18,10 @@ from synthset.measures.centroids import (
     average_cosine_similarity,
     centroid_accuracy,
     centroid_distance,
+    centroid_distance_error,
     centroid_shift,
     centroids,
+    cross_fitted_accuracy,
     split_error,
 )
 from synthset.measures.coverage import Coverage, precision_recall_density_coverage
@@ -29,6 +31,7 @@ from synthset.measures.neighbours import knn_accuracy
 from synthset.measures.vendi import vendi_score_per_class
 
 VENDI_IMAGES = 1000  # a class: the score of more differs little, and costs the cube
+FOLDS = 5  # of a class's images: each is classified by the centroids of the others
 NEIGHBOURS = 5  # of precision, recall, density and coverage, as their authors have it
 COMPARED_IMAGES = 10_000  # of a set, for measures that compare every image with every other
 
@@ -81,6 +84,31 @@ def split_points(name: str, embeddings: Tensor, labels: np.ndarray, query_share:
     return Points(name, embeddings, *map(torch.from_numpy, (labels, held | is_alone, ~held)))
 
 
+def split_prompts(
+    name: str, embeddings: Tensor, labels: np.ndarray, prompt_of_image: np.ndarray, images: Points
+) -> Points:
+    """Distinct prompts as points, each on the side of the image that it drew; one that drew several on both sides.
+
+    So a set with one prompt a class has it as reference and as query, and a set with a prompt for each image has the
+    prompts of the images that are references as references, as Marwood et al. have their training split.
+
+    Args:
+        embeddings: (m, d) unit rows.
+        labels: int64 (m,), of the prompts.
+        prompt_of_image: int64 (n,), row of each image's prompt; -1 for none.
+        images: n of them, split.
+    """
+    known = prompt_of_image >= 0
+    is_shared = np.bincount(prompt_of_image[known], minlength=len(labels)) > 1
+    sides = []
+    for is_there in (images.is_query, images.is_reference):
+        side = is_shared.copy()
+        side[prompt_of_image[known & is_there.numpy()]] = True
+        side |= np.bincount(labels, side)[labels] == 0  # of a class that has none there, all are
+        sides.append(torch.from_numpy(side))
+    return Points(name, embeddings, torch.from_numpy(labels), *sides)
+
+
 @dataclass(frozen=True, eq=False)
 class SetPoints:
     """One set, and the real set that it is compared with.
@@ -123,27 +151,52 @@ class SetPoints:
 
     @cached_property
     def error_split(self) -> ErrorSplit:
-        """The error of the images by all prompts, in two parts. Needs prompts."""
+        """The error of two pairings of the matrix: of the images by prompts, and by their own centroids. Needs prompts."""
         assert self.prompts is not None
-        return split_error(*self.images.queries, *self.prompts.all, *self.images.references, seed=self.seed)
+        return split_error(*Pair(self.prompts, self.images).sides, *self.images.references, seed=self.seed)
 
-    def by_prompts(self, points: Points) -> CentroidAccuracy:
-        """The queries of `points`, classified by the centroids of all prompts. Needs prompts."""
+    @property
+    def transfer_accuracy(self) -> float:
+        """The accuracy of a pairing of the matrix: of real images by the set's. Needs a real set."""
+        return Pair(self.images, self.others, self.seed).accuracy
+
+    @cached_property
+    def drawn_by_prompts(self) -> CentroidAccuracy:
+        """All images, classified by the centroids of all prompts. Needs prompts."""
         assert self.prompts is not None
-        return self._classify(points, self.prompts.all)
+        return centroid_accuracy(*self.images.all, *self.prompts.all, seed=self.seed)
+
+    @cached_property
+    def real_by_prompts(self) -> CentroidAccuracy:
+        """All real images, classified by the centroids of all prompts. Needs prompts and a real set."""
+        assert self.prompts is not None
+        return centroid_accuracy(*self.others.all, *self.prompts.all, seed=self.seed)
 
     @cached_property
     def own(self) -> CentroidAccuracy:
-        """The set's queries, classified by the centroids of its references."""
-        return self._classify(self.images, self.images.references)
+        """All images, each classified by the centroids of images in other folds."""
+        folds = fold_each_class(self.images.labels, FOLDS, self.seed)
+        return cross_fitted_accuracy(*self.images.all, folds, seed=self.seed)
 
     @cached_property
     def transfer(self) -> CentroidAccuracy:
-        """Real queries, classified by the centroids of the set's references. Needs a real set."""
-        return self._classify(self.others, self.images.references)
+        """All real images, classified by the centroids of all images. Needs a real set."""
+        return centroid_accuracy(*self.others.all, *self.images.all, seed=self.seed)
 
-    def _classify(self, points: Points, references: tuple[Tensor, Tensor]) -> CentroidAccuracy:
-        return centroid_accuracy(*points.queries, *references, seed=self.seed)
+    @cached_property
+    def scatter(self) -> tuple[Tensor, Tensor]:
+        """The images' Centroid Distance as a share of the real images', and the error of its logarithm: each (k,).
+
+        Both are at least 0. A centroid lies nearer to the n images that it is made of than to others, which makes
+        the distance (1 - 1/n)² of what many images have: that is made good here. Needs a real set.
+        """
+        ratio, relative = torch.ones(self.k, dtype=torch.float64), torch.zeros(self.k, dtype=torch.float64)
+        for points, distances, power in ((self.images, self.distances, 1), (self.others, self.real_distances, -1)):
+            n = points.labels.bincount(minlength=self.k).double()
+            ratio = ratio * (distances / (1 - 1 / n).square()) ** power
+            errors = centroid_distance_error(*points.all, self.k)
+            relative = relative + torch.where(distances > 0, errors / distances, 0).square()
+        return ratio, relative.sqrt()
 
     @cached_property
     def real_distances(self) -> Tensor:
@@ -204,10 +257,22 @@ def sample_rows(embeddings: Tensor, count: int, seed: int) -> Tensor:
     return embeddings[np.random.default_rng(seed).permutation(len(embeddings))[:count]]
 
 
+def fold_each_class(labels: Tensor, folds: int, seed: int) -> Tensor:
+    """The fold of each row, int64 (n,), 0..folds-1: the rows of each class shared out evenly, as drawn by seed."""
+    shuffled = np.random.default_rng(seed).permutation(len(labels))
+    return torch.from_numpy(_rank_in_class(labels.numpy(), shuffled) % folds)
+
+
 def sample_each_class(labels: Tensor, count: int, seed: int) -> np.ndarray:
     """Rows with at most `count` of each class, drawn by seed, in order."""
     shuffled = np.random.default_rng(seed).permutation(len(labels))
-    shuffled = shuffled[np.argsort(labels.numpy()[shuffled], kind="stable")]
-    ordered = labels.numpy()[shuffled]
-    rank = np.arange(len(ordered)) - np.searchsorted(ordered, ordered)  # number of a row within its class
-    return np.sort(shuffled[rank < count])
+    return np.flatnonzero(_rank_in_class(labels.numpy(), shuffled) < count)
+
+
+def _rank_in_class(labels: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """The number of each row within its class, int64 (n,), where rows are counted in this order."""
+    grouped = order[np.argsort(labels[order], kind="stable")]
+    ordered = labels[grouped]
+    ranks = np.empty(len(labels), np.int64)
+    ranks[grouped] = np.arange(len(ordered)) - np.searchsorted(ordered, ordered)
+    return ranks

@@ -180,7 +180,7 @@ MEASURES: tuple[Measure, ...] = (
         "Real images right",
         "Share of the real images whose nearest centroid of synthetic images is that of their class, in 0..1 "
         "(Marwood et al. 2023, appendix A).",
-        lambda points: points.transfer.accuracy,
+        lambda points: points.transfer_accuracy,
         "share",
         section="errors",
     ),
@@ -189,7 +189,7 @@ MEASURES: tuple[Measure, ...] = (
         "Real",
         "Share of the real images whose nearest centroid of prompts is that of their class, in 0..1 (Marwood et al. "
         "2023, experiment 5).",
-        lambda points: points.by_prompts(points.real).per_class_accuracy,
+        lambda points: points.real_by_prompts.per_class_accuracy,
         "share",
         needs_real=True,
     ),
@@ -198,7 +198,7 @@ MEASURES: tuple[Measure, ...] = (
         "Synthetic",
         "Share of the synthetic images whose nearest centroid of prompts is that of their class, in 0..1 (Marwood et "
         "al. 2023, experiment 17).",
-        lambda points: points.by_prompts(points.images).per_class_accuracy,
+        lambda points: points.drawn_by_prompts.per_class_accuracy,
         "share",
     ),
     of_class(
