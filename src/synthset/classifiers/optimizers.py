@@ -29,6 +29,10 @@ OPTIMIZERS = {
         lambda groups, rate, fused: torch.optim.SGD(groups, rate, momentum=0.9, nesterov=True, fused=fused),
         "stochastic gradient descent with Nesterov's momentum of 0.9",
     ),
+    "momentum": OptimizerKind(
+        lambda groups, rate, fused: torch.optim.SGD(groups, rate, momentum=0.9, fused=fused),
+        "stochastic gradient descent with plain momentum of 0.9",
+    ),
     "muon": OptimizerKind(
         lambda groups, rate, fused: _muon(groups, rate),
         "Muon of Jordan et al. 2024 at rates as AdamW's, which has all but matrices",

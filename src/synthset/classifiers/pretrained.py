@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from synthset.classifiers.architectures import timm_name
+from synthset.classifiers.backbones import BACKBONE, read_backbone
 from synthset.classifiers.models import (
     CONFIG_FILE,
     FORMAT,
@@ -23,6 +24,7 @@ from synthset.classifiers.models import (
     Classifier,
     ModelConfig,
     build_model,
+    kind_of,
     num_classes_of,
     read_config,
     read_weights,
@@ -72,8 +74,11 @@ def find_start(weights: str, architecture: str, tag: str = "") -> Start:
     if weights == IMAGENET:
         return _of_timm(architecture, tag)
     path = Path(weights).expanduser()
+    if path.is_dir() and kind_of(path) == BACKBONE:
+        backbone = read_backbone(path)
+        return _of_ours(path, backbone.as_model(), f"{backbone.num_images:,} synthetic images", architecture)
     if path.is_dir() and _format_of(path) == FORMAT:
-        return _of_ours(path, architecture)
+        return _of_ours(path, read_config(path), "synthetic images alone", architecture)
     if path.is_dir():
         path = path / WEIGHTS_FILE
     if path.suffix != ".safetensors" or not path.is_file():
@@ -163,14 +168,13 @@ def _of_timm(architecture: str, tag: str) -> Start:
     return _described(name, f"the photographs that {name} learned from", config, load)
 
 
-def _of_ours(folder: Path, architecture: str) -> Start:
-    config = read_config(folder)
+def _of_ours(folder: Path, config: ModelConfig, learned: str, architecture: str) -> Start:
     if config.architecture != architecture:
         raise UsageError(
             f"Expected weights of '{architecture}', got those of '{config.architecture}' in '{folder}'. Give "
             f"{setting('architecture', config.architecture)}."
         )
-    seen = f"{config.seen or 'synthetic images alone'}, of the weights in '{folder}'"
+    seen = f"{config.seen or learned}, of the weights in '{folder}'"
     identity = _sha256(folder / WEIGHTS_FILE)
     size_px, load = config.image_size_px, lambda: read_weights(folder)
     return Start(identity, seen, size_px, config.mean, config.std, load, config)

@@ -1,0 +1,278 @@
+"""All that changes from step to step of a pre-training, and its files.
+
+`resume.safetensors`, one file and no pickle, holds all that a next step depends on beside the seed: network, queue,
+optimiser, the losses of the pass so far. `training.json` is written last and marks completion.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+
+from synthset.classifiers.models import CONFIG_FILE, WEIGHTS_FILE, plain_state
+from synthset.core.errors import DataError, UsageError, first_line, setting
+from synthset.core.files import atomic_write, delete_parts, with_checksum, write_json, write_text
+from synthset.core.jobs import differences, refuse
+from synthset.core.json_records import Count, Seconds, parse_record, read_record
+from synthset.core.locks import writing
+from synthset.core.options import Option
+from synthset.core.versions import library_versions
+
+TRAINING_FILE, RESUME_FILE, METRICS_FILE = "training.json", "resume.safetensors", "metrics.csv"
+FORMAT = "synthset-pretraining-1"
+OWN_FILES = (WEIGHTS_FILE, CONFIG_FILE, RESUME_FILE, METRICS_FILE, TRAINING_FILE)
+_ANEW = "Delete it to begin again."
+
+
+@dataclass(frozen=True)
+class PassRecord:
+    """One pass over the images; the loss is a mean over them, the rate that of its first step."""
+
+    epoch: Annotated[int, Option(at_least=1)]
+    train_loss: float
+    learning_rate: float
+    seconds: Seconds
+
+
+@dataclass(frozen=True)
+class RecordedJob:
+    """The job of a folder: settings by name, and the fingerprint of the images."""
+
+    config: Mapping[str, Any]
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What training.json holds of a pre-training."""
+
+    format: Literal["synthset-pretraining-1"]
+    job: RecordedJob
+    history: tuple[PassRecord, ...]
+    seconds: Seconds
+    num_images: Count
+
+
+@dataclass(frozen=True)
+class _Progress:
+    """The notes of the resume file."""
+
+    format: Literal["synthset-pretraining-1"]
+    job: RecordedJob
+    history: tuple[PassRecord, ...]
+    step: Count
+    loss_sum: float
+    seconds: Seconds
+    sha256: str
+
+
+@dataclass
+class Session:
+    """All that changes from step to step, and its file.
+
+    Attributes:
+        step: the next one.
+        loss_sum: of the losses of the steps of this pass so far.
+        seconds: spent on this pass so far.
+    """
+
+    folder: Path
+    job: RecordedJob
+    network: nn.Module
+    optimizer: torch.optim.Optimizer
+    checkpoint_seconds: float
+    history: list[PassRecord] = field(default_factory=list)
+    step: int = 0
+    loss_sum: float = 0.0
+    seconds: float = 0.0
+    saved_at: float = field(default_factory=time.monotonic)
+
+    @property
+    def is_due(self) -> bool:
+        """Whether a checkpoint should be written."""
+        return time.monotonic() - self.saved_at >= self.checkpoint_seconds
+
+    def save(self) -> None:
+        """Write the checkpoint."""
+        tensors = {f"network.{name}": value for name, value in plain_state(self.network).items()}
+        for index, parameter in enumerate(self.network.parameters()):
+            for key, value in self.optimizer.state.get(parameter, {}).items():
+                if isinstance(value, Tensor):
+                    copy = value.detach().to("cpu", memory_format=torch.contiguous_format)
+                    tensors[f"optimizer.{index}.{key}"] = copy.clone()
+        note = {
+            "format": FORMAT,
+            "job": asdict(self.job),
+            "history": [asdict(one) for one in self.history],
+            "step": self.step,
+            "loss_sum": self.loss_sum,
+            "seconds": self.seconds,
+            "sha256": _hash(tensors),
+        }
+        with atomic_write(self.folder / RESUME_FILE) as file:
+            file.write(save(tensors, {"training": json.dumps(with_checksum(note))}))
+        self.saved_at = time.monotonic()
+
+    def restore(self) -> None:
+        """Go on from the checkpoint, if there is one. Raises DataError where it is damaged."""
+        path = self.folder / RESUME_FILE
+        if not path.is_file():
+            return
+        note = _read_progress(path)
+        try:
+            tensors = load_file(path)
+            if note.sha256 != _hash(tensors):
+                raise ValueError("its tensors are not those of its 'sha256'")
+            self.network.load_state_dict(_under(tensors, "network."))
+            for index, parameter in enumerate(self.network.parameters()):
+                if saved := _under(tensors, f"optimizer.{index}."):
+                    self.optimizer.state[parameter] = {
+                        key: value.to(parameter.device) if key == "step" else torch.empty_like(parameter).copy_(value)
+                        for key, value in saved.items()
+                    }
+        except (SafetensorError, OSError, RuntimeError, ValueError) as error:
+            raise _damaged(path, error) from error
+        self.history, self.step = list(note.history), note.step
+        self.loss_sum, self.seconds = note.loss_sum, note.seconds
+
+    def end_pass(self, record: PassRecord) -> None:
+        """Add a finished pass, and tell of it in metrics.csv."""
+        self.history.append(record)
+        self.loss_sum = self.seconds = 0.0
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, [item.name for item in fields(PassRecord)], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(asdict(one) for one in self.history)
+        write_text(self.folder / METRICS_FILE, text.getvalue())
+
+    def finish(self, save_model: Callable[[], None], about: Mapping[str, Any]) -> None:
+        """Write the model, then training.json, then drop the resume file."""
+        save_model()
+        note = {
+            "format": FORMAT,
+            "job": asdict(self.job),
+            **about,
+            "seconds": round(sum(one.seconds for one in self.history), 3),
+            "device": str(next(self.network.parameters()).device),
+            "libraries": library_versions(),
+            "history": [asdict(one) for one in self.history],
+        }
+        write_json(self.folder / TRAINING_FILE, note)
+        (self.folder / RESUME_FILE).unlink(missing_ok=True)
+
+
+def read_finished(folder: Path) -> Finished | None:
+    """What training.json holds, if `folder` holds a complete pre-training. Raises UsageError where it is damaged."""
+    if not all((folder / name).is_file() for name in (TRAINING_FILE, CONFIG_FILE, WEIGHTS_FILE)):
+        return None
+    note = read_record(Finished, folder / TRAINING_FILE, _remedy(), UsageError)
+    (folder / RESUME_FILE).unlink(missing_ok=True)
+    return note
+
+
+@contextmanager
+def claim(
+    folder: Path,
+    job: RecordedJob,
+    *,
+    overwrite: bool = False,
+    from_first: Callable[[Callable[[], str]], str] = lambda make: make(),
+) -> Iterator[None]:
+    """Alone with the folder of a pre-training, which is made, for the time of the block.
+
+    Args:
+        overwrite: what an earlier pre-training left there is deleted.
+        from_first: of several processes, gives all of them the result of the first, which locks the folder for all.
+    Raises:
+        UsageError: another command is at work there, or it holds something else.
+    """
+    _check(folder, job, overwrite)
+    with ExitStack() as stack:
+
+        def lock() -> str:
+            try:
+                stack.enter_context(writing(folder, 3.0))
+                _check(folder, job, overwrite)
+            except UsageError as error:
+                return str(error)
+            delete_parts(folder)
+            for name in OWN_FILES if overwrite else ():
+                (folder / name).unlink(missing_ok=True)
+            return ""
+
+        if refusal := from_first(lock):
+            raise UsageError(refusal)
+        yield
+
+
+def _check(folder: Path, job: RecordedJob, overwrite: bool) -> None:
+    """Refuse a folder that is not ours, or holds another pre-training; nothing is changed."""
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"Expected a folder for the model, '{folder}' is a file. Choose another.")
+    entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")] if folder.is_dir() else []
+    if all(entry.name == METRICS_FILE for entry in entries):
+        return
+    recorded = _recorded_job(folder)
+    if recorded is None:
+        raise UsageError(
+            f"'{folder}' holds files that are no pre-training of Synthset; nothing was changed. Choose another "
+            f"{setting('output_dir')}."
+        )
+    if not overwrite:
+        refuse(folder, "pre-training", _differences(recorded, job))
+
+
+def _differences(recorded: RecordedJob, job: RecordedJob) -> list[str]:
+    texts = differences(recorded.config, job.config, {})
+    return texts if recorded.fingerprint == job.fingerprint else [*texts, "images: other images or labels"]
+
+
+def _recorded_job(folder: Path) -> RecordedJob | None:
+    if (folder / TRAINING_FILE).exists():
+        return read_record(Finished, folder / TRAINING_FILE, _remedy(), UsageError).job
+    return _read_progress(folder / RESUME_FILE).job if (folder / RESUME_FILE).exists() else None
+
+
+def _remedy() -> str:
+    return (
+        f"It is damaged, or no pre-training of Synthset; nothing was changed. Choose another {setting('output_dir')}."
+    )
+
+
+def _read_progress(path: Path) -> _Progress:
+    try:
+        with safe_open(path, "pt") as checkpoint:
+            note = (checkpoint.metadata() or {}).get("training", "{}")
+    except (SafetensorError, OSError) as error:
+        raise _damaged(path, error) from error
+    return parse_record(_Progress, note.encode(), f"the notes of '{path}'", _ANEW)
+
+
+def _damaged(path: Path, error: Exception) -> DataError:
+    return DataError(f"Expected a checkpoint in '{path}', it does not read ({first_line(error)}). {_ANEW}")
+
+
+def _hash(tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        value = tensors[name]
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
+        digest.update(value.contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
