@@ -55,6 +55,9 @@ class CreateConfig:
     """Images of each class that each strategy draws."""
     seed: Annotated[int, Option(at_least=0, below=2**63)] = 64
     """Seed of the whole run; each image has its own, derived from it."""
+    shared_noise: Annotated[bool, Option(job=False)] = False
+    """Noise that depends on `seed` and an image's number alone: strategies, scales, prompts and classes are drawn on
+    the same noise, so that they can be compared image by image."""
     max_failures: Annotated[float, Option(at_least=0, at_most=1, job=False)] = 0.01
     """Share of images that may fail before the exit code is 3."""
 

@@ -13,6 +13,7 @@ import pyarrow.compute
 from synthset import miniature
 from synthset.core.errors import setting
 from synthset.core.locks import reading
+from synthset.core.seeds import ImageSeeds
 from synthset.create.config import CreateConfig
 from synthset.create.plan import Part, make_plan
 from synthset.create.real_guidance import InitialImages, choose_initial_images
@@ -131,7 +132,7 @@ def plan_run(
     return make_plan(
         names,
         config.runs(),
-        config.seed,
+        ImageSeeds(config.seed, config.shared_noise),
         config.negative_prompt,
         steps=(low, high) if low < high else None,
         part=part,

@@ -43,6 +43,7 @@ def job_of_config(class_names: Sequence[str], config: CreateConfig) -> dict[str,
         "strategies": {run.name: str(run.guidance) for run in config.runs()},
         **job_of(config),
         **({"steps": config.steps} if ":" in str(config.steps) else {}),
+        **({"shared_noise": True} if config.shared_noise else {}),
     }
 
 
@@ -56,4 +57,4 @@ def default_job(generation: GenerationConfig | None = None) -> dict[str, Any]:
         "engine": EAGER,
         "parts": generation.parts if generation else {},
     }
-    return {**job_of(CreateConfig()), "generation": described, "refill": asdict(FilterConfig())}
+    return {**job_of(CreateConfig()), "shared_noise": False, "generation": described, "refill": asdict(FilterConfig())}

@@ -1,7 +1,8 @@
 """Plan: classes × strategies × n -> an ordered table of requests, the same for the same inputs, hashed.
 
 A request is all that one image depends on, so any image can be drawn again alone. Its seed is a hash of
-(run seed, class, strategy, index): never of the batch, the worker, or what else the plan holds.
+(run seed, class, strategy, index): never of the batch, the worker, or what else the plan holds. With shared noise it
+is one of (run seed, index); what else an image draws, such as its scale, still follows from the whole hash.
 
 A plan is columns, built in blocks, with words as indices into dictionaries: ten million requests take about half a
 gigabyte (docs/scale.md).
@@ -18,7 +19,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from synthset.core.seeds import derive_seed
+from synthset.core.seeds import ImageSeeds, derive_seed
 from synthset.dataset.plan import BLOCK_ROWS, Plan
 from synthset.dataset.records import plan_schema
 from synthset.prompts.interpolation import Count, Pools
@@ -41,7 +42,7 @@ class Part:
 def make_plan(
     class_names: Sequence[str],
     strategies: Sequence[StrategyRun],
-    seed: int = 64,
+    seed: int | ImageSeeds = 64,
     negative_prompt: str | Sequence[str] = "",
     *,
     steps: tuple[int, int] | None = None,
@@ -54,7 +55,7 @@ def make_plan(
     Args:
         class_names: k distinct names, see classes.check_classes.
         strategies: from prompts.resolve_strategies.
-        seed: of the whole run.
+        seed: of the whole run; a number means that each image has noise of its own.
         negative_prompt: text of what no image shall show; of several, one is drawn for each image.
         steps: range that each image's number of steps is drawn from, both ends included; None where all images
             take the same.
@@ -68,21 +69,25 @@ def make_plan(
         UsageError: strategies that mix images without any, with too few of a class, or with too many.
     """
     negatives = [negative_prompt] if isinstance(negative_prompt, str) else list(negative_prompt)
+    seeds = ImageSeeds(seed) if isinstance(seed, int) else seed
     mixed: dict[str, Count] = {strategy.name: strategy.mixed_images for strategy in strategies if strategy.mixed_images}
     pools = Pools(class_names, initial_images or (), mixed) if mixed else None
     begins = bool(initial_images) and len(mixed) < len(strategies)
     batches, row_id = list[pa.RecordBatch](), part.first_id if part else 0
     for block in _blocks(strategies, len(class_names), part):
-        columns = _columns(block, class_names, seed, negatives)
+        own = [seeds.own(class_names[label], strategy.name, index) for strategy, label, index in block]
+        columns = _columns(block, class_names, own, negatives)
+        if seeds.shared_noise:
+            columns["seed"] = [seeds.of_noise(class_names[label], run.name, index) for run, label, index in block]
         columns["id"] = np.arange(row_id, row_id + len(block))
         if steps:
             spread = steps[1] - steps[0] + 1
-            columns["num_inference_steps"] = [steps[0] + derive_seed(s, "steps") % spread for s in columns["seed"]]
+            columns["num_inference_steps"] = [steps[0] + derive_seed(s, "steps") % spread for s in own]
         if begins and initial_images:
             columns |= _beginnings(block, initial_images, strength)
         if pools:
             counts: list[Count] = [strategy.mixed_images for strategy, _, _ in block]
-            images, weights = pools.draw(columns["class_index"], counts, columns["seed"])
+            images, weights = pools.draw(columns["class_index"], counts, own)
             columns |= {"condition_images": images, "condition_weights": weights}
         batches.append(pa.RecordBatch.from_pydict(columns, schema=plan_schema(columns)))
         row_id += len(block)
@@ -109,9 +114,8 @@ def _cells(strategy: StrategyRun, num_classes: int, part: Part | None) -> Iterat
                 yield strategy, label, numbers[turn]
 
 
-def _columns(cells: Sequence[Cell], class_names: Sequence[str], seed: int, negatives: list[str]) -> Columns:
-    """The columns that every plan has, all but the id."""
-    seeds = [derive_seed(seed, class_names[label], strategy.name, index) for strategy, label, index in cells]
+def _columns(cells: Sequence[Cell], class_names: Sequence[str], seeds: list[int], negatives: list[str]) -> Columns:
+    """The columns that every plan has, all but the id; each image's seed is its own."""
     return {
         "class_name": [class_names[label] for _, label, _ in cells],
         "class_index": [label for _, label, _ in cells],
