@@ -151,7 +151,7 @@ class SetPoints:
 
     @cached_property
     def error_split(self) -> ErrorSplit:
-        """The error of two pairings of the matrix: of the images by prompts, and by their own centroids. Needs prompts."""
+        """The error of two pairings of the matrix: of images by prompts, and by their own centroids. Needs prompts."""
         assert self.prompts is not None
         return split_error(*Pair(self.prompts, self.images).sides, *self.images.references, seed=self.seed)
 

@@ -7,7 +7,7 @@ is a column of nulls.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +16,7 @@ import pyarrow as pa
 from synthset.classifiers.facts import ModelFacts
 from synthset.classifiers.scoring import SavedEvaluation
 from synthset.core.errors import DataError
-from synthset.core.json_records import Count, Seconds, read_record
+from synthset.core.json_records import Count, Seconds, Share, read_record
 from synthset.core.parquet_files import count_rows, read_table
 from synthset.measures.registry import Of, measures_of
 
@@ -66,6 +66,18 @@ class FilterInfo:
 
 
 @dataclass(frozen=True)
+class Averages:
+    """Means over the pairings of the matrix that have all three accuracies; see `diagnosis.matrix`."""
+
+    pairings: Count
+    of: Count
+    centroid_accuracy: Share
+    knn1_accuracy: Share
+    knn5_accuracy: Share
+    knn5_better: Share
+
+
+@dataclass(frozen=True)
 class Info:
     """diagnosis.json, as far as the report shows it."""
 
@@ -79,6 +91,8 @@ class Info:
     doubts: tuple[str, ...] = ()
     libraries: Mapping[str, str] | None = None
     separability: Mapping[str, float] | None = None
+    averages: Averages | None = None
+    merged_prompts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     tsne_features: str | None = None
     head_transfer: Mapping[str, Mapping[str, float]] | None = None
     status: str = "finished"
