@@ -1,0 +1,51 @@
+"""`synthset pretrain`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from synthset.cli.arguments import Positional
+from synthset.cli.commands import command
+from synthset.core.errors import UsageError
+from synthset.core.options import Nested
+from synthset.images.opening import OPENING, ImagePath, Opening
+from synthset.pretraining.config import PretrainConfig
+
+if TYPE_CHECKING:
+    from synthset.images.imageset import ImageSet
+    from synthset.pretraining.settings import Settings
+
+
+@dataclass(frozen=True)
+class PretrainCall:
+    """Which images, and where to."""
+
+    data: Annotated[tuple[Path, ...], Positional()] = ()
+    """Synthset datasets, image folders or Parquet files; for moco, images without classes will do."""
+    opening: Annotated[Opening, Nested(group=OPENING)] = field(default_factory=Opening)
+    output_dir: Path = Path("backbone")
+    """Folder of the backbone."""
+    overwrite: bool = False
+    """Replace another pre-training in the folder."""
+
+
+@command("pretrain")
+def pretrain(call: PretrainCall, config: PretrainConfig) -> None:
+    """Pre-train a backbone on synthetic images, with their classes or without. Run again, it goes on where it stopped.
+
+    Example: `synthset pretrain digits-synthetic --method moco --architecture small_cnn --output-dir digits-backbone`
+    """
+    from synthset.cli.backbone_tables import print_pretrain, print_pretrain_settings
+    from synthset.pretraining.stage import pretrain as run_pretrain
+
+    if not call.data:
+        example = "e.g. 'synthset pretrain digits-synthetic'"
+        raise UsageError(f"Expected images to pre-train on, {example}. Run 'synthset create' first.")
+
+    def show(images: ImageSet, settings: Settings) -> None:
+        print_pretrain_settings(settings, images)
+
+    data = [ImagePath(str(path), call.opening) for path in call.data]
+    print_pretrain(run_pretrain(data, call.output_dir, config, overwrite=call.overwrite, when_ready=show))
