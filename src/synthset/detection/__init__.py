@@ -1,0 +1,1 @@
+"""Detection: a pre-trained backbone judged by a detector that begins with it, on Pascal VOC (He et al. 2023, 3.3.2)."""
