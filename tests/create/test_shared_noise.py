@@ -69,7 +69,8 @@ def test_it_joins_the_job_only_where_it_is_wanted(tmp_path):
     assert "shared_noise" not in plain
     assert shared == {**plain, "shared_noise": True}
     assert differences(plain, shared, default_job()) == ["shared_noise: false there, true here"]
-    assert plan_run(("cat",), CreateConfig(), None).hash != plan_run(("cat",), CreateConfig(shared_noise=True), None).hash
+    own, other = (plan_run(("cat",), CreateConfig(shared_noise=wanted), None) for wanted in (False, True))
+    assert own.hash != other.hash
     make(tmp_path / "own")
     with pytest.raises(ConfigChangedError, match="shared_noise: false there, true here"):
         make(tmp_path / "own", shared_noise=True)
@@ -106,9 +107,7 @@ def test_the_miniature_draws_equal_images_for_equal_prompts_and_scales(shared, t
     )
     rows = made.dataset.rows.to_pylist()
     assert {row["prompt"] for row in rows} == {"an image of a two", "an image of a seven"}
-    base, domain = (
-        [row["sha256"] for row in rows if row["strategy"] == name] for name in ("base@2", "multi_domain@2")
-    )
+    base, domain = ([row["sha256"] for row in rows if row["strategy"] == name] for name in ("base@2", "multi_domain@2"))
     assert (base == domain) is shared
     assert shared or set(base).isdisjoint(domain)
     images = made.dataset.images()

@@ -94,6 +94,7 @@ NAMES = {
     "eval": "evaluate",
     "predict": "predict",
     "compare": "compare",
+    "side-by-side": "side_by_side",
     "tune": "tune",
     "diagnose": "diagnose",
     "report": "report",

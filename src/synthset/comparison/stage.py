@@ -5,6 +5,7 @@ Run again, it goes on where it stopped: each classifier has a folder, and knows 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -17,19 +18,24 @@ from synthset.comparison.config import CompareConfig
 from synthset.comparison.forecast import forecast
 from synthset.comparison.growth import ALIKE, CONFUSED, confusion_of, share_out
 from synthset.comparison.results import MARKER, ComparisonResult, CurveForecast, Growth, write_results
+from synthset.comparison.side_by_side import PICTURE as SIDE_BY_SIDE
+from synthset.comparison.side_by_side import side_by_side
 from synthset.comparison.summary import interval, summarise
-from synthset.comparison.trials import ALL, Cell, Trial, run_cell, train_and_test
-from synthset.comparison.views import View, take, views_of
-from synthset.core.errors import ConfigChangedError, DataError, UsageError, setting
+from synthset.comparison.trials import ALL, Cell, Trial, run_cell, same_noise, train_and_test
+from synthset.comparison.views import View, views_of
+from synthset.core.errors import ConfigChangedError, DataError, SynthsetError, UsageError, setting
 from synthset.core.files import delete_parts, is_part, write_json
 from synthset.core.jobs import differences
 from synthset.core.json_records import read_record
 from synthset.core.locks import reading, writing
 from synthset.core.options import job_of, with_options
 from synthset.core.progress import track
+from synthset.dataset.reader import open_dataset
 from synthset.images.imageset import ImageSet
 from synthset.images.opening import ImagePath, ImageSource
 from synthset.real.sets import path_of
+
+log = logging.getLogger("synthset")
 
 PICTURE, CURVES = "comparison.png", "curves.png"
 
@@ -86,12 +92,13 @@ def compare(
                 trials += run_cell(cell, by_name[cell.view], reals, config.training, folder)
                 bar.advance()
         growth = list(_grow(config, views, reals, folder)) if config.grow is not None else []
-        rows = tuple(summarise(trials, views[0].name))
+        rows = tuple(summarise(trials, views[0].name, _noise(config, views, cells)))
         forecasts = tuple(_forecasts(config, views, trials))
         result = ComparisonResult(folder, views[0].name, tuple(trials), rows, forecasts, tuple(growth))
         draw_comparison(result, folder / PICTURE)
         if config.images_per_class:
             draw_curves(result, folder / CURVES)
+        _draw_side_by_side(views, folder / SIDE_BY_SIDE)
         write_results(result, job_of(config))
     return result
 
@@ -118,6 +125,18 @@ def _cells(config: CompareConfig, views: Sequence[View]) -> Iterator[Cell]:
                     yield Cell(view.name, budget, architecture, seed)
 
 
+def _noise(config: CompareConfig, views: Sequence[View], cells: Sequence[Cell]) -> dict[tuple[str, int], float | None]:
+    """By view and budget, the share of the noise that is the first view's too."""
+    first, seeds = views[0], range(config.seeds)
+    budgets = {(cell.view, cell.budget) for cell in cells}
+    return {
+        (view.name, budget): same_noise(view, first, budget, seeds)
+        for view in views[1:]
+        for name, budget in budgets
+        if name == view.name
+    }
+
+
 # ---- the learning curve -----------------------------------------------------------------------------------
 
 
@@ -141,6 +160,21 @@ def _forecasts(config: CompareConfig, views: Sequence[View], trials: Sequence[Tr
         held_out = [forecast(counts[:i], values[:i], [counts[i]])[0] for i in range(2, len(counts))]
         score = float(np.mean(values[-1]))
         yield CurveForecast(view, architecture, real, last, score, tuple(ahead), tuple(held_out))
+
+
+def _draw_side_by_side(views: Sequence[View], path: Path) -> None:
+    """Draw what the views made of the same noise, where all share it."""
+    path.unlink(missing_ok=True)  # that of other views, if it cannot be drawn of these
+    noises = [view.noise(0) for view in views]
+    if any(noise is None or noises[0] is None or noise.shared != noises[0].shared for noise in noises):
+        return
+    places = list(dict.fromkeys(str(view.path(0)) for view in views))
+    drawn = {name for place in places for name in open_dataset(place).strategies()}
+    named = list(dict.fromkeys(view.strategy for view in views if view.strategy in drawn))
+    try:
+        side_by_side(places, path, strategies=named)
+    except SynthsetError as error:  # more columns than fit, or no image on the same noise
+        log.info("No picture side by side. %s", error)
 
 
 def _grow(config: CompareConfig, views: Sequence[View], reals: Sequence[ImageSet], folder: Path) -> Iterator[Growth]:
@@ -178,7 +212,7 @@ def _grow_once(
         )
     cell = Cell(view.name, base, architecture, seed)
     before = run_cell(cell, view, reals, config.training, folder)
-    small, training = take(images, base, seed), config.training
+    small, training = view.take(base, seed), config.training
     classifier = load_classifier(folder / cell.folder, training.device)
     confusion = confusion_of(classifier, small, training.validation_fraction, seed)
     grown = {}
@@ -186,7 +220,7 @@ def _grow_once(
         counts = base + share_out(config.grow, weights, room)
         home = folder / cell.folder.parent / f"{cell.folder.name}-{config.grow}-more-{rule.replace(' ', '-')}"
         setup = replace(training, architecture=architecture, seed=seed)
-        grown[rule] = train_and_test(cell, take(images, counts.tolist(), seed), reals, setup, home)
+        grown[rule] = train_and_test(cell, view.take(counts.tolist(), seed), reals, setup, home)
     return before, grown
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -22,6 +22,8 @@ class ComparisonRow:
         minus, minus_low, minus_high: mean of the paired differences from the first view at the same kind of budget, as
             architecture, real set and seed have it, with its interval, which one seed has not; None for the first view
             itself.
+        same_noise: share of the noises that it was learned on whose like the first view has, class by class: where it
+            is 1, the pairs of `minus` have the same noise too; None for the first view, and without shared noise.
     """
 
     view: str
@@ -36,10 +38,18 @@ class ComparisonRow:
     minus: float | None = None
     minus_low: float | None = None
     minus_high: float | None = None
+    same_noise: float | None = None
 
 
-def summarise(trials: Sequence[Trial], first: str) -> list[ComparisonRow]:
-    """A row for each view, budget, architecture and real set, in the order of the trials. `first` is a view's name."""
+def summarise(
+    trials: Sequence[Trial], first: str, noise: Mapping[tuple[str, int], float | None] | None = None
+) -> list[ComparisonRow]:
+    """A row for each view, budget, architecture and real set, in the order of the trials.
+
+    Args:
+        first: name of the view that the others are held against.
+        noise: `same_noise`, by the name of a view and its budget.
+    """
     groups: dict[tuple[str, int, str, str], list[Trial]] = {}
     for trial in trials:
         groups.setdefault((trial.view, trial.budget, trial.architecture, trial.real), []).append(trial)
@@ -52,7 +62,9 @@ def summarise(trials: Sequence[Trial], first: str) -> list[ComparisonRow]:
         score, low, high = interval(list(scores.values()))
         if low is None or high is None:
             low, high = group[0].low, group[0].high
-        rows.append(ComparisonRow(*row, score, max(low, 0.0), min(high, 1.0), *(interval(paired) if paired else ())))
+        minus = interval(paired) if paired else (None, None, None)
+        same = (noise or {}).get((view, budget)) if paired else None
+        rows.append(ComparisonRow(*row, score, max(low, 0.0), min(high, 1.0), *minus, same))
     return rows
 
 

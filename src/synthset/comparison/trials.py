@@ -7,13 +7,17 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from synthset.classifiers.config import TrainConfig
 from synthset.classifiers.scoring import SavedEvaluation
-from synthset.comparison.views import View, take
+from synthset.comparison.views import View, rows_of
 from synthset.core.errors import SynthsetError
 from synthset.core.json_records import read_record
+from synthset.dataset.noise import Noise
 from synthset.images.imageset import ImageSet
 
 if TYPE_CHECKING:
@@ -74,7 +78,7 @@ def run_cell(cell: Cell, view: View, reals: Sequence[ImageSet], training: TrainC
     """
     images, trained = view.open(cell.seed), cell
     if cell.budget != ALL:
-        whole, images = images, take(images, cell.budget, cell.seed)
+        whole, images = images, view.take(cell.budget, cell.seed)
         if len(images) == len(whole):  # nothing was cut: one training is both
             trained = replace(cell, budget=ALL)
     config = replace(training, architecture=cell.architecture, seed=cell.seed)
@@ -104,6 +108,31 @@ def train_and_test(
         place = (cell.view, cell.budget, cell.architecture, cell.seed)
         trials.append(Trial(*place, len(images), real.name, result.score, result.low, result.high, result.n))
     return trials
+
+
+def same_noise(view: View, first: View, budget: int, seeds: Sequence[int]) -> float | None:
+    """Share of the noises that a view is learned on whose like the first view has, class by class; mean over seeds.
+
+    None where one of the two has no shared noise, or another: by another model, at another size, from another seed.
+    """
+    shares = []
+    for seed in seeds:
+        learned, others = _learned_noise(view, budget, seed), _learned_noise(first, budget, seed)
+        if learned is None or others is None or learned[0] != others[0]:
+            return None
+        shares.append(len(learned[1] & others[1]) / len(learned[1]))
+    return fmean(shares)
+
+
+def _learned_noise(view: View, budget: int, seed: int) -> tuple[Noise, set[tuple[str, int]]] | None:
+    """What noise the images of a cell share, and the class and the seed of the noise of each."""
+    noise = view.noise(seed)
+    if noise is None:
+        return None
+    images = view.open(seed)
+    rows = np.arange(len(images)) if budget == ALL else rows_of(images, budget, seed, noise.numbers)
+    names = (images.class_names[label] for label in images.labels[rows])
+    return noise.shared, set(zip(names, noise.seeds[rows].tolist(), strict=True))
 
 
 def _read(path: Path) -> EvaluationResult | None:

@@ -10,11 +10,28 @@ import numpy as np
 
 from synthset.core.errors import UsageError
 from synthset.core.seeds import derive_seed
+from synthset.dataset.noise import Noise, noise_of
 from synthset.dataset.opening import open_images
+from synthset.dataset.reader import is_dataset, open_dataset
 from synthset.images.imageset import ImageSet
 from synthset.images.opening import ImagePath, ImageSource
 
 SEED = "{seed}"  # in a path: each seed has a dataset of its own
+
+
+@dataclass(frozen=True, eq=False)
+class DrawnNoise:
+    """The noise that images were drawn on.
+
+    Attributes:
+        shared: what all of it depends on.
+        numbers: of each image within its class and strategy, int64 (n,).
+        seeds: of the noise of each, after retries, int64 (n,).
+    """
+
+    shared: Noise
+    numbers: np.ndarray
+    seeds: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,8 +52,29 @@ class View:
         """Its images for a seed. Raises as `open_images`."""
         if isinstance(self.source, ImageSet):
             return open_images(self.source, self.strategy)
+        return open_images(self.path(seed), self.strategy)
+
+    def path(self, seed: int) -> ImagePath:
+        """Where the images of a seed are, if they are no ImageSet."""
+        assert not isinstance(self.source, ImageSet)
         path = ImagePath.of(self.source)
-        return open_images(replace(path, path=path.path.replace(SEED, str(seed))), self.strategy)
+        return replace(path, path=path.path.replace(SEED, str(seed)))
+
+    def noise(self, seed: int) -> DrawnNoise | None:
+        """The noise of its images for a seed, in the order of `open`; None where it is not shared, or not known."""
+        if isinstance(self.source, ImageSet) or not is_dataset(str(self.path(seed))):
+            return None
+        dataset = open_dataset(str(self.path(seed)))
+        shared = noise_of(dataset)
+        if shared is None:
+            return None
+        rows = dataset.select(self.strategy)
+        return DrawnNoise(shared, *(dataset.rows.column(name).to_numpy()[rows] for name in ("index", "seed")))
+
+    def take(self, counts: Sequence[int] | int, seed: int) -> ImageSet:
+        """So many of its images of each class for a seed, see `take`; of shared noise, those of the lowest numbers."""
+        noise = self.noise(seed)
+        return take(self.open(seed), counts, seed, None if noise is None else noise.numbers)
 
     @cached_property
     def smallest_class(self) -> int:
@@ -60,12 +98,25 @@ def views_of(sources: Sequence[ImageSource], strategies: Sequence[str]) -> list[
     return views
 
 
-def take(images: ImageSet, counts: Sequence[int] | int, seed: int) -> ImageSet:
-    """So many images of each class, or all of a class that has fewer; a larger number adds images and replaces none."""
+def take(images: ImageSet, counts: Sequence[int] | int, seed: int, numbers: np.ndarray | None = None) -> ImageSet:
+    """So many images of each class, or all of a class that has fewer; a larger number adds images and replaces none.
+
+    Args:
+        counts: of all classes, or of each.
+        seed: decides which.
+        numbers: of each image, where the lowest are to be taken instead, (n,): sets on shared noise then have images
+            on the same noise, however many there are of each.
+    """
+    return images.select(rows_of(images, counts, seed, numbers))
+
+
+def rows_of(images: ImageSet, counts: Sequence[int] | int, seed: int, numbers: np.ndarray | None = None) -> np.ndarray:
+    """The rows that `take` takes, in order."""
     k = len(images.class_names)
     wanted = [counts] * k if isinstance(counts, int) else counts
-    generator = np.random.default_rng(derive_seed(seed, "subset"))
-    order = generator.permutation(len(images))
+    if numbers is None:
+        order = np.random.default_rng(derive_seed(seed, "subset")).permutation(len(images))
+    else:
+        order = np.argsort(numbers, kind="stable")
     by_class = [order[images.labels[order] == label] for label in range(k)]
-    rows = [rows[:count] for rows, count in zip(by_class, wanted, strict=True)]
-    return images.select(np.sort(np.concatenate(rows)))
+    return np.sort(np.concatenate([rows[:count] for rows, count in zip(by_class, wanted, strict=True)]))

@@ -157,14 +157,14 @@ def _draw(
             for i, row in enumerate(cells[r, column]):
                 down, across = divmod(i, layout.across)
                 step = layout.thumb_px + GAP_PX
-                sheet.paste(_thumbnail(thumbs[row], layout.thumb_px), (x + across * step, y + down * step))
+                sheet.paste(thumbnail(thumbs[row], layout.thumb_px), (x + across * step, y + down * step))
     if footer:
         y = bottom + MARGIN_PX - 4
         draw.text((MARGIN_PX, y), shorten(footer, room, FOOTER_PX), QUIET_INK, load_font(FOOTER_PX))
     return sheet
 
 
-def _thumbnail(image: Image.Image, side_px: int) -> Image.Image:
+def thumbnail(image: Image.Image, side_px: int) -> Image.Image:
     """The image centred in a square: enlarged by a whole factor, or shrunk with anti-aliasing."""
     longest = max(image.size)
     if longest <= side_px:

@@ -57,6 +57,11 @@ class Comparison:
         return list(dict.fromkeys(row.view for row in self.rows))
 
     @property
+    def shares_noise(self) -> bool:
+        """Whether some images were drawn on the noise of the first view's."""
+        return any(row.same_noise is not None for row in self.rows)
+
+    @property
     def seeds(self) -> int:
         """Number of trainings behind a mean."""
         return max(row.seeds for row in self.rows)
