@@ -15,7 +15,7 @@ from PIL import Image
 from outcomes import the_error
 from synthset.classifiers.models import read_config
 from synthset.cli import main
-from synthset.core.errors import FailureThresholdError, ModelError, setting
+from synthset.core.errors import FailureThresholdError, ModelError, UsageError, setting
 from synthset.dataset.reader import open_dataset
 
 pytestmark = pytest.mark.usefixtures("own_folder")
@@ -376,11 +376,47 @@ def test_their_flags_of_stable_diffusion(create):
     assert open_dataset("X").images().image(0).size == (24, 8)
 
 
-def test_their_defaults_of_n_samples_and_n_iter(create):
-    for words, each in (((2, 1), "2"), ((2, 5), "10"), ((2,), "2,000")):
-        flags = [word for pair in zip(("--n_samples", "--n_iter"), words, strict=False) for word in pair]
-        out = create(*flags, "--dry-run")[1]
-        assert next(line.split()[-1] for line in out.splitlines() if line.startswith("total")) == each
+@pytest.mark.parametrize(
+    ("line", "each", "told"),
+    [
+        ("--trick multidomain --domains photo sketch --n_iter 3", "12", "2 × 3 images of each class and domain"),
+        ("--trick class_prompt --dataset digits", "100", ""),
+    ],
+)
+def test_their_numbers_of_images(run, tiny, caplog, line, each, told):
+    classes = () if "--dataset" in line else CLASSES
+    code, out, _ = run("create", *classes, *line.split(), "--steps", 2, "--generator", tiny, "--dry-run")
+    total = next(line.split()[-1] for line in out.splitlines() if line.startswith("total"))
+    assert (code, total, told in caplog.text, bool(caplog.text)) == (0, each, True, bool(told))
+
+
+def test_their_n_samples_is_the_batch(create, monkeypatch):
+    from synthset.create import stage
+
+    def see(_names, _folder, config, **_options):
+        raise UsageError(f"batch {config.batch_size}, {config.images_per_class} images")
+
+    monkeypatch.setattr(stage, "create", see)
+    assert "batch 3, 6 images" in create("--trick", "class_prompt", "--n_samples", 3, "--n_iter", 2)[2]
+    assert "batch 5, 6 images" in create("--n_samples", 3, "--n_iter", 2, "--batch-size", 5)[2]
+    assert "batch None, 2000 images" in create("--trick", "class_prompt", "--config", config_of(""))[2]
+
+
+def config_of(text):
+    Path("own.yaml").write_text(text)
+    return "own.yaml"
+
+
+def test_their_example_without_a_generator_names_two_commands_that_work(refuse, run):
+    message = refuse("create", "--classes", "dog", "polar bear", "--trick", "class_prompt")
+    assert "cannot draw 'dog'" in message
+    assert (
+        "'synthset create --classes dog 'polar bear' --trick class_prompt --generator CompVis/stable-diffusion-v1-4'"
+        in message
+    )
+    second = re.findall("'synthset (create --classes one two --trick class_prompt)'", message)
+    assert run(*second[0].split(), "--dry-run")[0] == 0
+    assert "'synthset create --dataset cifar10 --strategy base --gen" in refuse("create", "--dataset", "cifar10")
 
 
 def their_training(model, epochs, data, real):
@@ -494,6 +530,8 @@ def test_a_dry_run_without_the_model_still_plans(run, monkeypatch):
         ("create --classes one --cads-mixing 0.5", "--cads-noise with --cads-mixing"),
         ("create --classes one --images-per-class 0", "--images-per-class of at least 1, got 0"),
         ("create --classes one --n_samples 2 --images-per-class 3", "got both"),
+        ("create --classes one --trick base --strategy base", "Expected --trick or --strategy, got both"),
+        ("create --classes one --trick base multidomain", "Expected multi_domain alone with the script's counts"),
         ("create --classes one --n_iter 0", "at least 1"),
         ("create --classes one --n_samples -1 --n_iter -1", "at least 1"),
         ("create --classes one --image-format gif", "Unknown image format 'gif'"),

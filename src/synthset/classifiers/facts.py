@@ -19,17 +19,20 @@ class ModelFacts:
         epoch: the one that was chosen.
         settings: of the training, with what its recipe chose; weights and a teacher by what they are.
         seen: other images that it learned from, with weights or by a teacher, in words; empty for none.
+        fingerprint: of the synthetic images, see training_set.fingerprint(); empty where a copy lacks it.
     """
 
     num_training: Count
     epoch: Count
     settings: Mapping[str, Any]
     seen: str = ""
+    fingerprint: str = ""
 
 
 @dataclass(frozen=True)
 class _Job:
     config: Mapping[str, Any]
+    fingerprint: str = ""
 
 
 @dataclass(frozen=True)
@@ -60,4 +63,5 @@ def read_facts(folder: Path) -> ModelFacts | None:
         note = read_record(_Note, folder / TRAINING_FILE, "Train it again.")
     except FileNotFoundError:
         return None
-    return ModelFacts(note.num_training, note.chosen.epoch, note.job.config, read_config(folder).seen)
+    job = note.job
+    return ModelFacts(note.num_training, note.chosen.epoch, job.config, read_config(folder).seen, job.fingerprint)

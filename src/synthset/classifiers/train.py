@@ -86,8 +86,8 @@ class TrainResult:
         seconds: spent on training, over all sessions.
         history: every epoch.
         was_finished: the folder already held this training; nothing was done.
-        chance: share of the held-back images in their largest class, which naming that class alone gets right; None where
-            none was held back, and for a training by an earlier version.
+        chance: share of the held-back images in their largest class, which naming that class alone gets right; None
+            where none was held back, and for a training by an earlier version.
     """
 
     folder: Path

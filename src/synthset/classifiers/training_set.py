@@ -99,7 +99,7 @@ def decoded(
 
 
 def check_images(images: ImageSet, validation_fraction: float) -> None:
-    """Raise DataError unless there are two classes, each with an image to train on and, if need be, one to hold back."""
+    """Raise DataError unless there are two classes, each with an image to train on, and one to hold back if need be."""
     if len(images.class_names) < 2:
         raise DataError(f"Expected at least two classes in '{images.name}', got {len(images.class_names)}.")
     counts = np.bincount(images.labels, minlength=len(images.class_names))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,6 +19,8 @@ from synthset.core.options import Nested, Option
 from synthset.create.config import CreateConfig
 from synthset.generators.names import COMPILED
 from synthset.images.opening import OPENING, Opening
+
+log = logging.getLogger("synthset")
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,7 @@ def create(call: CreateCall, given: Given[CreateConfig], machines: Machines, pri
         )
     names = _class_names(call)
     config = _config(call, given, short)
+    _check_drawable(names, call, config, "trick" if short.trick else "strategy")
     if call.dry_run:
         run = rehearse(names, config, to_path(call.output_dir))
         print_plan(run, machines.workers, price.price_per_hour)
@@ -82,28 +87,14 @@ def create(call: CreateCall, given: Given[CreateConfig], machines: Machines, pri
 
 def _config(call: CreateCall, given: Given[CreateConfig], short: ShortForms) -> CreateConfig:
     """The config: what was given, then what goes with the real set, then the defaults."""
-    from synthset.prompts.presets import preset_for
-    from synthset.prompts.strategies import readers
-
+    if tricks := short.strategies(given.values):
+        given = replace(given, values={**given.values, ("strategies",): tricks})
     strategies = given.values.get(("strategies",), CreateConfig.strategies)
     _check_details(given, strategies)
-    defaults: dict[tuple[str, ...], Any] = {}
-    if call.dataset:
-        preset = preset_for(call.dataset)
-        defaults = {
-            ("images_per_class",): preset.images_per_class,
-            ("resize_px",): preset.size_px,
-            ("antialias",): preset.antialias,
-            # where some prompts have a form for it
-            ("style", "satellite"): preset.satellite and bool(readers("satellite", strategies)),
-        }
-    if (count := short.images_per_class) is not None:
-        if ("images_per_class",) in given.values:
-            raise UsageError(
-                f"Expected {setting('images_per_class')} or {setting('n_samples')} with {setting('n_iter')}, got both. "
-                "Drop one."
-            )
-        defaults["images_per_class",] = count
+    given, defaults = _with_preset(call.dataset, given, strategies) if call.dataset else (given, {})
+    values, has_count = {**defaults, **given.values}, ("images_per_class",) in given.values
+    strategies = given.values.get(("strategies",), strategies)
+    defaults |= short.defaults(strategies, values, has_set=bool(call.dataset) and not has_count)
     if short.compile:
         engine = given.values.get(("engine",), COMPILED)
         if engine != COMPILED:
@@ -118,6 +109,48 @@ def _config(call: CreateCall, given: Given[CreateConfig], short: ShortForms) -> 
     of_images = replace(call.opening, strict=strict and (images is not None or real is None))
     config = replace(given.build(defaults), initial_images=image_path(images, of_images, "initial_images"))
     return replace(config, filter=replace(config.filter, device=config.device, real=of_real))
+
+
+def _with_preset(
+    dataset: str, given: Given[CreateConfig], strategies: Sequence[str]
+) -> tuple[Given[CreateConfig], dict[tuple[str, ...], Any]]:
+    """What was given, its strategies as they are of the real set, and the defaults that go with it."""
+    from synthset.prompts.presets import preset_for
+
+    preset = preset_for(dataset)
+    meant = preset.strategies([strategies] if isinstance(strategies, str) else strategies)
+    if meant != tuple(strategies):
+        log.warning(
+            "all_combined of '%s' is %s, as in its paper. Name other strategies to draw them.", dataset, preset.union
+        )
+        given = replace(given, values={**given.values, ("strategies",): meant})
+    defaults = preset.defaults(meant)
+    if ("style", "satellite") in given.values:  # whoever says so means every prompt
+        defaults = {path: value for path, value in defaults.items() if path[0] != "style" or "satellite" not in path[1]}
+    return given, defaults
+
+
+def _check_drawable(names: Sequence[str], call: CreateCall, config: CreateConfig, flag: str) -> None:
+    """Say which two commands would work, where the miniature is to draw what it cannot."""
+    from synthset import miniature
+    from synthset.prompts.classes import check_classes, check_no_paths
+
+    if config.generator != miniature.NAME or config.style.phrases:
+        return
+    check_no_paths(names := check_classes(names))
+    try:
+        for other in names:
+            miniature.check_drawable([config.style.noun(other)])
+    except UsageError as error:
+        named = {"classes": call.classes, "classes-file": call.classes_file, "dataset": call.dataset}
+        words = [(name, [value] if isinstance(value, str | Path) else value) for name, value in named.items() if value]
+        classes = " ".join(f"--{name} {shlex.join(map(str, values))}" for name, values in words)
+        how = f"--{flag} {' '.join(config.strategies)}"
+        raise UsageError(
+            f"The miniature cannot draw '{other}': it knows digits alone, and draws where no generator is named. Two "
+            f"commands that work: 'synthset create {classes} {how} --generator CompVis/stable-diffusion-v1-4', by "
+            f"Stable Diffusion; and 'synthset create --classes one two {how}', by the miniature."
+        ) from error
 
 
 def _check_details(given: Given[CreateConfig], strategies: Sequence[str]) -> None:
