@@ -41,8 +41,8 @@ def test_every_augmented_prompt_of_a_class_is_another_one():
 def test_more_images_than_prompts_are_refused_before_anything_is_planned():
     with pytest.raises(UsageError, match=r"at most 32 images a class .* got 33\. .*longer lists as augmentation\."):
         resolve_strategies(["prompt_augmentation"], 33, PromptStyle(augmentation=TINY))
-    with pytest.raises(UsageError, match="at most 1,658,880 images"):
-        resolve_strategies(["base", "prompt_augmentation"], 2_000_000)
+    with pytest.raises(UsageError, match="at most 2,488,320 images"):
+        resolve_strategies(["base", "prompt_augmentation"], 3_000_000)
 
 
 def test_an_augmented_prompt_depends_on_class_and_index_alone():
@@ -52,6 +52,23 @@ def test_an_augmented_prompt_depends_on_class_and_index_alone():
     assert all(a != b.replace("owl", "quail") for a, b in zip(first, other, strict=True))
     # pinned: a dataset that was begun must be finished with the same prompts
     assert first[:2] == PINNED_PROMPTS
+    assert prompts_of("quail", 2, PromptStyle(first_words=True)) == PINNED_FIRST_PROMPTS
+
+
+def test_the_words_have_those_of_appendix_b():
+    """Age, clutter, snapshot, size: Marwood et al. 2023, Figure 10."""
+    drawn = prompts_of("quail", 2000)
+    for words in (" old ", " large size quail", "quail with many other objects visible, ", ", typical snapshot"):
+        assert any(words in prompt for prompt in drawn), words
+        assert not any(words in prompt for prompt in prompts_of("quail", 2000, PromptStyle(first_words=True)))
+    assert any("quail centered in the image, hyper-sharp" in prompt for prompt in drawn)
+
+
+def test_augmented_satellite_images_keep_their_form():
+    plain = prompts_of("forest", 5)
+    assert prompts_of("forest", 5, PromptStyle(satellite=True)) == [f"a satellite photo of {text}" for text in plain]
+    first = PromptStyle(first_words=True, satellite=True)  # which had none
+    assert prompts_of("forest", 5, first) == prompts_of("forest", 5, PromptStyle(first_words=True))
 
 
 def test_a_phrase_changes_the_class_in_an_augmented_prompt_and_nothing_else():
@@ -66,9 +83,9 @@ def test_a_phrase_changes_the_class_in_an_augmented_prompt_and_nothing_else():
 def test_all_words_of_augmentation_are_drawn_about_equally_often():
     drawn = prompts_of("x", 1000)
     for looks in default_augmentation().looks:
-        assert 70 <= sum(f" {looks} " in prompt for prompt in drawn) <= 130
+        assert 55 <= sum(prompt.split()[1] == looks for prompt in drawn) <= 115
     for style in default_augmentation().styles:
-        assert 90 <= sum(prompt.endswith(f", {style}") for prompt in drawn) <= 160
+        assert 80 <= sum(prompt.endswith(f", {style}") for prompt in drawn) <= 145
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 16, 17, 1000])
@@ -130,7 +147,12 @@ def test_a_file_of_lists_that_is_not_there_is_refused(tmp_path):
         read_augmentation(tmp_path / "none.yaml")
 
 
-PINNED_PROMPTS = [
+PINNED_FIRST_PROMPTS = [
     "a plain very uncommon very tiny quail centered, tilted",
     "a lovely slightly common somewhat tiny quail partially occluded, rotated",
+]
+
+PINNED_PROMPTS = [
+    "an awkward extremely uncommon fairly tiny quail with many other objects visible, typical snapshot",
+    "a beautiful somewhat rare extremely big quail partially covered, hyper-sharp",
 ]

@@ -29,8 +29,15 @@ class DiagnoseCall:
     """Folder of the tables (Parquet and CSV) and of report.html."""
     evaluations: tuple[Path, ...] = ()
     """Folders of models or evaluations, as eval writes them: their accuracies join the report."""
-    classifier: Path | None = None
-    """Folder of a model: the t-SNE shows its features, and a head trained on real ones is tried on synthetic ones."""
+    classifier: str | None = None
+    """Model, by its folder or as timm:NAME or timm:NAME@FILE.safetensors: the t-SNE shows its features, and a head
+    trained on real ones is tried on synthetic ones, and the other way round."""
+    judge: str | None = None
+    """Model that says which class each image shows, named as `classifier` is; ImageNet's classes are found by name or
+    WordNet id."""
+    judge_classes: Annotated[Path | None, Option(default="by their names")] = None
+    """Classes of the judge that stand for those of the images: a YAML file with lines such as "cat: [tabby, Egyptian
+    cat]" or "dog: n02085620:n02113978", a range of ImageNet's WordNet ids."""
     cache: Annotated[Path | None, Option(default="SYNTHSET_CACHE, or synthset in the user's cache folder")] = None
     """Folder of cached embeddings."""
 
@@ -51,6 +58,8 @@ def diagnose(call: DiagnoseCall, config: DiagnoseConfig, machines: Machines) -> 
         real=real_path(call.real, call.real_opening, strict=call.opening.strict),
         evaluations=call.evaluations,
         classifier=call.classifier,
+        judge=call.judge,
+        judge_classes=call.judge_classes,
         cache=call.cache,
         executor=machines.load_remote(),
     )

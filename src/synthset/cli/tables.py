@@ -30,10 +30,11 @@ if TYPE_CHECKING:
     from synthset.comparison.results import ComparisonResult
     from synthset.comparison.side_by_side import SideBySide
     from synthset.create.config import CreateConfig
-    from synthset.create.dry_run import DryRun
+    from synthset.create.dry_run import DryRun, Reused
     from synthset.create.estimate import Estimate
     from synthset.create.stage import CreateResult
     from synthset.demo import DemoResult
+    from synthset.diagnosis.judges import Judged
     from synthset.diagnosis.stage import DiagnosisResult
     from synthset.filters import FilterResult
     from synthset.generators.base import GenerationConfig
@@ -442,7 +443,15 @@ def print_diagnosis(result: DiagnosisResult) -> None:
         _print_table(("  class", "set", "verdict", "what to do"), rows)
     if len(troubled) > MAX_ROWS:
         say(f"  … {len(troubled) - MAX_ROWS:,} more in {result.folder / 'classes.csv'}")
+    if result.judged is not None:
+        _print_judged(result.judged)
     say(f"report  {result.report}")
+
+
+def _print_judged(judged: Judged) -> None:
+    say(f"\nAs '{judged.judge}' sees them, of the {len(judged.meant):,} classes that it can tell:")
+    rows = [(row.set, f"{row.images:,}", _percent(row.accuracy), _range(row.low, row.high)) for row in judged.sets]
+    _print_table(("set", ">images", ">recognised", ">95 % interval"), rows)
 
 
 def _range(low: float, high: float) -> str:

@@ -1,7 +1,8 @@
 """The words of prompt augmentation, and an order to take them in: a prompt of its own for each image.
 
 Marwood et al. 2023, Figure 4: looks + (extent × typical) + (extent × size) + class + location + style, each
-drawn from a small list. The lists stand in data/prompt_augmentation.yaml; a user may give others.
+drawn from a small list. The lists stand in data/prompt_augmentation.yaml; a user may give others. Those of the first
+version, without the words of appendix B, are kept for the datasets that were begun with them.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from synthset.core.options import expect
 from synthset.core.yaml_files import read_yaml
 
 DEFAULT_FILE = Path(__file__).parent / "data" / "prompt_augmentation.yaml"
+FIRST_FILE = DEFAULT_FILE.with_name("prompt_augmentation_first.yaml")
 MAX_LENGTH = 100  # characters of one entry of a list
 _ROUNDS = 4
 
@@ -84,9 +86,9 @@ class Augmentation:
 
 
 @cache
-def default_augmentation() -> Augmentation:
-    """The lists that come with Synthset."""
-    return read_augmentation(DEFAULT_FILE)
+def default_augmentation(file: Path = DEFAULT_FILE) -> Augmentation:
+    """The lists that come with Synthset; those of FIRST_FILE for what was begun with them."""
+    return read_augmentation(file)
 
 
 def read_augmentation(path: str | Path) -> Augmentation:

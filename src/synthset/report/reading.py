@@ -66,6 +66,14 @@ class FilterInfo:
 
 
 @dataclass(frozen=True)
+class BackboneInfo:
+    """The network whose features the second Fréchet distance compares."""
+
+    name: str
+    dimension: Count
+
+
+@dataclass(frozen=True)
 class Averages:
     """Means over the pairings of the matrix that have all three accuracies; see `diagnosis.matrix`."""
 
@@ -75,6 +83,28 @@ class Averages:
     knn1_accuracy: Share
     knn5_accuracy: Share
     knn5_better: Share
+
+
+@dataclass(frozen=True)
+class JudgedSetInfo:
+    """How many images of a set a judge recognises."""
+
+    set: str
+    kind: Literal["real", "synthetic"]
+    images: Count
+    accuracy: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class JudgedInfo:
+    """What a judge made of the sets."""
+
+    judge: str
+    sets: tuple[JudgedSetInfo, ...]
+    seen: str = ""
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -93,8 +123,11 @@ class Info:
     separability: Mapping[str, float] | None = None
     averages: Averages | None = None
     merged_prompts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    backbone: BackboneInfo | None = None
+    uncorrelated: str = ""
     tsne_features: str | None = None
     head_transfer: Mapping[str, Mapping[str, float]] | None = None
+    judged: JudgedInfo | None = None
     status: str = "finished"
 
     def __post_init__(self) -> None:
@@ -113,7 +146,9 @@ class Diagnosis:
     summary: pa.Table
     classes: pa.Table
     matrix: pa.Table
+    correlations: pa.Table | None
     ambiguity: pa.Table | None
+    judged: pa.Table | None
     tsne: pa.Table | None
     prompts: pa.Table | None
     galleries: pa.Table | None
@@ -122,13 +157,16 @@ class Diagnosis:
 
 _TEXT, _INT, _FLOAT, _BOOL = pa.string(), pa.int64(), pa.float64(), pa.bool_()
 _CLASS = {"set": _TEXT, "class_index": _INT, "class_name": _TEXT}
+_CORRELATED = {f"{kind}{end}": _FLOAT for kind in ("pearson", "spearman") for end in ("", "_low", "_high")}
 _RECOGNISED = {"accuracy": _FLOAT, "low": _FLOAT, "high": _FLOAT, "taken_for": _TEXT, "share_taken": _FLOAT}
 # of the tables, but for measures
 SCHEMAS: dict[str, dict[str, pa.DataType]] = {
     "summary": {"set": _TEXT, "kind": _TEXT, "images": _INT},
     "classes": _CLASS | {"images": _INT, "verdict": _TEXT, "explanation": _TEXT, "remedy": _TEXT},
     "matrix": {"experiment": _INT, "reference": _TEXT, "query": _TEXT, "queries": _INT},
+    "correlations": {"accuracy": _TEXT, "measure": _TEXT, "n": _INT} | _CORRELATED,
     "ambiguity": _CLASS | {"prompt": _TEXT, "rank": _INT} | _RECOGNISED,
+    "judged": _CLASS | {"kind": _TEXT, "rank": _INT, "meant": _TEXT} | _RECOGNISED,
     "tsne": {"set": _TEXT, "kind": _TEXT, "class_index": _INT, "x": _FLOAT, "y": _FLOAT},
     "prompts": _CLASS | {"strategy": _TEXT, "prompt": _TEXT, "guidance_scale": _FLOAT, "images": _INT},
     "galleries": _CLASS | {"strategy": _TEXT, "image": pa.binary(), "kept": _BOOL, "reason": _TEXT},

@@ -9,6 +9,7 @@ from heapq import nsmallest
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from synthset.classifiers.scoring import SavedEvaluation
 from synthset.measures.registry import Measure, measures_of
@@ -28,11 +29,11 @@ class Shown:
     total: int
 
 
-def ambiguous_classes(diagnosis: Diagnosis) -> Shown | None:
-    """The ranking as saved, its head."""
-    if diagnosis.ambiguity is None or not diagnosis.ambiguity.num_rows:
+def ranked_classes(ranking: pa.Table | None) -> Shown | None:
+    """A ranking of classes as saved, its head."""
+    if ranking is None or not ranking.num_rows:
         return None
-    table = diagnosis.ambiguity.sort_by("rank")
+    table = ranking.sort_by("rank")
     return Shown(tuple(table.slice(0, MAX_AMBIGUOUS).to_pylist()), table.num_rows)
 
 
@@ -60,9 +61,22 @@ def set_measures(section: str) -> list[Measure]:
     return [measure for measure in measures_of("set") if measure.section == section]
 
 
-def sets_with_errors(diagnosis: Diagnosis) -> list[dict[str, Any]]:
-    """Rows of summary.parquet with a measure of errors."""
-    names = [measure.name for measure in set_measures("errors")]
+def correlated_measures(diagnosis: Diagnosis) -> dict[str, list[dict[str, Any]]]:
+    """Rows of correlations.parquet by accuracy, each with the label of its measure."""
+    labels = {
+        measure.name: f"{measure.label}, of the backbone" if measure.section == "backbone" else measure.label
+        for measure in measures_of("set")
+    }
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in diagnosis.correlations.to_pylist() if diagnosis.correlations is not None else ():
+        name = labels.get(row["accuracy"], row["accuracy"])
+        found.setdefault(name, []).append(row | {"label": labels.get(row["measure"], row["measure"])})
+    return found
+
+
+def sets_with(diagnosis: Diagnosis, section: str) -> list[dict[str, Any]]:
+    """Rows of summary.parquet with a measure of a section."""
+    names = [measure.name for measure in set_measures(section)]
     return [row for row in diagnosis.summary.to_pylist() if any(is_number(row[name]) for name in names)]
 
 
