@@ -31,7 +31,8 @@ class SideBySideCall:
 def side_by_side(call: SideBySideCall) -> None:
     """Draw what strategies, scales, prompts or datasets make of the same noise: a picture with a row a noise.
 
-    Example: `synthset side-by-side digits-synthetic --strategy base multi_domain --classes two seven`
+    Example: `synthset create --classes two seven --strategy base@1 base@7.5 --images-per-class 3 --shared-noise
+    --output-dir on-one-noise`, and then `synthset side-by-side on-one-noise`
     """
     from synthset.cli.tables import print_side_by_side
     from synthset.comparison.side_by_side import side_by_side as draw
