@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+from PIL import Image
 from tuning_bars import resnet
 
 from synthset import cli
@@ -57,6 +58,22 @@ def test_model_json_and_table(run, tmp_path, capsys):
     assert "found a tuned CLIP" in capsys.readouterr().err
 
 
+def test_coop_from_the_command_line(run, tmp_path, capsys):
+    code, out, err = run("--real", "digits", "--shots", "1", "--method", "coop", "--context-words", "a photo of a")
+    assert (code, err) == (0, "")
+    assert "10 real ones" in out
+    assert json.loads((tmp_path / "m/training.json").read_text())["job"]["config"]["context_words"] == "a photo of a"
+    evaluation = json.loads((tmp_path / "m/evaluation/digits.json").read_text())
+    assert cli.main(["eval", str(tmp_path / "m"), "--real", "digits", "--output-dir", str(tmp_path / "e")]) == 0
+    assert json.loads((tmp_path / "e/digits.json").read_text()) == evaluation
+    Image.new("L", (8, 8)).save(tmp_path / "one.png")
+    assert (
+        cli.main(["predict", *(str(tmp_path / name) for name in ("m", "one.png")), "--output", str(tmp_path / "p.csv")])
+        == 0
+    )
+    assert (tmp_path / "p.csv").read_text().count("\n") == 2
+
+
 def test_the_report_reads_its_evaluations(run, tmp_path):
     from synthset.diagnosis.saving import read_evaluations
 
@@ -93,6 +110,8 @@ def test_a_curve(run, tmp_path):
         (["drawn", "--real", "digits", "--shots", "2", "--order", "syn-then-real", "--mix"], "got both"),
         (["drawn", "--shots", "1", "2"], "Expected --real with several --shots"),
         (["drawn", "--compare", "tip_adapter"], "Expected several --shots or --seeds"),
+        (["drawn", "--context-length", "8"], "Expected --method coop with --context-length 8"),
+        (["drawn", "--method", "coop", "--random-start"], "Expected --method classifier with --random-start, got coop"),
         (["nowhere"], "found nothing there"),
         ([], "got neither"),
     ],

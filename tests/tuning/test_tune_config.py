@@ -6,7 +6,7 @@ import pytest
 
 from synthset.core.errors import UsageError
 from synthset.core.options import declared_options, job_of
-from synthset.tuning.config import ORDERS, USES_OF_SHOTS, TuneConfig
+from synthset.tuning.config import METHODS, ORDERS, USES_OF_SHOTS, TuneConfig
 from synthset.tuning.losses import LOSSES
 
 OPTIONS = {option.name: option for option in declared_options(TuneConfig)}
@@ -15,11 +15,13 @@ OPTIONS = {option.name: option for option in declared_options(TuneConfig)}
 def test_every_field_is_an_option_with_a_text():
     assert all(option.text for option in OPTIONS.values())
     flags = [flag for option in OPTIONS.values() for flag in option.flags]
-    assert len(set(flags)) == len(flags) == 26
+    assert len(set(flags)) == len(flags) == 29
     assert {"strategy", "template", "random-start", "unfreeze-batch-norm", "temperature", "soft-share"} <= set(flags)
 
 
-@pytest.mark.parametrize(("field", "entries"), [("use_of_shots", USES_OF_SHOTS), ("order", ORDERS), ("loss", LOSSES)])
+@pytest.mark.parametrize(
+    ("field", "entries"), [("use_of_shots", USES_OF_SHOTS), ("order", ORDERS), ("loss", LOSSES), ("method", METHODS)]
+)
 def test_the_texts_name_all_that_can_be_chosen(field, entries):
     assert all(name in OPTIONS[field].help and entry.summary for name, entry in entries.items())
 
@@ -39,9 +41,10 @@ def test_a_value_that_cannot_be_is_refused_at_once():
 
 def test_the_job_is_what_folders_of_before_hold():
     names = (
-        "clip templates loss soft_share temperature text_initialisation shots strategy order epochs steps_per_epoch "
-        "batch_size real_batch_size learning_rate encoder_learning_rate weight_decay synthetic_weight real_weight "
-        "max_grad_norm encoder_share freeze_batch_norm augmentation validation_fraction seed dtype"
+        "clip method templates loss soft_share temperature text_initialisation shots strategy order epochs "
+        "steps_per_epoch batch_size real_batch_size learning_rate encoder_learning_rate weight_decay synthetic_weight "
+        "real_weight max_grad_norm encoder_share freeze_batch_norm augmentation validation_fraction context_length "
+        "context_words seed dtype"
     )
     job = job_of(TuneConfig(device="cpu"))
     assert list(job) == names.split()

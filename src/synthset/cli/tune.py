@@ -45,7 +45,7 @@ class TuneCall:
     mix: Annotated[bool, Option(group=REAL_IMAGES)] = False
     """Mixed order, which is the default, spelled out."""
     compare: Annotated[tuple[str, ...], Option(group=REAL_IMAGES)] = ()
-    """Further methods of a curve: random_head, tip_adapter, tip_adapter_f, linear_probe."""
+    """Further methods of a curve: random_head, coop, tip_adapter, tip_adapter_f, linear_probe."""
 
     def __post_init__(self) -> None:
         check_options(self)
@@ -92,7 +92,7 @@ def tune(call: TuneCall, given: Given[TuneConfig]) -> None:
             f"e.g. {setting('real', 'digits')}."
         )
     config = given.build({} if call.is_curve else {("shots",): call.shots[0]})
-    check_read(config, has_synthetic=call.data is not None, has_shots=any(call.shots))
+    check_read(config, has_synthetic=call.data is not None, has_shots=any(call.shots), compare=call.compare)
     if call.data is None:
         image_path(None, call.opening if call.real is None else replace(call.opening, strict=False), "data")
         if call.prompt_strategy is not None or call.all_images:

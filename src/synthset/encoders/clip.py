@@ -11,7 +11,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -303,6 +303,17 @@ class OpenClipEncoder:
         """Vectors of texts: float32 (n, d) unit rows, on the CPU. What is too long for the model is cut off."""
         return self._rows(list(texts), self._tokenizer, self._model.encode_text)
 
+    def tokenize(self, texts: Sequence[str]) -> Tensor:
+        """Tokens of texts, int64 (n, l), each as long as the model reads. What is too long is cut off."""
+        return self._tokenizer(list(texts))
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """The number format that the model computes in, for the time of a block."""
+        import torch
+
+        mixed = self._dtype != torch.float32
+        return torch.autocast(self._device.type, self._dtype if mixed else None, enabled=mixed)
+
     def cut_texts(self, texts: Sequence[str]) -> list[str]:
         """Those of the texts that are too long for the model, of which it reads the beginning alone."""
         length = self._model.context_length
@@ -326,9 +337,8 @@ class OpenClipEncoder:
         """Unit rows of one batch; of its halves where it does not fit into the device's memory."""
         import torch
 
-        mixed = self._dtype != torch.float32
         try:
-            with torch.no_grad(), torch.autocast(self._device.type, self._dtype if mixed else None, enabled=mixed):
+            with torch.no_grad(), self.autocast():
                 rows = encode(batch.to(self._device))
             return torch.nn.functional.normalize(rows.float(), dim=1).cpu()
         except torch.OutOfMemoryError as error:

@@ -31,7 +31,7 @@ from synthset.real.learning import load_test_part
 from synthset.real.matching import with_classes
 from synthset.real.sets import path_of
 from synthset.tuning.baselines import BASELINES, fit
-from synthset.tuning.config import TuneConfig
+from synthset.tuning.config import TuneConfig, resolve_config
 from synthset.tuning.curve_chart import draw_curve
 from synthset.tuning.curve_results import CurvePoint, CurveResult, summarise, write_curve
 from synthset.tuning.evaluate import evaluate_tuned, zero_shot_of
@@ -41,7 +41,19 @@ from synthset.tuning.results import TuneResult
 from synthset.tuning.saving import TunedClassifier, TunedConfig, load_tuned
 from synthset.tuning.stage import tune
 
-WITH, WITHOUT, RANDOM_HEAD = "real + synthetic", "real", "random_head"
+WITH, WITHOUT = "real + synthetic", "real"
+# further tunings on the real images alone, and what each has of its own
+TUNINGS: Mapping[str, Mapping[str, Any]] = {
+    "random_head": {"text_initialisation": False},
+    "coop": {
+        "method": "coop",
+        "steps_per_epoch": None,
+        "text_initialisation": True,
+        "encoder_share": 0.0,
+        "freeze_batch_norm": True,
+    }
+    | dict.fromkeys(("epochs", "learning_rate", "weight_decay", "max_grad_norm")),
+}
 PICTURE_FILE, MODELS = "curve.png", "models"
 
 
@@ -71,8 +83,8 @@ def tune_curve(
         shots: numbers of real images a class; 0 is zero-shot tuning.
         seeds: of the shots and the order; a number for 0, 1, …
         config: for all, as `tune` takes it; `options` are its fields.
-        compare: further methods at the same shots: keys of baselines.BASELINES, or "random_head", tuning that does
-            not begin with the texts.
+        compare: further methods at the same shots: keys of baselines.BASELINES; "random_head", tuning that does not
+            begin with the texts; "coop", by its paper's settings, whatever those of the others are.
         overwrite: replace what is in the folder.
         when_ready: is given the images of the first tuning before that begins.
     Raises:
@@ -80,7 +92,7 @@ def tune_curve(
     """
     config = with_options(config or TuneConfig(), options)
     numbers = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
-    _check(shots, numbers, compare, has_synthetic=data is not None)
+    _check(shots, numbers, compare, config, has_synthetic=data is not None)
     folder = Path(output_dir)
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"Expected a folder for the curve, '{folder}' is a file. Choose another.")
@@ -96,7 +108,7 @@ def tune_curve(
         for seed, count in product(numbers, sorted(set(shots))):
             place, one = folder / MODELS, replace(config, shots=count, seed=seed)
             tuned[count, seed] = _tune_methods(data, place, one, compare, tune_one)
-        fits = [name for name in compare if name != RANDOM_HEAD]
+        fits = [name for name in compare if name in BASELINES]
         first = next(iter(next(iter(tuned.values())).values()))
         curve = _test(folder, tuned, fits, real, _Tester(test_images, first, encoder, cache))
         draw_curve(curve, folder / PICTURE_FILE)
@@ -104,7 +116,9 @@ def tune_curve(
     return curve
 
 
-def _check(shots: Sequence[int], seeds: Sequence[int], compare: Sequence[str], *, has_synthetic: bool) -> None:
+def _check(
+    shots: Sequence[int], seeds: Sequence[int], compare: Sequence[str], config: TuneConfig, *, has_synthetic: bool
+) -> None:
     fewest = 0 if has_synthetic else 1
     if not shots or min(shots) < fewest:
         example = setting("shots", "1 2 4 8 16")
@@ -112,8 +126,10 @@ def _check(shots: Sequence[int], seeds: Sequence[int], compare: Sequence[str], *
     if not seeds or min(seeds) < 0:
         raise UsageError(f"Expected at least 1 seed, got {len(seeds)}.")
     for name in compare:
-        if name not in (RANDOM_HEAD, *BASELINES):
-            raise UnknownNameError("method", name, (RANDOM_HEAD, *BASELINES))
+        if name not in (*TUNINGS, *BASELINES):
+            raise UnknownNameError("method", name, (*TUNINGS, *BASELINES))
+        if name in TUNINGS and max(shots):
+            resolve_config(replace(config, shots=max(shots), **TUNINGS[name]))
 
 
 def _once(call: Callable[[TuneInputs], object]) -> Callable[[TuneInputs], object]:
@@ -149,9 +165,8 @@ def _tune_methods(
             config, loss="ce", use_of_shots="basic", order="mix", validation_fraction=None, steps_per_epoch=steps
         )
         tuned[WITHOUT] = tune_one(None, place / "real-only", alone).folder
-        if RANDOM_HEAD in compare:
-            random_start = replace(alone, text_initialisation=False)
-            tuned[RANDOM_HEAD] = tune_one(None, place / "random-head", random_start).folder
+        for name in (name for name in compare if name in TUNINGS):
+            tuned[name] = tune_one(None, place / name.replace("_", "-"), replace(alone, **TUNINGS[name])).folder
     return tuned
 
 

@@ -17,7 +17,16 @@ WIDTH, HEIGHT = 720, 440
 LEFT, RIGHT, TOP, BOTTOM = 64, 28, 84, 56
 RULE = (228, 231, 235)
 # apart from each other in hue and in lightness, so that they stay so for the colour-blind and in grey
-COLOURS = ((36, 104, 173), (214, 106, 28), (20, 138, 102), (150, 72, 160), (186, 150, 20), (90, 96, 104))
+COLOURS = (
+    (36, 104, 173),
+    (214, 106, 28),
+    (20, 138, 102),
+    (150, 72, 160),
+    (186, 150, 20),
+    (90, 96, 104),
+    (190, 28, 72),
+    (96, 186, 222),
+)
 BAND, WHISKER = 0.14, 0.45  # opacity of an interval
 MAX_BANDS = 2  # of more than so many lines, intervals stand side by side as whiskers: bands would hide each other
 DODGE_PX = 7
@@ -25,6 +34,7 @@ NAMES = {
     "real + synthetic": "real + synthetic",
     "real": "real images only",
     "random_head": "real images only, random start",
+    "coop": "CoOp",
 } | {name: method.label for name, method in BASELINES.items()}
 ORDER = ("real + synthetic", "real")  # these come first
 

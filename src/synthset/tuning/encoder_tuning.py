@@ -6,6 +6,7 @@ He et al. 2023, Tables 3 and 6, find that neither helps with synthetic images; t
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from typing import Any
 
 import torch.nn.functional as F
@@ -16,6 +17,7 @@ from synthset.core.errors import UsageError
 from synthset.core.seeds import derive_seed
 from synthset.encoders.clip import Encoder, OpenClipEncoder
 from synthset.tuning.config import TuneConfig
+from synthset.tuning.coop import PromptHead, prompt_head
 from synthset.tuning.features import normalisation, open_clip_encoder
 from synthset.tuning.head import random_head
 
@@ -43,13 +45,19 @@ class PixelEncoder(nn.Module):
 class TunedModel(nn.Module):
     """A classifier over vectors, or over pixels where it has an encoder: logits (n, k)."""
 
-    def __init__(self, head: nn.Linear, encoder: PixelEncoder | None = None, *, freeze_batch_norm: bool = True) -> None:
+    def __init__(
+        self, head: nn.Linear | PromptHead, encoder: PixelEncoder | None = None, *, freeze_batch_norm: bool = True
+    ) -> None:
         super().__init__()
         self.head, self.encoder, self._freeze_batch_norm = head, encoder, freeze_batch_norm
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Logits (n, k) of unit vectors (n, d), or of pixels (n, 3, h, w) in [0, 1]."""
         return self.head(inputs if self.encoder is None else self.encoder(inputs))
+
+    def head_tensors(self) -> dict[str, Tensor]:
+        """Weight (k, d) and bias (k,) of the classifier, and what else is to be kept of it."""
+        return self.head.tensors() if isinstance(self.head, PromptHead) else self.head.state_dict()
 
     def train(self, mode: bool = True) -> TunedModel:
         """Only BatchNorm ever leaves eval mode, and it too only where it is not frozen."""
@@ -62,11 +70,11 @@ class TunedModel(nn.Module):
         return self
 
 
-def make_model(config: TuneConfig, encoder: Encoder, head: nn.Linear) -> TunedModel:
+def make_model(config: TuneConfig, encoder: Encoder, class_names: Sequence[str], head: nn.Linear) -> TunedModel:
     """The model to tune: with its encoder where images are encoded in each epoch.
 
     Args:
-        head: the classifier to begin with, unless the config asks for a random one; it stays as it is.
+        head: zero-shot CLIP, which is begun with unless the config asks for another beginning; it stays as it is.
     Raises:
         UsageError: an encoder that cannot be tuned so.
     """
@@ -79,10 +87,18 @@ def make_model(config: TuneConfig, encoder: Encoder, head: nn.Linear) -> TunedMo
                 "e.g. RN50, or leave BatchNorm frozen."
             )
         unfreeze_top(tower.visual, config.encoder_share)
-    own = copy.deepcopy(head)
+    own = _begin(config, encoder, class_names, head).requires_grad_(True)
+    return TunedModel(own, tower, freeze_batch_norm=config.freeze_batch_norm)
+
+
+def _begin(config: TuneConfig, encoder: Encoder, class_names: Sequence[str], head: nn.Linear) -> nn.Linear | PromptHead:
+    """The classifier to begin with."""
+    if config.method == "coop":
+        seed, words = derive_seed(config.seed, "context"), config.context_words or ""
+        return prompt_head(encoder, class_names, seed, words=words, length=config.context_length)
     if not config.text_initialisation:
-        own = random_head(head.out_features, head.in_features, derive_seed(config.seed, "head"))
-    return TunedModel(own.requires_grad_(True), tower, freeze_batch_norm=config.freeze_batch_norm)
+        return random_head(head.out_features, head.in_features, derive_seed(config.seed, "head"))
+    return copy.deepcopy(head)
 
 
 def _batch_norms(module: nn.Module) -> dict[str, nn.Module]:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from synthset.core.devices import seeded
 from synthset.core.errors import UnknownNameError
-from synthset.encoders.templates import TEMPLATES
+from synthset.encoders.templates import TEMPLATES, has_place, named_templates
 from synthset.real import match_set
 
 
@@ -45,7 +45,8 @@ def resolve_templates(templates: Sequence[str], real: str | Path | None = None) 
     """The sentences that are meant.
 
     Args:
-        templates: sentences with a place for the class, or names of TEMPLATES; empty for those of `real`.
+        templates: sentences with a place for the class, or names of TEMPLATES, see `named_templates`; empty for those
+            of `real`.
         real: name of the real set, where it is known.
     Raises:
         UnknownNameError: neither a sentence with a place for the class nor a name.
@@ -58,10 +59,10 @@ def resolve_templates(templates: Sequence[str], real: str | Path | None = None) 
         return TEMPLATES.get(known.templates if known else "default", TEMPLATES["default"])
     sentences: list[str] = []
     for template in templates:
-        if "{class}" in template or "{}" in template:
+        if has_place(template):
             sentences.append(template)
-        elif template in TEMPLATES:
-            sentences.extend(TEMPLATES[template])
+        elif (named := named_templates(template)) is not None:
+            sentences.extend(named)
         else:
             raise UnknownNameError("template", template, TEMPLATES, "Or give a sentence with {class} in it.")
     return tuple(sentences)

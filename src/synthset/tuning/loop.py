@@ -1,4 +1,4 @@
-"""The steps of tuning: AdamW along one cosine, and which epoch is kept.
+"""The steps of tuning: an optimiser along one cosine, and which epoch is kept.
 
 There is no test set here, so none can leak into a choice. An epoch's draws follow from (seed, epoch), so tuning is
 interrupted and resumed without a trace, see classifiers/checkpoints.py.
@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,12 +24,14 @@ from synthset.classifiers.optimizers import rate_at
 from synthset.core.errors import ModelError
 from synthset.core.progress import track
 from synthset.core.seeds import derive_seed
-from synthset.tuning.config import TuneConfig
+from synthset.tuning.config import METHODS, TuneConfig
 from synthset.tuning.encoder_tuning import TunedModel
 from synthset.tuning.losses import LOSSES
 from synthset.tuning.phases import Phase, Source
 
 PIXEL_BATCH, VECTOR_BATCH = 128, 8192  # images at once that are scored
+
+Schedule = Callable[[int, int, float], float]  # from epoch, step, and the rate at the start
 
 
 @dataclass(frozen=True)
@@ -58,31 +61,46 @@ def run(
     epochs = [phase for phase in phases for _ in range(phase.epochs)]
     *starts, total_steps = accumulate((phase.steps_per_epoch for phase in epochs), initial=0)
     judges = [source for phase in phases for source in phase.sources if len(source.held_back)]
+    rate_of = _schedule(config, len(epochs), total_steps)
     done = len(session.history)
     with track(total_steps, f"tune {config.clip}", "steps", done=[*starts, total_steps][done]) as bar:
         for epoch, (phase, first_step) in list(enumerate(zip(epochs, starts, strict=True)))[done:]:
             started = time.monotonic()
-            train_loss = _tune_epoch(session, phase, epoch, first_step, total_steps, teacher, config, watch)
+            train_loss = _tune_epoch(session, phase, epoch, first_step, rate_of, teacher, config, watch)
             if not math.isfinite(train_loss):
                 raise ModelError(
                     f"Expected a finite loss, got {train_loss} in epoch {epoch + 1} of '{session.folder}'. "
                     f"Choose a learning rate below {config.learning_rate:g}."
                 )
             loss, accuracy = _score(session.model, judges[0]) if judges else (None, None)
-            rate = rate_at(first_step, config.learning_rate or 0.0, 0, total_steps)
+            rate = rate_of(epoch, first_step, config.learning_rate or 0.0)
             session.record(EpochRecord(epoch + 1, train_loss, loss, accuracy, rate, time.monotonic() - started))
             session.save()
             bar.advance(phase.steps_per_epoch)
 
 
-def make_optimizer(model: TunedModel, config: TuneConfig) -> torch.optim.AdamW:
-    """AdamW over the classifier, and over what is tuned of the encoder at a rate of its own."""
+OPTIMIZERS: dict[str, Callable[[list[dict[str, Any]], float], torch.optim.Optimizer]] = {
+    "adamw": lambda groups, decay: torch.optim.AdamW(groups, betas=(0.9, 0.999), weight_decay=decay),
+    "sgd": lambda groups, decay: torch.optim.SGD(groups, momentum=0.9, weight_decay=decay),
+}
+
+
+def make_optimizer(model: TunedModel, config: TuneConfig) -> torch.optim.Optimizer:
+    """The method's optimiser over the classifier, and over what is tuned of the encoder at a rate of its own."""
     groups = [{"params": list(model.head.parameters()), "lr": config.learning_rate, "start": config.learning_rate}]
     encoder = [p for p in model.encoder.parameters() if p.requires_grad] if model.encoder is not None else []
     if encoder:
         rate = config.encoder_learning_rate
         groups.append({"params": encoder, "lr": rate, "start": rate})
-    return torch.optim.AdamW(groups, betas=(0.9, 0.999), weight_decay=config.weight_decay)
+    return OPTIMIZERS[METHODS[config.method].optimizer](groups, config.weight_decay or 0.0)
+
+
+def _schedule(config: TuneConfig, num_epochs: int, num_steps: int) -> Schedule:
+    """The method's learning rates."""
+    warm_up = METHODS[config.method].warm_up_rate
+    if warm_up is None:
+        return lambda epoch, step, start: rate_at(step, start, 0, num_steps)
+    return lambda epoch, step, start: rate_at(epoch - 1, start, 0, num_epochs) if epoch else warm_up
 
 
 def _tune_epoch(
@@ -90,7 +108,7 @@ def _tune_epoch(
     phase: Phase,
     epoch: int,
     first_step: int,
-    total_steps: int,
+    rate_of: Schedule,
     teacher: nn.Linear,
     config: TuneConfig,
     watch: Callable[[StepInfo], None] | None,
@@ -110,9 +128,10 @@ def _tune_epoch(
         for source, rows in batches.items():
             loss = loss + source.weight * _loss(model, source, rows, draws, teacher, config)
         loss.backward()
-        nn.utils.clip_grad_norm_(tuned, config.max_grad_norm)
+        if config.max_grad_norm is not None:
+            nn.utils.clip_grad_norm_(tuned, config.max_grad_norm)
         for group in optimizer.param_groups:
-            group["lr"] = rate_at(step, group["start"], 0, total_steps)
+            group["lr"] = rate_of(epoch, step, group["start"])
         optimizer.step()
         total_loss += loss.detach()
         if watch is not None:

@@ -78,8 +78,12 @@ def arrange(sources: Iterable[Source], config: TuneConfig) -> tuple[Phase, ...]:
     """The phases of tuning on sources, synthetic before real: one, or one for each (He et al. 2023, Table 7).
 
     An epoch is a pass over the source that takes more steps; the other begins again and again.
+    Args:
+        config: a resolved one.
     """
+    epochs = config.epochs
+    assert epochs is not None
     return tuple(
-        Phase(group, config.epochs, config.steps_per_epoch or max(source.steps_per_pass for source in group))
+        Phase(group, epochs, config.steps_per_epoch or max(source.steps_per_pass for source in group))
         for group in ORDERS[config.order].phases(tuple(sources))
     )

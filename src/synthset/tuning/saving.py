@@ -1,6 +1,6 @@
 """A tuned classifier as a folder, and how it is read again.
 
-    model.safetensors   the linear layer, and what was tuned of the encoder
+    model.safetensors   the linear layer, a learned context, and what was tuned of the encoder
     config.json         kind "tuned_clip", the CLIP with its fingerprint, the classes, the templates
     training.json       how it was tuned, epoch by epoch; written last, it marks completion
 
@@ -89,7 +89,7 @@ def save_tuned(folder: Path, config: TunedConfig, head: dict[str, Tensor], encod
     """Write weights and config.
 
     Args:
-        head: its weight and bias.
+        head: its weight and bias; of a learned context that too, which no prediction needs.
         encoder: tensors of the image tower that replace those of the CLIP, by their names in it; may be empty.
     """
     tensors = {f"{_HEAD}{name}": value for name, value in head.items()}
@@ -135,6 +135,7 @@ def load_tuned(folder: str | Path, *, device: str = "auto", encoder: Encoder | N
     tensors = read_weights(folder)
     try:
         weight, bias = tensors.pop(f"{_HEAD}weight"), tensors.pop(f"{_HEAD}bias")
+        tensors.pop(f"{_HEAD}context", None)
         if weight.shape != (len(config.class_names), encoder.dimension) or bias.shape != weight.shape[:1]:
             raise ValueError(f"a layer of shape {tuple(weight.shape)}")
         tuned = {name.removeprefix(_ENCODER): value for name, value in tensors.items()}

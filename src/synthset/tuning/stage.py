@@ -33,7 +33,7 @@ from synthset.images.imageset import ImageSet
 from synthset.images.opening import ImageSource
 from synthset.images.sketch import Sketch
 from synthset.real.sets import path_of
-from synthset.tuning.config import USES_OF_SHOTS, ZERO_SHOT_LEARNING_RATE, TuneConfig, resolve_config
+from synthset.tuning.config import USES_OF_SHOTS, TuneConfig, resolve_config
 from synthset.tuning.encoder_tuning import TunedModel, changed_state, make_model, tuned_share
 from synthset.tuning.features import Features, compute_features, compute_pixels
 from synthset.tuning.few_shot import filter_by_shots
@@ -111,10 +111,11 @@ def tune(
 def _with_doubt(result: TuneResult) -> TuneResult:
     """The result, with a warning where it cannot be told from guessing."""
     config = result.config
+    usual = _usual(config)
     remedies = [
         (config.clip == TuneConfig.clip, f"another {setting('clip')}, for this one has seen digits alone"),
-        (config.epochs < TuneConfig.epochs, setting("epochs", TuneConfig.epochs)),
-        (config.learning_rate != ZERO_SHOT_LEARNING_RATE, setting("learning_rate", ZERO_SHOT_LEARNING_RATE)),
+        ((config.epochs or 0) < (usual.epochs or 0), setting("epochs", usual.epochs)),
+        (config.learning_rate != usual.learning_rate, setting("learning_rate", usual.learning_rate)),
     ]
     named = [words for is_other, words in remedies if is_other] or [f"another {setting('clip')}"]
     chance, fraction = result.chance or 1 / len(result.class_names), config.validation_fraction or 0.0
@@ -124,13 +125,18 @@ def _with_doubt(result: TuneResult) -> TuneResult:
     return result
 
 
+def _usual(config: TuneConfig) -> TuneConfig:
+    """The defaults of the same method at as many shots."""
+    return resolve_config(TuneConfig(method=config.method, shots=config.shots))
+
+
 def _load(
     inputs: TuneInputs, config: TuneConfig, encoder: Encoder, cache: EmbeddingCache
 ) -> tuple[tuple[str, ...], nn.Linear, TunedModel]:
     """The templates, the zero-shot classifier that they make, and the model that begins as it, or at random."""
     templates = resolve_templates(config.templates, inputs.real)
     teacher = zero_shot_head(embed_classes(inputs.class_names, encoder, templates, cache), encoder.logit_scale)
-    return templates, teacher, make_model(config, encoder, teacher.requires_grad_(False))
+    return templates, teacher, make_model(config, encoder, inputs.class_names, teacher.requires_grad_(False))
 
 
 def _session(
@@ -158,7 +164,7 @@ def _tune(
 
     def save() -> None:
         visual = changed_state(model.encoder, freeze_batch_norm=config.freeze_batch_norm) if model.encoder else {}
-        save_tuned(session.folder, tuned, model.head.state_dict(), visual)
+        save_tuned(session.folder, tuned, model.head_tensors(), visual)
 
     delete_parts(session.folder)
     session.restore()
@@ -243,4 +249,5 @@ def _job(sources: Sequence[Source], config: TuneConfig, tuned: TunedConfig) -> J
     resolved = {"templates": list(tuned.templates), "encoder": tuned.fingerprint, "real": tuned.real}
     marks = " ".join(source.features.fingerprint() for source in sources)
     images = hashlib.sha256(marks.encode()).hexdigest()
-    return Job(job_of(config) | resolved, images, job_of(TuneConfig()), {"clip": "encoder", "real": ""})
+    first = resolve_config(TuneConfig(shots=config.shots))  # there was one method before there were several
+    return Job(job_of(config) | resolved, images, job_of(first), {"clip": "encoder", "real": ""})
