@@ -98,6 +98,18 @@ def test_the_command_writes_a_picture_and_says_what_it_shows(drawn, tmp_path, ru
     assert json.loads(out)["side_by_side"]["numbers"] == [[0, 1]]
 
 
+def test_variables_and_files_set_the_options_of_a_command_of_several_words(drawn, own_folder, run, monkeypatch):
+    monkeypatch.setenv("SYNTHSET_SIDE_BY_SIDE_IMAGES_PER_CLASS", "2")
+    Path("mine.yaml").write_text("side-by-side:\n  classes: [sea_lake]\n")
+    code, out, err = run("side-by-side", str(drawn / "many"), "--config", "mine.yaml")
+    assert (code, err) == (0, "")
+    assert "2 columns on 2 equal noises of sea_lake" in out
+    monkeypatch.setenv("SYNTHSET_SIDE_BY_SIDE_CLASES", "cat")
+    code, _, err = run("side-by-side", str(drawn / "many"))
+    assert code == 2
+    assert "Did you mean SYNTHSET_SIDE_BY_SIDE_CLASSES?" in err
+
+
 @pytest.mark.parametrize(
     ("names", "options", "error", "message"),
     [

@@ -14,7 +14,7 @@ from cyclopts import CycloptsError
 from cyclopts.config import Env
 
 from synthset.cli.app import build_app
-from synthset.cli.commands import NAMES, PREFIX, load_command
+from synthset.cli.commands import NAMES, load_command, variables_of
 from synthset.cli.config_files import config_source
 from synthset.cli.json_output import collecting
 from synthset.cli.verbosity import Verbosity, saying
@@ -60,7 +60,8 @@ def run(tokens: list[str]) -> int:
 def _run_command(tokens: list[str], common: _Common, wording: Wording) -> int:
     wording.check_variables()
     app = build_app([tokens[0]], with_help=any(token in HELP for token in tokens))
-    sources: list[Any] = [Env(PREFIX), *(config_source(path, NAMES) for path in common.files), wording]
+    variables = Env(variables_of(tokens[0]), command=False)
+    sources: list[Any] = [variables, *(config_source(path, NAMES) for path in common.files), wording]
     app.config = tuple(sources)
     try:
         with saying(common.verbosity, tokens[0]), collecting(common.as_json):

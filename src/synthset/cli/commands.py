@@ -78,11 +78,20 @@ class Command:
     def variables(self) -> dict[str, Argument]:
         """The environment variables that set its flags, in every spelling of them."""
         return {
-            f"{PREFIX}{self.name}_{name}".upper().replace("-", "_"): item
+            f"{variables_of(self.name)}{name}".upper().replace("-", "_"): item
             for item in self.arguments
             if not item.is_positional
             for name in (item.flag, *SCRIPT_NAMES.get(self.name, {}).get(item.flag, ()))
         }
+
+
+def variables_of(name: str) -> str:
+    """How the environment variables of a command begin.
+
+    >>> variables_of("side-by-side")
+    'SYNTHSET_SIDE_BY_SIDE_'
+    """
+    return f"{PREFIX}{name}_".upper().replace("-", "_")
 
 
 # command -> the module in this package that declares it, in the order of the help

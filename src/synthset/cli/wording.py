@@ -10,7 +10,7 @@ from cyclopts import App, ArgumentCollection, CoercionError, CycloptsError, Toke
 from cyclopts.exceptions import MissingArgumentError, RepeatArgumentError, UnusedCliTokensError
 
 from synthset.cli.arguments import Argument
-from synthset.cli.commands import NAMES, PREFIX, Command
+from synthset.cli.commands import NAMES, PREFIX, Command, variables_of
 from synthset.core.errors import UsageError, closest
 from synthset.core.options import describe_type
 
@@ -65,8 +65,8 @@ class Wording:
         Of others of ours that nothing reads, a warning says so.
         """
         variables, taken = self.command.variables(), dict[str, str]()
-        own = f"{PREFIX}{self.command.name}_".upper()
-        of_others = tuple(f"{PREFIX}{name}_".upper() for name in NAMES if name != self.command.name)
+        own = variables_of(self.command.name)
+        of_others = tuple(variables_of(name) for name in NAMES if name != self.command.name)
         # without what all begin with, which makes all alike, and with and without the command
         short = {name.removeprefix(prefix): name for prefix in (PREFIX, own) for name in variables}
         for name in sorted(name for name in os.environ if name.startswith(PREFIX) and not name.startswith(of_others)):

@@ -57,7 +57,7 @@ def _page_name(tokens: list[str]) -> str:
     if not tokens or (len(tokens) == 1 and tokens[0] in HELP):
         return "synthset"
     is_help = len(tokens) == 2 and tokens[1] in HELP
-    return tokens[0] if is_help and tokens[0].isalpha() and tokens[0] != "synthset" else ""
+    return tokens[0] if is_help and tokens[0].replace("-", "").isalpha() and tokens[0] != "synthset" else ""
 
 
 def _columns() -> int:
