@@ -5,6 +5,7 @@ import dataclasses
 from bars import CONFIG, make_set
 from synthset.classifiers.facts import read_facts
 from synthset.classifiers.stage import train
+from synthset.classifiers.training_set import fingerprint
 from synthset.core.files import write_json
 
 
@@ -13,6 +14,7 @@ def test_facts_are_those_of_the_training(tmp_path):
     train(make_set(), tmp_path / "first", config)
     facts = read_facts(tmp_path / "first")
     assert (facts.num_training, facts.epoch, facts.seen) == (45, 1, "")
+    assert facts.fingerprint == fingerprint(make_set())
     assert (facts.settings["learning_rate"], facts.settings["weights"]) == (3e-3, None)
     train(make_set(seed=1), tmp_path / "second", dataclasses.replace(config, weights=str(tmp_path / "first")))
     facts = read_facts(tmp_path / "second")

@@ -15,7 +15,7 @@ from synthset.measures.registry import MEASURES, measures_of, of_set
 ROWS = {"set": SetSummary, "class": ClassRow, "pairing": Pairing}
 
 
-def make_points(prompts=True, real=True, k=3, each=8):
+def make_points(prompts=True, real=True, features=False, k=3, each=8):
     generator = torch.Generator().manual_seed(0)
     labels = torch.arange(k).repeat_interleave(each).numpy()
 
@@ -24,7 +24,8 @@ def make_points(prompts=True, real=True, k=3, each=8):
         return split_points(name, torch.nn.functional.normalize(vectors, dim=1), labels, 0.25, 0)
 
     images, texts, others = map(scatter, ("drawn-IM", "drawn-PRMT", "photos-IM"))
-    return SetPoints(images, texts if prompts else None, others if real else None, k)
+    of_backbone = (3 * images.embeddings, others.embeddings + 1) if features else None
+    return SetPoints(images, texts if prompts else None, others if real else None, k, 0, of_backbone)
 
 
 @pytest.mark.parametrize("measure", MEASURES, ids=lambda measure: f"{measure.of}-{measure.name}")
@@ -51,12 +52,16 @@ def test_reading_the_declarations_loads_no_torch():
     assert subprocess.run([sys.executable, "-c", line], check=False).returncode == 0
 
 
-@pytest.mark.parametrize(("prompts", "real"), [(True, True), (True, False), (False, True), (False, False)])
-def test_what_is_lacking_is_none_and_the_rest_is_not(prompts, real):
-    points = make_points(prompts, real)
+@pytest.mark.parametrize(
+    ("prompts", "real", "features"),
+    [(True, True, True), (True, True, False), (True, False, False), (False, True, True), (False, False, False)],
+)
+def test_what_is_lacking_is_none_and_the_rest_is_not(prompts, real, features):
+    points = make_points(prompts, real, features)
     for measure in (*measures_of("set"), *measures_of("class")):
         value = measure.take(points)
         is_lacking = (measure.needs_prompts and not prompts) or (measure.needs_real and not real)
+        is_lacking = is_lacking or (measure.needs_features and not features)
         assert (value is None) == is_lacking, measure.name
         if measure.of == "class" and value is not None:
             assert len(value) == points.k
@@ -72,10 +77,11 @@ def test_measures_of_one_computation_share_it(monkeypatch):
             name,
             lambda *args, _name=name, _function=function, **kw: (calls.append(_name), _function(*args, **kw))[1],
         )
-    points = make_points()
+    points = make_points(features=True)
     for measure in (*measures_of("set"), *measures_of("class")):
         measure.take(points)
-    assert sorted(calls) == sorted([*names, "centroid_distance"])  # once of the set, once of the real one
+    assert sorted(calls) == sorted([*names, "centroid_distance", "frechet_distance"])
+    # the former of the set and of the real one, the latter in the encoder's space and in the backbone's
 
 
 def test_a_measure_of_ones_own_needs_no_more_than_a_function():

@@ -16,7 +16,7 @@ from synthset.classifiers.scoring import wilson_interval
 from synthset.core.files import write_json
 from synthset.report import build_report
 
-OPTIONAL = ("ambiguity", "tsne", "prompts", "galleries", "filters", "evaluations")
+OPTIONAL = ("correlations", "ambiguity", "tsne", "prompts", "galleries", "filters", "evaluations")
 NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 HOSTILE = (
     "<img src=x onerror=alert(1)>",
@@ -65,6 +65,7 @@ def write_example(folder, class_names=NAMES, sets=SETS, without=(), has_real=Tru
         "summary": _summary(random, sets, has_real),
         "classes": _classes(random, class_names, sets, has_real),
         "matrix": _matrix(random, [*([REAL] if has_real else []), *sets]),
+        "correlations": _correlations(),
         "ambiguity": _ambiguity(random, class_names, sets),
         "tsne": _tsne(random, class_names, sets),
         "prompts": _prompts(class_names, sets),
@@ -116,6 +117,16 @@ def _info(class_names, sets, without, has_real):
         "seed": 0,
         "seconds": 42.5,
         "sets": [real, *synthetic] if has_real else synthetic,
+        "backbone": {"name": "timm:inception_v3", "dimension": 2048},
+        "averages": {
+            "pairings": 30,
+            "of": 49,
+            "centroid_accuracy": 0.771,
+            "knn1_accuracy": 0.746,
+            "knn5_accuracy": 0.773,
+            "knn5_better": 0.4,
+        },
+        "merged_prompts": {f"{sets[0]} = {sets[-1]}-PRMT": [sets[0], sets[-1]]},
         "separability": {"accuracy": 1.0, "margin": 0.31, "images": 2000, "texts": 30},
         "filters": [] if "filters" in without else notes,
         "libraries": {"synthset": "0.1.0", "torch": "2.9.0"},
@@ -148,6 +159,10 @@ def _summary(random, sets, has_real):
                 "frechet_distance": 0.31 - 0.04 * i,
                 "frechet_mean": 0.2 - 0.02 * i,
                 "frechet_covariance": 0.11 - 0.02 * i,
+                "backbone_frechet_distance": 31.4 - 4 * i,
+                "backbone_frechet_mean": 20.3 - 2 * i,
+                "backbone_frechet_covariance": 11.1 - 2 * i,
+                "backbone_rows_a_dimension": 996 / 2048,
                 "centroid_shift": 0.21 - 0.02 * i,
             }
         )
@@ -205,6 +220,20 @@ def _matrix(random, names):
                 }
             )
     return rows
+
+
+def _correlations():
+    names = ("pearson", "pearson_low", "pearson_high", "spearman", "spearman_low", "spearman_high")
+    values = {
+        "centroid_distance": (0.91, 0.42, 0.99, 1.0, None, None),
+        "backbone_frechet_mean": (-0.83, -0.98, 0.11, -0.8, None, None),
+        "precision": (None,) * 6,
+    }
+    return [
+        {"accuracy": accuracy, "measure": measure, "n": 4, **dict(zip(names, row, strict=True))}
+        for accuracy in ("transfer_accuracy", "small_cnn on digits")
+        for measure, row in values.items()
+    ]
 
 
 def _ambiguity(random, class_names, sets):

@@ -71,8 +71,8 @@ def page(example):
 
 def test_every_section_is_there_and_verdicts_come_first(page):
     assert page.sections() == [
-        *("verdicts", "accuracy", "classes", "ambiguity", "galleries", "filters", "diversity", "errors", "matrix"),
-        *("confusion", "tsne", "prompts", "making"),
+        *("verdicts", "accuracy", "classes", "ambiguity", "galleries", "filters", "diversity", "errors"),
+        *("correlations", "matrix", "confusion", "tsne", "prompts", "making"),
     ]
     links = [attributes["href"] for attributes in page.all("a")]
     assert links[1:] == [f"#{name}" for name in page.sections()]
@@ -137,7 +137,7 @@ def test_a_part_that_is_not_there_is_left_out(tmp_path, part):
         gone = set()  # rejected images are in the galleries still
         assert "threshold" not in page.figures()
     assert not gone & set(page.sections())
-    assert len(page.sections()) == 13 - len(gone)
+    assert len(page.sections()) == 14 - len(gone)
 
 
 def test_the_least_there_can_be(tmp_path):
@@ -154,7 +154,7 @@ def test_hostile_names_are_only_text(tmp_path):
     folder = write_example(tmp_path, class_names=HOSTILE, sets=('<i onclick="x">', "</style>", "<!--"))
     page = Page(build_report(folder))
     known = {tag for tag, _ in page.tags}
-    assert len(page.sections()) == 13
+    assert len(page.sections()) == 14
     assert not known & {"br", "iframe", "object", "form"}
     assert not any(name.startswith("on") for _, attributes in page.tags for name in attributes)
     assert all("src" not in attributes for attributes in page.all("script"))
@@ -239,7 +239,7 @@ def test_measures_that_an_older_version_did_not_take_are_empty(tmp_path):
     page = Page(build_report(folder))
     assert not {"centroid-distance", "vendi", "frechet", "error-split"} & set(page.figures())
     assert "errors" not in page.sections()
-    assert len(page.sections()) == 12
+    assert len(page.sections()) == 13
     assert "None" not in page.text()
 
 

@@ -26,6 +26,8 @@ from synthset.real import open_set
 from synthset.real.matching import with_classes
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from synthset.encoders.clip import Encoder
     from synthset.encoders.embed import EmbeddingCache
 
@@ -94,7 +96,7 @@ def open_sets(
     """
     if not synthetic:
         raise UsageError("Expected at least one set to diagnose, such as the folder of a dataset.")
-    sets = [part for item in synthetic for part in _open_synthetic(item, by_strategy, strategies, all_images)]
+    sets = [part for item in synthetic for part in open_synthetic(item, by_strategy, strategies, all_images)]
     if (by_strategy or strategies) and not any(item.manifest for item in sets):
         names, option = some([item.name for item in sets]), setting("by_strategy", True)
         raise UsageError(
@@ -112,9 +114,10 @@ def open_sets(
     return sets
 
 
-def _open_synthetic(
+def open_synthetic(
     item: ImageSource | DiagnosedSet, by_strategy: bool, strategies: Sequence[str], all_images: bool
 ) -> list[DiagnosedSet]:
+    """The sets of one source: one, or one a strategy. Arguments and errors as of open_sets."""
     if isinstance(item, DiagnosedSet):
         return [item]
     if isinstance(item, ImageSet):
@@ -229,11 +232,13 @@ class EmbeddedSet:
     images: Points
     prompts: Points | None
     texts: tuple[str, ...] = ()  # of the prompts
+    features: Tensor | None = None  # (n, d) of the images, of a backbone, as they are
 
     def against(self, real: EmbeddedSet | None, seed: int) -> SetPoints:
         """Its points to measure, beside those of the real set, unless it is the real set itself."""
-        others = None if real is None or real is self else real.images
-        return SetPoints(self.images, self.prompts, others, len(self.source.images.class_names), seed)
+        k, others = len(self.source.images.class_names), None if real is self else real
+        features = None if others is None or others.features is None else (self.features, others.features)
+        return SetPoints(self.images, self.prompts, others and others.images, k, seed, features)
 
 
 def embed_set(

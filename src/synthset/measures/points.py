@@ -31,6 +31,7 @@ from synthset.measures.neighbours import knn_accuracy
 from synthset.measures.vendi import vendi_score_per_class
 
 VENDI_IMAGES = 1000  # a class: the score of more differs little, and costs the cube
+FEWEST_SCATTERED = 10  # images of a class whose scatter says something
 FOLDS = 5  # of a class's images: each is classified by the centroids of the others
 NEIGHBOURS = 5  # of precision, recall, density and coverage, as their authors have it
 COMPARED_IMAGES = 10_000  # of a set, for measures that compare every image with every other
@@ -119,6 +120,7 @@ class SetPoints:
         real: images of the real set; None where there is none, or this is it.
         k: number of classes, the same in all three.
         seed: of ties, and of the samples that stand for large sets.
+        features: of the images and of the real ones, (n, d) and (m, d), as a backbone beside the encoder has them.
     """
 
     images: Points
@@ -126,6 +128,7 @@ class SetPoints:
     real: Points | None
     k: int
     seed: int = 0
+    features: tuple[Tensor, Tensor] | None = None
 
     @property
     def others(self) -> Points:
@@ -187,16 +190,20 @@ class SetPoints:
     def scatter(self) -> tuple[Tensor, Tensor]:
         """The images' Centroid Distance as a share of the real images', and the error of its logarithm: each (k,).
 
-        Both are at least 0. A centroid lies nearer to the n images that it is made of than to others, which makes
-        the distance (1 - 1/n)² of what many images have: that is made good here. Needs a real set.
+        A centroid lies nearer to the n images that it is made of than to others, which makes the distance (1 - 1/n)²
+        of what many images have: that is made good here. The error of one distance is far too small where the images
+        happen to lie close, so that of all classes together is taken, of the set that has more; it is infinite for
+        fewer than `FEWEST_SCATTERED` images. Needs a real set.
         """
-        ratio, relative = torch.ones(self.k, dtype=torch.float64), torch.zeros(self.k, dtype=torch.float64)
+        ratio, inverse, relative, fewest = torch.ones(self.k), torch.zeros(self.k), 0.0, torch.inf
         for points, distances, power in ((self.images, self.distances, 1), (self.others, self.real_distances, -1)):
             n = points.labels.bincount(minlength=self.k).double()
             ratio = ratio * (distances / (1 - 1 / n).square()) ** power
-            errors = centroid_distance_error(*points.all, self.k)
-            relative = relative + torch.where(distances > 0, errors / distances, 0).square()
-        return ratio, relative.sqrt()
+            inverse = inverse + 1 / n
+            fewest = n.clamp(max=fewest)
+            spread = (n * centroid_distance_error(*points.all, self.k).square()).mean().sqrt() / distances.mean()
+            relative = max(relative, float(spread.nan_to_num()))  # of images that are all one, there is none
+        return ratio, torch.where(fewest < FEWEST_SCATTERED, torch.inf, relative * inverse.sqrt())
 
     @cached_property
     def real_distances(self) -> Tensor:
@@ -212,6 +219,13 @@ class SetPoints:
     def frechet(self) -> FrechetDistance:
         """Fréchet distance to the real set in two terms. Needs a real set."""
         return frechet_distance(self.others.embeddings, self.images.embeddings)
+
+    @cached_property
+    def backbone_frechet(self) -> FrechetDistance:
+        """The same between features of a backbone, whose lengths mean something. Needs features."""
+        assert self.features is not None
+        images, real = self.features
+        return frechet_distance(real, images, normalise=False)
 
     @cached_property
     def coverage(self) -> Coverage:

@@ -29,7 +29,8 @@ class Measure:
         function: of `SetPoints`, to a number for a set and to one number a class, (k,), for its classes; of `Pair`,
             to a number for a pairing. None where there is no value.
         format: "share" is shown in percent with a bar, "percent" without one, "number" with three digits.
-        needs_prompts, needs_real: there is no value for a set without prompts, or without a real set beside it.
+        needs_prompts, needs_real, needs_features: there is no value for a set without prompts, without a real set
+            beside it, or without a backbone's features of both.
         interval: names of two further columns for the 95 % interval; for a measure that is a share of the queries.
         section: of the report, whose table shows it; for a measure of a set.
     """
@@ -42,8 +43,9 @@ class Measure:
     format: Literal["share", "percent", "number"] = "number"
     needs_prompts: bool = False
     needs_real: bool = False
+    needs_features: bool = False
     interval: tuple[str, str] | None = None
-    section: Literal["diversity", "errors"] = "diversity"
+    section: Literal["diversity", "backbone", "errors"] = "diversity"
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -52,13 +54,15 @@ class Measure:
 
     def take(self, points: Any) -> Any:
         """Its value of `SetPoints` or of a `Pair`; None where something that it needs is lacking."""
-        if (self.needs_prompts and points.prompts is None) or (self.needs_real and points.real is None):
+        needs = {"prompts": self.needs_prompts, "real": self.needs_real, "features": self.needs_features}
+        if any(is_needed and getattr(points, name) is None for name, is_needed in needs.items()):
             return None
         return self.function(points)
 
 
 of_set = partial(Measure, "set")
 of_set_and_real = partial(Measure, "set", needs_real=True)
+of_features = partial(Measure, "set", needs_real=True, needs_features=True, section="backbone")
 of_error = partial(Measure, "set", needs_prompts=True, section="errors")
 of_class = partial(Measure, "class")
 of_class_and_prompts = partial(Measure, "class", needs_prompts=True)
@@ -136,6 +140,32 @@ MEASURES: tuple[Measure, ...] = (
         "Images of the smaller of the two sets for each dimension of the encoder, at least 0: with fewer than 1 the "
         "Fréchet distance says mostly how few they are (Chong & Forsyth 2020, on its bias).",
         lambda points: points.frechet.rows_a_dimension,
+    ),
+    of_features(
+        "backbone_frechet_distance",
+        "Fréchet",
+        "Squared Fréchet distance to the real set between the features of a backbone, at least 0 (Heusel et al. 2017, "
+        "with another network than theirs).",
+        lambda points: points.backbone_frechet.total,
+    ),
+    of_features(
+        "backbone_frechet_mean",
+        "Mean term",
+        "Its first term: how far the means lie apart, at least 0 (Marwood et al. 2023, section 3).",
+        lambda points: points.backbone_frechet.mean_term,
+    ),
+    of_features(
+        "backbone_frechet_covariance",
+        "Cov. term",
+        "Its second term: how much the spreads differ, at least 0 (Marwood et al. 2023, section 3).",
+        lambda points: points.backbone_frechet.covariance_term,
+    ),
+    of_features(
+        "backbone_rows_a_dimension",
+        "Images / dim.",
+        "Images of the smaller of the two sets for each dimension of the features, at least 0: with fewer than 1 the "
+        "distance says mostly how few they are (Chong & Forsyth 2020, on its bias).",
+        lambda points: points.backbone_frechet.rows_a_dimension,
     ),
     of_set_and_real(
         "centroid_shift",

@@ -162,10 +162,12 @@ _RECOGNISED = {"accuracy": _FLOAT, "low": _FLOAT, "high": _FLOAT, "taken_for": _
 # of the tables, but for measures
 SCHEMAS: dict[str, dict[str, pa.DataType]] = {
     "summary": {"set": _TEXT, "kind": _TEXT, "images": _INT},
-    "classes": _CLASS | {"images": _INT, "verdict": _TEXT, "explanation": _TEXT, "remedy": _TEXT},
+    "classes": _CLASS | {"images": _INT, "verdict": _TEXT, "explanation": _TEXT, "remedy": _TEXT, "evidence": _TEXT},
     "matrix": {"experiment": _INT, "reference": _TEXT, "query": _TEXT, "queries": _INT},
     "correlations": {"accuracy": _TEXT, "measure": _TEXT, "n": _INT} | _CORRELATED,
-    "ambiguity": _CLASS | {"prompt": _TEXT, "rank": _INT} | _RECOGNISED,
+    "ambiguity": _CLASS
+    | {"prompt": _TEXT, "rank": _INT, "judged_by": _TEXT, "verdict": _TEXT, "drafted": _BOOL}
+    | _RECOGNISED,
     "judged": _CLASS | {"kind": _TEXT, "rank": _INT, "meant": _TEXT} | _RECOGNISED,
     "tsne": {"set": _TEXT, "kind": _TEXT, "class_index": _INT, "x": _FLOAT, "y": _FLOAT},
     "prompts": _CLASS | {"strategy": _TEXT, "prompt": _TEXT, "guidance_scale": _FLOAT, "images": _INT},
@@ -173,6 +175,7 @@ SCHEMAS: dict[str, dict[str, pa.DataType]] = {
     "filters": _CLASS | {"method": _TEXT, "score": _FLOAT, "keep": _BOOL, "reason": _TEXT},
 }
 MEASURED: dict[str, Of] = {"summary": "set", "classes": "class", "matrix": "pairing"}  # tables that must be there
+LATER = {"classes": ("evidence",), "ambiguity": ("judged_by", "verdict", "drafted")}  # columns that 0.1 did not write
 NEVER_NULL = ("set", "class_index", "class_name", "kind", "verdict", "reference", "query", "rank", "image")
 
 
@@ -221,7 +224,9 @@ def _read_table(path: Path, num_classes: int) -> pa.Table | None:
     schema = pa.schema(SCHEMAS[name] | dict.fromkeys(measured, _FLOAT))
     if not count_rows(path, AGAIN):
         return schema.empty_table()
-    table = read_table(path, schema, AGAIN, set(schema.names).difference(NEVER_NULL), may_lack=measured)
+    later = LATER.get(name, ())
+    nullable = set(schema.names).difference(NEVER_NULL).union(later)
+    table = read_table(path, schema, AGAIN, nullable, may_lack=[*measured, *later])
     indices = table.column("class_index").unique().to_pylist() if "class_index" in schema.names else []
     if not all(0 <= index < num_classes for index in indices):
         raise damaged(path, f"a class index beyond the {num_classes} classes")
