@@ -99,6 +99,16 @@ class Attack:
         pickle.dumps({"data": pixels_of(1, 0)[:, :100], "labels": [0]}),
         pickle.dumps({"data": pixels_of(1, 0), "labels": [7]}),
         pickle.dumps({"data": pixels_of(1, 0), "labels": ["cat"]}),
+        pickle.dumps({"data": pixels_of(1, 0), "labels": [0.5]}),  # would be cut to 0
+        pickle.dumps({"data": pixels_of(1, 0), "labels": [2**70]}),
+        pickle.dumps({"data": pixels_of(1, 0), "labels": [[0], [0, 1]]}),
+        pickle.dumps({"data": pixels_of(1, 0).astype(np.int64), "labels": [0]}),
+        b"\x80\x02" + b"]" * 100_000 + b"a" * 99_999 + b".",  # lists within lists
+        b"\x80\x04\x95\xff\xff\xff\xff\xff\xff\xff\x7f}.",  # a frame without end
+        b"\x80\x02T\xff\xff\xff\x7fshort.",  # a text of two gigabytes
+        b"(iposix\nsystem\n.",
+        b"cbuiltins\neval\n.",
+        b"\x80\x04\x8c\x05numpy\x8c\x04load\x93.",
         pickle.dumps({"labels": [0]}),
         b"",
         b"not a pickle",

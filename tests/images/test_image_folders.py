@@ -61,7 +61,7 @@ def test_folders_without_images_are_refused(tmp_path):
     with pytest.raises(DataError, match="one folder a class"):
         load_real(tmp_path)
     make_folder(tmp_path)
-    with pytest.raises(DataError, match=r"Expected a folder or a \.parquet file"):
+    with pytest.raises(DataError, match=r"Expected a folder, an archive \(\.zip, .*\) or a \.parquet file"):
         load_real(tmp_path / "loose.png")
 
 

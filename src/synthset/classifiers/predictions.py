@@ -11,8 +11,8 @@ import numpy as np
 from PIL import Image
 
 from synthset.core.errors import DataError, UsageError
+from synthset.images.archives import read_file
 from synthset.images.decoding import decode
-from synthset.images.folders import read_file
 
 Picture: TypeAlias = str | Path | bytes | Image.Image | np.ndarray
 """An image: its path, its encoded bytes, a PIL image, or uint8 (h, w, 3) or (h, w)."""

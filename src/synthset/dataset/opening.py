@@ -8,6 +8,7 @@ from pathlib import Path
 
 from synthset.core.errors import DataError, UsageError, setting
 from synthset.dataset.reader import Dataset, Strategies, is_dataset, open_dataset, strategies_of
+from synthset.images.archives import exists
 from synthset.images.imageset import ImageSet
 from synthset.images.opening import ImagePath, ImageSource, load_path
 
@@ -41,7 +42,7 @@ def open_images(data: ImageSource, strategy: Strategies = None, *, all_images: b
         raise UsageError(f"Expected a Synthset dataset for {option}, '{name}' is none. Leave {option} out.")
     if isinstance(data, ImageSet):
         return data
-    if not Path(data).exists():
+    if not exists(Path(data)):
         raise DataError(f"Expected images in '{data}', found nothing there. Run 'synthset create' first.")
     return load_path(data)
 

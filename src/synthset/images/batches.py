@@ -1,4 +1,4 @@
-"""CIFAR as its authors publish it and torchvision unpacks it: batches of pixels in pickles.
+"""CIFAR as its authors publish it and torchvision unpacks it: batches of pixels, in pickles or in plain bytes.
 
 A pickle can run any code when it is opened, so none is: what these files consist of, dictionaries, lists, texts,
 numbers and arrays of bytes, is read step by step here, and whatever else stands in one is refused.
@@ -14,29 +14,52 @@ from typing import Any
 
 import numpy as np
 
-from synthset.core.errors import DataError, UsageError, setting
+from synthset.core.errors import DataError, UsageError, first_line, setting
+from synthset.core.names import shown
+from synthset.images.archives import exists, read_file
 from synthset.images.decoding import encode
-from synthset.images.folders import Folder, read_file
+from synthset.images.folders import Folder
 from synthset.images.imageset import ImageSet
 from synthset.images.splits import TEST, TRAIN, split_of
 
 META = ("batches.meta", "meta")  # of CIFAR-10 and of CIFAR-100
+# of the binary version: where the names of each column of labels stand, in the order of a row's bytes
+BINARY_META = {
+    "batches.meta.txt": {"labels": "batches.meta.txt"},
+    "fine_label_names.txt": {"coarse_labels": "coarse_label_names.txt", "fine_labels": "fine_label_names.txt"},
+}
 SIDE_PX = 32
 _MARK = object()
 
 
 def find_batches(top: Folder) -> dict[str, list[Path]]:
-    """The batches in a folder, or in the one folder of batches within it, by split; empty where there are none."""
-    for folder in (top, *top.folders):
-        names = {file.name: file for file in folder.files("", ".meta")}
-        if not set(META) & set(names):
-            continue
-        by_split = {
-            TRAIN: [file for name, file in names.items() if name.startswith("data_batch") or name == TRAIN],
-            TEST: [file for name, file in names.items() if split_of(name) == TEST],
-        }
-        return {split: files for split, files in by_split.items() if files}
-    return {}
+    """The batches in a folder, or in the one folder of batches within it, by split; empty where there are none.
+
+    Raises UsageError where several folders hold some.
+    """
+    own = _batches_of(top)
+    within = {folder.name: found for folder in top.folders if (found := _batches_of(folder))} if not own else {}
+    if len(within) > 1:
+        raise UsageError(
+            f"Expected one set of batches of CIFAR in '{shown(top.path)}', got {', '.join(within)}. Give the path of "
+            f"one, e.g. '{shown(top.path / min(within))}'."
+        )
+    return own or next(iter(within.values()), {})
+
+
+def _batches_of(folder: Folder) -> dict[str, list[Path]]:
+    files = folder.files("", ".meta", ".bin", ".txt")
+    names, ending = {file.name for file in files}, ""
+    if not names & {*META}:
+        if not names & {*BINARY_META}:
+            return {}
+        ending = ".bin"
+    batches = [file for file in files if file.suffix == ending and file.name not in META]
+    by_split = {
+        TRAIN: [file for file in batches if file.stem.startswith("data_batch") or file.stem == TRAIN],
+        TEST: [file for file in batches if split_of(file.stem) == TEST],
+    }
+    return {split: found for split, found in by_split.items() if found}
 
 
 def load_batches(files: Sequence[Path], name: str, label_column: str | None = None, prefix: str = "") -> ImageSet:
@@ -51,23 +74,28 @@ def load_batches(files: Sequence[Path], name: str, label_column: str | None = No
         UsageError: several lists of labels, and none of them is wanted.
         DataError: other contents.
     """
-    batches = [_read(file) for file in files]
-    meta = _read(next(file for file in (files[0].with_name(name) for name in META) if file.exists()))
+    if files[0].suffix:
+        batches, meta = _read_binary(files)
+    else:
+        batches = [_read(file) for file in files]
+        meta = _read(next(file for file in (files[0].with_name(name) for name in META) if exists(file)))
     columns = [key for key in batches[0] if key.endswith("labels")]
+    if not columns:
+        raise DataError(f"Expected batches of CIFAR in '{name}', got others (no labels).")
     if label_column not in columns and (label_column is not None or len(columns) != 1):
         raise UsageError(
             f"'{name}' has several columns of labels ({', '.join(columns)}). Say which, e.g. "
-            f"{setting(f'{prefix}label_column', columns[0] if columns else 'labels')}."
+            f"{setting(f'{prefix}label_column', columns[0])}."
         )
     column = label_column or columns[0]
     try:
         names = [_text(word) for word in meta[f"{column.removesuffix('s')}_names"]]
-        labels = np.concatenate([np.asarray(batch[column], np.int64) for batch in batches])
+        labels = np.concatenate([_labels(batch[column]) for batch in batches])
         pixels = np.concatenate([batch["data"].reshape(-1, 3, SIDE_PX, SIDE_PX) for batch in batches])
-        if len(labels) != len(pixels):
-            raise ValueError(f"{len(pixels)} images and {len(labels)} labels")
-    except (KeyError, ValueError, TypeError, AttributeError) as error:
-        raise DataError(f"Expected batches of CIFAR in '{name}', got others ({error}).") from error
+        if len(labels) != len(pixels) or pixels.dtype != np.uint8:
+            raise ValueError(f"{len(pixels)} images of {pixels.dtype} and {len(labels)} labels")
+    except (KeyError, ValueError, TypeError, AttributeError, OverflowError) as error:
+        raise DataError(f"Expected batches of CIFAR in '{name}', got others ({_brief(error)}).") from error
     return ImageSet(name, tuple(names), labels, lambda index: encode(pixels[index].transpose(1, 2, 0)))
 
 
@@ -78,8 +106,43 @@ def _read(file: Path) -> dict[str, Any]:
         if not isinstance(content, dict):
             raise ValueError(f"a {type(content).__name__}")
         return {_text(key): value for key, value in content.items()}
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
-        raise DataError(f"Expected a batch of CIFAR in '{file}', got something else ({error}).") from error
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError) as error:
+        raise DataError(f"Expected a batch of CIFAR in '{file}', got something else ({_brief(error)}).") from error
+
+
+def _read_binary(files: Sequence[Path]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """The batches of the binary version, and their names: rows of a byte for each label, and of the pixels."""
+    columns = next(columns for name, columns in BINARY_META.items() if exists(files[0].with_name(name)))
+    meta = {
+        f"{column.removesuffix('s')}_names": read_file(files[0].with_name(name)).decode("latin-1").split("\n")
+        for column, name in columns.items()
+    }
+    meta = {key: [name.strip() for name in names if name.strip()] for key, names in meta.items()}
+    batches, length = [], len(columns) + 3 * SIDE_PX**2
+    for file in files:
+        data = np.frombuffer(read_file(file), np.uint8)
+        if not len(data) or len(data) % length:
+            raise DataError(
+                f"Expected a batch of CIFAR in '{shown(file)}', rows of {length:,} bytes, got {len(data):,} bytes. "
+                "Fetch it again."
+            )
+        rows = data.reshape(-1, length)
+        labels = {column: rows[:, i].astype(np.int64) for i, column in enumerate(columns)}
+        batches.append({**labels, "data": rows[:, len(columns) :]})
+    return batches, meta
+
+
+def _labels(values: Any) -> np.ndarray:
+    """Labels as int64 (n,). Raises TypeError for what are no whole numbers, which would be cut to some."""
+    labels = np.asarray(values)
+    if labels.dtype.kind not in "iu":
+        raise TypeError(f"labels of {labels.dtype}")
+    return labels.astype(np.int64)
+
+
+def _brief(error: Exception) -> str:
+    """What an error says, of which a hostile file may decide."""
+    return shown(first_line(error))[:120]
 
 
 def _text(word: Any) -> str:

@@ -11,8 +11,8 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from synthset.core.errors import DataError, first_line
+from synthset.images.archives import exists, is_folder, read_file
 from synthset.images.columns import Table
-from synthset.images.folders import read_file
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,9 +36,9 @@ def _read_cell(value: Any, file: Path, root: Path, where: str) -> bytes:
     path = value.get("path") if isinstance(value, dict) else value
     if not path:
         raise DataError(f"Expected an image at {where}, got none.")
-    inside = root if root.is_dir() else root.parent
+    inside = root if is_folder(root) else root.parent
     for folder in (file.parent, inside):
-        if (found := folder / path).exists():
+        if exists(found := folder / path):
             if not found.resolve().is_relative_to(inside.resolve()):
                 raise DataError(f"Expected an image inside '{inside}' at {where}, got '{path}', which leaves it.")
             return read_file(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from synthset.core.errors import DataError, UsageError, first_line, setting
 from synthset.core.files import parse_json
-from synthset.core.names import plain_name
+from synthset.core.names import plain_name, shown
+from synthset.images.archives import read_file, within_archive
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -40,6 +42,8 @@ class Table:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
+        if file.suffix.lower() == ".parquet" and within_archive(file):
+            raise DataError(f"Expected Parquet files outside of archives, got '{shown(file)}'. Unpack the archive.")
         try:
             if file.suffix.lower() == ".parquet":
                 metadata = pq.read_metadata(file)
@@ -88,11 +92,12 @@ def _read_text_table(file: Path) -> pa.Table:
     import pyarrow as pa
     from pyarrow import csv, json
 
+    data = read_file(file)  # it may lie in an archive
     if file.suffix.lower() == ".csv":
-        return csv.read_csv(file)
+        return csv.read_csv(io.BytesIO(data))
     if file.suffix.lower() == ".jsonl":
-        return json.read_json(file)
-    content = parse_json(file.read_bytes())
+        return json.read_json(io.BytesIO(data))
+    content = parse_json(data)
     if not isinstance(content, list) or not all(isinstance(row, dict) for row in content):
         raise ValueError("no list of objects")
     return pa.Table.from_pylist(content)

@@ -18,9 +18,10 @@ from typing import Literal
 import numpy as np
 
 from synthset.core.errors import DataError, UsageError, first_line
-from synthset.core.files import CHECKSUM, read_json
+from synthset.core.files import CHECKSUM, parse_json
 from synthset.core.json_records import as_record
 from synthset.core.names import plain_name, shown
+from synthset.images.archives import exists, list_folder, read_file
 from synthset.images.imageset import ImageSet
 from synthset.images.splits import is_split_word, split_of
 
@@ -32,14 +33,6 @@ LEFT_BEHIND = (  # by archives, file systems and the machines that share them, i
     *("__macosx", "__pycache__", "@eadir", "@tmp", "#recycle", "@recycle", "#snapshot", "lost+found", "$recycle.bin"),
     "system volume information",
 )
-
-
-def read_file(path: Path) -> bytes:
-    """The bytes of a file. Raises DataError if it cannot be read."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise DataError(f"Expected a readable file at '{shown(path)}', got {error.strerror}.") from error
 
 
 @dataclass(frozen=True)
@@ -71,11 +64,11 @@ def exported_classes(folder: Path) -> dict[str, str] | None:
         DataError: the names are damaged, and without them the folders' own would pass for names.
     """
     path, remedy = folder / EXPORT_MARKER, "Restore it; or delete it, and the folders' names are those of the classes."
-    try:
-        value = read_json(path)
-    except FileNotFoundError:
+    if not exists(path):
         return None
-    except (OSError, ValueError) as error:
+    try:
+        value = parse_json(read_file(path))
+    except (DataError, ValueError) as error:
         raise DataError(
             f"Expected JSON in '{shown(path)}', it does not read ({first_line(error)}). {remedy}"
         ) from error
@@ -87,7 +80,7 @@ def exported_classes(folder: Path) -> dict[str, str] | None:
 
 @dataclass(frozen=True)
 class Folder:
-    """A folder and what is in it, but for hidden entries.
+    """A folder, or an archive, and what is in it, but for hidden entries.
 
     Attributes:
         path: where it is.
@@ -114,10 +107,10 @@ class Folder:
         others = Counter[str]()
         if self.path.is_symlink():  # a linked folder may lead anywhere, also back up
             raise DataError(f"Expected a folder, got '{shown(self.path)}', a link. Links to folders are not followed.")
-        for entry in sorted(self.path.iterdir()):
+        for entry, is_folder in list_folder(self.path):
             if entry.name.startswith(".") or entry.name.casefold() in LEFT_BEHIND:
                 others["hidden"] += 1
-            elif entry.is_dir():
+            elif is_folder:
                 folders.append(Folder(entry, self.root))
             else:
                 files.append(entry)

@@ -16,6 +16,7 @@ from synthset.core.errors import DataError, UsageError, setting
 from synthset.core.files import read_json
 from synthset.core.names import plain_name, shown
 from synthset.core.options import Option, check_options
+from synthset.images.archives import ENDINGS, exists, is_folder
 from synthset.images.batches import find_batches, load_batches
 from synthset.images.folders import Folder, find_splits, load_imagefolder, tell_beside
 from synthset.images.imageset import ImageSet
@@ -136,9 +137,9 @@ def _loaders(path: Path) -> dict[str, _Loader]:
 
         return _Loader(load)
 
-    if not path.is_dir():
+    if not is_folder(path):
         if path.suffix.lower() != ".parquet":
-            raise DataError(f"Expected a folder or a .parquet file, got '{path}'.")
+            raise DataError(f"Expected a folder, an archive ({', '.join(ENDINGS)}) or a .parquet file, got '{path}'.")
         return {split_of(path.stem) or "": tables([path])}
     top = Folder.top(path)
     if batches := find_batches(top):
@@ -150,7 +151,7 @@ def _loaders(path: Path) -> dict[str, _Loader]:
         }
     if found := find_tables(top):
         return {split: tables(files) for split, files in found.items()}
-    if (path / MANIFEST).exists():
+    if exists(path / MANIFEST):
         raise DataError(f"'{path}' is a Synthset dataset without its images, which lie in data/. Copy it whole.")
     splits = find_splits(top)
     return {

@@ -9,7 +9,8 @@ from itertools import accumulate
 from pathlib import Path
 
 from synthset.core.errors import DataError, UsageError, first_line
-from synthset.images.folders import SUFFIXES, Folder, read_file, shown
+from synthset.images.archives import exists, is_archive, is_folder, read_file
+from synthset.images.folders import SUFFIXES, Folder, shown
 from synthset.images.tables import open_pictures
 
 
@@ -33,7 +34,8 @@ def find_pictures(paths: Sequence[str]) -> Pictures:
     """All images that the paths name, in their order; those of a folder or a pattern by name.
 
     Args:
-        paths: image files of any ending; folders, flat or nested, of which what is called like an image counts;
+        paths: image files of any ending; folders and archives, flat or nested, of which what is called like an image
+            counts;
             patterns such as "photos/*.jpg"; Parquet files with a column of images; URLs of any of these but folders.
     Raises:
         UsageError: no path, a path or pattern with nothing there, or a kind of URL that no installed package reads.
@@ -48,9 +50,9 @@ def _find(path: str) -> Pictures:
     if "://" in path:
         return _at_urls(path)
     place = Path(path).expanduser()
-    if place.is_dir():
+    if is_folder(place):
         return _in_folder(place)
-    if place.exists():
+    if exists(place):
         return _of_file(place)
     start = Path(place.anchor or ".")
     matches = sorted(start.glob(str(place.relative_to(start)))) if any(mark in path for mark in "*?[") else []
@@ -64,7 +66,7 @@ def _of_file(file: Path) -> Pictures:
     if file.suffix.lower() == ".parquet":
         tables = open_pictures(file)
         return Pictures([f"{shown(file)}#{row}" for row in range(len(tables))], tables.read)
-    return Pictures([shown(file)], lambda _: read_file(file))
+    return _in_folder(file) if is_archive(file) else Pictures([shown(file)], lambda _: read_file(file))
 
 
 def _in_folder(place: Path) -> Pictures:

@@ -23,6 +23,7 @@ import numpy as np
 
 from synthset.core.errors import DataError, UsageError
 from synthset.core.options import with_options
+from synthset.images.archives import ENDINGS, exists
 from synthset.images.decoding import encode
 from synthset.images.imageset import ImageSet
 from synthset.images.opening import ImagePath, Opening, load_path
@@ -78,9 +79,9 @@ def open_set(source: str | Path | ImagePath, defaults: Sequence[str] = ()) -> Im
         if images.kind != "real":
             log.warning("'%s' holds %s images where real ones are expected", images.name, images.kind)
         return images
-    if re.search(r"[/\\]|^[.~]|\.parquet$", name):
+    if re.search(r"[/\\]|^[.~]", name) or name.lower().endswith((".parquet", *ENDINGS)):
         raise DataError(
-            f"Expected a folder or a Parquet file at '{name}', found nothing. "
+            f"Expected a folder, an archive or a Parquet file at '{name}', found nothing. "
             f"Sets known by name: {', '.join(known_sets())}."
         )
     raise unknown_set(name)
@@ -108,6 +109,6 @@ def existing_path(name: str | Path | ImagePath) -> Path | None:
     """The path, with the user's home for ~, if anything is there."""
     try:
         path = Path(name).expanduser()
-        return path if str(name).strip() and path.exists() else None
+        return path if str(name).strip() and exists(path) else None
     except (OSError, ValueError, RuntimeError):  # too long, with a null byte, or the home of nobody
         return None

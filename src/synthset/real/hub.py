@@ -15,7 +15,7 @@ import numpy as np
 
 from synthset.core.errors import DataError, UsageError, first_line, some
 from synthset.core.libraries import quiet
-from synthset.images.folders import read_file
+from synthset.images.archives import read_file
 from synthset.images.imageset import ImageSet
 from synthset.real.few_shot import split as split_in_two
 from synthset.real.matching import fold, labels_of

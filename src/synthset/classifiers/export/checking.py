@@ -20,6 +20,7 @@ from synthset.core.json_records import read_record
 from synthset.core.locks import reading
 from synthset.dataset.opening import open_images
 from synthset.dataset.reader import Strategies, is_dataset, strategies_of
+from synthset.images.archives import exists
 from synthset.images.imageset import ImageSet
 from synthset.images.opening import ImagePath, ImageSource, Opening
 
@@ -105,7 +106,7 @@ def _find(model: Path, data: ImageSource | None, known: DataPath | None) -> Imag
     given = ImagePath.of(data)
     if known is not None and given.opening == Opening():
         given = replace(given, opening=known.opening)
-    if not Path(given).exists() and not is_dataset(given.path):
+    if not exists(Path(given)) and not is_dataset(given.path):
         raise DataError(
             f"Expected the images that '{model}' was trained on at '{given}', to compare the export on, found nothing "
             f"there. Say where they are now by {setting('trained_on')}."
