@@ -44,7 +44,7 @@ class ColourEncoder:
         return torch.nn.functional.normalize(torch.tensor(named), dim=1)
 
 
-def paint(name, *, noise=0.05, seed=0, per_class=16, shown=None, class_names=NAMES):
+def paint(name, *, noise=0.05, seed=0, per_class=24, shown=None, class_names=NAMES):
     """`per_class` images of each colour, each off by some noise; `shown` paints a class in another's colour."""
     rng = np.random.default_rng(seed)
     files, labels = [], []
@@ -81,15 +81,15 @@ def test_good_images_are_fine(run):
 
 
 def test_a_distance_of_few_images_is_cautioned_in_tables_json_and_page(run, tmp_path, caplog):
-    run(paint("drawn"), real=paint("photos", seed=1), encoder=FakeEncoder(dimension=49))
+    run(paint("drawn"), real=paint("photos", seed=1), encoder=FakeEncoder(dimension=73))
     folder = tmp_path / "out"
     caution = "fewer than the encoder has dimensions: drawn."
     assert any(caution in doubt for doubt in json.loads((folder / "diagnosis.json").read_text())["doubts"])
     assert caution in (folder / "report.html").read_text()
     assert caution in caplog.text
     rows = list(csv.DictReader((folder / "summary.csv").read_text().splitlines()))
-    assert float(rows[1]["frechet_rows_a_dimension"]) == 48 / 49
-    run(paint("drawn"), real=paint("photos", seed=1), encoder=FakeEncoder(dimension=48))
+    assert float(rows[1]["frechet_rows_a_dimension"]) == 72 / 73
+    run(paint("drawn"), real=paint("photos", seed=1), encoder=FakeEncoder(dimension=72))
     assert caution not in (folder / "report.html").read_text()
 
 
@@ -106,7 +106,7 @@ def test_what_the_generator_cannot_draw_is_told_from_what_clip_misreads(run):
 
 def test_empty_prompts_are_not_blamed_for_what_is_drawn(run):
     """Images that are drawn from images have none."""
-    from_images = run(with_prompts(paint("drawn"), [""] * 48), real=paint("photos", seed=1))
+    from_images = run(with_prompts(paint("drawn"), [""] * 72), real=paint("photos", seed=1))
     without = run(DiagnosedSet("drawn", "synthetic", paint("drawn")), real=paint("photos", seed=1))
     assert from_images.summary == without.summary
     assert from_images.classes == without.classes
@@ -116,7 +116,7 @@ def test_empty_prompts_are_not_blamed_for_what_is_drawn(run):
 @pytest.mark.parametrize("has_real", [True, False])
 def test_of_images_without_prompts_no_verdict_and_no_number_speaks_of_prompts(run, tmp_path, caplog, has_real):
     """A folder whose "red" shows cyan, and whose "green" shows blue: once it was told that CLIP misreads its prompt."""
-    drawn = paint("drawn", shown={"red": "cyan", "green": "blue"})
+    drawn = paint("drawn", shown={"red": "cyan", "green": "blue"}, per_class=80)
     result = run(drawn, real=paint("photos", seed=1) if has_real else None)
     verdicts = {row.class_name: row.verdict for row in result.classes}
     assert verdicts["green"] == "synthetic images mix with other classes" == verdicts["blue"]
@@ -265,7 +265,7 @@ def test_real_classes_are_matched_by_name(run):
         ([], None, UsageError, "at least one set"),
         ([paint("a"), paint("a")], None, UsageError, "'a' twice"),
         ([paint("a")], paint("b", class_names=("red", "green")), UsageError, "blue"),
-        ([paint("a").select(np.arange(16))], None, DataError, "none of 'green', none of 'blue'"),
+        ([paint("a").select(np.arange(24))], None, DataError, "none of 'green', none of 'blue'"),
         ([paint("a").select([])], None, DataError, "'a', found none of 'red'"),
         ([paint("a")], paint("b").select(np.arange(32)), DataError, "'b', found none of 'blue'"),
         ([paint("a", per_class=1)], None, DataError, "'a', found 1 of 'red'"),
@@ -421,3 +421,69 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     assert main(["diagnose", "--output-dir", "r"]) == 2
     assert main(["diagnose", "d", "--encoder", "RN5O"]) == 2
     assert "Traceback" not in capsys.readouterr().err
+
+
+# ---- evidence, and what agrees with it -------------------------------------------------------------------
+
+
+def test_the_evidence_behind_each_verdict_is_in_tables_and_page(run, tmp_path):
+    result = run(with_prompts(paint("drawn", shown={"red": "cyan"})), real=paint("photos", seed=1))
+    red, green, _ = result.classes
+    said = "Synthetic images by the prompts: 0 of 24 (0%, 95 % interval 0% to 14%), other classes 100%, adjusted p < "
+    assert red.evidence.startswith(said)
+    assert green.evidence.count("24 of 24") == 3
+    rows = pq.read_table(tmp_path / "out" / "evidence.parquet").to_pylist()
+    assert [(row["class_name"], row["test"]) for row in rows[:4]] == [
+        ("red", "real images by the prompts"),
+        ("red", "synthetic images by the prompts"),
+        ("red", "real images by the synthetic ones"),
+        ("green", "real images by the prompts"),
+    ]
+    drawn = rows[1]
+    assert (drawn["correct"], drawn["images"], drawn["state"]) == (0, 24, "low")
+    assert drawn["p_value"] < 0.001
+    assert drawn["below_low"] > 0.7
+    assert (tmp_path / "out" / "evidence.csv").read_text().count("\n") == len(rows) + 1 == 10
+    assert red.evidence.replace("<", "&lt;") in result.report.read_text("utf-8")
+
+
+def test_of_five_images_a_class_nothing_is_said_but_how_many_would_do(run, tmp_path):
+    result = run(with_prompts(paint("drawn", per_class=5)), real=paint("photos", seed=1, per_class=5))
+    assert {row.verdict for row in result.classes} == {"too few images to tell"}
+    assert all(row.is_unresolved for row in result.classes)
+    assert "which from about 9 images of each class on would tell" in result.classes[0].evidence
+    assert "too few images to tell" in result.report.read_text("utf-8")
+
+
+@pytest.mark.parametrize("has_real", [True, False])
+def test_ambiguity_verdict_and_draft_agree_over_all_sets(run, tmp_path, has_real):
+    """In one set red shows blue, in the other green does, and a set without prompts shows all wrong."""
+    one = with_prompts(paint("one", shown={"red": "blue"}))
+    other = with_prompts(paint("other", shown={"green": "cyan"}, seed=2))
+    bare = paint("bare", shown={"blue": "red"}, seed=3)
+    result = run(one, other, bare, real=paint("photos", seed=1) if has_real else None)
+    rows = pq.read_table(tmp_path / "out" / "ambiguity.parquet").to_pylist()
+    classes = {(row.set, row.class_name): row for row in result.classes}
+    for row in rows:
+        known = classes[row["set"], row["class_name"]]
+        assert row["verdict"] == known.verdict
+        if known.synthetic_accuracy is not None:
+            assert row["accuracy"] == known.synthetic_accuracy
+        assert row["judged_by"] == ("class names" if row["set"] == "bare" else "prompts")
+        if row["rank"] == 1:
+            assert row["drafted"] == (row["set"] != "bare")
+    draft = (tmp_path / "out" / "phrases.yaml").read_text()
+    assert [line for line in draft.splitlines() if line and line[0] != "#"] == ["red: red", "green: green"]
+    assert {row["class_name"] for row in rows if row["drafted"]} == {"red", "green"}
+    assert f"# 0% of its images are recognised, 100% are taken for blue: {classes['one', 'red'].verdict}" in draft
+
+
+def test_there_is_no_draft_where_no_class_calls_for_a_phrase_or_there_are_no_prompts(run, tmp_path):
+    run(with_prompts(paint("drawn", shown={"red": "cyan"})))
+    assert (tmp_path / "out" / "phrases.yaml").exists()
+    run(with_prompts(paint("drawn")))
+    assert not (tmp_path / "out" / "phrases.yaml").exists()
+    page = run(paint("drawn", shown={"red": "cyan"}), real=paint("photos", seed=1)).report.read_text("utf-8")
+    assert not (tmp_path / "out" / "phrases.yaml").exists()
+    assert "create --phrases" not in page
+    assert "phrases.yaml" not in page

@@ -23,7 +23,7 @@ def test_measures_read_as_attributes():
 def test_columns_stand_in_order_with_measures_in_their_place():
     assert list(ROW.columns()) == [
         *("set", "class_index", "class_name", "images", "centroid_distance", "real_accuracy"),
-        *("verdict", "explanation", "remedy"),
+        *("verdict", "explanation", "remedy", "evidence"),
     ]
     assert list(Pairing(1, "a-IM", "b-IM", {"low": 0.1}, 9).columns()) == [
         *("experiment", "reference", "query", "low", "queries"),

@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -7,6 +8,7 @@ from synthset.measures.centroids import (
     average_cosine_similarity,
     centroid_accuracy,
     centroid_distance,
+    centroid_distance_error,
     centroid_shift,
     centroids,
     split_error,
@@ -191,3 +193,24 @@ def test_rows_that_cancel_out_have_no_centroid():
 def test_centroids_of_other_classes_are_refused():
     with pytest.raises(ValueError, match="same classes, got 2 and 3"):
         centroid_shift(at(0, 1), at(0, 1, 2))
+
+
+def test_the_error_of_centroid_distance_is_that_of_a_jackknife_and_of_many_draws():
+    """Against leaving out each image in turn, and against the spread over 400 draws of as many images."""
+    generator = torch.Generator().manual_seed(0)
+    centre, n = torch.tensor([2.0, 0, 0, 0, 0]), 60
+    labels = torch.zeros(n, dtype=torch.int64)
+
+    def draw():
+        noise = torch.randn(n, 5, generator=generator, dtype=torch.float64)
+        return centre + noise * torch.tensor([0.2, 1, 0.3, 0.3, 0.3])
+
+    rows = draw()
+    error = float(centroid_distance_error(rows, labels))
+    left_out = np.array(
+        [float(centroid_distance(rows[keep], labels[keep])) for keep in (torch.arange(n) != i for i in range(n))]
+    )
+    assert error == pytest.approx(np.sqrt((n - 1) / n * ((left_out - left_out.mean()) ** 2).sum()), rel=0.05)
+    draws = [draw() for _ in range(400)]
+    spread = np.std([float(centroid_distance(one, labels)) for one in draws])
+    assert np.mean([float(centroid_distance_error(one, labels)) for one in draws]) == pytest.approx(spread, rel=0.15)

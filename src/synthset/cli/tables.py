@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from synthset.create.stage import CreateResult
     from synthset.demo import DemoResult
     from synthset.diagnosis.judges import Judged
+    from synthset.diagnosis.prompt_study import StudyResult
     from synthset.diagnosis.stage import DiagnosisResult
     from synthset.filters import FilterResult
     from synthset.generators.base import GenerationConfig
@@ -435,14 +436,19 @@ def print_diagnosis(result: DiagnosisResult) -> None:
         read = (_percent(row.prompt_accuracy), _percent(row.transfer_accuracy))
         rows.append((row.set, f"{row.images:,}", f"{row.centroid_distance:.2e}", *read, shift))
     _print_table(headings, rows)
-    troubled = [row for row in result.classes if row.remedy]
+    open_ones = [row for row in result.classes if row.is_unresolved]
+    troubled = [row for row in result.classes if row.remedy and not row.is_unresolved]
     judged = len(result.classes)
-    say(f"\n{judged - len(troubled):,} of {judged:,} classes are fine." + (" The others:" if troubled else ""))
+    fine = judged - len(troubled) - len(open_ones)
+    say(f"\n{fine:,} of {judged:,} classes are fine." + (" In need:" if troubled else ""))
     if troubled:
         rows = [(f"  {row.class_name}", row.set, row.verdict, row.remedy) for row in troubled[:MAX_ROWS]]
         _print_table(("  class", "set", "verdict", "what to do"), rows)
     if len(troubled) > MAX_ROWS:
         say(f"  … {len(troubled) - MAX_ROWS:,} more in {result.folder / 'classes.csv'}")
+    if open_ones:
+        example = f"{open_ones[0].class_name}: {open_ones[0].evidence}"
+        say(f"Of {len(open_ones):,} there are {open_ones[0].verdict}. {example}")
     if result.judged is not None:
         _print_judged(result.judged)
     say(f"report  {result.report}")
@@ -452,6 +458,42 @@ def _print_judged(judged: Judged) -> None:
     say(f"\nAs '{judged.judge}' sees them, of the {len(judged.meant):,} classes that it can tell:")
     rows = [(row.set, f"{row.images:,}", _percent(row.accuracy), _range(row.low, row.high)) for row in judged.sets]
     _print_table(("set", ">images", ">recognised", ">95 % interval"), rows)
+
+
+@shows("prompt_study")
+def print_study(result: StudyResult) -> None:
+    """One row a prompt, the words that reach the images and those that do not, and where the report lies."""
+    headings = (
+        "prompt",
+        ">images",
+        ">recognised",
+        ">95 % interval",
+        ">diversity",
+        ">shift",
+        ">adherence",
+        "the prompt",
+    )
+    rows = []
+    for row in result.variants:
+        interval = "–" if row.low is None or row.high is None else _range(row.low, row.high)
+        recognised = (f"{row.images:,}", _percent(row.accuracy), interval)
+        measured = (f"{row.centroid_distance:.2e}", f"{row.centroid_shift:.3f}", _percent(row.adherence))
+        rows.append((row.prompt or row.source, *recognised, *measured, row.reach or "–"))
+    _print_table(headings, rows)
+    say(
+        f"\nHeld against '{result.reference}', whose {result.class_name} have a diversity of {result.reference_distance:.2e}."
+    )
+    if result.modifiers:
+        words = [
+            (f"  {row.modifier}", f"{row.images:,}", _percent(row.adherence), row.reach)
+            for row in result.modifiers[:MAX_ROWS]
+        ]
+        _print_table(("  words", ">images", ">adherence", "verdict"), words)
+    if len(result.modifiers) > MAX_ROWS:
+        say(f"  … {len(result.modifiers) - MAX_ROWS:,} more in {result.folder / 'modifiers.csv'}")
+    for doubt in result.doubts:
+        log.warning("%s", doubt)
+    say(f"report  {result.report}")
 
 
 def _range(low: float, high: float) -> str:

@@ -137,7 +137,10 @@ def suggest_phrases(ranking: Sequence[ClassAmbiguity], threshold: float | None =
 
 
 def write_phrases_draft(
-    path: str | Path, ranking: Sequence[ClassAmbiguity], phrases: Mapping[str, str] | None = None
+    path: str | Path,
+    ranking: Sequence[ClassAmbiguity],
+    phrases: Mapping[str, str] | None = None,
+    verdicts: Mapping[str, str] | None = None,
 ) -> None:
     """Write a YAML file with the classes of `ranking` and their present phrases, to edit and pass to create.
 
@@ -146,15 +149,17 @@ def write_phrases_draft(
     Args:
         ranking: the classes to clarify, see suggest_phrases.
         phrases: present phrase of a class in prompts, by class name; the name itself for one that is left out.
+        verdicts: what the diagnosis says of a class, by class name.
     """
-    phrases = phrases or {}
+    phrases, verdicts = phrases or {}, verdicts or {}
     comments = {
         "": "Say in a few words what each class is, then: synthset create --phrases THIS_FILE\n"
         'For example "jay: a bird of type jay". Classes that are left out keep their names.'
     }
     for row in ranking:
         confused = f", {row.share_taken:.0%} are taken for {row.taken_for}" if row.taken_for is not None else ""
-        comments[row.class_name] = f"\n{row.accuracy:.0%} of its images are recognised{confused}"
+        verdict = f": {verdicts[row.class_name]}" if row.class_name in verdicts else ""
+        comments[row.class_name] = f"\n{row.accuracy:.0%} of its images are recognised{confused}{verdict}"
     write_phrases(path, {row.class_name: phrases.get(row.class_name, row.class_name) for row in ranking}, comments)
 
 

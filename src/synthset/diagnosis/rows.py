@@ -1,10 +1,13 @@
-"""Rows of the three tables of measures; the value of a measure reads as an attribute."""
+"""Rows of the three tables of measures, whose values read as attributes, and of the table of evidence."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
+
+from synthset.diagnosis.evidence import Finding
+from synthset.diagnosis.failure_modes import TOO_FEW
 
 Values = Mapping[str, float | None]  # by measure, see measures/registry.py; None where it lacks what it needs
 
@@ -56,6 +59,28 @@ class ClassRow(Row):
     verdict: str
     explanation: str
     remedy: str
+    evidence: str = ""  # the tests behind the verdict, in words; EvidenceRow has their numbers
+
+    @property
+    def is_unresolved(self) -> bool:
+        """Whether there are too few images for a verdict."""
+        return self.verdict == TOO_FEW.name
+
+
+@dataclass(frozen=True)
+class EvidenceRow(Finding):
+    """What one test says of one class of one synthetic set: see evidence.py."""
+
+    set: str
+    class_index: int
+    class_name: str
+    test: str
+
+    def columns(self) -> dict[str, Any]:
+        """All by column: which class and test it is, then what it says."""
+        whose = ("set", "class_index", "class_name", "test")
+        values = asdict(self)
+        return {name: values[name] for name in (*whose, *(name for name in values if name not in whose))}
 
 
 @dataclass(frozen=True, repr=False)

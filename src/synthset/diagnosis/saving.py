@@ -1,7 +1,7 @@
 """The folder of a diagnosis: every table as Parquet and CSV, whole or not there, `diagnosis.json` last.
 
 diagnosis.json       encoder, sets, configuration, and all else that has no table
-summary, classes, matrix, ambiguity (.parquet, .csv)
+summary, classes, evidence, matrix, correlations, ambiguity (.parquet, .csv)
 prompts, galleries, tsne, filters (.parquet)
 evaluations/*.json   copies of evaluations by `eval`
 report.html          made from the above
@@ -26,7 +26,7 @@ from synthset.core.json_records import read_record
 from synthset.core.parquet_files import write_table
 
 MARKER = "diagnosis.json"
-WITH_CSV = ("summary", "classes", "matrix", "ambiguity")
+WITH_CSV = ("summary", "classes", "evidence", "matrix", "correlations", "ambiguity", "judged")
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would run a cell that begins so
 
 

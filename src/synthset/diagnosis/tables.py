@@ -16,12 +16,13 @@ from PIL import Image
 from synthset.dataset.reader import Dataset, open_dataset
 from synthset.diagnosis.ambiguity import ClassAmbiguity, judge_by_clip, rank_ambiguity
 from synthset.diagnosis.inputs import DiagnosedSet, EmbeddedSet
-from synthset.diagnosis.rows import ClassRow, Row
+from synthset.diagnosis.rows import ClassRow, EvidenceRow, Row
 from synthset.encoders.clip import Encoder
 from synthset.encoders.embed import EmbeddingCache, embed_classes
 from synthset.filters import audit
 from synthset.images.decoding import encode
 from synthset.images.imageset import ImageSet
+from synthset.measures.points import SetPoints
 from synthset.prompts.phrases import nouns_of
 
 if TYPE_CHECKING:
@@ -32,32 +33,50 @@ GALLERY_CLASSES = 40  # more fill a page that nobody reads to its end
 GALLERY_IMAGES = 6  # of a class and strategy
 
 
-def table_of(rows: Sequence[Row]) -> pa.Table:
+def table_of(rows: Sequence[Row | EvidenceRow]) -> pa.Table:
     """Rows as a table, a column a field or measure."""
     return pa.Table.from_pylist([row.columns() for row in rows])
 
 
 def rank_sets(
-    sets: Sequence[EmbeddedSet], encoder: Encoder, cache: EmbeddingCache | None
+    sets: Sequence[tuple[EmbeddedSet, SetPoints]], encoder: Encoder, cache: EmbeddingCache | None
 ) -> dict[str, list[ClassAmbiguity]]:
-    """Classes of each set by how badly CLIP recognises their images by name, or by the phrase that stands for it."""
+    """Classes of each set by how badly CLIP recognises their images, by the prompts that the verdicts go by.
+
+    Where no prompts are known, by the class's name in templates, or the phrase that stands for it.
+    """
     rankings = {}
-    for item in sets:
+    for item, points in sets:
         names = item.source.images.class_names
-        vectors = embed_classes(nouns_of(names, item.source.phrases), encoder, cache=cache)
-        predicted = judge_by_clip(item.images.embeddings, vectors)
+        if points.prompts is not None:
+            predicted = points.drawn_by_prompts.predicted
+        else:
+            vectors = embed_classes(nouns_of(names, item.source.phrases), encoder, cache=cache)
+            predicted = judge_by_clip(item.images.embeddings, vectors)
         rankings[item.source.name] = rank_ambiguity(predicted, item.images.labels, names)
     return rankings
 
 
-def ambiguity_table(sets: Sequence[EmbeddedSet], rankings: Mapping[str, Sequence[ClassAmbiguity]]) -> pa.Table:
-    """The rankings as a table, with the most frequent prompt of each class."""
+def ambiguity_table(
+    sets: Sequence[EmbeddedSet],
+    rankings: Mapping[str, Sequence[ClassAmbiguity]],
+    classes: Sequence[ClassRow],
+    drafts: Mapping[str, Sequence[ClassAmbiguity]],
+) -> pa.Table:
+    """The rankings as a table, with the most frequent prompt and the verdict of each class, and whether it is drafted.
+
+    Args:
+        drafts: by set, the places of its ranking that are in the draft of phrases.
+    """
+    verdicts = {(row.set, row.class_index): row.verdict for row in classes}
     rows = []
     for item in sets:
-        prompts = _common_prompts(item.source)
+        name, prompts = item.source.name, _common_prompts(item.source)
+        judged_by = "prompts" if item.prompts is not None else "class names"
         rows += [
-            {"set": item.source.name, "prompt": prompts.get(place.class_index), **asdict(place), "rank": rank}
-            for rank, place in enumerate(rankings[item.source.name], start=1)
+            {"set": name, "prompt": prompts.get(place.class_index), **asdict(place), "rank": rank}
+            | {"judged_by": judged_by, "verdict": verdicts[name, place.class_index], "drafted": place in drafts[name]}
+            for rank, place in enumerate(rankings[name], start=1)
         ]
     return pa.Table.from_pylist(rows)
 
@@ -148,13 +167,13 @@ def _gallery(item: DiagnosedSet, classes: frozenset[int]) -> Iterator[dict[str, 
                 "strategy": group,
                 "class_index": label,
                 "class_name": images.class_names[label],
-                "image": _thumbnail(images, index),
+                "image": thumbnail(images, index),
                 "kept": reasons is None,
                 "reason": reasons[index] if reasons else "",
             }
 
 
-def _thumbnail(images: ImageSet, index: int) -> bytes:
+def thumbnail(images: ImageSet, index: int) -> bytes:
     """Small images as they are, pixel for pixel; larger ones shrunk."""
     data = images.read(index)
     with Image.open(io.BytesIO(data)) as header:

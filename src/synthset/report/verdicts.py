@@ -10,14 +10,18 @@ from synthset.report.formatting import is_number
 from synthset.report.reading import Diagnosis, SetInfo
 
 FINE = "fine"
+MAX_EVIDENCE = 20  # classes of a group whose evidence stands beside it; classes.csv has all
+TOO_FEW = "too few images to tell"
 # How a verdict is coloured, the gravest first; the words themselves come from the tables.
 TONES = {
     "CLIP misreads the prompt": "bad",
     "generator cannot draw it": "bad",
     "synthetic concept is shifted": "shift",
+    "synthetic images differ from real ones": "shift",
     "too little diversity": "mild",
     "synthetic images are not recognised": "unclear",
     "synthetic images mix with other classes": "unclear",
+    TOO_FEW: "unclear",
     FINE: "fine",
 }
 
@@ -30,6 +34,7 @@ class VerdictGroup:
     explanation: str
     remedy: str
     class_names: tuple[str, ...]
+    evidence: tuple[tuple[str, str], ...]  # of each class, in words; none where an earlier version wrote none
 
 
 @dataclass(frozen=True)
@@ -81,4 +86,5 @@ def tone(verdict: str) -> str:
 def _group(members: list[dict[str, Any]]) -> VerdictGroup:
     first = members[0]
     class_names = tuple(row["class_name"] for row in members)
-    return VerdictGroup(first["verdict"], first["explanation"] or "", first["remedy"] or "", class_names)
+    evidence = tuple((row["class_name"], row["evidence"]) for row in members[:MAX_EVIDENCE] if row["evidence"])
+    return VerdictGroup(first["verdict"], first["explanation"] or "", first["remedy"] or "", class_names, evidence)
