@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -35,6 +36,22 @@ def test_what_was_written_is_read(path):
     write_table(path, TABLE)
     with pytest.raises(DataError, match=r"Expected 'threshold' in the notes of '.*a\.parquet', found none\."):
         read_notes(Notes, path, "")
+
+
+def test_some_rows_are_read_in_the_order_of_their_indices(tmp_path):
+    path = tmp_path / "groups.parquet"
+    write_table(path, TABLE, row_group_size=8)
+    wanted = np.array([49, 8, 7, 8, 0, 23], np.int32)
+    assert read_table(path, SCHEMA, "", rows=wanted).equals(TABLE.take(pa.array(wanted)))
+    assert read_table(path, SCHEMA, "", rows=wanted[:0]).num_rows == 0
+    whole = bytearray(path.read_bytes())
+    whole[30] ^= 1  # in the first group
+    path.write_bytes(whole)
+    assert read_table(path, SCHEMA, "", rows=np.array([8, 49])).column("id").to_pylist() == [8, 49]
+    with pytest.raises(DataError, match=r"does not read .* Mend it\."):
+        read_table(path, SCHEMA, "Mend it.", rows=np.array([0]))
+    with pytest.raises(DataError, match=r"does not read \(no row 50\)\. Mend it\."):
+        read_table(path, SCHEMA, "Mend it.", rows=np.array([50]))
 
 
 def read_or_refuse(read, *arguments):

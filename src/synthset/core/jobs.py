@@ -57,12 +57,16 @@ def differences(
     return [text for key, text in texts.items() if key not in derived] or list(texts.values())
 
 
-def refuse(folder: Path, kind: str, texts: Collection[str]) -> None:
-    """Raise ConfigChangedError, "'folder' holds another {kind}", where there are differences to name."""
+def refuse(folder: Path, kind: str, texts: Collection[str], advice: str = "") -> None:
+    """Raise ConfigChangedError, "'folder' holds another {kind}", where there are differences to name.
+
+    Args:
+        advice: a further sentence: what else can be done.
+    """
     if texts:
         raise ConfigChangedError(
             f"'{folder}' holds another {kind} ({'; '.join(list(texts)[:4])}); nothing was changed. "
-            f"Choose another {setting('output_dir')}, or give {setting('overwrite')} to replace it."
+            f"Choose another {setting('output_dir')}, or give {setting('overwrite')} to replace it. {advice}".rstrip()
         )
 
 

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -110,6 +111,7 @@ def read_table(
     *,
     others: Collection[str] = (),
     may_lack: Collection[str] = (),
+    rows: np.ndarray | None = None,
 ) -> pa.Table:
     """Columns of one file.
 
@@ -119,15 +121,16 @@ def read_table(
         nullable: columns that may have gaps.
         others: further columns, read as they are.
         may_lack: columns that another version did not write, which are nulls then; they are nullable.
+        rows: indices of those to read, in this order; None for all. Only row groups that have some are read.
     Raises:
-        DataError: it is not there, is damaged, or has other columns.
+        DataError: it is not there, is damaged, or has other columns, or fewer rows.
     """
     try:
         with open_parquet(path) as file:
             stored = file.schema_arrow
             lacking = [name for name in may_lack if name not in stored.names]
             names = [name for name in (*schema.names, *others) if name not in lacking]
-            table = file.read(columns=names)
+            table = file.read(columns=names) if rows is None else _read_rows(file, names, rows)
         if missing := [name for name in names if name not in table.column_names]:
             raise ValueError(f"no column {', '.join(missing)}")
         for name in lacking:
@@ -140,6 +143,17 @@ def read_table(
         if name not in nullable and table.column(name).null_count:
             raise _damaged(path, f"rows without '{name}'", remedy)
     return table
+
+
+def _read_rows(file: pq.ParquetFile, names: list[str], rows: np.ndarray) -> pa.Table:
+    sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+    stops = np.cumsum(sizes, dtype=np.int64)
+    if len(rows) and rows.max() >= file.metadata.num_rows:
+        raise ValueError(f"no row {rows.max()}")
+    groups, place = np.unique(np.searchsorted(stops, rows, "right"), return_inverse=True)
+    starts = np.cumsum([0, *(sizes[group] for group in groups)])  # of the groups that are read, one behind the other
+    within = rows - (stops - sizes)[groups[place]]
+    return file.read_row_groups(groups.tolist(), columns=names).take(pa.array(starts[place] + within))
 
 
 def count_rows(path: Path, remedy: str) -> int:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 from synthset import miniature
 from synthset.core.devices import DTYPES
@@ -29,7 +30,10 @@ from synthset.prompts.strategies import (
     resolve_strategies,
 )
 
-STYLE_OPTIONS = ("domains", "template", "phrases", "augmentation", "satellite", "literal_articles")
+STYLE_OPTIONS = (
+    *("domains", "template", "phrases", "augmentation", "satellite", "satellite_base", "sentence_template"),
+    "literal_articles",
+)
 IMAGE_FORMATS = ("auto", "png", "jpeg", "webp")
 
 WORDING = "Prompts and guidance"
@@ -69,7 +73,7 @@ class CreateConfig:
         tuple[float, float], Option(flag=("min-scale", "max-scale"), group=WORDING, job=False)
     ] = RANDOM_GUIDANCE
     """Range that random_guidance draws its scales from."""
-    style: Annotated[PromptStyle, Nested(group=WORDING, without=("sentences",), job="prompts")] = field(
+    style: Annotated[PromptStyle, Nested(group=WORDING, without=("sentences", "first_words"), job="prompts")] = field(
         default_factory=PromptStyle
     )
     negative_prompt: Annotated[str | tuple[str, ...], Option(group=WORDING)] = ""
@@ -166,6 +170,10 @@ class CreateConfig:
     shard_size: Annotated[int, Option(group=STORAGE, at_least=1, at_most=100_000)] = 512
     """Images of a file, which is the unit of work and of commitment: a kill costs two of them at most."""
 
+    reuse: Annotated[tuple[str, ...], Option(group=STORAGE, job=False)] = ()
+    """Datasets to copy from, byte for byte, every image whose request, model, sampling and stored form are the same;
+    the rest is drawn. So more images, classes or strategies, or another phrase, cost only what is new."""
+
     refill: Annotated[
         str | None, Option(group=REFILL, choices=FILTERS, default="keep all that is drawn", job=False)
     ] = None
@@ -181,6 +189,7 @@ class CreateConfig:
     def __post_init__(self) -> None:
         if isinstance(self.strategies, str):
             object.__setattr__(self, "strategies", (self.strategies,))
+        object.__setattr__(self, "reuse", _as_folders(self.reuse))
         if isinstance(self.steps, str) and self.steps.isdecimal():
             object.__setattr__(self, "steps", int(self.steps))  # so that the manifest has a number as one
         check_options(self)
@@ -203,6 +212,11 @@ class CreateConfig:
         expect(
             self.refill is None or self.filter.keep_share is None,
             f"a threshold to refill by, got {setting('keep_share')}: a share is rejected of any number",
+        )
+        expect(
+            self.refill is None or self.filter.keep_count is None,
+            f"{setting('images_per_class')} for the number to keep, got {setting('keep_count')} with "
+            f"{setting('refill')} too",
         )
         expect(
             self.max_draws is None or self.max_draws >= self.images_per_class,
@@ -277,3 +291,9 @@ class CreateConfig:
         return resolve_strategies(
             self.strategies, self.images_per_class, self.style, guidance, Guidance(*self.random_guidance)
         )
+
+
+def _as_folders(given: Any) -> Any:
+    """Folders as texts, of one or several of either kind."""
+    several = given if isinstance(given, list | tuple) else (given,)
+    return tuple(str(one) if isinstance(one, Path) else one for one in several)

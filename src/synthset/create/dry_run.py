@@ -10,12 +10,16 @@ import numpy as np
 import pyarrow as pa
 
 from synthset.core.errors import ModelError
+from synthset.core.locks import reading
 from synthset.create.config import CreateConfig
 from synthset.create.estimate import Estimate, estimate_run
 from synthset.create.inputs import CreateInputs, read_inputs, tell_cut, texts_of
+from synthset.create.job import as_begun, default_job, make_job
 from synthset.create.plan import Part
 from synthset.create.refill import MAX_FACTOR
+from synthset.create.reuse import Reuse, check_reused
 from synthset.create.stage import load_with_images
+from synthset.dataset.manifest import Copied
 from synthset.dataset.records import Request
 from synthset.generators.base import GenerationConfig
 from synthset.generators.source import GeneratorSource
@@ -41,6 +45,26 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class Reused:
+    """What a run would copy.
+
+    Attributes:
+        copied: images from each dataset that some come from.
+        complaints: of each of the others, why none do.
+        unknown: images among those to draw that may be there, for their sentences are not written yet.
+    """
+
+    copied: tuple[Copied, ...]
+    complaints: tuple[str, ...]
+    unknown: int = 0
+
+    @property
+    def total(self) -> int:
+        """Images that are copied."""
+        return sum(part.images for part in self.copied)
+
+
+@dataclass(frozen=True)
 class DryRun:
     """A run as it would be.
 
@@ -48,6 +72,7 @@ class DryRun:
         config: of the run, with sample sentences in its style.
         guidance: scale, or range of scales, by strategy.
         sentences: their writer, and its speed; None without language enhancement.
+        reused: what would be copied; None where nothing shall be, or where the model is not at hand.
         generation, estimate: of the model, and of the whole run with it; None where the model is not at hand.
         reason: why it is not.
         is_on_gpu: whether it draws on a GPU here.
@@ -62,6 +87,7 @@ class DryRun:
     is_on_gpu: bool = False
     reason: ModelError | None = None
     estimate: Estimate | None = None
+    reused: Reused | None = None
 
     @property
     def shown(self) -> list[Request]:
@@ -85,7 +111,8 @@ def rehearse(classes: Sequence[str], config: CreateConfig, folder: Path) -> DryR
     Raises:
         UsageError, DataError: as for `create`.
     """
-    inputs, sentences = _with_sample_sentences(read_inputs(classes, config), folder)
+    check_reused(config.reuse, folder)
+    inputs, sentences = _with_sample_sentences(read_inputs(classes, as_begun(config, folder)), folder)
     sample, config = sample_plan(inputs, SAMPLED_IMAGES), inputs.config
     run = DryRun(config, len(classes), sample, {run.name: str(run.guidance) for run in config.runs()}, sentences)
     try:
@@ -95,8 +122,27 @@ def rehearse(classes: Sequence[str], config: CreateConfig, folder: Path) -> DryR
     requests = pa.table({name: [getattr(r, name) for r in sample.requests] for name in ("prompt", "negative_prompt")})
     tell_cut(requests, GeneratorSource(lambda: generator).describe(texts_of(requests)))
     is_on_gpu = getattr(getattr(generator, "device", None), "type", "") == "cuda"
-    estimate = estimate_run(sample.requests, sample.total, generator, config)
-    return replace(run, generation=generator.config, is_on_gpu=is_on_gpu, estimate=estimate)
+    reused = _find_reused(inputs, generator.config, sentences.unasked if sentences else 0)
+    estimate = estimate_run(sample.requests, sample.total, generator, config, reused.total if reused else 0)
+    return replace(run, generation=generator.config, is_on_gpu=is_on_gpu, estimate=estimate, reused=reused)
+
+
+def _find_reused(inputs: CreateInputs, generation: GenerationConfig, unasked: int) -> Reused | None:
+    """What the first round of a run would copy, of which the whole is planned for it; None for nothing to copy from.
+
+    Args:
+        unasked: classes whose sentences are not known.
+    """
+    config = inputs.config
+    if not config.reuse:
+        return None
+    with reading(*config.reuse):
+        plan = inputs.plan()
+        job = make_job(plan, config, generation, inputs.initial_images)
+        reuse = Reuse.open(config.reuse, job, default_job(generation))
+        copies = reuse.find(plan)
+    enhanced = sum(run.images_per_class for run in config.runs() if readers("sentences", [run.name]))
+    return Reused(tuple(copies.records(0, len(plan))), tuple(reuse.complaints(copies)), unasked * enhanced)
 
 
 def sample_plan(inputs: CreateInputs, count: int) -> Sample:
@@ -122,5 +168,5 @@ def _with_sample_sentences(inputs: CreateInputs, folder: Path) -> tuple[CreateIn
     wanted = config.sentences or SentenceConfig()
     writer = wanted.load_writer(config.generator, config.device)
     phrases = config.style.phrases_by_class()
-    sample = sample_sentences(names, phrases, writer, wanted.count, config.seed, folder, max_classes=SAMPLE_PROMPTS)
+    sample = sample_sentences(names, phrases, writer, wanted.count, config.seed, folder, SAMPLE_PROMPTS, config.reuse)
     return inputs.with_sentences(sample.texts), sample

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from synthset.create.config import CreateConfig
-from synthset.create.shards import encode_image
+from synthset.create.storage import encode_image
 from synthset.dataset.records import Request
 from synthset.generators.base import Generator
 
@@ -19,6 +19,7 @@ ROW_BYTES = 75
 class Estimate:
     """Costs of a run of `images` in `files` shards, on one device like the one that was measured.
 
+    Of the images, `copied` are not drawn.
     An image takes `seconds_per_image` of one worker to draw, and `bytes_per_image` with its row.
     """
 
@@ -26,11 +27,12 @@ class Estimate:
     seconds_per_image: float
     bytes_per_image: float
     files: int
+    copied: int = 0
 
     @property
     def seconds(self) -> float:
         """Time of one worker; n workers take the n-th part."""
-        return self.images * self.seconds_per_image
+        return (self.images - self.copied) * self.seconds_per_image
 
     @property
     def device_hours(self) -> float:
@@ -47,11 +49,13 @@ class Estimate:
         return self.device_hours * price_per_hour
 
 
-def estimate_run(sample: Sequence[Request], total: int, generator: Generator, config: CreateConfig) -> Estimate:
-    """Draw and encode a sample, and reckon with `total` images taking as much each."""
+def estimate_run(
+    sample: Sequence[Request], total: int, generator: Generator, config: CreateConfig, copied: int = 0
+) -> Estimate:
+    """Draw and encode a sample, and reckon with `total` images taking as much each, of which some are copied."""
     generator.generate(sample[:1])  # the first image pays for what is set up once
     start = time.monotonic()
     images = generator.generate(sample)
     seconds = (time.monotonic() - start) / len(sample)
     sizes = [len(encode_image(image.pixels, config)[0]) for image in images if image.pixels is not None]
-    return Estimate(total, seconds, sum(sizes) / max(1, len(sizes)) + ROW_BYTES, -(-total // config.shard_size))
+    return Estimate(total, seconds, sum(sizes) / max(1, len(sizes)) + ROW_BYTES, -(-total // config.shard_size), copied)

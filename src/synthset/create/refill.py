@@ -21,6 +21,7 @@ import pyarrow as pa
 from synthset.core.errors import DataError, setting
 from synthset.create.config import CreateConfig
 from synthset.create.plan import Part
+from synthset.create.shards import Filled
 from synthset.dataset.manifest import read_manifest
 from synthset.dataset.plan import Plan
 from synthset.dataset.reader import Dataset
@@ -81,7 +82,7 @@ class Refill:
         rounds: requests of each further round.
         kept, rejected: images of the whole dataset.
         short: where the quota was not met, though max_draws images were drawn.
-        drawn: images that this run drew in further rounds.
+        filled: images that this run drew or copied in further rounds.
     """
 
     method: str
@@ -89,11 +90,11 @@ class Refill:
     kept: int
     rejected: int
     short: tuple[Shortage, ...]
-    drawn: int
+    filled: Filled
 
     def notes(self) -> dict[str, Any]:
         """For the manifest: the same whether the run was interrupted or not."""
-        return {key: value for key, value in asdict(self).items() if key != "drawn"}
+        return {key: value for key, value in asdict(self).items() if key != "filled"}
 
     def complaint(self) -> str:
         """Which classes are short, and how to fill them."""
@@ -121,7 +122,7 @@ def prepare_refill(class_names: Sequence[str], config: CreateConfig, encoder: En
 
 
 def refill(
-    job: RefillJob, writer: DatasetWriter, plan_more: Callable[[Part], Plan], draw: Callable[[DatasetWriter], int]
+    job: RefillJob, writer: DatasetWriter, plan_more: Callable[[Part], Plan], draw: Callable[[DatasetWriter], Filled]
 ) -> tuple[DatasetWriter, Refill]:
     """Judge the images and draw as many as are short, until none are or max_draws is reached.
 
@@ -129,11 +130,11 @@ def refill(
         job: from `prepare_refill`.
         writer: of the dataset, its first plan drawn.
         plan_more: plans a part of the run, see plan.make_plan.
-        draw: draws the missing images of a writer's plan, and gives their number.
+        draw: draws or copies the missing images of a writer's plan, and gives their numbers.
     Returns:
         The writer of the last round, and the outcome. The filter's verdicts are written.
     """
-    draws, rounds, drawn = _count(writer.plan.table, "class_index"), list[int](), 0
+    draws, rounds, filled = _count(writer.plan.table, "class_index"), list[int](), Filled()
     while True:
         plan = writer.stored_round(len(rounds))
         if plan is not None:  # of a run before this one
@@ -145,10 +146,10 @@ def refill(
                 break
             plan = plan_more(Part(indices, writer.next_id))
             writer = writer.begin_round(len(rounds), plan)
-        drawn += draw(writer)
+        filled += draw(writer)
         draws += _count(plan.table, "class_index")
         rounds.append(len(plan))
-    return writer, Refill(job.method, tuple(rounds), kept.total(), rejected, _shortages(job, kept, draws), drawn)
+    return writer, Refill(job.method, tuple(rounds), kept.total(), rejected, _shortages(job, kept, draws), filled)
 
 
 def _count(table: pa.Table, label_column: str) -> Counter[Cell]:

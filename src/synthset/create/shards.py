@@ -6,7 +6,6 @@ draw ─▶ encode ─▶ commit        the device draws, threads encode behind 
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,36 +16,59 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
 
 from synthset.core.errors import ModelError, SynthsetError, setting
 from synthset.core.progress import track
+from synthset.create.config import CreateConfig
+from synthset.create.reuse import Copies, Reuse
+from synthset.create.storage import PNG_UP_TO_PX, encode_image, image_row
 from synthset.dataset.manifest import Accounting
-from synthset.dataset.records import Request, failure_row, stored_row
+from synthset.dataset.records import MAX_RETRIES, Request, failure_row
 from synthset.dataset.writer import DatasetWriter
 from synthset.executors import Executor
-from synthset.images.decoding import encode, resize
 
 if TYPE_CHECKING:
-    from synthset.create.config import CreateConfig
     from synthset.generators.base import GeneratedImage, GenerationConfig, Generator
     from synthset.generators.source import GeneratorSource
 
 log = logging.getLogger("synthset")
 
-MAX_RETRIES = 5
 PIXELS_AT_ONCE = 2**20  # encoded by one task: with less to do, threads wait for Python's lock more than they encode
-PNG_UP_TO_PX = 64  # below this PNG is small anyway; above it JPEG saves ten times the disk
 
 Rows = list[dict[str, Any]]
 
 
-def draw_missing(writer: DatasetWriter, source: GeneratorSource, config: CreateConfig, executor: Executor) -> int:
-    """Draw the shards of the writer's plan that are not there yet; the number of images drawn."""
+@dataclass(frozen=True)
+class Filled:
+    """The images that a run drew, and those that it copied."""
+
+    drawn: int = 0
+    copied: int = 0
+
+    def __add__(self, other: Filled) -> Filled:
+        return Filled(self.drawn + other.drawn, self.copied + other.copied)
+
+
+def draw_missing(
+    writer: DatasetWriter, source: GeneratorSource, config: CreateConfig, executor: Executor, reuse: Reuse
+) -> Filled:
+    """Draw the shards of the writer's plan that are not there yet, but for images that are copied from elsewhere.
+
+    Raises:
+        DataError: a dataset to copy from is damaged.
+    """
     missing = writer.missing_shards()
+    if not missing:
+        return Filled()
     log.debug("%d shards of '%s' are to be drawn", len(missing), writer.folder)
-    to_draw = sum(len(writer.shard_rows(shard)) for shard in missing)
-    with track(to_draw, f"drawing {writer.folder.name}") as bar:
+    copies = reuse.find(writer.plan) if reuse.sources else None
+    if copies:
+        for text in reuse.complaints(copies):
+            log.warning("%s", text)
+    rows = [writer.shard_rows(shard) for shard in missing]
+    total = sum(map(len, rows))
+    copied = sum(sum(copies.counts(part.start, part.stop)) for part in rows) if copies else 0
+    with track(total, f"drawing {writer.folder.name}") as bar:
         shown = finished = 0
 
         def advance(count: int) -> None:
@@ -54,54 +76,69 @@ def draw_missing(writer: DatasetWriter, source: GeneratorSource, config: CreateC
             shown += count
             bar.advance(count)
 
-        for accounting in executor.map(ShardWorker(writer, source, config, advance), missing):
+        for accounting in executor.map(ShardWorker(writer, source, config, advance, copies), missing):
             finished += accounting.requested
             advance(max(0, finished - shown))  # of a worker elsewhere only its whole shards are heard of
-    return to_draw
+    return Filled(total - copied, copied)
 
 
 @dataclass(eq=False)
 class ShardWorker:
     """Draws and commits shards of one plan; it may travel to another process, and loads its generator there.
 
-    All workers reach the writer's folder; `advance` hears of images as they are drawn, in this process only.
+    All workers reach the writer's folder, and those that images are copied from; `advance` hears of images as they are
+    there, in this process only.
     """
 
     writer: DatasetWriter
     source: GeneratorSource
     config: CreateConfig
     advance: Callable[[int], None] | None = None
+    copies: Copies | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "advance": None}
 
     def __call__(self, shard: int) -> Accounting:
-        """Draw, retry, encode and commit the requests of one shard. Raises as `begin` does."""
+        """Copy or draw, retry, encode and commit the requests of one shard. Raises as `begin` does."""
         return self.begin(shard)()
 
     def begin(self, shard: int) -> Callable[[], Accounting]:
-        """Draw and retry; the function returned waits for the last images to be encoded, and commits the shard.
+        """Copy, draw and retry; the function returned waits for the last images to be encoded, and commits the shard.
 
         Raises:
             ModelError: the generator here is not the one that the job was planned with.
+            DataError: a dataset to copy from is damaged.
         """
-        generator = self.source.get()
-        self._check_same_generator(generator)
-        with _encoding_behind(generator.config) as pool:
-            encoding, failures, retries = self._draw(generator, shard, pool)
+        place = self.writer.shard_rows(shard)
+        requests = list(self.writer.plan.requests(place.start, place.stop))
+        copied = list(self.copies.rows(place.start, requests, self.config)) if self.copies else []
+        origins = self.copies.records(place.start, place.stop) if self.copies else []
+        there = {row["request_id"] for row in copied}
+        pending = [request for request in requests if request.id not in there]
+        if self.advance and copied:
+            self.advance(len(copied))
+        encoding, failures, retries = self._draw_all(pending) if pending else ([], {}, 0)
+        retries += sum(row["attempts"] - 1 for row in copied)
 
         def commit() -> Accounting:
-            rows = sorted(chain.from_iterable(part.result() for part in encoding), key=itemgetter("request_id"))
-            return self.writer.write_shard(shard, rows, [failures[i] for i in sorted(failures)], retries)
+            rows = sorted(chain(copied, *(part.result() for part in encoding)), key=itemgetter("request_id"))
+            return self.writer.write_shard(shard, rows, [failures[i] for i in sorted(failures)], retries, origins)
 
         return commit
 
+    def _draw_all(self, pending: list[Request]) -> tuple[list[Future[Rows]], dict[int, dict[str, Any]], int]:
+        """As `_draw`, by the generator of this process, which is loaded for it."""
+        generator = self.source.get()
+        self._check_same_generator(generator)
+        with _encoding_behind(generator.config) as pool:
+            return self._draw(generator, pending, pool)
+
     def _draw(
-        self, generator: Generator, shard: int, pool: ThreadPoolExecutor
+        self, generator: Generator, pending: list[Request], pool: ThreadPoolExecutor
     ) -> tuple[list[Future[Rows]], dict[int, dict[str, Any]], int]:
         """The rows of images, on their way, those of failures by the request's id, and the number of retries."""
-        rows, size = self.writer.shard_rows(shard), self.writer.batch_size
-        pending = list(self.writer.plan.requests(rows.start, rows.stop))
+        size = self.writer.batch_size
         encoding, failures, retries = list[Future[Rows]](), dict[int, dict[str, Any]](), 0
         for attempt in range(MAX_RETRIES + 1):
             retries += len(pending) if attempt else 0
@@ -173,23 +210,9 @@ def _is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
 
 
-def encode_image(pixels: np.ndarray, config: CreateConfig) -> tuple[bytes, str]:
-    """The bytes of an image as it is stored, and their format."""
-    if config.resize_px is not None:
-        pixels = np.asarray(resize(Image.fromarray(pixels), config.resize_px, config.antialias))
-    image_format = config.image_format
-    if image_format == "auto":
-        image_format = "png" if max(pixels.shape[:2]) <= PNG_UP_TO_PX else "jpeg"
-    return encode(pixels, image_format, config.quality), image_format
-
-
 def _encoded(drawn: Sequence[tuple[Request, np.ndarray]], attempts: int, config: CreateConfig) -> Rows:
     rows = []
     for request, pixels in drawn:
         data, image_format = encode_image(pixels, config)
-        # built from numbers and known words: a class name never becomes a path
-        name = f"{request.class_index:04d}-{request.strategy.replace(':', '_')}-{request.index:06d}.{image_format}"
-        digest = hashlib.sha256(data).hexdigest()
-        outcome = {"image": {"bytes": data, "path": name}, "attempts": attempts, "sha256": digest}
-        rows.append(stored_row(request) | outcome)
+        rows.append(image_row(request, data, image_format, attempts))
     return rows

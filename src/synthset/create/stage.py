@@ -6,9 +6,10 @@
     dataset    one file a shard, whole or not there                   dataset/
 
 Running the same job again draws only the shards that are missing; another job into the same folder is refused.
-With a filter to refill by, further rounds make up for images that it rejected, see refill.py. With initial images,
-drawing begins at real ones or is conditioned on them, see real_guidance.py. Language enhancement has sentences
-written before anything is planned, see language_enhancement.py.
+Images that another dataset has may be copied from there, see reuse.py. With a filter to refill by, further rounds make
+up for images that it rejected, see refill.py. With initial images, drawing begins at real ones or is conditioned on
+them, see real_guidance.py. Language enhancement has sentences written before anything is planned, see
+language_enhancement.py.
 """
 
 from __future__ import annotations
@@ -26,10 +27,11 @@ from synthset.core.locks import reading, writing
 from synthset.core.options import expect, with_options
 from synthset.create.config import CreateConfig
 from synthset.create.inputs import CreateInputs, read_inputs, tell_cut, texts_of
-from synthset.create.job import default_job, job_of_config, make_job
+from synthset.create.job import as_begun, default_job, job_of_config, make_job
 from synthset.create.real_guidance import check_conditions, with_initial_images
 from synthset.create.refill import Refill, prepare_refill, refill
-from synthset.create.shards import draw_missing
+from synthset.create.reuse import Reuse, check_reused
+from synthset.create.shards import Filled, draw_missing
 from synthset.dataset.card import write_card
 from synthset.dataset.manifest import Accounting
 from synthset.dataset.plan import Plan
@@ -56,7 +58,7 @@ class CreateResult:
 
     Attributes:
         accounting: of the whole dataset.
-        drawn: images drawn by this run; 0 where all was there already.
+        drawn, copied: images drawn by this run, and copied from other datasets; 0 where all was there already.
         seconds: that this run took.
         refill: outcome of refilling; None where the job has none.
     """
@@ -66,6 +68,7 @@ class CreateResult:
     drawn: int
     seconds: float
     refill: Refill | None = None
+    copied: int = 0
 
 
 def create(
@@ -95,14 +98,14 @@ def create(
         FailureThresholdError: finished, but too many requests failed, or a class is short of images that the
             filter keeps; the dataset is complete and readable.
     Example:
-        >>> import synthset
         >>> synthset.create(["one", "two"], "digits-synthetic", strategies=["multi_domain"])  # doctest: +SKIP
     """
     start = time.monotonic()
     if isinstance(generator, str):
         options["generator"], generator = generator, None
     folder = to_path(output_dir)
-    inputs = read_inputs(classes, with_options(config or CreateConfig(), options), generator)
+    config = with_options(config or CreateConfig(), options)
+    inputs = read_inputs(classes, config if overwrite else as_begun(config, folder), generator)
     inputs, sentences = _with_sentences(inputs, folder, overwrite=overwrite)
     plan, config, initial = _plan(inputs), inputs.config, inputs.initial_images
     _check_places(folder, config)
@@ -115,23 +118,26 @@ def create(
     writer = DatasetWriter(folder, job, plan, config.shard_size, batch_size, defaults=default_job(described.config))
     writer.check(overwrite)
     tell_cut(plan.table, described)
-    with writing(folder), reading(path_of(config.filter.real)):
+    with reading(*config.reuse, path_of(config.filter.real)), writing(folder):
         writer.open(overwrite, config.batch_size is None, initial.table() if initial else None)
-        draw = partial(draw_missing, source=source, config=config, executor=executor)
-        drawn, refilled = draw(writer), None
+        reuse = Reuse.open(config.reuse, job, writer.defaults)
+        draw = partial(draw_missing, source=source, config=config, executor=executor, reuse=reuse)
+        filled, refilled = draw(writer), None
         if refill_job:
             writer, refilled = refill(refill_job, writer, inputs.plan, draw)
-            drawn += refilled.drawn
-        dataset = _finish(writer, time.monotonic() - start, refilled, drawn)
-    result = CreateResult(dataset, dataset.accounting, drawn, time.monotonic() - start, refilled)
+            filled += refilled.filled
+        dataset = _finish(writer, time.monotonic() - start, refilled, filled)
+    took = time.monotonic() - start
+    result = CreateResult(dataset, dataset.accounting, filled.drawn, took, refilled, filled.copied)
     _check_failures(result, config)
     return result
 
 
 def _check_places(folder: Path, config: CreateConfig) -> None:
-    """Raise UsageError for a folder of something else, or one that a filter shall compare with itself."""
+    """Raise UsageError for a folder of something else, or one that is to be compared with or copied from itself."""
     check_folder(folder)
     check_other(config.filter, folder)
+    check_reused(config.reuse, folder)
 
 
 def plan_images(classes: Sequence[str], config: CreateConfig, generator: Generator | None = None) -> Plan:
@@ -167,14 +173,15 @@ def _with_sentences(
     expect(not config.style.sentences, "sentences by the option 'sentences', which may name a file, got some in style")
     expect(is_local(folder), f"a folder on this machine with language_enhancement, got '{folder}'")
     job = job_of_config(names, config)  # raises for strategies that cannot be
-    check_folder(folder)
+    _check_places(folder, config)
     wanted = config.sentences or SentenceConfig()
     writer = wanted.load_writer(config.generator, config.device)
     if not overwrite:
         job["sentences"] = sentence_job(writer, wanted.count, {})
         check_part_of_job(folder, job, default_job(), unknown=["sentences.sha256"])
-    with writing(folder):
-        texts = sentences_for(names, config.style.phrases_by_class(), writer, wanted.count, config.seed, folder)
+    phrases, others = config.style.phrases_by_class(), config.reuse
+    with reading(*others), writing(folder):
+        texts = sentences_for(names, phrases, writer, wanted.count, config.seed, folder, others=others)
     return inputs.with_sentences(texts), sentence_job(writer, wanted.count, texts)
 
 
@@ -208,13 +215,13 @@ def load_with_images(inputs: CreateInputs, generator: Generator | None = None) -
     return with_initial_images(generator, initial) if initial else generator
 
 
-def _finish(writer: DatasetWriter, seconds: float, refilled: Refill | None, drawn: int) -> Dataset:
+def _finish(writer: DatasetWriter, seconds: float, refilled: Refill | None, filled: Filled) -> Dataset:
     """Close the accounting and open the dataset, with a picture and a card of what is new."""
     from synthset.images.pictures import draw_contact_sheet
 
     writer.finish(seconds, refilled and refilled.notes())
     dataset = open_dataset(writer.folder)
-    if drawn or not (writer.folder / "README.md").exists():
+    if filled != Filled() or not (writer.folder / "README.md").exists():
         if dataset.accounting.ok:
             draw_contact_sheet(dataset.part(SHARDS_SHOWN).images(kept=False), writer.folder / "preview.png")
         write_card(dataset)

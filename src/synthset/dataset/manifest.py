@@ -5,7 +5,8 @@ A manifest may come from anywhere, so that it is read strictly: whoever has one 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -39,6 +40,28 @@ class Accounting:
         return f"{self.requested:,} requested = {self.ok:,} ok + {self.flagged:,} flagged + {self.failed:,} failed"
 
 
+@dataclass(frozen=True)
+class Copied:
+    """Images that were copied from another dataset instead of drawn.
+
+    Attributes:
+        dataset: name of its folder.
+        plan_hash: of its job.
+    """
+
+    dataset: str
+    plan_hash: str
+    images: Count
+
+
+def total_copied(parts: Iterable[Copied]) -> list[Copied]:
+    """A record for each dataset, in the order of their names."""
+    counts = Counter[tuple[str, str]]()
+    for part in parts:
+        counts[part.dataset, part.plan_hash] += part.images
+    return [Copied(*origin, images) for origin, images in sorted(counts.items())]
+
+
 def write_manifest(
     folder: Path,
     status: str,
@@ -46,7 +69,7 @@ def write_manifest(
     batch_size: int,
     accounting: Accounting,
     seconds: float,
-    refill: Mapping[str, Any] | None = None,
+    outcome: Mapping[str, Any] | None = None,
     columns: Sequence[str] | None = None,
 ) -> None:
     """Write the manifest of a dataset folder.
@@ -58,7 +81,7 @@ def write_manifest(
         batch_size: requests drawn together.
         accounting: of the whole dataset; zeros while it is drawn for the first time.
         seconds: of all runs so far.
-        refill: outcome of refilling.
+        outcome: of refilling, and of copying, where there was any.
         columns: of the shards; None for a dataset that was begun before manifests listed them.
     """
     manifest = {
@@ -68,7 +91,7 @@ def write_manifest(
         **({"columns": list(columns)} if columns else {}),
         "batch_size": batch_size,
         "accounting": asdict(accounting),
-        **({"refill": dict(refill)} if refill else {}),
+        **(outcome or {}),
         "seconds": round(seconds, 2),
         "libraries": library_versions(),
     }
@@ -124,6 +147,7 @@ class _Manifest:
     seconds: Seconds
     libraries: Mapping[str, Any]
     columns: tuple[str, ...] | None = None
+    copied: tuple[Copied, ...] = ()
     refill: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:

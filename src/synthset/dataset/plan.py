@@ -6,14 +6,11 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from synthset.dataset.records import Request
-
-BLOCK_ROWS = 2**16  # rows that are planned, or hashed, at a time
+from synthset.dataset.records import BLOCK_ROWS, Request, column_values
 
 
 @dataclass(frozen=True)
@@ -40,7 +37,7 @@ class Plan:
             comma = ""
             digest.update(b"[")  # as Python writes a list of its values
             for start in range(0, len(column), BLOCK_ROWS):
-                digest.update((comma + repr(_values(column.slice(start, BLOCK_ROWS)))[1:-1]).encode())
+                digest.update((comma + repr(column_values(column.slice(start, BLOCK_ROWS)))[1:-1]).encode())
                 comma = ", "
             digest.update(b"]")
         return digest.hexdigest()
@@ -48,17 +45,8 @@ class Plan:
     def requests(self, start: int = 0, stop: int | None = None) -> Iterator[Request]:
         """Requests `start` .. `stop` - 1."""
         rows = self.table.slice(start, None if stop is None else stop - start)
-        columns = [_values(rows.column(name)) for name in rows.column_names]
+        columns = [column_values(rows.column(name)) for name in rows.column_names]
         return (Request(**dict(zip(rows.column_names, row, strict=True))) for row in zip(*columns, strict=True))
-
-
-def _values(column: pa.ChunkedArray) -> list[Any]:
-    """As `to_pylist`, in a fraction of its time."""
-    if pa.types.is_dictionary(column.type):
-        return column.cast(pa.string()).to_pylist()
-    if pa.types.is_list(column.type):
-        return [tuple(values) for values in column.to_pylist()]
-    return column.to_numpy().tolist() if pa.types.is_primitive(column.type) else column.to_pylist()
 
 
 def _list_bytes(column: pa.ChunkedArray) -> Iterator[bytes]:

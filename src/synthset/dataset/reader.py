@@ -18,7 +18,7 @@ from synthset.core.errors import DataError
 from synthset.core.files import refuse_links, to_path
 from synthset.core.parquet_files import count_rows, read_table
 from synthset.dataset.layout import INITIAL_IMAGES_FILE
-from synthset.dataset.manifest import MANIFEST_FILE, Accounting, read_manifest
+from synthset.dataset.manifest import MANIFEST_FILE, Accounting, Copied, read_manifest
 from synthset.dataset.records import Request, columns_of, request_of, stored_schema, unknown_columns
 from synthset.dataset.verdicts import FOLDER as VERDICTS_FOLDER
 from synthset.dataset.verdicts import Verdicts, kept_rows, read_verdicts
@@ -54,6 +54,11 @@ class Dataset:
     def accounting(self) -> Accounting:
         """Requests, and what became of them."""
         return Accounting(**self.manifest["accounting"])
+
+    @property
+    def copied(self) -> tuple[Copied, ...]:
+        """Images that were not drawn for it, by the dataset that they are from."""
+        return tuple(Copied(**part) for part in self.manifest.get("copied", ()))
 
     @property
     def phrases(self) -> Mapping[str, str]:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from synthset.core.files import delete_parts, refuse_links
 from synthset.core.jobs import differences, flatten, refuse
 from synthset.core.parquet_files import read_notes, read_table, write_table
 from synthset.dataset.layout import INITIAL_IMAGES_FILE
-from synthset.dataset.manifest import MANIFEST_FILE, Accounting, read_manifest, write_manifest
+from synthset.dataset.manifest import MANIFEST_FILE, Accounting, Copied, read_manifest, total_copied, write_manifest
 from synthset.dataset.plan import Plan
 from synthset.dataset.reader import REDRAW
 from synthset.dataset.records import FAILURE_SCHEMA, columns_of, shard_columns, shard_schema, unknown_columns
@@ -25,11 +26,13 @@ from synthset.dataset.verdicts import delete_verdicts
 from synthset.prompts.sentences.cache import SENTENCES_FILE
 
 # names in a job, and what tells the thing whatever its name
-_IDENTIFIED = {
+IDENTIFIED = {
     "generation.model": "generation.parts.model_index",
     "refill.encoder.name": "refill.encoder.fingerprint",
     "sentences.writer": "sentences.fingerprint",
 }
+# how the entries begin in a job of which every image depends
+_OF_EVERY_IMAGE = ("generation.", "images.", "seed:", "negative_prompt:", "shared_noise:")
 
 
 @dataclass(eq=False)
@@ -68,9 +71,8 @@ class DatasetWriter:
         """
         manifest = check_folder(self.folder)
         if manifest and not overwrite:
-            refuse(
-                self.folder, "job", differences(manifest["job"], self.job, self.defaults, ["plan_hash"], _IDENTIFIED)
-            )
+            texts = differences(manifest["job"], self.job, self.defaults, ["plan_hash"], IDENTIFIED)
+            refuse(self.folder, "job", texts, _how_to_reuse(self.folder, texts))
             if unknown := unknown_columns(columns_of(manifest)):
                 raise DataError(
                     f"'{self.folder}' was begun by a later version, whose rows have columns that this one does not "
@@ -171,12 +173,19 @@ class DatasetWriter:
         return -(-len(self.plan) // self.shard_size)
 
     def write_shard(
-        self, shard: int, rows: Sequence[dict[str, Any]], failures: Sequence[dict[str, Any]], retries: int
+        self,
+        shard: int,
+        rows: Sequence[dict[str, Any]],
+        failures: Sequence[dict[str, Any]],
+        retries: int,
+        copied: Sequence[Copied] = (),
     ) -> Accounting:
-        """Commit one shard: its stored images and its failures, in one rename."""
+        """Commit one shard: its stored images, of which some were copied, and its failures, in one rename."""
         flagged = sum(failure["status"] == "flagged" for failure in failures)
         accounting = Accounting(len(rows) + len(failures), len(rows), flagged, len(failures) - flagged, retries)
         notes = {"accounting": asdict(accounting), "failures": list(failures)}
+        if copied:
+            notes["copied"] = [asdict(part) for part in copied]
         columns = self.listed_columns or columns_of({"job": self.job})
         table = pa.Table.from_pylist(list(rows), schema=shard_schema(columns, self.job["classes"]))
         write_table(self.shard_path(shard), table, notes, row_group_size=128)
@@ -195,14 +204,16 @@ class DatasetWriter:
         total = sum((note.accounting for note in notes), Accounting())
         write_table(self.folder / "failures.parquet", pa.concat_tables(note.table for note in notes))
         seconds += read_manifest(self.folder)["seconds"]
-        self._write_manifest("complete", total, seconds, refill)
+        copied = total_copied(chain.from_iterable(note.copied for note in notes))
+        parts = {"copied": [asdict(part) for part in copied], "refill": refill and dict(refill)}
+        self._write_manifest("complete", total, seconds, {name: part for name, part in parts.items() if part})
         return total
 
     def _write_manifest(
-        self, status: str, accounting: Accounting, seconds: float, refill: Mapping[str, Any] | None = None
+        self, status: str, accounting: Accounting, seconds: float, outcome: Mapping[str, Any] | None = None
     ) -> None:
         job, columns = self.recorded_job, self.listed_columns
-        write_manifest(self.folder, status, job, self.batch_size, accounting, seconds, refill, columns)
+        write_manifest(self.folder, status, job, self.batch_size, accounting, seconds, outcome, columns)
 
 
 def check_folder(folder: Path) -> dict[str, Any] | None:
@@ -244,7 +255,15 @@ def check_part_of_job(
     if manifest := check_folder(folder):
         sides = ({key: value for key, value in manifest["job"].items() if key in part}, part)
         recorded, wanted = ({k: v for k, v in flatten(side).items() if k not in unknown} for side in sides)
-        refuse(folder, "job", differences(recorded, wanted, defaults, identified=_IDENTIFIED))
+        texts = differences(recorded, wanted, defaults, identified=IDENTIFIED)
+        refuse(folder, "job", texts, _how_to_reuse(folder, texts))
+
+
+def _how_to_reuse(folder: Path, texts: Collection[str]) -> str:
+    """What to do with the images of another job, of which it differs so; empty where none can be one of this job."""
+    if any(text.startswith(_OF_EVERY_IMAGE) for text in texts):
+        return ""
+    return f"Or draw into another folder with {setting('reuse', folder)}, which copies the images that are the same."
 
 
 def _delete_own_files(folder: Path) -> None:
@@ -264,6 +283,7 @@ def _delete_own_files(folder: Path) -> None:
 class _ShardNotes:
     accounting: Accounting
     failures: tuple[Mapping[str, Any], ...]
+    copied: tuple[Copied, ...] = ()
 
     @cached_property
     def table(self) -> pa.Table:

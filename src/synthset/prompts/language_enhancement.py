@@ -9,7 +9,6 @@ prompts.sentence_prompt.
 from __future__ import annotations
 
 import itertools
-import shutil
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -20,7 +19,7 @@ from typing import Annotated
 from synthset.core.options import Option, check_options
 from synthset.prompts.sentences import default_writer, load_writer
 from synthset.prompts.sentences.base import DEFAULT_COUNT, SentenceWriter
-from synthset.prompts.sentences.cache import SENTENCES_FILE, sentences_for
+from synthset.prompts.sentences.cache import kept_sentences, sentences_for
 from synthset.prompts.sentences.file import FileWriter
 
 
@@ -64,11 +63,13 @@ class SampleSentences:
         texts: of each class; where there was no time to ask the writer, what stands for the class in prompts.
         writer: name of the writer.
         seconds_a_class: that the slowest class took; near 0 where they are kept or stand in a file.
+        unasked: classes that the writer was not asked about.
     """
 
     texts: Mapping[str, tuple[str, ...]]
     writer: str
     seconds_a_class: float
+    unasked: int = 0
 
 
 def sample_sentences(
@@ -79,18 +80,21 @@ def sample_sentences(
     seed: int,
     folder: Path,
     max_classes: int,
+    others: Sequence[str] = (),
 ) -> SampleSentences:
     """Sentences for a dry run: of `max_classes` classes, and nothing is written into `folder`.
 
     A thousand classes can take a model hours, and a service money; a file is read for all of them.
-    Arguments and errors as for `sentences_for`; sentences that `folder` keeps are taken from there.
+    Arguments and errors as for `sentences_for`; sentences that `folder` keeps, or one of the `others`, are taken from
+    there.
     """
-    asked = class_names if isinstance(writer, FileWriter) else class_names[:max_classes]
+    kept = kept_sentences(class_names, phrases, writer, count, seed, [folder, *others])
+    sample = class_names if isinstance(writer, FileWriter) else class_names[:max_classes]
+    asked = [name for name in sample if name not in kept]
     times = [time.monotonic()]
     with tempfile.TemporaryDirectory() as scratch:
-        if (folder / SENTENCES_FILE).is_file():
-            shutil.copyfile(folder / SENTENCES_FILE, Path(scratch) / SENTENCES_FILE)
         written = sentences_for(asked, phrases, writer, count, seed, scratch, lambda _: times.append(time.monotonic()))
-    texts = {name: written.get(name) or (phrases.get(name, name),) for name in class_names}
-    seconds = max(later - earlier for earlier, later in itertools.pairwise(times))
-    return SampleSentences(texts, writer.name, seconds)
+    known = kept | written
+    texts = {name: known.get(name) or (phrases.get(name, name),) for name in class_names}
+    seconds = max((later - earlier for earlier, later in itertools.pairwise(times)), default=0.0)
+    return SampleSentences(texts, writer.name, seconds, len(set(class_names) - set(known)))

@@ -50,8 +50,9 @@ def sentences_for(
     seed: int,
     folder: str | Path,
     on_class: Callable[[str], object] = lambda name: None,
+    others: Sequence[str | Path] = (),
 ) -> dict[str, tuple[str, ...]]:
-    """`count` distinct sentences about each class, from the folder where they are, else from the writer.
+    """`count` distinct sentences about each class, from the folders where they are, else from the writer.
 
     Args:
         classes: class names.
@@ -61,6 +62,7 @@ def sentences_for(
         seed: of the run.
         folder: of the dataset; made when there is something to keep.
         on_class: told the name of each class that is done.
+        others: folders of other datasets, whose sentences are as good.
     Returns:
         Sentences by class name, in the order of `classes`.
     Raises:
@@ -70,17 +72,34 @@ def sentences_for(
     check_count(count)
     path = Path(folder) / SENTENCES_FILE
     kept = {line.key: line.sentences for line in _read(path)}
+    elsewhere = {line.key: line.sentences for other in others for line in _read(Path(other) / SENTENCES_FILE)}
     sentences = {}
     with track(len(classes), "sentences", "classes") as bar:
         for name in classes:
             line = _Line(name, phrases.get(name, ""), writer.name, writer.fingerprint, count, seed)
             if line.key not in kept:
-                kept[line.key] = tuple(writer.write(name, line.phrase, count, seed))
+                kept[line.key] = elsewhere.get(line.key) or tuple(writer.write(name, line.phrase, count, seed))
                 _append(path, {**asdict(line), "sentences": kept[line.key]})
             sentences[name] = kept[line.key]
             on_class(name)
             bar.advance()
     return sentences
+
+
+def kept_sentences(
+    classes: Sequence[str],
+    phrases: Mapping[str, str],
+    writer: SentenceWriter,
+    count: int,
+    seed: int,
+    folders: Sequence[str | Path],
+) -> dict[str, tuple[str, ...]]:
+    """The sentences that are in one of the folders, of those classes that have any. Arguments as of `sentences_for`."""
+    kept = {line.key: line.sentences for folder in folders for line in _read(Path(folder) / SENTENCES_FILE)}
+    keys = {
+        name: _Line(name, phrases.get(name, ""), writer.name, writer.fingerprint, count, seed).key for name in classes
+    }
+    return {name: kept[key] for name, key in keys.items() if key in kept}
 
 
 def sentence_job(writer: SentenceWriter, count: int, sentences: Mapping[str, Sequence[str]]) -> dict[str, Any]:
