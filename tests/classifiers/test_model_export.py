@@ -255,6 +255,28 @@ def test_an_export_is_replaced_when_asked_alone(exported, home):
 
 
 @pytest.mark.parametrize(
+    ("is_fine", "normalisation", "got", "remedies"),
+    [
+        (False, "per_image", "each image normalised by itself", "--normalisation dataset"),
+        (
+            True,
+            "per_image",
+            "a finer stem and each image normalised by itself",
+            "--no-small-images and --normalisation dataset",
+        ),
+    ],
+)
+def test_what_timm_cannot_say_is_refused_with_how_to_train(tmp_path, run, is_fine, normalisation, got, remedies):
+    export_imagefolder(make_set((4, 4, 4)), tmp_path / "files")
+    config = replace(CONFIG, epochs=1, architecture="test_resnet", small_images=is_fine, normalisation=normalisation)
+    synthset.train(tmp_path / "files", tmp_path / "model", config)
+    code, out, err = run("export", tmp_path / "model", "--format", "timm", "--output-dir", tmp_path / "timm")
+    assert (code, out) == (2, "")
+    assert f"got {got}. Give --format onnx, which holds any classifier. Or train with {remedies}." in err
+    assert not (tmp_path / "timm").exists()
+
+
+@pytest.mark.parametrize(
     ("words", "message", "code"),
     [
         (["small", "--format", "imagefolder"], "onnx or timm", 2),

@@ -85,9 +85,9 @@ class Wording:
     def word(self, field: str, value: str | None) -> str:
         """A field, and a value for it if there is one, as the person would write it; see SynthsetError.worded."""
         arguments = self.command.arguments_of(field)
-        if not arguments:
-            flag = f"--{field.rpartition('.')[2].replace('_', '-')}"
-            return f"{flag} {value}" if value not in (None, "True") else flag
+        if not arguments:  # of another command
+            flag = f"--{'no-' * (value == 'False')}{field.rpartition('.')[2].replace('_', '-')}"
+            return f"{flag} {value}" if value not in (None, "True", "False") else flag
         if value is None:
             return " and ".join(map(self._origin, arguments))
         argument = arguments[0]

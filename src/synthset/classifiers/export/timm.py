@@ -80,8 +80,15 @@ def _check(classifier: Classifier) -> str:
     source = timm_name(config.architecture)
     if source is None:
         raise UsageError(f"Expected an architecture of timm, got '{config.architecture}'. {advice}")
-    if config.small_images:
-        raise UsageError(f"Expected timm's own stem, got a finer one, for small images. {advice}")
-    if config.normalisation != "dataset":
-        raise UsageError(f"Expected normalisation by the dataset, got '{config.normalisation}'. {advice}")
+    others = (
+        (config.small_images, "a finer stem", setting("small_images", False)),
+        (config.normalisation != "dataset", "each image normalised by itself", setting("normalisation", "dataset")),
+    )
+    got = [(words, remedy) for is_other, words, remedy in others if is_other]
+    if got:
+        words, remedies = (" and ".join(parts) for parts in zip(*got, strict=True))
+        raise UsageError(
+            f"Expected what timm's config can say, its own stem and one mean for all images, got {words}. {advice} Or "
+            f"train with {remedies}."
+        )
     return source
