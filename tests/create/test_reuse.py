@@ -3,7 +3,10 @@
 import hashlib
 import json
 import pickle
+import signal
+import subprocess
 import sys
+import time
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -108,6 +111,43 @@ def test_of_a_changed_phrase_the_images_of_its_class_are_drawn_and_after_a_kill_
         assert whole[key] == cut[key]
     finished = make(tmp_path / "cut", reuse=pets, style=style)
     assert (finished.drawn, finished.copied, finished.dataset.copied) == (0, 0, again.dataset.copied)
+
+
+SLOW = """
+import sys, time
+import synthset
+from synthset.testing import FakeGenerator
+
+class Slow(FakeGenerator):
+    def generate(self, requests):
+        time.sleep(0.3)
+        return super().generate(requests)
+
+synthset.create(["cat", "dog"], sys.argv[1], generator=Slow(), images_per_class=40, shard_size=8, reuse=sys.argv[2])
+"""
+
+
+def test_kill_9_and_the_same_command_copy_and_draw_the_same(tmp_path):
+    options = {"classes": ("cat", "dog"), "strategies": ("base",), "shard_size": 8}
+    make(tmp_path / "there", images_per_class=25, **options)
+    options |= {"images_per_class": 40}
+    folder = tmp_path / "here"
+    job = subprocess.Popen([sys.executable, "-c", SLOW, str(folder), str(tmp_path / "there")], stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 120
+    while len(list(folder.glob("data/train-*"))) < 7:  # six are copied whole, of the seventh a part
+        assert job.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    job.send_signal(signal.SIGKILL)
+    job.communicate()
+    assert not (folder / "README.md").exists()
+    generator = FakeGenerator()
+    make(folder, generator=generator, reuse=tmp_path / "there", **options)
+    assert 0 < len(asked(generator)) < 30
+    assert min(request.index for request in asked(generator)) >= 25
+    make(tmp_path / "drawn", **options)
+    assert files(folder) == files(tmp_path / "drawn")
+    assert [part["images"] for part in manifest(folder)["copied"]] == [50]
 
 
 def test_images_are_called_as_the_new_run_calls_them(tmp_path, pets):
