@@ -85,17 +85,19 @@ def test_weights_that_cannot_judge_are_refused(weights, tmp_path):
     )
     for name, message in (("headless", "got none"), ("7", "got one for 7 others")):
         with pytest.raises(ModelError, match=f"with a head for ImageNet's classes, {message}"):
-            load_network(f"timm:{ARCHITECTURE}@{tmp_path / name}.safetensors", "cpu")
+            load_network(f"{ARCHITECTURE}@{tmp_path / name}.safetensors", "cpu")
     with pytest.raises(ModelError, match=r"got 'none\.safetensors'"):
-        load_network(f"timm:{ARCHITECTURE}@none.safetensors")
-    with pytest.raises(ModelError, match="Expected a classifier in 'none', found none"):
+        load_network(f"{ARCHITECTURE}@none.safetensors")
+    with pytest.raises(ModelError, match="Expected a classifier in './none', found none"):
+        load_network("./none")
+    with pytest.raises(UsageError, match="'none'"):
         load_network("none")
 
 
 def test_classes_are_found_by_name_and_by_wordnet_id_and_the_rest_is_left_out(weights):
     """CIFAR-10's airplane has no synset of that name; "crane" is two."""
     names = ("School_Bus", "n02690373", "goldfish", "airplane", "crane")
-    judge = load_judge(f"timm:{ARCHITECTURE}@{weights}", names, device="cpu")
+    judge = load_judge(f"{ARCHITECTURE}@{weights}", names, device="cpu")
     assert judge.outputs == ((779,), (404,), (1,), (), ())
     assert judge.words()["n02690373"] == ("airliner (n02690373)",)
     assert judge.known == [0, 1, 2]
@@ -104,7 +106,7 @@ def test_classes_are_found_by_name_and_by_wordnet_id_and_the_rest_is_left_out(we
 def test_a_file_says_which_classes_of_the_judge_stand_for_one(weights, tmp_path):
     file = tmp_path / "classes.yaml"
     file.write_text("airplane: [airliner, n04552348]\ndog: n02085620:n02113978\n", encoding="utf-8")
-    judge = load_judge(f"timm:{ARCHITECTURE}@{weights}", ("airplane", "dog", "deer", "goldfish"), file, "cpu")
+    judge = load_judge(f"{ARCHITECTURE}@{weights}", ("airplane", "dog", "deer", "goldfish"), file, "cpu")
     assert judge.outputs == ((404, 895), tuple(range(151, 269)), (), (1,))  # 118 breeds
 
 
@@ -123,13 +125,13 @@ def test_files_of_classes_that_cannot_be_are_refused(weights, tmp_path, text, me
     file = tmp_path / "classes.yaml"
     file.write_text(text, encoding="utf-8")
     with pytest.raises(UsageError, match=message) as caught:
-        load_judge(f"timm:{ARCHITECTURE}@{weights}", ("airplane", "ship", "goldfish"), file, "cpu")
+        load_judge(f"{ARCHITECTURE}@{weights}", ("airplane", "ship", "goldfish"), file, "cpu")
     assert "\n" not in str(caught.value)
 
 
 def test_a_judge_of_other_classes_is_refused_with_the_way_out(weights):
     with pytest.raises(UsageError, match=r"at least two of the classes foo, bar, .* knows 0.* judge_classes"):
-        load_judge(f"timm:{ARCHITECTURE}@{weights}", ("foo", "bar"), device="cpu")
+        load_judge(f"{ARCHITECTURE}@{weights}", ("foo", "bar"), device="cpu")
 
 
 def test_the_classes_of_a_model_of_ours_go_by_their_names(tmp_path):
@@ -174,7 +176,7 @@ def test_a_diagnosis_with_a_judge_of_timms_shows_its_view_and_tries_heads_both_w
         bars = make_set((3, 3, 3), seed=seed)
         return ImageSet(name, names, bars.labels, bars.read)
 
-    source = f"timm:{ARCHITECTURE}@{weights}"
+    source = f"{ARCHITECTURE}@{weights}"
     result = synthset.diagnose(
         [images("drawn", 0)],
         tmp_path / "out",

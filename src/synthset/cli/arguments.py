@@ -12,6 +12,7 @@ import types
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, is_dataclass, replace
 from functools import cached_property
+from keyword import iskeyword
 from pathlib import Path
 from typing import Annotated, Any, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -82,7 +83,8 @@ class Argument:
     @property
     def keyword(self) -> str:
         """Its name in the command's signature."""
-        return f"{self.flag}_place" if self.is_positional else self.flag.replace("-", "_")
+        name = f"{self.flag}_place" if self.is_positional else self.flag.replace("-", "_")
+        return f"{name}_" if iskeyword(name) else name
 
     @property
     def help(self) -> str:

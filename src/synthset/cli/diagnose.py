@@ -10,8 +10,9 @@ from synthset.cli.arguments import Positional
 from synthset.cli.commands import command
 from synthset.cli.machines import Machines
 from synthset.cli.opening import OF_REAL, real_path
+from synthset.core.errors import UsageError, setting
 from synthset.core.options import Nested, Option
-from synthset.diagnosis.config import DiagnoseConfig
+from synthset.diagnosis.config import DiagnoseConfig, StudyConfig
 from synthset.images.opening import OPENING, ImagePath, Opening
 
 
@@ -30,7 +31,7 @@ class DiagnoseCall:
     evaluations: tuple[Path, ...] = ()
     """Folders of models or evaluations, as eval writes them: their accuracies join the report."""
     classifier: str | None = None
-    """Model, by its folder or as timm:NAME or timm:NAME@FILE.safetensors: the t-SNE shows its features, and a head
+    """Model, by its folder or as one of timm's, NAME or NAME@FILE.safetensors: the t-SNE shows its features, and a head
     trained on real ones is tried on synthetic ones, and the other way round."""
     judge: str | None = None
     """Model that says which class each image shows, named as `classifier` is; ImageNet's classes are found by name or
@@ -43,13 +44,19 @@ class DiagnoseCall:
 
 
 @command("diagnose")
-def diagnose(call: DiagnoseCall, config: DiagnoseConfig, machines: Machines) -> None:
+def diagnose(call: DiagnoseCall, config: DiagnoseConfig, study: StudyConfig, machines: Machines) -> None:
     """Say in CLIP space why synthetic images fall short of real ones, class by class; one HTML report.
 
     Example: `synthset diagnose digits-synthetic --real digits --by-strategy --output-dir digits-diagnosis`
+
+    Prompts of one class: `synthset diagnose --class five --prompts prompts.txt --reference digits-synthetic`
     """
     from synthset.cli.tables import print_diagnosis
     from synthset.diagnosis.stage import diagnose as run_diagnose
+
+    if study != StudyConfig():
+        _study(call, config, study, machines)
+        return
 
     result = run_diagnose(
         [ImagePath(str(path), call.opening) for path in call.data],
@@ -64,3 +71,25 @@ def diagnose(call: DiagnoseCall, config: DiagnoseConfig, machines: Machines) -> 
         executor=machines.load_remote(),
     )
     print_diagnosis(result)
+
+
+def _study(call: DiagnoseCall, config: DiagnoseConfig, study: StudyConfig, machines: Machines) -> None:
+    from synthset.cli.tables import print_study
+    from synthset.diagnosis.prompt_study import study_prompts
+
+    asked = {name: getattr(call, name) for name in ("real", "evaluations", "classifier", "judge", "judge_classes")}
+    if given := [setting(name) for name, value in asked.items() if value]:
+        raise UsageError(
+            f"Expected no {' and '.join(given)} in a study of prompts, which is held against {setting('reference')} "
+            "alone. Leave it out."
+        )
+    print_study(
+        study_prompts(
+            [ImagePath(str(path), call.opening) for path in call.data],
+            call.output_dir,
+            study,
+            config,
+            cache=call.cache,
+            executor=machines.load_remote(),
+        )
+    )

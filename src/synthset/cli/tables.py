@@ -463,16 +463,7 @@ def _print_judged(judged: Judged) -> None:
 @shows("prompt_study")
 def print_study(result: StudyResult) -> None:
     """One row a prompt, the words that reach the images and those that do not, and where the report lies."""
-    headings = (
-        "prompt",
-        ">images",
-        ">recognised",
-        ">95 % interval",
-        ">diversity",
-        ">shift",
-        ">adherence",
-        "the prompt",
-    )
+    headings = ("prompt", ">images", ">recognised", ">95 % interval", ">diversity", ">shift", ">adherence", "verdict")
     rows = []
     for row in result.variants:
         interval = "–" if row.low is None or row.high is None else _range(row.low, row.high)
@@ -480,9 +471,8 @@ def print_study(result: StudyResult) -> None:
         measured = (f"{row.centroid_distance:.2e}", f"{row.centroid_shift:.3f}", _percent(row.adherence))
         rows.append((row.prompt or row.source, *recognised, *measured, row.reach or "–"))
     _print_table(headings, rows)
-    say(
-        f"\nHeld against '{result.reference}', whose {result.class_name} have a diversity of {result.reference_distance:.2e}."
-    )
+    diversity = f"{result.reference_distance:.2e}"
+    say(f"\nHeld against '{result.reference}', whose images of '{result.class_name}' have a diversity of {diversity}.")
     if result.modifiers:
         words = [
             (f"  {row.modifier}", f"{row.images:,}", _percent(row.adherence), row.reach)

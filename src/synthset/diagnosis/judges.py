@@ -35,7 +35,6 @@ from synthset.real.sets import wordnet_ids_of
 
 log = logging.getLogger("synthset")
 
-TIMM = "timm:"  # timm:NAME, with its usual weights, or timm:NAME@FILE
 _SYNSET = re.compile(r"n\d{8}")
 _RANGE = re.compile(rf"({_SYNSET.pattern})\s*:\s*({_SYNSET.pattern})")
 
@@ -134,15 +133,21 @@ class Judged:
 
 
 def load_network(source: str | Path, device: str = "auto") -> Classifier:
-    """A classifier of ours by its folder, or one of timm's, with its head: timm:NAME or timm:NAME@FILE.
+    """A classifier of ours by its folder, or one of timm's, with its head: NAME for its usual weights, or NAME@FILE.
 
     Raises:
         UsageError, ModelError: no such model, weights that do not fit it, or ones without a head.
     """
-    name, _, weights = str(source).removeprefix(TIMM).partition("@")
-    if not str(source).startswith(TIMM):
+    if is_ours(source):
         return load_classifier(Path(source), device)
+    name, _, weights = str(source).partition("@")
     return load_pretrained(name, weights or IMAGENET, device)
+
+
+def is_ours(source: str | Path) -> bool:
+    """Whether a model's name is the path of a folder, not that of an architecture."""
+    name = str(source).partition("@")[0]
+    return Path(source).exists() or len(Path(name).parts) != 1 or name.startswith((".", "~"))
 
 
 def load_judge(
@@ -159,10 +164,10 @@ def load_judge(
         ModelError: see load_network.
     """
     classifier = load_network(source, device)
-    is_timm = str(source).startswith(TIMM)
-    outputs = _by_synset(classifier, class_names) if is_timm else _by_name(classifier, class_names)
+    own = is_ours(source)
+    outputs = _by_name(classifier, class_names) if own else _by_synset(classifier, class_names)
     if classes is not None:
-        outputs |= read_outputs(classes, class_names, classifier.class_names, is_timm)
+        outputs |= read_outputs(classes, class_names, classifier.class_names, not own)
         _check_apart(outputs, classifier.class_names, class_names)
     judge = Judge(str(source), classifier, tuple(class_names), tuple(outputs.get(name, ()) for name in class_names))
     expect(

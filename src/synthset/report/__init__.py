@@ -1,7 +1,9 @@
-"""Report: the saved files of a diagnosis or a comparison -> one HTML file that works offline. It computes nothing.
+"""Report: the saved files of a diagnosis, a prompt study or a comparison -> one HTML file that works offline. It
+computes nothing.
 
 reading.py     the files of a diagnosis, checked
 comparison.py  the files of a comparison, and its charts
+prompt_study.py  those of a prompt study
 verdicts.py    which classes will fail, why, and what to change
 sections.py    what the other sections show, and in which order
 galleries.py   thumbnails as data URIs
@@ -22,7 +24,7 @@ FILE_NAME = "report.html"
 
 
 def build_report(folder: str | Path) -> Path:
-    """Write `report.html` into the folder of a diagnosis or a comparison, from the files there alone; gives its path.
+    """Write `report.html` into a folder of one of these, from the files there alone; gives its path.
 
     Raises:
         DataError: a file is missing or damaged, or the comparison is not finished; an earlier report is left as it is.
@@ -36,12 +38,16 @@ def write_report(folder: Path) -> Path:
     """As `build_report`, for a command that is alone with the folder already."""
     from synthset.comparison.results import MARKER
     from synthset.report.comparison import read_comparison
-    from synthset.report.page import render_comparison, render_diagnosis
+    from synthset.report.page import render_comparison, render_diagnosis, render_study
+    from synthset.report.prompt_study import MARKER as OF_STUDY
+    from synthset.report.prompt_study import read_study
     from synthset.report.reading import read_diagnosis
 
     path = folder / FILE_NAME
     if (folder / MARKER).is_file():
         page = render_comparison(read_comparison(folder))
+    elif (folder / OF_STUDY).is_file():
+        page = render_study(read_study(folder))
     else:
         page = render_diagnosis(read_diagnosis(folder))
     delete_parts(folder)

@@ -78,7 +78,7 @@ def build_galleries(diagnosis: Diagnosis, class_order: Sequence[int], *, audits:
         shown = tuple(
             (
                 _label(*key, audits=audits),
-                tuple(_thumbnail(data, plain[i]["reason"] or "", diagnosis.folder) for i, data in some.items()),
+                tuple(as_thumbnail(data, plain[i]["reason"] or "", diagnosis.folder) for i, data in some.items()),
             )
             for key, some in first.items()
         )
@@ -92,7 +92,8 @@ def _label(set_name: str, strategy: str, was_kept: bool, *, audits: bool) -> str
     return f"{set_name} · {strategy}" if strategy and strategy != set_name else set_name
 
 
-def _thumbnail(data: bytes, reason: str, folder: Path) -> Thumbnail:
+def as_thumbnail(data: bytes, reason: str, folder: Path) -> Thumbnail:
+    """A saved PNG of a folder, ready for the page. Raises DataError for anything else."""
     if data[:8] != PNG_HEAD or len(data) < 24:
         raise damaged(folder / "galleries.parquet", "other images than PNG")
     # a PNG begins with its header chunk: width and height at bytes 16 to 24

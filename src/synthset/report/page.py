@@ -19,6 +19,7 @@ from synthset.report.figures import build_figures
 from synthset.report.formatting import number, page_json, percent, points, unbroken_flags
 from synthset.report.galleries import build_galleries, order_classes
 from synthset.report.parts import Part
+from synthset.report.prompt_study import PromptStudy
 from synthset.report.reading import Diagnosis
 from synthset.report.verdicts import group_verdicts, order_by_need, tone
 from synthset.version import __version__
@@ -58,6 +59,11 @@ def render_diagnosis(diagnosis: Diagnosis) -> str:
 def render_comparison(comparison: Comparison) -> str:
     """The report of a comparison as HTML."""
     return _render("comparison.html.j2", build_comparison_figures(comparison), comparison=comparison)
+
+
+def render_study(study: PromptStudy) -> str:
+    """The report of a prompt study as HTML."""
+    return _render("prompt_study.html.j2", {}, study=study)
 
 
 def _render(template: str, figures: Mapping[str, Part], **values: Any) -> str:
