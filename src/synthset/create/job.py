@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 from synthset.core.options import job_of
@@ -11,9 +12,13 @@ from synthset.create.config import CreateConfig
 from synthset.create.real_guidance import InitialImages
 from synthset.create.refill import RefillJob
 from synthset.dataset.plan import Plan
+from synthset.dataset.writer import check_folder
 from synthset.filters import FilterConfig
 from synthset.generators.base import EAGER, GenerationConfig
 from synthset.generators.sampling import SamplingOptions
+from synthset.prompts.strategies import readers
+
+AUGMENTATION_WORDS = 2  # version of the words and the form of prompt_augmentation; jobs that do not say have the first
 
 
 def make_job(
@@ -44,7 +49,24 @@ def job_of_config(class_names: Sequence[str], config: CreateConfig) -> dict[str,
         **job_of(config),
         **({"steps": config.steps} if ":" in str(config.steps) else {}),
         **({"shared_noise": True} if config.shared_noise else {}),
+        **({"augmentation_words": AUGMENTATION_WORDS} if _augments(config) and not config.style.first_words else {}),
     }
+
+
+def _augments(config: CreateConfig) -> bool:
+    return bool(readers("augmentation", config.strategies))
+
+
+def as_begun(config: CreateConfig, folder: Path) -> CreateConfig:
+    """The config with the words of prompt augmentation that the dataset in the folder, if there is one, was begun with.
+
+    Raises:
+        UsageError: the folder holds something else than a dataset.
+    """
+    manifest = check_folder(folder) if _augments(config) else None
+    if manifest is None or not any(name.startswith("prompt_augmentation") for name in manifest["job"]["strategies"]):
+        return config
+    return replace(config, style=replace(config.style, first_words="augmentation_words" not in manifest["job"]))
 
 
 def default_job(generation: GenerationConfig | None = None) -> dict[str, Any]:
@@ -57,4 +79,10 @@ def default_job(generation: GenerationConfig | None = None) -> dict[str, Any]:
         "engine": EAGER,
         "parts": generation.parts if generation else {},
     }
-    return {**job_of(CreateConfig()), "shared_noise": False, "generation": described, "refill": asdict(FilterConfig())}
+    return {
+        **job_of(CreateConfig()),
+        "shared_noise": False,
+        "augmentation_words": 1,
+        "generation": described,
+        "refill": asdict(FilterConfig()),
+    }
