@@ -14,11 +14,13 @@ import synthset
 from synthset.classifiers.facts import ModelFacts
 from synthset.classifiers.scoring import count
 from synthset.core.errors import DataError, UsageError
+from synthset.dataset.export import export_imagefolder
 from synthset.diagnosis import saving
 from synthset.diagnosis.inputs import DiagnosedSet, open_sets
 from synthset.encoders.embed import EmbeddingCache
 from synthset.images.decoding import encode
 from synthset.images.imageset import ImageSet
+from synthset.images.opening import ImagePath, Opening
 from synthset.measures import registry
 from synthset.measures.registry import Measure
 from synthset.report import build_report
@@ -287,6 +289,21 @@ def test_an_unreadable_image_is_named_and_nothing_is_written(run, tmp_path):
         run(broken)
     assert not (tmp_path / "out").exists()
     assert run(good).classes  # the cache still serves
+
+
+def test_unreadable_files_are_left_out_unless_strictly(run, tmp_path, caplog):
+    good = paint("drawn")
+    for name, images in (("drawn", good), ("real", paint("real"))):
+        export_imagefolder(images, tmp_path / name)
+        next((tmp_path / name).rglob("*.png")).write_bytes(b"no image")
+    drawn, real = str(tmp_path / "drawn"), ImagePath(str(tmp_path / "real"))
+    result = run(drawn, real=real)
+    assert [row.images for row in result.summary] == [len(good) - 1] * 2
+    assert caplog.text.count("They are left out.") == 2
+    strict = Opening(strict=True)
+    for sets, option in (((drawn,), replace(real, opening=strict)), ((ImagePath(drawn, strict),), real)):
+        with pytest.raises(DataError, match=r"\.png\): .*(PNG|image)"):
+            run(*sets, real=option)
 
 
 def test_a_folder_of_something_else_is_left_alone(run, tmp_path):

@@ -37,6 +37,24 @@ def test_images_to_test_on_choose_nothing_and_are_looked_for(pets, tmp_path):
     assert open_dataset(pets).verdicts()["real"].config["real"]["images"] == 4
 
 
+@pytest.mark.parametrize("method", ["real", "duplicates"])
+def test_unreadable_real_images_are_left_out_unless_strictly(pets, tmp_path, caplog, method):
+    for number in range(6):
+        path = tmp_path / "real" / CLASSES[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture(number)).save(path)
+    path.write_bytes(b"no image")
+    result = run(pets, [method], real=tmp_path / "real")
+    assert open_dataset(pets).verdicts()[method].config["real"]["images"] == 5
+    assert "5.png): " in caplog.text
+    assert "They are left out." in caplog.text
+    before = verdicts(pets, method)
+    with pytest.raises(DataError, match=r"5\.png\): "):
+        run(pets, [method], real=ImagePath(str(tmp_path / "real"), Opening(strict=True)))
+    assert verdicts(pets, method).equals(before)
+    assert len(result.keep) == 40
+
+
 def test_real_classes_are_matched_by_name_and_none_may_be_missing(pets):
     encoder = ParityEncoder()
     arrays = [picture(seed) for seed in range(30)]

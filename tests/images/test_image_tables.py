@@ -24,6 +24,24 @@ def test_a_parquet_file_with_and_without_names(tmp_path, names):
     assert images.place(2).endswith("(row 2 of a.parquet)")
 
 
+def test_folders_of_images_beside_the_tables_are_said_unless_these_lead_there(tmp_path, caplog):
+    write_parquet(tmp_path / "a" / "data" / "train-00000-of-00001.parquet")
+    for folder in ("a", "b"):
+        for name in ("cat/1.png", "cat/2.png", "extra/dog/1.png"):
+            (tmp_path / folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / folder / name).write_bytes(grey_png(9))
+    assert len(load_path(tmp_path / "a")) == 3
+    assert caplog.messages == [
+        f"{tmp_path / 'a'}: its Parquet files are read; left out 3 images in 'cat', 'extra'. Give the path of what is "
+        "meant, if it is these."
+    ]
+    caplog.clear()
+    table = pa.table({"image": ["cat/1.png", "cat/2.png"], "label": ["cat", "cat"]})
+    pq.write_table(table, tmp_path / "b" / "table.parquet")
+    assert load_path(tmp_path / "b").read(1) == grey_png(9)
+    assert not caplog.messages
+
+
 def test_other_columns_and_types(tmp_path):
     table = pa.table({"img": [grey_png(3), grey_png(4)], "fine_label": ["wolf", "bear"], "coarse_label": [0, 0]})
     pq.write_table(table, tmp_path / "a.parquet")

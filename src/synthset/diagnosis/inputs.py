@@ -18,8 +18,8 @@ from synthset.core.errors import DataError, UsageError, setting, some
 from synthset.dataset.opening import check_opening, open_images
 from synthset.dataset.reader import Dataset, is_dataset, open_dataset, strategies_of
 from synthset.filters import audit
-from synthset.images.imageset import ImageSet
-from synthset.images.opening import ImagePath, ImageSource
+from synthset.images.imageset import ImageSet, readable
+from synthset.images.opening import ImagePath, ImageSource, open_strictly
 from synthset.images.splits import FOR_TESTS
 from synthset.measures.points import Points, SetPoints, split_points, split_prompts
 from synthset.real import open_set
@@ -105,6 +105,7 @@ def open_sets(
         )
     if real is not None:
         images = real if isinstance(real, ImageSet) else open_set(real, FOR_TESTS)
+        images = readable(images, strict=open_strictly(real))
         sets.insert(0, DiagnosedSet(images.name, "real", images))
     sets = _with_unique_names(sets)
     class_names = next(item.images.class_names for item in sets if not item.is_real)
@@ -123,7 +124,7 @@ def open_synthetic(
     if isinstance(item, ImageSet):
         return [DiagnosedSet(item.name, "synthetic", item)]
     if not is_dataset(str(item)):
-        images = open_images(item)
+        images = readable(open_images(item), strict=open_strictly(item))
         return [DiagnosedSet(images.name, "synthetic", images, folder=Path(item))]
     dataset = open_dataset(str(item))
     if isinstance(item, ImagePath):

@@ -17,6 +17,7 @@ from synthset.core.files import delete_parts
 from synthset.core.locks import reading, writing
 from synthset.core.options import declared_options, with_options
 from synthset.dataset.reader import Dataset, open_dataset
+from synthset.dataset.suited_encoder import model_of, suited_encoder
 from synthset.dataset.verdicts import SCHEMA, Verdicts, delete_verdicts, write_verdicts
 from synthset.encoders.embed import fill_cache
 from synthset.executors import Executor
@@ -25,9 +26,10 @@ from synthset.filters.clip import CLIP
 from synthset.filters.config import FilterConfig
 from synthset.filters.duplicates import DUPLICATES
 from synthset.filters.real import REAL, no_real_images
-from synthset.images.imageset import ImageSet
-from synthset.images.opening import ImagePath, ImageSource
+from synthset.images.imageset import ImageSet, readable
+from synthset.images.opening import ImagePath, ImageSource, open_strictly
 from synthset.images.splits import FOR_TESTS
+from synthset.miniature import NAME as MINIATURE
 from synthset.real.sets import path_of
 
 if TYPE_CHECKING:
@@ -117,6 +119,9 @@ def filter_dataset(
         dataset = open_dataset(folder)  # nobody writes into it from here on
         if not dataset.rows.num_rows:
             raise DataError(f"Expected images in '{folder}', found none. Run 'synthset create' first.")
+        if encoder is None:
+            source = config.real if real is None else real
+            config = replace(config, encoder=suited_encoder(config.encoder, "encoder", [model_of(folder)], source))
         inputs = prepare(config, encoder=encoder, cache=cache, real=real, phrases=dataset.phrases)
         for one in filters.values():
             one.settings(dataset.class_names, inputs)  # raises before anything is computed
@@ -154,7 +159,10 @@ def prepare(
         has_parts = match_set(str(config.real)) is not None or bool(real.split)
         is_said = ImagePath.of(config.real).opening.split is not None
         pool = few_shot_pool(config.real) if has_parts and not is_said else real
-    encoder = encoder or load_encoder(config.encoder, device=config.device)
+    is_one, strict = pool is real, open_strictly(config.real)
+    real = None if real is None else readable(real, strict=strict)
+    pool = real if is_one or pool is None else readable(pool, strict=strict)
+    encoder = encoder or load_encoder(config.encoder or MINIATURE, device=config.device)
     return FilterInputs(config, encoder, EmbeddingCache() if cache is None else cache, real, pool, phrases or {})
 
 

@@ -69,6 +69,21 @@ class Table:
         names = self.features.get(column, {}).get("names")
         return tuple(plain_name(str(name)) for name in names) if names else None
 
+    def first(self, column: str) -> Any:
+        """The value of a column in the first row; None where there is no row. Raises DataError for a damaged file."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        if self.content is not None:
+            values: list[Any] = self.content.column(column).slice(0, 1).to_pylist()
+            return values[0] if values else None
+        try:
+            with pq.ParquetFile(self.file) as parquet:
+                batch = next(parquet.iter_batches(1, columns=[column]), None)
+        except (pa.ArrowException, OSError) as error:
+            raise DataError(f"Expected a whole Parquet file at '{self.file}', got: {first_line(error)}") from error
+        return batch.column(0)[0].as_py() if batch is not None and len(batch) else None
+
     def columns(self, required: Sequence[str], wanted: Sequence[str]) -> pa.Table:
         """Some columns. Raises DataError where a required one is missing, or the file is damaged."""
         import pyarrow as pa

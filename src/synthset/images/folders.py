@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -194,6 +194,22 @@ def tell_beside(top: Folder, splits: Sequence[Folder]) -> None:
     names += [_count_images(loose)] if loose else []
     if names:
         logger.warning("%s: left out what is in none of its splits: %s", shown(top.path), " and ".join(names))
+
+
+def tell_beside_tables(top: Folder, is_apart: Callable[[], bool]) -> None:
+    """Say which folders of `top` hold images that are none of its Parquet files', and how many there are.
+
+    Args:
+        is_apart: whether the Parquet files do without the images in folders; asked where there are any.
+    """
+    others = [folder for folder in top.folders if folder.has_images]
+    if others and is_apart():
+        count = sum(len(folder.images) for other in others for folder in other.walk())
+        names = _some([shown(folder.name) for folder in others])
+        logger.warning(
+            "%s: its Parquet files are read; left out %s in %s. Give the path of what is meant, if it is these.",
+            *(shown(top.path), _count_images(count), names),
+        )
 
 
 def _above(folder: Folder, splits: Sequence[Folder]) -> Iterator[Folder]:

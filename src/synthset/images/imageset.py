@@ -194,6 +194,15 @@ def of_readable(
         return readable, work(readable)
 
 
+def readable(images: ImageSet, *, strict: bool = False) -> ImageSet:
+    """The images that can be decoded, which all are for this; the others are left out, with a warning.
+
+    Raises:
+        DataError: as `of_readable`.
+    """
+    return of_readable(images, ImageSet.check, strict=strict)[0]
+
+
 def _unreadable(images: ImageSet, reasons: Mapping[int, str]) -> UnreadableImagesError:
     """The error that names the images, by row and reason."""
     if len(reasons) == 1:

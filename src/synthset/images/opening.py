@@ -18,11 +18,11 @@ from synthset.core.names import plain_name, shown
 from synthset.core.options import Option, check_options
 from synthset.images.archives import ENDINGS, exists, is_folder
 from synthset.images.batches import find_batches, load_batches
-from synthset.images.folders import Folder, find_splits, load_imagefolder, tell_beside
+from synthset.images.folders import Folder, find_splits, load_imagefolder, tell_beside, tell_beside_tables
 from synthset.images.imageset import ImageSet
 from synthset.images.labels import first_number
 from synthset.images.splits import choose_split, split_of
-from synthset.images.tables import find_metadata, find_tables, load_tables
+from synthset.images.tables import find_metadata, find_tables, has_own_images, load_tables
 
 log = logging.getLogger("synthset")
 
@@ -76,6 +76,11 @@ class ImagePath:
 
 
 ImageSource: TypeAlias = str | Path | ImagePath | ImageSet
+
+
+def open_strictly(source: object) -> bool:
+    """Whether a source of images is to be opened without leaving any out."""
+    return isinstance(source, ImagePath) and source.opening.strict
 
 
 def load_path(source: str | Path | ImagePath, defaults: Sequence[str] = ()) -> ImageSet:
@@ -133,6 +138,8 @@ def _loaders(path: Path) -> dict[str, _Loader]:
         def load(source: ImagePath) -> ImageSet:
             images = load_tables(files, path, source.opening.label_column, source.opening.strict, source.prefix)
             _check_whole(images, path)
+            if path.is_dir():
+                tell_beside_tables(Folder.top(path), partial(has_own_images, files))
             return images
 
         return _Loader(load)

@@ -117,6 +117,14 @@ def load_tables(
     return images if has_label.all() else images.select(has_label)
 
 
+def has_own_images(files: Sequence[Path]) -> bool:
+    """Whether Parquet files hold their images, and not the paths of some beside them, as far as the first row says."""
+    table = Table.read(files[0])
+    column = find_image_column(table)
+    value = table.first(column)
+    return isinstance(value.get("bytes") if isinstance(value, dict) else value, bytes)
+
+
 def _check_shards(files: Sequence[Path], strict: bool) -> None:
     """Raise DataError where shards are missing, by the count in their names, and `strict` is on; else say how many."""
     counts = {int(match[1]) for file in files if (match := _SHARD.search(file.stem))}
