@@ -54,7 +54,7 @@ def test_an_option_that_one_of_the_strategies_reads_is_taken(options):
 
 def test_a_set_with_a_form_of_its_own_needs_no_strategy_that_reads_it(capsys):
     assert main(["create", "--dataset", "eurosat", *CREATE[4:], "class_prompt"]) == 0
-    assert main(["create", "--dataset", "eurosat", *CREATE[4:], "base"]) == 0
+    assert main(["create", "--dataset", "eurosat", *CREATE[4:], "multi_domain"]) == 0
     assert "a satellite photo of" in capsys.readouterr().out
 
 

@@ -83,6 +83,18 @@ def test_a_fixed_threshold_and_a_kept_share(pets):
     assert json.loads(verdicts(pets).schema.metadata[b"synthset"])["config"]["threshold"] is None
 
 
+def test_a_number_of_each_class_is_drawn_by_lot_of_those_that_pass(pets):
+    passed = run(pets)
+    chosen = run(pets, keep_count=4)
+    assert chosen.counts(chosen.keep).tolist() == [4, 4]
+    assert not (chosen.keep & ~passed.keep).any()
+    assert any(row["reason"].endswith("; not drawn among 4 of its class") for row in verdicts(pets).to_pylist())
+    assert json.loads(verdicts(pets).schema.metadata[b"synthset"])["config"]["keep_count"] == 4
+    assert (run(pets, keep_count=4).keep == chosen.keep).all()
+    assert (run(pets, keep_count=1000).keep == passed.keep).all()
+    assert (run(pets, keep_count=3).keep <= chosen.keep).all()
+
+
 def test_the_share_of_a_class_is_rounded_up_and_ties_go_to_the_first():
     assert top_share(np.zeros(7), np.array([0, 0, 0, 0, 0, 0, 1]), 0.5).tolist() == [1, 1, 1, 0, 0, 0, 1]
     assert top_share(np.arange(100.0), np.zeros(100, int), 0.07).sum() == 7

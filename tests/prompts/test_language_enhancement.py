@@ -95,6 +95,16 @@ def test_satellite_images_say_so(tmp_path, file):
     ]
 
 
+def test_words_around_a_sentence(tmp_path, file):
+    style = PromptStyle(satellite=True, sentence_template="a photo of {sentence}, a type of bird")
+    rows = make(tmp_path / "pets", file, style=style).dataset.rows
+    assert rows.column("prompt").to_pylist()[0] == "a photo of a cat asleep on a sofa, a type of bird"
+    assert job(tmp_path / "pets")["prompts"]["sentence_template"] == style.sentence_template
+    assert PromptStyle(sentence_template="{sentence}") == PromptStyle()
+    with pytest.raises(UsageError, match=r"Expected sentence_template with \{sentence\} in it, got 'a bird'"):
+        PromptStyle(sentence_template="a bird")
+
+
 def test_phrases_are_what_sentences_are_about(tmp_path, use):
     use(Writer())
     style = PromptStyle(phrases={"Sea Lake": "a body of water"})
@@ -164,8 +174,8 @@ def test_the_job_has_a_hash_of_the_sentences_and_not_the_sentences(tmp_path, fil
 def test_a_run_without_them_records_what_it_always_did(tmp_path):
     create(CLASSES, tmp_path / "pets", generator=FakeGenerator(), images_per_class=1)
     assert "sentences" not in json.dumps(job(tmp_path / "pets"))
-    keys = {"domains", "satellite", "literal_articles", "template", "phrases", "augmentation"}
-    assert set(job(tmp_path / "pets")["prompts"]) == keys
+    keys = {"domains", "satellite", "satellite_base", "sentence_template", "literal_articles"}
+    assert set(job(tmp_path / "pets")["prompts"]) == {*keys, "template", "phrases", "augmentation"}
     assert "drawn by a text-to-image model from class names alone" in (tmp_path / "pets" / "README.md").read_text()
     assert not (tmp_path / "pets" / SENTENCES_FILE).exists()
 

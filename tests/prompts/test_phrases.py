@@ -83,7 +83,9 @@ def test_a_bomb_of_aliases_is_refused_and_not_unfolded(file):
 
 
 def test_no_file_names_what_is_ready(tmp_path):
-    with pytest.raises(UsageError, match=r"imagenet-synsets, imagenet-lemmas, imagenet-definitions .* found nothing"):
+    with pytest.raises(
+        UsageError, match=r"imagenet-synsets, imagenet-lemmas, imagenet-definitions, he2023 .* found nothing"
+    ):
         load_phrases(tmp_path / "none.yaml", CLASSES)
     with pytest.raises(UsageError, match="does not read"):
         load_phrases(tmp_path, CLASSES)  # a folder

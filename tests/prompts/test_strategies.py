@@ -49,6 +49,10 @@ def test_the_satellite_form_of_the_paper():
         "a satellite photo of a forest in the style of a 3D rendering",
     ]
     assert prompts_of("base", "river", 1, PromptStyle(satellite=True)) == ["a satellite photo of a river"]
+    with pytest.raises(UsageError, match="Expected satellite=True with satellite_base=False, which has no effect"):
+        PromptStyle(satellite_base=False)
+    style = PromptStyle(satellite=True, satellite_base=False)
+    assert prompts_of("base", "river", 1, style) == ["an image of a river"]
 
 
 def test_articles_are_correct_unless_the_papers_form_is_asked_for():

@@ -13,7 +13,8 @@ from synthset.version import __version__
 
 EPILOGUE = (
     "Start with `synthset demo`; every command shows its flags and an example with --help. All take --json, --quiet, "
-    "--verbose and --config FILE.yaml with lines such as `steps: 20`. A flag of create can also be set as "
+    "--verbose and --config FILE.yaml with lines such as `steps: 20`, or --config recipe:NAME with a paper's settings, "
+    "such as recipe:shipard2023/cifar10: `synthset recipes` lists them. A flag of create can also be set as "
     "SYNTHSET_CREATE_STEPS, and so on."
 )
 

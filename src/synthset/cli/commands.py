@@ -105,9 +105,11 @@ NAMES = {
     "compare": "compare",
     "side-by-side": "side_by_side",
     "tune": "tune",
+    "pretrain": "pretrain",
     "diagnose": "diagnose",
     "report": "report",
     "export": "export",
+    "recipes": "recipes",
     "completion": "completion",
 }
 _COMMANDS: dict[str, Command] = {}

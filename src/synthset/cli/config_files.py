@@ -5,7 +5,7 @@
       classes: [yes, no]
       guidance_scale: 1:5
 
-What stands below a command's name wins over what stands on top.
+What stands below a command's name wins over what stands on top. `recipe:NAME` is a file of recipes/.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
 from cyclopts import App, ArgumentCollection
 from cyclopts.config import Dict
 
 from synthset.core.errors import UnknownNameError, UsageError
 from synthset.core.yaml_files import TextLoader, load_yaml
+from synthset.recipes import PREFIX, RecipeUse, find_recipe
 
 Source = Callable[[App, tuple[str, ...], ArgumentCollection], None]
 
@@ -36,13 +38,16 @@ def config_source(path: Path, commands: Collection[str]) -> Source:
     """The file as a source of flags for cyclopts.
 
     Args:
-        path: of the YAML file.
+        path: of the YAML file, or PREFIX and the name of a recipe.
         commands: names that may stand on top of the file with flags below them.
     Raises:
         UsageError: the file cannot be read, or holds no flags. A flag that the command does not have, is an
-            UnknownNameError, and two spellings of one a UsageError, when the command is known, as cyclopts calls
-            the source.
+            UnknownNameError, and two spellings of one, or a recipe without flags for the command, a UsageError, when
+            the command is known, as cyclopts calls the source.
+        UnknownNameError: no recipe of that name.
     """
+    if str(path).startswith(PREFIX):
+        return _recipe_source(str(path))
     content = load_yaml(path, "--config", _FlagsLoader)
     content = {} if content is None else content  # an empty file
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
@@ -54,6 +59,30 @@ def config_source(path: Path, commands: Collection[str]) -> Source:
         _check_names(common, arguments, path)
         _check_names(flags, arguments, path)
         Dict(flags, use_commands_as_keys=False, source=str(path))(command, names, arguments)
+
+    return apply
+
+
+def _recipe_source(place: str) -> Source:
+    """A recipe as a source of flags; it says in a line that it is used, and which of its flags were given otherwise."""
+    recipe = find_recipe(place)
+    content = yaml.load(recipe.text, _FlagsLoader)  # of the package
+
+    def apply(command: App, names: tuple[str, ...], arguments: ArgumentCollection) -> None:
+        from synthset.cli.tables import print_recipe_use
+
+        (name,) = names
+        if name not in content:
+            raise UsageError(
+                f"Expected one of {', '.join(content)} with 'recipe:{recipe.name}', which has nothing for {name}. "
+                "Leave it out."
+            )
+        flags = _flags_of(names, {}, content, Path(place))
+        _check_names(flags, arguments, Path(place))
+        taken = {_spelling(spelled) for argument in arguments if argument.tokens for spelled in argument.names}
+        own = tuple(key for key in flags if _spelling(key) in taken)
+        Dict(flags, use_commands_as_keys=False, source=place)(command, names, arguments)
+        print_recipe_use(RecipeUse(recipe.name, recipe.title, own))
 
     return apply
 

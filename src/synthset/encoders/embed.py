@@ -31,7 +31,7 @@ from synthset.core.files import atomic_write, delete_parts
 from synthset.core.parquet_files import open_parquet, write_parquet
 from synthset.core.progress import track
 from synthset.encoders.clip import Encoder, OpenClipEncoder
-from synthset.encoders.templates import TEMPLATES, fill_template
+from synthset.encoders.templates import TEMPLATES, fill_templates
 from synthset.executors import Executor
 from synthset.images.imageset import ImageSet
 from synthset.prompts.classes import tell_codes
@@ -125,7 +125,8 @@ def embed_classes(
 
     The mean of its sentences' unit vectors, at length 1 again.
     Args:
-        templates: sentences with `{class}` or `{}` for the name, see templates.TEMPLATES.
+        templates: sentences with `{class}` or `{}` for the name, see templates.TEMPLATES, or with `{class:WAY}` for
+            what a way of naming calls it, see real.spoken.
     Raises:
         UsageError: no template, one without a place for the class, or a sentence that is too long for the encoder.
         ModelError: as embed_texts.
@@ -135,7 +136,7 @@ def embed_classes(
 
     if isinstance(templates, str) or not templates:
         raise UsageError("Expected a list of at least one template, e.g. 'a photo of a {class}.'.")
-    texts = [fill_template(template, name) for name in class_names for template in templates]
+    texts = fill_templates(templates, class_names)
     if cut := cut_texts(texts, encoder):
         raise UsageError(
             f"Expected sentences that '{encoder.name}' reads whole, got {len(cut):,} that it would cut, e.g. "

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from synthset.core.errors import UsageError, setting
-from synthset.encoders.templates import fill_template
+from synthset.encoders.templates import fill_templates
 from synthset.filters.base import Filter, FilterInputs, Judgement
 from synthset.images.imageset import ImageSet
 from synthset.prompts.phrases import nouns_of
@@ -35,7 +35,7 @@ def settings(class_names: Sequence[str], inputs: FilterInputs) -> dict[str, Any]
         )
     config, nouns = inputs.config, nouns_of(class_names, inputs.phrases)
     templates = config.templates or DEFAULT_TEMPLATES
-    sentences = [fill_template(template, noun) for noun in nouns for template in templates]
+    sentences = fill_templates(templates, nouns)
     if cut := cut_texts(sentences, inputs.encoder):  # said before anything is drawn to be judged
         raise UsageError(
             f"Expected sentences that '{inputs.encoder.name}' reads whole for the clip filter, got {len(cut):,} that "
@@ -46,6 +46,7 @@ def settings(class_names: Sequence[str], inputs: FilterInputs) -> dict[str, Any]
     return {
         "threshold": None if config.keep_share is not None else threshold,
         "keep_share": config.keep_share,
+        **({"keep_count": config.keep_count} if config.keep_count is not None else {}),
         "templates": list(templates),
         "encoder": inputs.encoder_settings(),
         **({"phrases": dict(inputs.phrases)} if inputs.phrases else {}),
@@ -58,7 +59,7 @@ def judge(images: ImageSet, inputs: FilterInputs) -> Judgement:
 
     from synthset.encoders.embed import embed_classes, embed_images
 
-    config, encoder = settings(images.class_names, inputs), inputs.encoder
+    config, encoder, count = settings(images.class_names, inputs), inputs.encoder, inputs.config.keep_count
     nouns = nouns_of(images.class_names, inputs.phrases)
     texts = embed_classes(nouns, encoder, config["templates"], inputs.cache)
     vectors, labels = embed_images(images, encoder, inputs.cache), torch.from_numpy(images.labels.copy())
@@ -68,13 +69,16 @@ def judge(images: ImageSet, inputs: FilterInputs) -> Judgement:
     keep = scores > config["threshold"] if share is None else top_share(scores, images.labels, share)
     bar = f"{config['threshold']:.3g}" if share is None else f"the top {share:.4g} of its class"
     words = ("over", "at most") if share is None else ("in", "below")
+    drawn = keep if count is None else by_lot(keep, images.labels, count)
     reasons = []
     for label, p, high, guess, kept in zip(images.labels, scores, best.tolist(), taken_for.tolist(), keep, strict=True):
         reason = f"p({images.class_names[label]}) = {p:.3g}, {words[0] if kept else words[1]} {bar}"
         if guess != label:
             reason += f"; taken for {images.class_names[guess]} ({high:.3g})"
         reasons.append(reason)
-    return Judgement(keep, scores, reasons)
+    for row in np.flatnonzero(keep & ~drawn):
+        reasons[row] += f"; not drawn among {count:,} of its class"
+    return Judgement(drawn, scores, reasons)
 
 
 def own_probabilities(
@@ -107,6 +111,19 @@ def own_probabilities(
     return own, best, taken_for
 
 
+def by_lot(keep: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:
+    """At most `count` of what is kept of each class, drawn by lot, the same in every run: bool (n,).
+
+    >>> by_lot(np.array([True, True, True, False, True]), np.array([0, 0, 0, 0, 1]), 2).sum()
+    3
+    """
+    drawn = np.zeros(len(keep), bool)
+    for label in np.unique(labels):
+        rows = np.flatnonzero(keep & (labels == label))
+        drawn[np.random.default_rng(int(label)).permutation(rows)[:count]] = True
+    return drawn
+
+
 def top_share(scores: np.ndarray, labels: np.ndarray, share: float) -> np.ndarray:
     """The `share` of each class with the highest scores, rounded up: bool (n,); of equal ones the first.
 
@@ -121,4 +138,9 @@ def top_share(scores: np.ndarray, labels: np.ndarray, share: float) -> np.ndarra
     return keep
 
 
-CLIP = Filter(settings, judge, "images that an encoder takes for their class", ("templates", "threshold", "keep_share"))
+CLIP = Filter(
+    settings,
+    judge,
+    "images that an encoder takes for their class",
+    ("templates", "threshold", "keep_share", "keep_count"),
+)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from synthset.core.errors import UsageError, setting
 from synthset.core.options import Option, check_options
-from synthset.encoders.clip import ENCODERS
+from synthset.encoders.clip import DEFAULT_ENCODER, ENCODERS
 from synthset.images.opening import ImagePath
 
 
@@ -15,7 +15,7 @@ from synthset.images.opening import ImagePath
 class FilterConfig:
     """Settings of filters; each reads its own fields."""
 
-    encoder: Annotated[str, Option(listed=ENCODERS)] = "miniature"
+    encoder: Annotated[str | None, Option(listed=ENCODERS, default=DEFAULT_ENCODER)] = None
     """Encoder whose vectors are compared, a CLIP: {choices}, any other ARCH/TAG of open_clip, a hub id, or
     local-dir:PATH."""
     templates: Annotated[tuple[str, ...], Option(flag="template", default="a photo of a {class}.")] = ()
@@ -24,6 +24,8 @@ class FilterConfig:
     """Probability of its class above which the clip filter keeps an image."""
     keep_share: Annotated[float | None, Option(above=0, at_most=1, default="by the threshold")] = None
     """Share of each class that the clip filter keeps, instead: the images of the highest probability."""
+    keep_count: Annotated[int | None, Option(at_least=1, default="all that pass")] = None
+    """Images of each class that the clip filter keeps at most: of those that pass, drawn by lot."""
     real: str | ImagePath | None = None
     """Real images that the filters real and duplicates compare with: a known name or a path. Where there are parts,
     real chooses by those to learn from alone, and duplicates looks for copies of those to test on."""

@@ -28,6 +28,7 @@ from synthset.core.files import write_text
 from synthset.core.names import plain_name
 from synthset.core.yaml_files import read_yaml
 from synthset.prompts.classes import as_words, check_classes, check_phrase, split_article
+from synthset.real.spoken import spoken_names, ways_of_naming
 
 # (all words of the synset, its definition) -> phrase
 READY: dict[str, Callable[[str, str], str]] = {
@@ -41,7 +42,7 @@ def load_phrases(source: str | Path, class_names: Sequence[str]) -> dict[str, st
     """The phrases of classes, from a file or by a name of READY; a name wins over a file called the same.
 
     Args:
-        source: path of a YAML file, or a name such as "imagenet-synsets".
+        source: path of a YAML file, or a name such as "imagenet-synsets" or, of a way of naming, "he2023".
         class_names: of the data set.
     Returns:
         Phrases by class name, spelled as in `class_names`; without those that only repeat the name.
@@ -50,10 +51,13 @@ def load_phrases(source: str | Path, class_names: Sequence[str]) -> dict[str, st
     """
     if str(source) in READY:
         return _imagenet_phrases(str(source), class_names)
+    if str(source) in ways_of_naming():
+        spoken = spoken_names(class_names, str(source))
+        return match_phrases(dict(zip(class_names, spoken, strict=True)), class_names, str(source))
     if not Path(source).exists():
         raise UsageError(
-            f"Expected a YAML file of phrases or one of {', '.join(READY)} for {setting('phrases')}, "
-            f"found nothing at '{source}'."
+            f"Expected a YAML file of phrases or one of {', '.join((*READY, *ways_of_naming()))} for "
+            f"{setting('phrases')}, found nothing at '{source}'."
         )
     return match_phrases(read_yaml(source, setting("phrases"), "jay: a bird of type jay"), class_names, f"'{source}'")
 

@@ -18,13 +18,21 @@ from synthset.core.errors import UnknownNameError, UsageError, setting
 from synthset.core.options import Option, check_options
 from synthset.prompts.classes import as_words, check_phrase, split_article, with_article
 from synthset.prompts.interpolation import Count
-from synthset.prompts.prompt_augmentation import Augmentation, default_augmentation, read_augmentation, shuffled
+from synthset.prompts.prompt_augmentation import (
+    DEFAULT_FILE,
+    FIRST_FILE,
+    Augmentation,
+    default_augmentation,
+    read_augmentation,
+    shuffled,
+)
 
 PHOTO_DOMAINS = (
     *("photo", "drawing", "painting", "sketch", "collage", "poster"),
     *("digital art image", "rock drawing", "stick figure", "3D rendering"),
 )
 SATELLITE_DOMAINS = ("realistic photo", "drawing", "painting", "sketch", "3D rendering")
+SATELLITE_SENTENCE = "a centered satellite photo of {sentence}"  # of the code of He et al. 2023
 DEFAULT_GUIDANCE_SCALE = 7.5
 RANDOM_GUIDANCE = (1.0, 5.0)
 LOW_GUIDANCE = 2.5  # the lowest at which Marwood et al. 2023 found images to be coherent
@@ -40,17 +48,30 @@ class PromptStyle:
     """Sentence of the base prompt, e.g. "a microscope image of {class}"."""
     phrases: Annotated[Mapping[str, str] | str, Option(default="the class names")] = field(default_factory=dict)
     """Phrases that stand for classes in all prompts: a YAML file with lines such as `jay: a bird of type jay`; for
-    ImageNet also imagenet-synsets, imagenet-lemmas or imagenet-definitions."""
+    ImageNet also imagenet-synsets, imagenet-lemmas or imagenet-definitions; for known sets he2023, the words by which
+    the code of He et al. asks a CLIP."""
     augmentation: Annotated[
         Augmentation | str | None, Option(flag="augmentation-file", default="those that come with Synthset")
     ] = None
     """Words of prompt_augmentation: a YAML file with the lists looks, extents, typical, sizes, locations and styles."""
     satellite: Annotated[bool, Option(negative="no-satellite", default="on for `dataset` eurosat")] = False
     """Satellite prompts, as the paper has them: "a satellite photo of a {class} in the style of a {domain}"."""
+    satellite_base: Annotated[
+        bool, Option(negative="no-satellite-base", default="on with `satellite`, off for `dataset` eurosat by itself")
+    ] = True
+    """Base prompt in the form of `satellite` too, "a satellite photo of a {class}"; off, it is the paper's, "an image
+    of a {class}"."""
+    sentence_template: Annotated[
+        str | None, Option(default="the sentence alone; the paper's for `dataset` birdsnap, cub and imagenet-sketch")
+    ] = None
+    """Words around a sentence of language_enhancement, e.g. "a photo of {sentence}, a type of bird"."""
     literal_articles: bool = False
     """Articles as in the paper, "a {class}" even where English has "an"."""
     sentences: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Prompts of language_enhancement by class name; `create` has them written, see SentenceConfig."""
+    first_words: bool = False
+    """Prompts of prompt_augmentation as the first version worded them: without the words of appendix B, and without the
+    form for satellite images. `create` goes on with them in a dataset that was begun so."""
 
     def __post_init__(self) -> None:
         check_options(self)
@@ -62,6 +83,17 @@ class PromptStyle:
             )
         if self.template is not None and "{class}" not in self.template:
             raise UsageError(f"Expected {setting('template')} with {{class}} in it, got '{self.template}'.")
+        if not self.satellite and not self.satellite_base:
+            raise UsageError(
+                f"Expected {setting('satellite', True)} with {setting('satellite_base', False)}, which has no effect "
+                "without. Or leave it out."
+            )
+        if self.sentence_template == "{sentence}":  # the sentence alone, spelled out
+            object.__setattr__(self, "sentence_template", None)
+        if self.sentence_template is not None and "{sentence}" not in self.sentence_template:
+            raise UsageError(
+                f"Expected {setting('sentence_template')} with {{sentence}} in it, got '{self.sentence_template}'."
+            )
         for name, phrase in self.phrases_by_class().items():
             check_phrase(name, phrase)
         for name, texts in self.sentences.items():
@@ -78,7 +110,9 @@ class PromptStyle:
 
     def word_lists(self) -> Augmentation:
         """The words of prompt_augmentation in use."""
-        return self.augmentation if isinstance(self.augmentation, Augmentation) else default_augmentation()
+        if isinstance(self.augmentation, Augmentation):
+            return self.augmentation
+        return default_augmentation(FIRST_FILE if self.first_words else DEFAULT_FILE)
 
     def noun(self, class_name: str) -> str:
         """What stands for the class in prompts: its phrase, or its name, as words."""
@@ -95,11 +129,11 @@ PromptSource = Callable[[str, int, PromptStyle], str]
 
 
 def base_prompt(class_name: str, index: int, style: PromptStyle) -> str:
-    """ "an image of a {class}"; for satellite images "a satellite photo of a {class}"."""
+    """ "an image of a {class}"; for satellite images "a satellite photo of a {class}", unless that is off."""
     noun = style.noun(class_name)
     if style.template is not None:
         return _fill(style.template, noun)
-    lead = "a satellite photo of" if style.satellite else "an image of"
+    lead = "a satellite photo of" if style.satellite and style.satellite_base else "an image of"
     return f"{lead} {style.article(noun)}"
 
 
@@ -127,7 +161,8 @@ def domain_prompt(class_name: str, index: int, style: PromptStyle) -> str:
 def augmented_prompt(class_name: str, index: int, style: PromptStyle) -> str:
     """ "an odd slightly uncommon very small {class} partially occluded, overexposed": another one for each index.
 
-    The order of the prompts is decided by the class name, so that a phrase changes the class and not the rest.
+    The order of the prompts is decided by the class name, so that a phrase changes the class and not the rest. For
+    satellite images "a satellite photo of" stands before it.
     Raises:
         UsageError: an index beyond the number of prompts that the lists give.
     """
@@ -141,18 +176,20 @@ def augmented_prompt(class_name: str, index: int, style: PromptStyle) -> str:
     article, noun = split_article(style.noun(class_name))
     # "the digit five" is "the ugly common small digit five"; "a" or "an" goes by the first adjective
     lead = f"the {before} {noun}" if article == "the" else style.article(f"{before} {noun}")
-    return f"{lead} {after}"
+    satellite = "a satellite photo of " if style.satellite and not style.first_words else ""
+    return f"{satellite}{lead} {after}"
 
 
 def sentence_prompt(class_name: str, index: int, style: PromptStyle) -> str:
     """A sentence about the class; they follow each other, so each is drawn equally often.
 
-    For satellite images "a centered satellite photo of" stands before it. A class without sentences is called by its
-    name: so are the prompts counted before there are any; `create` plans no such class.
+    For satellite images "a centered satellite photo of" stands before it, for others the words that are given. A class
+    without sentences is called by its name: so are the prompts counted before there are any; `create` plans no such
+    class.
     """
     sentences = style.sentences.get(class_name, (style.noun(class_name),))
-    sentence = sentences[index % len(sentences)]
-    return f"a centered satellite photo of {sentence}" if style.satellite else sentence
+    template = style.sentence_template or (SATELLITE_SENTENCE if style.satellite else "{sentence}")
+    return template.replace("{sentence}", sentences[index % len(sentences)])
 
 
 def no_prompt(class_name: str, index: int, style: PromptStyle) -> str:
@@ -241,7 +278,7 @@ class Combination:
     aliases: tuple[str, ...] = ()
 
 
-_SENTENCE = ("template", "satellite", "literal_articles", "phrases")
+_SENTENCE = ("template", "satellite", "satellite_base", "literal_articles", "phrases")
 TRICKS = ("base", "class_prompt", "multi_domain", "random_guidance")
 STRATEGIES: dict[str, Strategy | Combination] = {
     strategy.name: strategy
@@ -269,14 +306,14 @@ STRATEGIES: dict[str, Strategy | Combination] = {
             augmented_prompt,
             Guidance(LOW_GUIDANCE, LOW_GUIDANCE),
             aliases=("promptaug",),
-            reads=("augmentation", "literal_articles", "phrases"),
+            reads=("augmentation", "satellite", "literal_articles", "phrases"),
         ),
         Strategy(
             "language_enhancement",
             "sentences about the class, from a language model, a server or a file",
             sentence_prompt,
             aliases=("le",),
-            reads=("sentences", "satellite", "phrases"),
+            reads=("sentences", "sentence_template", "satellite", "phrases"),
         ),
         Strategy(
             "interpolate_three",
@@ -293,6 +330,11 @@ STRATEGIES: dict[str, Strategy | Combination] = {
             reads=(),
         ),
         Combination("all_combined", "the first four together: four times the images", TRICKS),
+        Combination(
+            "all_but_class_prompt",
+            "the first four but class_prompt, for names that mean several things",
+            ("base", "multi_domain", "random_guidance"),
+        ),
         Combination("all_combined_equal", "the first four in equal parts: no more images", TRICKS, equal_budget=True),
     )
 }
@@ -334,7 +376,7 @@ def readers(option: str, names: Sequence[str] = tuple(STRATEGIES)) -> list[str]:
     """Those of the strategies that an option of `create` has an effect on. Raises as `strategy_name`.
 
     >>> readers("domains"), readers("guidance_scale", ["random_guidance", "base@2.5"])
-    (['multi_domain', 'all_combined', 'all_combined_equal'], [])
+    (['multi_domain', 'all_combined', 'all_but_class_prompt', 'all_combined_equal'], [])
     """
     return [name for name in names if any(one.reads_option(option, "@" in name) for one in _strategies_of(name))]
 

@@ -54,14 +54,21 @@ def imagenet_r_names() -> tuple[str, ...]:
 
 
 @cache
+def openai_names() -> tuple[str, ...]:
+    """The 1,000 names that CLIP was published with, by index, for two of them stand for two synsets each."""
+    from open_clip.zero_shot_metadata import IMAGENET_CLASSNAMES
+
+    return tuple(IMAGENET_CLASSNAMES)
+
+
+@cache
 def imagenet_texts() -> dict[str, tuple[str, ...]]:
     """Other names of ImageNet's classes by WordNet id: the lemmas of a synset, and those that CLIP was asked for."""
-    from open_clip.zero_shot_metadata import IMAGENET_CLASSNAMES
     from timm.data import ImageNetInfo
 
     info = ImageNetInfo("imagenet-1k")
     texts = [info.index_to_description(index) for index in range(info.num_classes())]
     return {
-        synset: (text, text.partition(",")[0], IMAGENET_CLASSNAMES[index])
+        synset: (text, text.partition(",")[0], openai_names()[index])
         for index, (synset, text) in enumerate(zip(imagenet_ids(), texts, strict=True))
     }
