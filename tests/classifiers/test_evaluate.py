@@ -68,6 +68,7 @@ def test_the_metric_of_the_field_is_printed_first(capsys, tmp_path):
     print_evaluation(result, tmp_path)
     line = capsys.readouterr().out.splitlines()[0]
     assert line.startswith("50.0% as the mean over classes; 66.7% on 3 real images of pets (95 % interval ")
+    assert line.endswith("), top-1 accuracy, which the papers report")
     print_evaluation(dataclasses.replace(result, metric="accuracy"), tmp_path)
     line = capsys.readouterr().out.splitlines()[0]
     assert line.startswith("66.7% on 3 real images of pets (95 % interval ")

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -5,7 +6,8 @@ import pytest
 
 from synthset.classifiers.scoring import count
 from synthset.cli import main
-from synthset.cli.tables import print_cleared, print_evaluation, say
+from synthset.cli.tables import print_cleared, print_curve, print_evaluation, say
+from synthset.tuning.curve_results import CurvePoint, CurveResult, summarise
 
 HOSTILE = "<img onerror=alert(1)>\x1b[31m\x1b]0;title\x07"
 
@@ -33,3 +35,15 @@ def test_nor_do_those_in_an_error(words, capsys, tmp_path):
     assert err.startswith("error: ")
     assert err.count("\n") == 1
     assert "<img onerror" in err
+
+
+def test_a_curve_of_the_classes_mean_has_the_papers_metric_beside_it(capsys, tmp_path):
+    points = tuple(CurvePoint("real", 1, seed, score=0.5, accuracy=0.7 + 0.2 * seed, n=9) for seed in range(2))
+    curve = CurveResult(tmp_path, "pets", "mean_per_class", 0.4, points, summarise(points))
+    print_curve(curve)
+    first, second = capsys.readouterr().out.split("top-1 accuracy, which the papers report:")
+    assert "mean accuracy of the classes on the test part of pets; zero-shot CLIP: 40.0%" in first
+    assert "50.0%" in first
+    assert "80.0%" in second
+    print_curve(replace(curve, metric="accuracy"))
+    assert "top-1" not in capsys.readouterr().out

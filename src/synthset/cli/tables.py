@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from synthset.tuning.results import TuneResult
 
 MAX_ROWS = 30
+PAPERS_METRIC = "top-1 accuracy, which the papers report"
 
 log = logging.getLogger("synthset")
 
@@ -335,6 +336,7 @@ def print_tune(result: TuneResult, zero_shot: EvaluationResult | None = None) ->
     say(f"tuned: {result.tuned_share:.2%} of the parameters of image encoder and classifier\nmodel  {result.folder}")
     if zero_shot is not None:
         accuracy, by_class = f"{zero_shot.accuracy:.1%} {_interval(zero_shot)}", _by_class(zero_shot)
+        accuracy += f", {PAPERS_METRIC}" if zero_shot.metric == "mean_per_class" else ""
         say(f"\nbefore, zero-shot CLIP: {accuracy}; {by_class}\nafter:", end=" ")
 
 
@@ -342,15 +344,23 @@ def print_tune(result: TuneResult, zero_shot: EvaluationResult | None = None) ->
 def print_curve(result: CurveResult) -> None:
     """One row a number of shots, one column a method, and where everything lies."""
     methods = sorted({mean.method for mean in result.means}, key=lambda name: (name != "real + synthetic", name))
-    cells = {(mean.method, mean.shots): mean for mean in result.means}
-    score = "mean accuracy of the classes" if result.metric == "mean_per_class" else "accuracy"
+    by_class = result.metric == "mean_per_class"
+    score = "mean accuracy of the classes" if by_class else "accuracy"
     say(f"{score} on the test part of {result.real}; zero-shot CLIP: {result.zero_shot:.1%}")
-    shots = sorted({mean.shots for mean in result.means})
-    rows = [(str(count), *(_mean(cells.get((method, count))) for method in methods)) for count in shots]
-    _print_table((">shots", *(f">{method}" for method in methods)), rows)
+    _print_means(methods, result.means)
+    if by_class:
+        say(f"\n{PAPERS_METRIC}:")
+        _print_means(methods, result.top_1_means)
     if any(mean.low is not None for mean in result.means):
         say("In brackets: the 95 % interval of the mean over seeds.")
     say(f"curve  {result.folder / 'curve.png'}")
+
+
+def _print_means(methods: Sequence[str], means: Sequence[CurveMean]) -> None:
+    cells = {(mean.method, mean.shots): mean for mean in means}
+    shots = sorted({mean.shots for mean in means})
+    rows = [(str(count), *(_mean(cells.get((method, count))) for method in methods)) for count in shots]
+    _print_table((">shots", *(f">{method}" for method in methods)), rows)
 
 
 def _mean(mean: CurveMean | None) -> str:
@@ -368,7 +378,8 @@ def print_evaluation(result: EvaluationResult, folder: Path) -> None:
         f"{result.accuracy:.1%} on {result.n:,} {result.kind} images of {result.real}{part}{unreadable} "
         f"{_interval(result)}"
     )
-    scores = (_by_class(result), whole) if result.metric == "mean_per_class" else (whole, _by_class(result))
+    by_class = result.metric == "mean_per_class"
+    scores = (_by_class(result), f"{whole}, {PAPERS_METRIC}") if by_class else (whole, _by_class(result))
     say("; ".join(scores))
     accuracies = zip(result.class_names, result.per_class_accuracy, strict=True)
     counts = result.counts

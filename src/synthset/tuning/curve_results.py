@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from synthset.classifiers.scoring import seed_interval
@@ -65,6 +65,11 @@ class CurveResult:
     zero_shot: float
     points: tuple[CurvePoint, ...]
     means: tuple[CurveMean, ...]
+
+    @property
+    def top_1_means(self) -> tuple[CurveMean, ...]:
+        """The means of accuracy over images, which the papers report on every set."""
+        return summarise([replace(point, score=point.accuracy) for point in self.points])
 
 
 def summarise(points: Sequence[CurvePoint]) -> tuple[CurveMean, ...]:
