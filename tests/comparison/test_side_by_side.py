@@ -19,6 +19,7 @@ from synthset.comparison.stage import compare
 from synthset.comparison.trials import ALL, same_noise
 from synthset.comparison.views import views_of
 from synthset.core.errors import DataError, UnknownNameError, UsageError
+from synthset.dataset.reader import open_dataset
 from synthset.report import build_report
 from synthset.testing import FakeGenerator
 
@@ -67,14 +68,17 @@ def test_rows_hold_equal_noise_and_leave_out_what_was_drawn_again(drawn, tmp_pat
     (_, title, columns, rows, _), *_ = grids
     assert title == "few and many  ·  a row is one noise"
     assert [len(row.cells) for row in rows] == [len(columns)] * len(equal)
-    generator = FakeGenerator()
+    made = open_dataset(drawn / "many")
+    requests, images = made.requests(), made.images()
     for row in rows:
-        for cell in row.cells:
-            assert cell.captions[1] == "scale 7.5"
-        number = int(row.label.removeprefix("noise "))
-        request = type("Asked", (), {"negative_prompt": "", "guidance_scale": 7.5})()
-        request.prompt, request.seed = row.cells[1].captions[0], base["cat", number]
-        np.testing.assert_array_equal(np.asarray(row.cells[1].image), generator._draw(request).pixels)
+        for cell, strategy in zip(row.cells[1:], ("class_prompt", "multi_domain"), strict=True):
+            (place,) = (
+                place
+                for place, request in enumerate(requests)
+                if (request.strategy, request.class_name, f"noise {request.index}") == (strategy, row.block, row.label)
+            )
+            np.testing.assert_array_equal(np.asarray(cell.image), np.asarray(images.image(place)))
+            assert cell.captions == (requests[place].prompt, "scale 7.5")
 
 
 def test_the_command_writes_a_picture_and_says_what_it_shows(drawn, tmp_path, run):
@@ -148,6 +152,7 @@ def test_subsets_of_one_size_are_of_one_noise_and_so_are_those_held_back(seed, d
     learned = []
     for view in (few, many):
         images, noise = view.take(4, seed), view.noise(seed)
+        assert noise is not None
         kept = noise.seeds[noise.numbers < 4]
         assert len(images) == len(kept) == 8
         _, held_back = hold_back(images.labels, 0.25, seed)

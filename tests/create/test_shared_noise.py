@@ -77,6 +77,8 @@ def test_it_joins_the_job_only_where_it_is_wanted(tmp_path):
     make(tmp_path / "shared", shared_noise=True)
     assert json.loads((tmp_path / "shared" / "manifest.json").read_text())["job"]["shared_noise"] is True
     assert make(tmp_path / "shared", shared_noise=True).drawn == 0
+    cards = [(tmp_path / name / "README.md").read_text() for name in ("own", "shared")]
+    assert ["noise shared by images of one number" in card for card in cards] == [False, True]
 
 
 def test_a_failure_is_drawn_again_on_the_same_noise_in_each_strategy(tmp_path):

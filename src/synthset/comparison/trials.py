@@ -14,7 +14,7 @@ import numpy as np
 
 from synthset.classifiers.config import TrainConfig
 from synthset.classifiers.scoring import SavedEvaluation
-from synthset.comparison.views import View, rows_of
+from synthset.comparison.views import View, first_rows
 from synthset.core.errors import SynthsetError
 from synthset.core.json_records import read_record
 from synthset.dataset.noise import Noise
@@ -129,9 +129,9 @@ def _learned_noise(view: View, budget: int, seed: int) -> tuple[Noise, set[tuple
     noise = view.noise(seed)
     if noise is None:
         return None
-    images = view.open(seed)
-    rows = np.arange(len(images)) if budget == ALL else rows_of(images, budget, seed, noise.numbers)
-    names = (images.class_names[label] for label in images.labels[rows])
+    order = np.argsort(noise.numbers, kind="stable")  # as views take them
+    rows = order if budget == ALL else first_rows(noise.labels, order, [budget] * len(noise.class_names))
+    names = (noise.class_names[label] for label in noise.labels[rows])
     return noise.shared, set(zip(names, noise.seeds[rows].tolist(), strict=True))
 
 

@@ -25,11 +25,15 @@ class DrawnNoise:
 
     Attributes:
         shared: what all of it depends on.
+        class_names: the k names.
+        labels: class of each image, int64 (n,).
         numbers: of each image within its class and strategy, int64 (n,).
         seeds: of the noise of each, after retries, int64 (n,).
     """
 
     shared: Noise
+    class_names: tuple[str, ...]
+    labels: np.ndarray
     numbers: np.ndarray
     seeds: np.ndarray
 
@@ -69,7 +73,8 @@ class View:
         if shared is None:
             return None
         rows = dataset.select(self.strategy)
-        return DrawnNoise(shared, *(dataset.rows.column(name).to_numpy()[rows] for name in ("index", "seed")))
+        columns = (dataset.rows.column(name).to_numpy()[rows] for name in ("label", "index", "seed"))
+        return DrawnNoise(shared, dataset.class_names, *columns)
 
     def take(self, counts: Sequence[int] | int, seed: int) -> ImageSet:
         """So many of its images of each class for a seed, see `take`; of shared noise, those of the lowest numbers."""
@@ -107,16 +112,15 @@ def take(images: ImageSet, counts: Sequence[int] | int, seed: int, numbers: np.n
         numbers: of each image, where the lowest are to be taken instead, (n,): sets on shared noise then have images
             on the same noise, however many there are of each.
     """
-    return images.select(rows_of(images, counts, seed, numbers))
-
-
-def rows_of(images: ImageSet, counts: Sequence[int] | int, seed: int, numbers: np.ndarray | None = None) -> np.ndarray:
-    """The rows that `take` takes, in order."""
-    k = len(images.class_names)
-    wanted = [counts] * k if isinstance(counts, int) else counts
     if numbers is None:
         order = np.random.default_rng(derive_seed(seed, "subset")).permutation(len(images))
     else:
         order = np.argsort(numbers, kind="stable")
-    by_class = [order[images.labels[order] == label] for label in range(k)]
-    return np.sort(np.concatenate([rows[:count] for rows, count in zip(by_class, wanted, strict=True)]))
+    k = len(images.class_names)
+    return images.select(first_rows(images.labels, order, [counts] * k if isinstance(counts, int) else counts))
+
+
+def first_rows(labels: np.ndarray, order: np.ndarray, counts: Sequence[int]) -> np.ndarray:
+    """The first rows of each class, in an order of all rows; as many as its count says, sorted."""
+    by_class = [order[labels[order] == label][:count] for label, count in enumerate(counts)]
+    return np.sort(np.concatenate(by_class))
