@@ -1,4 +1,7 @@
-"""Findings by simulation: how often sound classes are taken for low, and how often low ones are found."""
+"""Findings by simulation: how often sound classes are taken for low, and how often low ones are found.
+
+Run it for a table of both: python tests/diagnosis/test_evidence.py
+"""
 
 import numpy as np
 import pytest
@@ -147,3 +150,29 @@ def test_a_single_class_is_as_the_others_and_many_classes_are_weighed_fast():
     empty = np.zeros(3, int)
     hopeless = weigh({"one": Counts(empty, empty + 30, empty + 30)})["one"]
     assert {finding.state for finding in hopeless} == {"unresolved"}
+
+
+def _print_rates():
+    """Of equal classes those ten points lower, low ones, sets with any, unresolved ones; of low ones those found."""
+    for k in (10, 100):
+        for n in (5, 13, 25, 50, 200):
+            rng, equal, found = np.random.default_rng(n + k), [], []
+            for share in (0.3, 0.5, 0.8, 0.95):
+                for _ in range(1000 // k):
+                    counts = draw(rng, np.full(k, share), n)
+                    shares = np.array([own.correct / n for own in counts.values()])
+                    findings = weigh(counts)
+                    is_low = low(findings)
+                    is_open = np.array([[f.state == "unresolved" for f in row] for row in findings.values()]).any(0)
+                    plain = (shares < shares.mean(1, keepdims=True) - MARGIN).any(0)
+                    equal.append((plain.mean(), is_low.mean(), is_low.any(), (is_open & ~is_low).mean()))
+            for share in (0.6, 0.8, 0.95):
+                for _ in range(40):
+                    counts = draw(rng, np.full(k, share), n)
+                    counts["drawn"].correct[3] = rng.binomial(n, share - 0.3)
+                    found.append(low(weigh(counts))[3])
+            print(f"| {n} | {k} |", " | ".join(f"{rate:.1%}" for rate in (*np.mean(equal, 0), np.mean(found))), "|")
+
+
+if __name__ == "__main__":
+    _print_rates()

@@ -13,7 +13,7 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -25,6 +25,7 @@ from synthset.create.shards import Filled
 from synthset.dataset.manifest import read_manifest
 from synthset.dataset.plan import Plan
 from synthset.dataset.reader import Dataset
+from synthset.dataset.suited_encoder import suited_encoder
 from synthset.dataset.verdicts import read_one, write_verdicts
 from synthset.dataset.writer import DatasetWriter
 from synthset.filters import FILTERS, FilterInputs, judge
@@ -107,15 +108,25 @@ class Refill:
         )
 
 
-def prepare_refill(class_names: Sequence[str], config: CreateConfig, encoder: Encoder | None) -> RefillJob | None:
-    """Load what the filter needs, if there is one. Raises UsageError, DataError, ModelError where it cannot work."""
+def prepare_refill(
+    class_names: Sequence[str], config: CreateConfig, model: str, encoder: Encoder | None
+) -> RefillJob | None:
+    """Load what the filter needs, if there is one. Raises UsageError, DataError, ModelError where it cannot work.
+
+    Args:
+        model: that draws.
+        encoder: of the filter, instead of the one that the config names.
+    """
     if not config.refill:
         return None
     quotas = {run.name: run.images_per_class for run in config.runs()}
     limits = {name: config.max_draws or MAX_FACTOR * quota for name, quota in quotas.items()}
     for run in config.runs():
         run.prompt(class_names[0], limits[run.name] - 1)  # a source that runs out of prompts says so now
-    inputs = prepare(config.filter, encoder=encoder, phrases=config.style.phrases_by_class())
+    settings = config.filter
+    if encoder is None:
+        settings = replace(settings, encoder=suited_encoder(settings.encoder, "encoder", [model], settings.real))
+    inputs = prepare(settings, encoder=encoder, phrases=config.style.phrases_by_class())
     job = RefillJob(config.refill, inputs, tuple(class_names), quotas, limits)
     job.settings()  # raises for what this filter cannot judge
     return job

@@ -112,7 +112,7 @@ def create(
     executor = executor or LocalExecutor()
     source = GeneratorSource(partial(load_with_images, inputs, generator))
     (described,) = executor.map(source.describe, [texts_of(plan.table)])
-    refill_job = prepare_refill(plan.class_names, config, encoder)
+    refill_job = prepare_refill(plan.class_names, config, described.config.model, encoder)
     job = make_job(plan, config, described.config, initial, sentences, refill_job)
     batch_size = min(config.shard_size, config.batch_size or described.preferred_batch_size)
     writer = DatasetWriter(folder, job, plan, config.shard_size, batch_size, defaults=default_job(described.config))

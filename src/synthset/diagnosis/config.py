@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from synthset.core.options import Option, check_options
+from synthset.encoders.clip import DEFAULT_ENCODER
 
 
 @dataclass(frozen=True)
 class DiagnoseConfig:
     """How to diagnose."""
 
-    encoder: str = "miniature"
+    encoder: Annotated[str | None, Option(default=DEFAULT_ENCODER)] = None
     """Encoder in whose space everything is measured: miniature (digits), RN50, ViT-B-16, ViT-L-14, ViT-B-16-SigLIP,
     any open_clip ARCH/TAG, a hub id, or local-dir:PATH."""
     frechet_backbone: Annotated[str | None, Option(default="the encoder's space alone")] = None

@@ -32,6 +32,7 @@ from synthset.core.parquet_files import write_table
 from synthset.create.config import CreateConfig
 from synthset.create.stage import create
 from synthset.dataset.reader import is_dataset, open_dataset
+from synthset.dataset.suited_encoder import model_of, suited_encoder
 from synthset.diagnosis.ambiguity import judge_by_clip
 from synthset.diagnosis.config import DiagnoseConfig, StudyConfig
 from synthset.diagnosis.inputs import DiagnosedSet, open_synthetic
@@ -207,11 +208,14 @@ def study_prompts(
     _check_folder(folder)
     with writing(folder), reading(*synthetic, path_of(study.reference)):
         reference = _open_reference(str(study.reference), str(study.class_name))
+        if encoder is None:
+            drawn_by = [model_of(data) for data in (study.reference, *synthetic)]
+            name = suited_encoder(config.encoder, "encoder", drawn_by, study.reference)
+            encoder = load_encoder(name, device=config.device)
         variants, doubts = _draw(study, config, reference, folder, generator, executor)
         for item in synthetic:
             variants += _variants_of(item, reference.class_name, config)
         _check_fresh(variants, reference)
-        encoder = encoder or load_encoder(config.encoder, device=config.device)
         result = _measure(folder, variants, reference, doubts, _Embedder(encoder, cache, executor), config.seed)
         _save(result, variants, encoder)
         write_report(folder)

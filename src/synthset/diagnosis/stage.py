@@ -16,7 +16,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from synthset.core.errors import UsageError, setting
 from synthset.core.locks import reading, writing
 from synthset.core.options import with_options
 from synthset.core.versions import library_versions
+from synthset.dataset.suited_encoder import suited_encoder
 from synthset.diagnosis import tables
 from synthset.diagnosis.ambiguity import ClassAmbiguity, suggest_phrases, write_phrases_draft
 from synthset.diagnosis.backbones import add_features, load_backbone
@@ -130,9 +131,12 @@ def diagnose(
         copies = read_evaluations(evaluations)
         which = {"by_strategy": config.by_strategy, "strategies": config.strategies, "all_images": config.all_images}
         sets = open_sets(inputs, real, **which)
+        if encoder is None:
+            models = [item.manifest["job"]["generation"].get("model") for item in sets if item.manifest]
+            config = replace(config, encoder=suited_encoder(config.encoder, "encoder", models, real))
+            encoder = load_encoder(str(config.encoder), device=config.device)
         network = _load_network(classifier, real, config.device)
         judged = _judge(judge, judge_classes, sets, config.device)
-        encoder = encoder or load_encoder(config.encoder, device=config.device)
         cached = EmbeddingCache(Path(cache) if cache else None)
         findings = _find(sets, copies, encoder, cached, executor, network, config)
         note = {**_describe(findings, encoder, network, config), "judged": judged and judged.note()}

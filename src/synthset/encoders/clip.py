@@ -43,6 +43,7 @@ ENCODERS = (
     "ViT-L-16-SigLIP-256",
     "ViT-SO400M-14-SigLIP",
 )
+DEFAULT_ENCODER = "miniature, for digits and what the miniature drew; else it must be named"
 USUAL_TAGS = ("openai", "webli")  # the weights meant by an architecture alone: OpenAI's, and SigLIP's
 
 CONFIG_FILE = "open_clip_config.json"

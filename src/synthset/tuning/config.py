@@ -10,7 +10,7 @@ from synthset.classifiers.config import augmentations
 from synthset.core.devices import DTYPES
 from synthset.core.errors import UsageError, setting
 from synthset.core.options import Option, check_options
-from synthset.encoders.clip import ENCODERS
+from synthset.encoders.clip import DEFAULT_ENCODER, ENCODERS
 
 HELD_BACK = 0.1  # of the synthetic images, in zero-shot tuning
 
@@ -98,7 +98,7 @@ def _losses() -> Iterable[str]:
 class TuneConfig:
     """How to tune a CLIP's classifier. With `shots` it is few-shot tuning, without it is zero-shot tuning."""
 
-    clip: Annotated[str, Option(listed=ENCODERS)] = "miniature"
+    clip: Annotated[str | None, Option(listed=ENCODERS, default=DEFAULT_ENCODER)] = None
     """CLIP whose classifier is tuned: {choices}, any other ARCH/TAG of open_clip, a hub id, or local-dir:PATH."""
     method: Annotated[str, Option(group=MODEL, choices=tuple(METHODS))] = "classifier"
     """What is tuned: classifier, the layer over the images' vectors; coop, vectors in place of the words before a class

@@ -23,10 +23,12 @@ from synthset.core.errors import UnknownNameError, UsageError, setting
 from synthset.core.files import delete_parts
 from synthset.core.locks import reading, writing
 from synthset.core.options import with_options
+from synthset.dataset.suited_encoder import model_of, suited_encoder
 from synthset.encoders.clip import Encoder, load_encoder
 from synthset.encoders.embed import EmbeddingCache, embed_classes, embed_images
 from synthset.images.imageset import ImageSet, of_readable
 from synthset.images.opening import ImagePath, ImageSource
+from synthset.miniature import NAME as MINIATURE
 from synthset.real.learning import load_test_part
 from synthset.real.matching import with_classes
 from synthset.real.sets import path_of
@@ -96,7 +98,11 @@ def tune_curve(
     folder = Path(output_dir)
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"Expected a folder for the curve, '{folder}' is a file. Choose another.")
-    encoder = encoder or load_encoder(config.clip, device=config.device, dtype=config.dtype)
+    if encoder is None:
+        drawn_by = [model_of(_of_cell(data, count, seed)) for count in shots for seed in numbers]
+        config = replace(config, clip=suited_encoder(config.clip, "clip", drawn_by, real))
+    config = replace(config, clip=config.clip or MINIATURE)
+    encoder = encoder or load_encoder(str(config.clip), device=config.device, dtype=config.dtype)
     cache = EmbeddingCache() if cache is None else cache
     source: dict[str, Any] = {"real": real, "prompt_strategy": prompt_strategy, "all_images": all_images}
     with writing(folder), reading(path_of(real)):
@@ -141,6 +147,14 @@ def _once(call: Callable[[TuneInputs], object]) -> Callable[[TuneInputs], object
 # ---- tuning -----------------------------------------------------------------------------------------------
 
 
+def _of_cell(data: ImageSource | None, shots: int, seed: int) -> ImageSource | None:
+    """The synthetic images of one number of shots and one seed."""
+    if data is None or isinstance(data, ImageSet):
+        return data
+    source = ImagePath.of(data)
+    return replace(source, path=source.path.replace("{shots}", str(shots)).replace("{seed}", str(seed)))
+
+
 def _tune_methods(
     data: ImageSource | None,
     folder: Path,
@@ -152,10 +166,7 @@ def _tune_methods(
     place = folder / f"shots-{config.shots:02d}" / f"seed-{config.seed}"
     tuned, steps = {}, None
     if data is not None:
-        if not isinstance(data, ImageSet):
-            source = ImagePath.of(data)
-            path = source.path.replace("{shots}", str(config.shots)).replace("{seed}", str(config.seed))
-            data = replace(source, path=path)
+        data = _of_cell(data, config.shots, config.seed)
         # without shots there is nothing to mix with, to filter by, or to be guided by
         with_images = config if config.shots else replace(config, use_of_shots="basic", order="mix")
         result = tune_one(data, place / "with-synthetic", with_images)

@@ -27,11 +27,13 @@ from synthset.core.errors import DataError, setting, some
 from synthset.core.files import delete_parts
 from synthset.core.locks import reading
 from synthset.core.options import job_of, with_options
+from synthset.dataset.suited_encoder import model_of, suited_encoder
 from synthset.encoders.clip import Encoder, load_encoder
 from synthset.encoders.embed import EmbeddingCache, embed_classes
 from synthset.images.imageset import ImageSet
 from synthset.images.opening import ImageSource
 from synthset.images.sketch import Sketch
+from synthset.miniature import NAME as MINIATURE
 from synthset.real.sets import path_of
 from synthset.tuning.config import USES_OF_SHOTS, TuneConfig, resolve_config
 from synthset.tuning.encoder_tuning import TunedModel, changed_state, make_model, tuned_share
@@ -87,16 +89,20 @@ def tune(
     config = resolve_config(with_options(config or TuneConfig(), options), has_synthetic=data is not None)
     source, folder = Synthetic(data, prompt_strategy, all_images), Path(output_dir)
     with reading(data, path_of(real)) as held:
+        if encoder is None:
+            config = replace(config, clip=suited_encoder(config.clip, "clip", [model_of(data)], real))
+        clip = config.clip or MINIATURE
+        config = replace(config, clip=clip)
         inputs = open_inputs(source, real, config)
         device = choose_device(config.device)
-        encoder = encoder or load_encoder(config.clip, device=config.device, dtype=config.dtype)
+        encoder = encoder or load_encoder(clip, device=config.device, dtype=config.dtype)
         cache = EmbeddingCache() if cache is None else cache
         templates, teacher, model = _load(inputs, config, encoder, cache)
         when_ready(inputs)
         memory, key = {} if features is None else features, f"{source.key} {encoder.fingerprint}"
         sources, learned_from = _compute_sources(inputs, config, encoder, cache, memory, key)
         about = (encoder.fingerprint, inputs.class_names, templates, inputs.real, config.shots)
-        tuned = TunedConfig(config.clip, config.dtype, *about)
+        tuned = TunedConfig(clip, config.dtype, *about)
         job = _job(sources, config, tuned)
         with claim(folder, job, overwrite=overwrite):
             if not overwrite and (done := read_result(folder, config, inputs.class_names, was_finished=True)):
@@ -113,7 +119,7 @@ def _with_doubt(result: TuneResult) -> TuneResult:
     config = result.config
     usual = _usual(config)
     remedies = [
-        (config.clip == TuneConfig.clip, f"another {setting('clip')}, for this one has seen digits alone"),
+        (config.clip == MINIATURE, f"another {setting('clip')}, for this one has seen digits alone"),
         ((config.epochs or 0) < (usual.epochs or 0), setting("epochs", usual.epochs)),
         (config.learning_rate != usual.learning_rate, setting("learning_rate", usual.learning_rate)),
     ]
