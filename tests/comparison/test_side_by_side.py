@@ -124,6 +124,7 @@ def test_variables_and_files_set_the_options_of_a_command_of_several_words(drawn
         (("few", "few"), {}, UsageError, "each dataset once"),
         (("few",), {"strategies": ("bas",)}, UnknownNameError, "Did you mean 'base'"),
         (("few",), {"classes": ("sea lake",)}, UnknownNameError, "Did you mean 'sea_lake'"),
+        (("few",), {"images_per_class": 0}, UsageError, "images_per_class of at least 1, got 0"),
         (("few",), {"images_per_class": 25}, UsageError, "at most 24 rows, got 25"),
     ],
 )

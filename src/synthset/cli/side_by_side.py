@@ -8,7 +8,7 @@ from typing import Annotated
 
 from synthset.cli.arguments import Positional
 from synthset.cli.commands import command
-from synthset.core.options import Option
+from synthset.core.options import Option, check_options
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,9 @@ class SideBySideCall:
     """Rows of each class: a row is one noise."""
     output: Path = Path("side-by-side.png")
     """Picture to write, a PNG."""
+
+    def __post_init__(self) -> None:
+        check_options(self)
 
 
 @command("side-by-side")

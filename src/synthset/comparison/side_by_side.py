@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from synthset.core.errors import DataError, UnknownNameError, UsageError, setting, some
 from synthset.core.locks import reading
+from synthset.core.options import expect
 from synthset.dataset.noise import check_noise
 from synthset.dataset.reader import Dataset, open_dataset
 from synthset.images.grids import GridCell, GridRow, draw_grid
@@ -77,6 +78,7 @@ def side_by_side(
         UnknownNameError: a strategy or class that is not in a dataset.
         DataError: a dataset whose noise is not shared or another, or a class without a noise that all columns have.
     """
+    expect(images_per_class >= 1, f"{setting('images_per_class')} of at least 1, got {images_per_class}")
     if not data:
         raise UsageError("Expected datasets to show, got none. Run 'synthset create' first.")
     with reading(*data):
