@@ -134,6 +134,9 @@ def with_stand_ins(command, checkpoint):
     if "cifar10" not in command:
         return command
     sizes = "SYNTHSET_CREATE_IMAGES_PER_CLASS=2 SYNTHSET_CREATE_STEPS=1 SYNTHSET_TRAIN_EPOCHS=1"
+    if "--config recipe:" in command:  # which names the checkpoint, its size, and the photographs
+        sizes += f" SYNTHSET_CREATE_GENERATOR={checkpoint} SYNTHSET_CREATE_HEIGHT=32 SYNTHSET_CREATE_WIDTH=32"
+        sizes += " SYNTHSET_TRAIN_REAL=photos"
     line = command.replace("CompVis/stable-diffusion-v1-4", str(checkpoint)).replace("--real cifar10", "--real photos")
     return f"{sizes} {line}"
 

@@ -22,7 +22,7 @@ class RecipesCall:
 def recipes(call: RecipesCall) -> None:
     """List the papers' runs that `--config recipe:NAME` takes, or print one: a config file to read, copy and change.
 
-    Example: `synthset recipes shipard2023/cifar10 > mine.yaml`, and `synthset create --config mine.yaml`
+    Example: `synthset recipes shipard2023/cifar10 > mine.yaml`, for --config mine.yaml with your changes in it
     """
     from synthset.cli.tables import print_recipe, print_recipes
 
