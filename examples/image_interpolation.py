@@ -74,7 +74,8 @@ def run_seed(home: Path, seed: int, args: argparse.Namespace) -> dict[str, float
         read = synthset.evaluate(home / "models" / REAL, images, output_dir=home / "read" / title)
         found[f"{title}: read right by the network of real digits"] = read.accuracy
     folders = [mixed.dataset.folder, prompted.dataset.folder]
-    diagnosis = synthset.diagnose(folders, home / "diagnosis", real=real, by_strategy=True, seed=seed, tsne_images=0)
+    options = {"real": real, "encoder": "miniature", "by_strategy": True, "seed": seed, "tsne_images": 0}
+    diagnosis = synthset.diagnose(folders, home / "diagnosis", **options)
     for row in diagnosis.summary:
         found[f"{TITLES.get(row.set.rpartition('/')[2], REAL)}: Centroid Distance"] = row.centroid_distance
     for measure in ("accuracy on real digits", "Centroid Distance"):

@@ -429,7 +429,7 @@ def test_the_command(tmp_path, monkeypatch, capsys):
 
     monkeypatch.chdir(tmp_path)
     synthset.create(["one", "two"], "d", images_per_class=6, generator=FakeGenerator(size_px=32))
-    line = ["diagnose", "d", "--tsne-images", "0", "--output-dir", "r", "--cache", "c"]
+    line = ["diagnose", "d", "--encoder", "miniature", "--tsne-images", "0", "--output-dir", "r", "--cache", "c"]
     assert main(line) == 0
     out = capsys.readouterr().out
     assert "classes are fine" in out or "The others" in out

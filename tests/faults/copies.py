@@ -86,7 +86,8 @@ def plant(scratch: Path, generator: PlantingGenerator, real: Sequence[np.ndarray
     )
     files = [encode(pixels) for pixels in real]
     export(ImageSet("real", ("cat",), np.zeros(len(files), np.int64), files.__getitem__), scratch / "real")
-    ran = run_command("filter", scratch / "set", "--method", "duplicates", "--real", scratch / "real")
+    line = ("filter", scratch / "set", "--method", "duplicates", "--encoder", "miniature", "--real", scratch / "real")
+    ran = run_command(*line)
     if fault := ran.fault(0):
         raise AssertionError(fault)
     verdicts = open_dataset(scratch / "set").verdicts()["duplicates"]

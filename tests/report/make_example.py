@@ -193,6 +193,7 @@ def _classes(random, class_names, sets, has_real):
                     "verdict": verdict,
                     "explanation": explanation,
                     "remedy": remedy,
+                    "evidence": f"Real images by the prompts: {round(50 * accuracy)} of 50, adjusted p < 0.001.",
                 }
             )
     return rows
@@ -254,6 +255,9 @@ def _ambiguity(random, class_names, sets):
                     "taken_for": class_names[(index + 3) % len(class_names)] if accuracy < 0.95 else None,
                     "share_taken": 0.6 * (1 - accuracy),
                     "rank": rank,
+                    "judged_by": "prompts",
+                    "verdict": AILING[0][0] if rank == 1 else FINE[0],
+                    "drafted": rank == 1,
                 }
             )
     return rows

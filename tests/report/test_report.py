@@ -20,7 +20,7 @@ from synthset.report import build_report
 from synthset.report.figures import build_figures
 from synthset.report.galleries import MAX_CLASSES
 from synthset.report.page import ROWS_SHOWN_FIRST
-from synthset.report.reading import MEASURED, read_diagnosis
+from synthset.report.reading import LATER, MEASURED, read_diagnosis
 from synthset.report.verdicts import TONES, group_verdicts, order_by_need
 
 
@@ -241,6 +241,27 @@ def test_measures_that_an_older_version_did_not_take_are_empty(tmp_path):
     assert "errors" not in page.sections()
     assert len(page.sections()) == 13
     assert "None" not in page.text()
+
+
+def test_the_evidence_stands_beside_the_verdict_and_the_draft_beside_the_ranking(example, page):
+    (card, *_) = page.html.split('<article class="card">')[1:]
+    ailing = [row for row in pq.read_table(example / "classes.parquet").to_pylist() if row["verdict"] != "fine"]
+    for row in (row for row in ailing if row["set"] == SETS[0]):
+        assert row["evidence"].replace("<", "&lt;") in card
+    assert "phrases.yaml" in page.text()
+    assert page.html.count("<td>yes</td>") == len(SETS)
+
+
+def test_a_diagnosis_without_evidence_nor_draft_is_of_an_older_version(tmp_path):
+    folder = write_example(tmp_path)
+    for name, later in LATER.items():
+        table = pq.read_table(folder / f"{name}.parquet")
+        pq.write_table(table.drop_columns(list(later)), folder / f"{name}.parquet")
+    page = Page(build_report(folder))
+    assert "The evidence" not in page.text()
+    assert "phrases.yaml" not in page.text()
+    assert "None" not in page.text()
+    assert {"verdicts", "classes", "ambiguity"} <= set(page.sections())
 
 
 def test_each_measure_is_explained_beside_its_table(page):
