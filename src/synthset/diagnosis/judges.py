@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import torch
+from timm import is_model
 from torch import Tensor
 
 from synthset.classifiers.models import Classifier, load_classifier
@@ -141,13 +142,16 @@ def load_network(source: str | Path, device: str = "auto") -> Classifier:
     if is_ours(source):
         return load_classifier(Path(source), device)
     name, _, weights = str(source).partition("@")
+    expect(is_model(name), f"the folder of a model, or the name of one of timm's, got '{source}', which is neither")
     return load_pretrained(name, weights or IMAGENET, device)
 
 
 def is_ours(source: str | Path) -> bool:
     """Whether a model's name is the path of a folder, not that of an architecture."""
     name = str(source).partition("@")[0]
-    return Path(source).exists() or len(Path(name).parts) != 1 or name.startswith((".", "~"))
+    return (
+        isinstance(source, Path) or Path(source).exists() or len(Path(name).parts) != 1 or name.startswith((".", "~"))
+    )
 
 
 def load_judge(
