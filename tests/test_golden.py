@@ -217,6 +217,33 @@ def test_another_job_is_refused(refuse, name, option, said):
     assert said in refuse(name, "create", *changed(CREATE[name], *option), *ON_CPU)
 
 
+PLAIN = "--classes three eight --strategy base random_guidance class_prompt --images-per-class 2 --steps 3 --resize 32"
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "copied", "drawn"),
+    [
+        ("refilled", split(PLAIN), 8, 4),
+        ("worded", CREATE["worded"], 4, 2),  # prompt_augmentation has other words since
+    ],
+)
+def test_what_is_the_same_is_copied_from_it(run, name, words, copied, drawn):
+    code, out, err = run("create", *words, *ON_CPU, "--output-dir", "larger", "--reuse", name)
+    assert (code, err) == (0, "")
+    assert f"{copied} of {copied + drawn} images are copied from '{name}'" in out
+    files = [synthset.open_dataset(folder).rows.column("sha256").to_pylist() for folder in (name, "larger")]
+    assert len(set(files[0]) & set(files[1])) == copied
+
+
+def test_nothing_is_copied_where_its_rows_do_not_tell_all(run):
+    """They lack the number of steps of each, so an image of six steps would pass for one of eight."""
+    words = [*changed(CREATE["guided"], "--steps", "8"), *ON_CPU, "--output-dir", "other", "--reuse", "guided"]
+    code, out, _ = run("create", *words, "--dry-run")
+    assert code == 0
+    assert "0 images are copied, 40 are drawn." in out
+    assert "whose rows do not say in how many steps each was drawn." in out
+
+
 def test_verdicts_of_before_count_beside_new_ones(run):
     before = synthset.open_dataset("refilled").verdicts()
     assert before["clip"].config["threshold"] == 0.95

@@ -474,6 +474,11 @@ def test_what_is_no_dataset_or_the_same_is_refused(tmp_path, pets):
     for folder in (pets, tmp_path / "link"):
         with pytest.raises(UsageError, match=r"Expected another output_dir than '.*', from which images are to be cop"):
             make(folder, reuse=pets)
+    (tmp_path / "linked").mkdir()
+    for path in pets.iterdir():
+        (tmp_path / "linked" / path.name).symlink_to(path)
+    with pytest.raises(UsageError, match="linked/data"):
+        make(tmp_path / "d", reuse=tmp_path / "linked")
     assert not (tmp_path / "d").exists()
     for wrong in (5, (5,), None):
         with pytest.raises(UsageError, match="Expected reuse as texts"):
@@ -523,7 +528,7 @@ def test_the_command_says_what_is_copied(tmp_path, capsys):
     options = ("--images-per-class", "3", "--reuse", str(tmp_path / "a"))
     code, shown = run("b", *options, "--dry-run")
     assert code == 0
-    assert "4 images are copied, 2 are drawn; 4 from 'a'." in shown.out
+    assert "4 images are copied (4 from 'a'), 2 are drawn.\n" in shown.out
     code, shown = run("b", *options)
     assert code == 0
     assert "4 of 6 images are copied from 'a'\n" in shown.out

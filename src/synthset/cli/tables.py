@@ -113,8 +113,8 @@ def _print_drawing(config: CreateConfig, generation: GenerationConfig) -> None:
 
 def _print_reused(reused: Reused, total: int) -> None:
     """What is copied, from where, and why nothing is."""
-    parts = "".join(f"; {part.images:,} from '{part.dataset}'" for part in reused.copied)
-    say(f"{reused.total:,} images are copied, {total - reused.total:,} are drawn{parts}.")
+    parts = ", ".join(f"{part.images:,} from '{part.dataset}'" for part in reused.copied)
+    say(f"{reused.total:,} images are copied{f' ({parts})' if parts else ''}, {total - reused.total:,} are drawn.")
     if reused.unknown:
         say(f"Of these, {reused.unknown:,} have no sentences yet; those that are the same will be copied, too.")
     for text in reused.complaints:

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from synthset.core.errors import DataError, UsageError, setting
-from synthset.core.files import is_local, to_path
+from synthset.core.files import is_local, refuse_links, to_path
 from synthset.core.jobs import differences, flatten
 from synthset.core.locks import reading
 from synthset.core.parquet_files import read_table
@@ -58,10 +58,11 @@ def check_reused(folders: Sequence[str], output_dir: Path) -> None:
     """What can be refused of the datasets to copy from before a model is loaded.
 
     Raises:
-        UsageError: one is no dataset, is being written, or is the one that is drawn into.
+        UsageError: one is no dataset, has a link for its folder of shards, is being written, or is drawn into.
         DataError: a manifest that is damaged.
     """
     for folder in map(to_path, folders):
+        refuse_links(folder, "data")
         with reading(folder):
             is_there = is_dataset(folder) and read_manifest(folder)
         if not is_there:
@@ -227,6 +228,10 @@ def _compare(dataset: Dataset, job: Mapping[str, Any], defaults: Mapping[str, An
     """A dataset, and what keeps its images out of a flat job."""
     if later := unknown_columns(dataset.columns):
         return Source(dataset, f"a later version wrote it, with columns unknown to this one ({', '.join(later)})", ())
+    if "steps" in dataset.manifest["job"] and "num_inference_steps" not in dataset.columns:
+        return Source(
+            dataset, "an earlier version wrote it, whose rows do not say in how many steps each was drawn", ()
+        )
     theirs = _stored_alike(flatten(dataset.manifest["job"]), job, defaults)
     texts = differences(theirs, job, defaults, _DERIVED, _IDENTIFIED)
     for prefix, kind in (("generation.", "drawn"), ("images.", "stored")):
