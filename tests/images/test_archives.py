@@ -11,6 +11,7 @@ import tarfile
 import tempfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,11 +38,9 @@ def tar_of(files, path, compress=lambda data: data):
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for name, content in files.items():
             member = tarfile.TarInfo(name)
-            if callable(content):
-                content = content(member) or b""
-            else:
-                member.size = len(content)
-            archive.addfile(member, io.BytesIO(content))
+            data: Any = (content(member) or b"") if callable(content) else content
+            member.size = member.size or len(data)
+            archive.addfile(member, io.BytesIO(data))
     Path(path).write_bytes(compress(buffer.getvalue()))
     return Path(path)
 

@@ -138,19 +138,19 @@ def _check_drawable(names: Sequence[str], call: CreateCall, config: CreateConfig
     if config.generator != miniature.NAME or config.style.phrases:
         return
     check_no_paths(names := check_classes(names))
-    try:
-        for other in names:
-            miniature.check_drawable([config.style.noun(other)])
-    except UsageError as error:
-        named = {"classes": call.classes, "classes-file": call.classes_file, "dataset": call.dataset}
-        words = [(name, [value] if isinstance(value, str | Path) else value) for name, value in named.items() if value]
-        classes = " ".join(f"--{name} {shlex.join(map(str, values))}" for name, values in words)
-        how = f"--{flag} {' '.join(config.strategies)}"
-        raise UsageError(
-            f"The miniature cannot draw '{other}': it knows digits alone, and draws where no generator is named. Two "
-            f"commands that work: 'synthset create {classes} {how} --generator CompVis/stable-diffusion-v1-4', by "
-            f"Stable Diffusion; and 'synthset create --classes one two {how}', by the miniature."
-        ) from error
+    named = {"classes": call.classes, "classes-file": call.classes_file, "dataset": call.dataset}
+    words = [(name, [value] if isinstance(value, str | Path) else value) for name, value in named.items() if value]
+    classes = " ".join(f"--{name} {shlex.join(map(str, values))}" for name, values in words)
+    how = f"--{flag} {' '.join(config.strategies)}"
+    for name in names:
+        try:
+            miniature.check_drawable([config.style.noun(name)])
+        except UsageError as error:
+            raise UsageError(
+                f"The miniature cannot draw '{name}': it knows digits alone, and draws where no generator is named. "
+                f"Two commands that work: 'synthset create {classes} {how} --generator CompVis/stable-diffusion-v1-4', "
+                f"by Stable Diffusion; and 'synthset create --classes one two {how}', by the miniature."
+            ) from error
 
 
 def _check_details(given: Given[CreateConfig], strategies: Sequence[str]) -> None:

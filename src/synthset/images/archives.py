@@ -148,8 +148,9 @@ class Archive:
         weakref.finalize(self, file.close)
         length = file.seek(0, 2)
         file.seek(0)
-        guarded = _Guarded(file)
-        with tarfile.open(fileobj=guarded, mode="r:") as archive:  # pyright: ignore[reportArgumentType]
+        guarded: Any = _Guarded(file)
+        with tarfile.open(fileobj=guarded, mode="r:") as opened:
+            archive: Any = opened
             while (item := archive.next()) is not None:
                 archive.members = []  # of a million files it would keep all that it knows
                 if not (item.isreg() or item.isdir()) or item.issparse():
