@@ -13,6 +13,7 @@ from typing import Any
 import timm
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from timm.data import ImageNetInfo, infer_imagenet_subset
 from torch import Tensor, nn
 
 from synthset.classifiers.architectures import timm_name
@@ -130,13 +131,13 @@ def load_pretrained(architecture: str, weights: str = IMAGENET, device: str = "a
         )
     tensors = start.load()
     count = num_classes_of(tensors, _config_of(name, tag))
-    subset = timm.data.infer_imagenet_subset({"num_classes": count}) if count else None
+    subset = infer_imagenet_subset({"num_classes": count}) if count else None
     if subset is None:
         raise ModelError(
             f"Expected weights for '{architecture}' with a head for ImageNet's classes, got "
             f"{f'one for {count:,} others' if count else 'none'}. Give weights as they were published."
         )
-    synsets = tuple(timm.data.ImageNetInfo(subset).label_names())
+    synsets = tuple(ImageNetInfo(subset).label_names())
     config = ModelConfig(name, synsets, start.size_px, mean=start.mean, std=start.std, seen=start.seen)
     model = build_model(config, weights=tensors, keep_head=True)
     return Classifier(config, model.to(choose_device(device)).eval())

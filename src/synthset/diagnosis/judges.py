@@ -229,8 +229,11 @@ def _places(text: str, outputs: Sequence[str], is_imagenet: bool, path: str) -> 
 
 def _by_name(classifier: Classifier, class_names: Sequence[str]) -> dict[str, tuple[int, ...]]:
     match = match_names(class_names, classifier.class_names, "the judge")
-    places = enumerate(match.index.tolist())
-    return {class_names[index]: (output,) for output, index in places if index >= 0}
+    found: dict[str, tuple[int, ...]] = {}
+    for output, index in enumerate(match.index.tolist()):
+        if index >= 0:
+            found[class_names[index]] = (output,)
+    return found
 
 
 def _by_synset(classifier: Classifier, class_names: Sequence[str]) -> dict[str, tuple[int, ...]]:

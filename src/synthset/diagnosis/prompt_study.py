@@ -502,7 +502,9 @@ def _try_prompts(variants: Sequence[_Variant], vectors: Sequence[Tensor], embed:
     found: list[Any] = [None] * len(variants)
     base = variants[0].prompt
     tried = [i for i, variant in enumerate(variants) if i and base and variant.prompt not in ("", base)]
-    plain, *texts = embed.texts([base, *(variants[i].prompt for i in tried)]) if tried else [None]
+    if not tried:
+        return found
+    plain, *texts = embed.texts([base, *(variants[i].prompt for i in tried)])
     tries = [
         (scores(vectors[i], text, plain), scores(vectors[0], text, plain)) for i, text in zip(tried, texts, strict=True)
     ]
