@@ -13,7 +13,7 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -25,7 +25,6 @@ from synthset.create.shards import Filled
 from synthset.dataset.manifest import read_manifest
 from synthset.dataset.plan import Plan
 from synthset.dataset.reader import Dataset
-from synthset.dataset.suited_encoder import suited_encoder
 from synthset.dataset.verdicts import read_one, write_verdicts
 from synthset.dataset.writer import DatasetWriter
 from synthset.filters import FILTERS, FilterInputs, judge
@@ -123,10 +122,7 @@ def prepare_refill(
     limits = {name: config.max_draws or MAX_FACTOR * quota for name, quota in quotas.items()}
     for run in config.runs():
         run.prompt(class_names[0], limits[run.name] - 1)  # a source that runs out of prompts says so now
-    settings = config.filter
-    if encoder is None:
-        settings = replace(settings, encoder=suited_encoder(settings.encoder, "encoder", [model], settings.real))
-    inputs = prepare(settings, encoder=encoder, phrases=config.style.phrases_by_class())
+    inputs = prepare(config.filter, [model], encoder=encoder, phrases=config.style.phrases_by_class())
     job = RefillJob(config.refill, inputs, tuple(class_names), quotas, limits)
     job.settings()  # raises for what this filter cannot judge
     return job

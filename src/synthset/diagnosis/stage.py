@@ -129,19 +129,14 @@ def diagnose(
     with writing(folder), reading(*inputs, path_of(real), classifier, judge):
         check_folder(folder)  # as it is now that nobody else writes into it
         copies = read_evaluations(evaluations)
-        which = {"by_strategy": config.by_strategy, "strategies": config.strategies, "all_images": config.all_images}
-        sets = open_sets(inputs, real, **which)
-        if encoder is None:
-            models = [item.manifest["job"]["generation"].get("model") for item in sets if item.manifest]
-            config = replace(config, encoder=suited_encoder(config.encoder, "encoder", models, real))
-            encoder = load_encoder(str(config.encoder), device=config.device)
+        sets = _open(inputs, real, config)
+        config, encoder = _with_encoder(config, encoder, sets, real)
         network = _load_network(classifier, real, config.device)
         judged = _judge(judge, judge_classes, sets, config.device)
-        cached = EmbeddingCache(Path(cache) if cache else None)
-        findings = _find(sets, copies, encoder, cached, executor, network, config)
+        findings = _find(sets, copies, encoder, cache, executor, network, config)
         note = {**_describe(findings, encoder, network, config), "judged": judged and judged.note()}
-        found = {**_make_tables(findings, config), "judged": judged and judged_table(judged)}
-        save(folder, found, {**note, "seconds": round(time.monotonic() - began, 1)}, copies)
+        made = _make_tables(findings, judged, config)
+        save(folder, made, {**note, "seconds": round(time.monotonic() - began, 1)}, copies)
         _draft_phrases(folder / PHRASES_DRAFT, findings)
         write_report(folder)
     for doubt in note["doubts"]:
@@ -165,7 +160,7 @@ class _Findings:
     uncorrelated: str  # why there are none, or not all
 
     @property
-    def shown(self) -> tuple[Any, ...]:
+    def shown(self) -> tuple[tuple[SetSummary, ...], tuple[ClassRow, ...], tuple[Pairing, ...], MatrixAverages | None]:
         """What the result has of them, in its order."""
         return self.summary, self.classes, self.matrix, self.averages
 
@@ -203,6 +198,23 @@ class _Findings:
         return drafts
 
 
+def _open(inputs: Sequence[ImageSource], real: ImageSource | None, config: DiagnoseConfig) -> list[DiagnosedSet]:
+    """The sets, the real one first, as the config has them."""
+    which = {"by_strategy": config.by_strategy, "strategies": config.strategies, "all_images": config.all_images}
+    return open_sets(inputs, real, **which)
+
+
+def _with_encoder(
+    config: DiagnoseConfig, encoder: Encoder | None, sets: Sequence[DiagnosedSet], real: ImageSource | None
+) -> tuple[DiagnoseConfig, Encoder]:
+    """The encoder that is meant, and the config that names it. Raises UsageError where one must be named."""
+    if encoder is not None:
+        return config, encoder
+    models = [item.manifest["job"]["generation"].get("model") for item in sets if item.manifest]
+    config = replace(config, encoder=suited_encoder(config.encoder, "encoder", models, real))
+    return config, load_encoder(str(config.encoder), device=config.device)
+
+
 def _judge(
     source: str | Path | None, classes: str | Path | None, sets: Sequence[DiagnosedSet], device: str
 ) -> Judged | None:
@@ -225,11 +237,12 @@ def _find(
     opened: Sequence[DiagnosedSet],
     evaluations: Mapping[str, Any],
     encoder: Encoder,
-    cache: EmbeddingCache,
+    cache_folder: str | Path | None,
     executor: Executor | None,
     network: Classifier | None,
     config: DiagnoseConfig,
 ) -> _Findings:
+    cache = EmbeddingCache(Path(cache_folder) if cache_folder else None)
     if executor is not None:
         for item in opened:
             fill_cache(item.images, encoder, cache, executor)
@@ -258,7 +271,7 @@ def _find(
     )
 
 
-def _make_tables(findings: _Findings, config: DiagnoseConfig) -> dict[str, pa.Table | None]:
+def _make_tables(findings: _Findings, judged: Judged | None, config: DiagnoseConfig) -> dict[str, pa.Table | None]:
     sets = findings.sources
     return {
         "summary": tables.table_of(findings.summary),
@@ -271,6 +284,7 @@ def _make_tables(findings: _Findings, config: DiagnoseConfig) -> dict[str, pa.Ta
         "prompts": tables.prompt_table(sets),
         "galleries": tables.gallery_table(sets, findings.classes),
         "filters": tables.filter_table(sets),
+        "judged": judged and judged_table(judged),
     }
 
 
@@ -336,13 +350,13 @@ def try_heads(sets: Sequence[DiagnosedSet], features: Sequence[Tensor], seed: in
 
     labels = [torch.from_numpy(item.images.labels) for item in sets]
     k = len(sets[0].images.class_names)
-    (_, *real), *synthetic = zip([item.name for item in sets], features, labels, strict=True)
+    (_, real, real_labels), *synthetic = zip([item.name for item in sets], features, labels, strict=True)
     return {
         name: {
-            **asdict(tune_head(*real, *own, k, seed=seed)),
-            "real_by_synthetic": tune_head(*own, *real, k, seed=seed).synthetic_accuracy,
+            **asdict(tune_head(real, real_labels, own, own_labels, k, seed=seed)),
+            "real_by_synthetic": tune_head(own, own_labels, real, real_labels, k, seed=seed).synthetic_accuracy,
         }
-        for name, *own in synthetic
+        for name, own, own_labels in synthetic
     }
 
 

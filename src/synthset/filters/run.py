@@ -29,7 +29,6 @@ from synthset.filters.real import REAL, no_real_images
 from synthset.images.imageset import ImageSet, readable
 from synthset.images.opening import ImagePath, ImageSource, open_strictly
 from synthset.images.splits import FOR_TESTS
-from synthset.miniature import NAME as MINIATURE
 from synthset.real.sets import path_of
 
 if TYPE_CHECKING:
@@ -119,10 +118,7 @@ def filter_dataset(
         dataset = open_dataset(folder)  # nobody writes into it from here on
         if not dataset.rows.num_rows:
             raise DataError(f"Expected images in '{folder}', found none. Run 'synthset create' first.")
-        if encoder is None:
-            source = config.real if real is None else real
-            config = replace(config, encoder=suited_encoder(config.encoder, "encoder", [model_of(folder)], source))
-        inputs = prepare(config, encoder=encoder, cache=cache, real=real, phrases=dataset.phrases)
+        inputs = prepare(config, [model_of(folder)], encoder=encoder, cache=cache, real=real, phrases=dataset.phrases)
         for one in filters.values():
             one.settings(dataset.class_names, inputs)  # raises before anything is computed
         if executor is not None and inputs.cache is not None:
@@ -141,18 +137,26 @@ def filter_dataset(
 
 def prepare(
     config: FilterConfig,
+    drawn_by: Sequence[str | None] = (),
     *,
     encoder: Encoder | None = None,
     cache: EmbeddingCache | None = None,
     real: ImageSet | None = None,
     phrases: Mapping[str, str] | None = None,
 ) -> FilterInputs:
-    """Inputs of filters, loaded. Raises UsageError, DataError, ModelError where one cannot be."""
+    """Inputs of filters, loaded. Raises UsageError, DataError, ModelError where one cannot be.
+
+    Args:
+        drawn_by: models that drew the images, by which an encoder is chosen where none is named.
+    """
     from synthset.encoders.clip import load_encoder
     from synthset.encoders.embed import EmbeddingCache
     from synthset.real import match_set, open_set
     from synthset.real.learning import few_shot_pool
 
+    if encoder is None:  # said before real images are read
+        source = config.real if real is None else real
+        config = replace(config, encoder=suited_encoder(config.encoder, "encoder", drawn_by, source))
     pool = real
     if real is None and config.real is not None:
         real = open_set(config.real, FOR_TESTS)
@@ -162,7 +166,7 @@ def prepare(
     is_one, strict = pool is real, open_strictly(config.real)
     real = None if real is None else readable(real, strict=strict)
     pool = real if is_one or pool is None else readable(pool, strict=strict)
-    encoder = encoder or load_encoder(config.encoder or MINIATURE, device=config.device)
+    encoder = encoder or load_encoder(str(config.encoder), device=config.device)
     return FilterInputs(config, encoder, EmbeddingCache() if cache is None else cache, real, pool, phrases or {})
 
 

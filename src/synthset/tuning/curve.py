@@ -23,12 +23,10 @@ from synthset.core.errors import UnknownNameError, UsageError, setting
 from synthset.core.files import delete_parts
 from synthset.core.locks import reading, writing
 from synthset.core.options import with_options
-from synthset.dataset.suited_encoder import model_of, suited_encoder
 from synthset.encoders.clip import Encoder, load_encoder
 from synthset.encoders.embed import EmbeddingCache, embed_classes, embed_images
 from synthset.images.imageset import ImageSet, of_readable
 from synthset.images.opening import ImagePath, ImageSource
-from synthset.miniature import NAME as MINIATURE
 from synthset.real.learning import load_test_part
 from synthset.real.matching import with_classes
 from synthset.real.sets import path_of
@@ -41,7 +39,7 @@ from synthset.tuning.few_shot import draw_shots
 from synthset.tuning.inputs import TuneInputs
 from synthset.tuning.results import TuneResult
 from synthset.tuning.saving import TunedClassifier, TunedConfig, load_tuned
-from synthset.tuning.stage import tune
+from synthset.tuning.stage import tune, with_clip
 
 WITH, WITHOUT = "real + synthetic", "real"
 # further tunings on the real images alone, and what each has of its own
@@ -98,10 +96,7 @@ def tune_curve(
     folder = Path(output_dir)
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"Expected a folder for the curve, '{folder}' is a file. Choose another.")
-    if encoder is None:
-        drawn_by = [model_of(_of_cell(data, count, seed)) for count in shots for seed in numbers]
-        config = replace(config, clip=suited_encoder(config.clip, "clip", drawn_by, real))
-    config = replace(config, clip=config.clip or MINIATURE)
+    config = with_clip(config, [_of_cell(data, count, seed) for count in shots for seed in numbers], real, encoder)
     encoder = encoder or load_encoder(str(config.clip), device=config.device, dtype=config.dtype)
     cache = EmbeddingCache() if cache is None else cache
     source: dict[str, Any] = {"real": real, "prompt_strategy": prompt_strategy, "all_images": all_images}

@@ -89,20 +89,17 @@ def tune(
     config = resolve_config(with_options(config or TuneConfig(), options), has_synthetic=data is not None)
     source, folder = Synthetic(data, prompt_strategy, all_images), Path(output_dir)
     with reading(data, path_of(real)) as held:
-        if encoder is None:
-            config = replace(config, clip=suited_encoder(config.clip, "clip", [model_of(data)], real))
-        clip = config.clip or MINIATURE
-        config = replace(config, clip=clip)
+        config = with_clip(config, [data], real, encoder)
         inputs = open_inputs(source, real, config)
         device = choose_device(config.device)
-        encoder = encoder or load_encoder(clip, device=config.device, dtype=config.dtype)
+        encoder = encoder or load_encoder(str(config.clip), device=config.device, dtype=config.dtype)
         cache = EmbeddingCache() if cache is None else cache
         templates, teacher, model = _load(inputs, config, encoder, cache)
         when_ready(inputs)
         memory, key = {} if features is None else features, f"{source.key} {encoder.fingerprint}"
         sources, learned_from = _compute_sources(inputs, config, encoder, cache, memory, key)
         about = (encoder.fingerprint, inputs.class_names, templates, inputs.real, config.shots)
-        tuned = TunedConfig(clip, config.dtype, *about)
+        tuned = TunedConfig(str(config.clip), config.dtype, *about)
         job = _job(sources, config, tuned)
         with claim(folder, job, overwrite=overwrite):
             if not overwrite and (done := read_result(folder, config, inputs.class_names, was_finished=True)):
@@ -112,6 +109,19 @@ def tune(
             held.close()  # from here on no image is read
             session = _session(folder, job, model.to(device), config, sources, overwrite=overwrite)
             return _with_doubt(_tune(session, sources, teacher.to(device), config, tuned, encoder, learned_from, watch))
+
+
+def with_clip(
+    config: TuneConfig, data: Sequence[ImageSource | None], real: ImageSource | None, encoder: Encoder | None
+) -> TuneConfig:
+    """The config with the CLIP that is meant where it names none. Raises UsageError where one must be named.
+
+    Args:
+        encoder: that is tuned instead, if any.
+    """
+    if encoder is not None:
+        return replace(config, clip=config.clip or MINIATURE)
+    return replace(config, clip=suited_encoder(config.clip, "clip", map(model_of, data), real))
 
 
 def _with_doubt(result: TuneResult) -> TuneResult:
