@@ -456,15 +456,15 @@ def test_presets_of_the_papers(create):
     assert list(Path().iterdir()) == []
 
 
-def test_the_preset_of_satellite_images(create):
+def test_the_preset_of_satellite_images(create, caplog):
     out = create("--dataset", "eurosat", "--dry-run", classes=())[1]
     assert "27,000       2,700" in out
     assert "an image of a river" in out
     assert "stored at 64 × 64 px, resized without anti-aliasing" in out
-    _, out, err = create("--dataset", "eurosat", "--strategy", "all_combined", "--dry-run", classes=())
+    out = create("--dataset", "eurosat", "--strategy", "all_combined", "--dry-run", classes=())[1]
     assert [line.split()[0] for line in out.splitlines()[1:5]] == ["base", "multi_domain", "random_guidance", "total"]
-    assert "all_combined of 'eurosat' is all_but_class_prompt, as in its paper" in err
-    assert "an image of a river" in out
+    assert "all_combined of 'eurosat' is all_but_class_prompt, as in its paper" in caplog.text
+    assert "7.50      an image of an annual crop " in out
     assert re.search("a satellite photo of a[a-z ]+ in the style of a realistic photo", out)
     line = ("--dataset", "eurosat", "--dry-run", "--antialias", "--resize", 32)
     out = create(*line, "--satellite", classes=())[1]

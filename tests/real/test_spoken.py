@@ -10,6 +10,7 @@ from synthset.real import class_names_of
 from synthset.real.matching import match_names
 from synthset.real.names import imagenet_ids, read_names
 from synthset.real.spoken import spoken_names
+from synthset.tuning.head import resolve_templates
 
 
 def others(name):
@@ -60,4 +61,8 @@ def test_templates_and_phrases_say_them():
     assert named_templates("eurosat@he2023") == ("a centered satellite photo of {class:he2023}.",)
     texts = fill_templates(named_templates("sun397@he2023"), ["river", "sea or lake"])
     assert texts[2:] == ["a photo of a lake or sea.", "a photo of the lake or sea."]
+    assert resolve_templates(["eurosat@he2023", "a {class:he2023}"]) == (
+        "a centered satellite photo of {class:he2023}.",
+        "a {class:he2023}",
+    )
     assert load_phrases("he2023", ["river", "sea or lake"]) == {"sea or lake": "lake or sea"}

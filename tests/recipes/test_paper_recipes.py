@@ -124,6 +124,7 @@ def test_he_on_seventeen_sets_and_on_eight(call):
         (run,) = created(call, f"he2023/{name}-zero-shot")[0].runs()
         assert replace(run, style=replace(run.style, sentences={"c": ("S",)})).prompt("c", 0) == around
     assert call("filter", "he2023/dtd-zero-shot")["given"].build().keep_count == 800
+    assert call("filter", "he2023/imagenet-zero-shot")["given"].build().templates == ("a photo of a {class:he2023}.",)
     config = call("tune", "he2023/eurosat-few-shot")["given"].build()
     assert (config.use_of_shots, config.loss, config.learning_rate) == ("real_guidance", "sce", 1e-3)
 
