@@ -40,7 +40,7 @@ def test_every_option_of_the_job_has_a_default_that_an_older_manifest_may_lack()
     sampling = SamplingOptions(cache_interval=2, annealing=ConditionAnnealing())
     plain, shortcut = job(), job(sampling=sampling)
     optional = {"seed", "negative_prompt", "shard_size", "images.antialias", "images.quality", "prompts.satellite"}
-    optional |= {"prompts.satellite_base", "prompts.sentence_template"}
+    optional |= {"prompts.satellite_base"}
     assert optional <= flatten(default_job()).keys()
     for key in optional:
         *sections, name = key.split(".")
