@@ -5,19 +5,13 @@ import pytest
 import torch
 import yaml
 
-from bars import make_set
-from synthset.classifiers.evaluate import evaluate
-from synthset.classifiers.models import load_classifier
-from synthset.core.errors import UsageError
 from synthset.diagnosis.ambiguity import (
     ClassAmbiguity,
-    judge_by_classifier,
     judge_by_clip,
     rank_ambiguity,
     suggest_phrases,
     write_phrases_draft,
 )
-from synthset.images.imageset import ImageSet
 from synthset.prompts.phrases import load_phrases
 
 NAMES = ("crane", "jay", "jug")
@@ -88,11 +82,6 @@ def test_what_cannot_be_ranked_is_refused(predictions, labels, message):
         rank_ambiguity(predictions, labels, NAMES)
 
 
-@pytest.fixture(scope="module")
-def classifier(finished):
-    return load_classifier(finished.folder)
-
-
 # ---- judges -----------------------------------------------------------------------------------------------
 
 
@@ -117,25 +106,6 @@ def test_clip_judges_by_angle_and_not_by_length():
 def test_embeddings_that_cannot_be_judged_are_refused(images, classes, message):
     with pytest.raises(ValueError, match=message):
         judge_by_clip(images, classes)
-
-
-def test_a_classifier_judges_in_the_order_of_the_images_classes(classifier):
-    images = make_set()
-    own = judge_by_classifier(classifier, images)
-    assert (own.numpy() == images.labels).mean() == evaluate(classifier, images).accuracy > 0.5
-    assert len(set(own.tolist())) > 1
-    k = len(images.class_names)
-    turned = ImageSet("turned", images.class_names[::-1], k - 1 - images.labels, images.read)
-    assert judge_by_classifier(classifier, turned).tolist() == (k - 1 - own).tolist()
-    rolled = ImageSet("rolled", images.class_names[1:] + images.class_names[:1], (images.labels - 1) % k, images.read)
-    assert judge_by_classifier(classifier, rolled).tolist() == ((own - 1) % k).tolist()
-
-
-def test_a_classifier_of_other_classes_cannot_judge(classifier):
-    images = make_set()
-    other = ImageSet("other", tuple(f"class {i}" for i in range(len(images.class_names))), images.labels, images.read)
-    with pytest.raises(UsageError, match="the 3 classes class 0, class 1, class 2 in 'the classifier'"):
-        judge_by_classifier(classifier, other)
 
 
 # ---- phrases ----------------------------------------------------------------------------------------------

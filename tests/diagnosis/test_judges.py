@@ -12,7 +12,8 @@ from torch import nn
 
 import synthset
 from bars import NAMES, make_set
-from synthset.classifiers.models import Classifier, ModelConfig, build_model, save_classifier
+from synthset.classifiers.evaluate import evaluate
+from synthset.classifiers.models import Classifier, ModelConfig, build_model, load_classifier, save_classifier
 from synthset.classifiers.pretrained import load_pretrained
 from synthset.core.errors import ModelError, UsageError
 from synthset.diagnosis.inputs import DiagnosedSet
@@ -142,6 +143,18 @@ def test_the_classes_of_a_model_of_ours_go_by_their_names(tmp_path):
     file = tmp_path / "classes.yaml"
     file.write_text(f"{NAMES[0]}: [ring, {NAMES[0]}]", encoding="utf-8")
     assert read_outputs(file, NAMES, config.class_names) == {NAMES[0]: (0, 3)}
+
+
+def test_a_trained_classifier_judges_in_the_order_of_the_images_classes(finished):
+    images, folder = make_set(), finished.folder
+    own = load_judge(folder, images.class_names).predict(images)
+    assert (own.numpy() == images.labels).mean() == evaluate(load_classifier(folder), images).accuracy > 0.5
+    assert len(set(own.tolist())) > 1
+    k, names = len(images.class_names), images.class_names
+    turned = ImageSet("turned", names[::-1], k - 1 - images.labels, images.read)
+    assert load_judge(folder, names[::-1]).predict(turned).tolist() == (k - 1 - own).tolist()
+    rolled = ImageSet("rolled", names[1:] + names[:1], (images.labels - 1) % k, images.read)
+    assert load_judge(folder, rolled.class_names).predict(rolled).tolist() == ((own - 1) % k).tolist()
 
 
 def test_a_class_with_many_outputs_does_not_win_by_their_number():

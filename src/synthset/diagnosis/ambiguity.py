@@ -4,7 +4,7 @@ Marwood et al. 2023, Reason 1: 50 images a class were drawn and classified, and 
 of 1,000 with the lowest accuracy and clarified the prompts of 105. The judge there is a classifier trained on real
 images; here it is CLIP, which needs none, or a classifier of ours.
 
-    judge_by_clip, judge_by_classifier   images -> predicted classes
+    judge_by_clip                        images -> predicted classes; judges.py does so by classifiers
     rank_ambiguity                       predictions -> classes, worst first
     suggest_phrases, write_phrases_draft the worst -> a file to edit and to pass to `create --phrases`
 
@@ -24,12 +24,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from synthset.classifiers.models import Classifier
 from synthset.classifiers.scoring import wilson_interval
-from synthset.images.imageset import ImageSet
 from synthset.measures.checks import unit_pair
 from synthset.prompts.phrases import write_phrases
-from synthset.real.matching import match_names
 
 REVIEWED_SHARE = 0.3  # of the classes: 300 of 1,000
 
@@ -101,22 +98,6 @@ def judge_by_clip(image_embeddings: Tensor, class_embeddings: Tensor) -> Tensor:
     """
     images, classes = unit_pair(image_embeddings, class_embeddings, ("image embeddings", "class embeddings"))
     return (images @ classes.T).argmax(1)
-
-
-def judge_by_classifier(classifier: Classifier, images: ImageSet, batch_size: int = 256) -> Tensor:
-    """The class that a classifier gives each image: int64 (n,), indices into `images.class_names`.
-
-    A classifier trained on real images is the paper's judge; one trained on the images that it judges knows them.
-    Raises:
-        UsageError: the classes of the two differ.
-        DataError: images that cannot be read.
-    """
-    config = classifier.config
-    match = match_names(images.class_names, config.class_names, "the classifier")
-    match.check_complete("the classifier")
-    pixels = images.tensor(config.image_size_px, config.antialias)
-    predicted = classifier.predict(pixels, batch_size).argmax(1)
-    return torch.from_numpy(match.index)[predicted]
 
 
 def suggest_phrases(ranking: Sequence[ClassAmbiguity], threshold: float | None = None) -> list[ClassAmbiguity]:
