@@ -33,7 +33,7 @@ class EvaluateCall:
     """Test on images that the model learned from, too."""
     templates: Annotated[tuple[str, ...], Option(default="those of the real set")] = ()
     """Sentences in which a CLIP reads a class, e.g. "a photo of a {class}.", or the name of a list of them: default,
-    imagenet80, imagenet7, eurosat, …"""
+    imagenet80, imagenet7, eurosat, …; eurosat@he2023 calls the classes as the code of He et al. does."""
     output_dir: Annotated[Path | None, Option(default="evaluation/ in the model's folder, or clip-NAME-evaluation")] = (
         None
     )

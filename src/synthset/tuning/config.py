@@ -104,7 +104,8 @@ class TuneConfig:
     """What is tuned: classifier, the layer over the images' vectors; coop, vectors in place of the words before a class
     name (CoOp), by its paper's settings."""
     templates: Annotated[tuple[str, ...], Option(flag="template", default="those of the real set")] = ()
-    """Sentences with {class} in them, or names of known ones: default, eurosat, …"""
+    """Sentences with {class} in them, or names of known ones: default, imagenet7, eurosat, …; eurosat@he2023 calls the
+    classes as the code of He et al. does."""
     loss: Annotated[str, Option(group=MODEL, choices=_losses)] = "ce"
     """Loss of synthetic images: ce, cross-entropy; sce, half of it against the probabilities of zero-shot CLIP. Real
     images always have ce."""
