@@ -169,7 +169,7 @@ def test_trains_with_a_ragged_last_batch_of_one(tmp_path):
         ({"learning_rate": float("nan")}, UsageError, "learning_rate as a finite number or nothing, got nan"),
         ({"weight_decay": -1.0}, UsageError, "weight_decay of at least 0, got -1"),
         ({"label_smoothing": 1.0}, UsageError, "label_smoothing of at least 0 and below 1"),
-        ({"validation_fraction": 0.0}, UsageError, "validation_fraction above 0"),
+        ({"validation_fraction": -0.1}, UsageError, "validation_fraction of at least 0"),
         ({"max_grad_norm": 0.0}, UsageError, "max_grad_norm above 0"),
         ({"memory_bytes": -1}, UsageError, "memory_bytes of at least 0, got -1"),
         ({"image_size_px": 0}, UsageError, "image_size_px of at least 1"),
