@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -24,6 +25,7 @@ from synthset.diagnosis.inputs import EmbeddedSet
 
 TIMM, TORCHVISION = "timm:", "torchvision:"
 NO_CLASSES = ("none", "other")  # a head is not asked
+HALVES = (0.5, 0.5, 0.5)
 OWN_SCALE = ("inception_v3", "googlenet")  # torchvision's weights of these expect a mean and std of 0.5
 
 
@@ -39,7 +41,8 @@ def load_backbone(source: str, device: str = "auto") -> Classifier:
         ModelError: weights that are not at hand, damaged, or of another architecture.
     """
     if source.startswith(TORCHVISION):
-        return _of_torchvision(*source.removeprefix(TORCHVISION).partition("@")[::2], device)
+        name, _, weights = source.removeprefix(TORCHVISION).partition("@")
+        return _of_torchvision(name, weights, device)
     if Path(source).is_dir():
         return load_classifier(Path(source), device)
     name, _, weights = source.removeprefix(TIMM).partition("@")
@@ -105,9 +108,10 @@ def _of_torchvision(name: str, weights: str, device: str) -> Classifier:
         raise UsageError(f"torchvision's '{name}' has no last layer that its features could be taken from before.")
     model.set_submodule(heads[-1], nn.Identity())
     model.load_state_dict(_fitting(model, Path(weights), heads[-1], name))
-    preset = models.get_model_weights(name).DEFAULT.transforms()
-    scale = {"mean": (0.5,) * 3, "std": (0.5,) * 3} if name in OWN_SCALE else {"mean": preset.mean, "std": preset.std}
-    config = ModelConfig(name, NO_CLASSES, preset.crop_size[0], **{key: tuple(value) for key, value in scale.items()})
+    published: Any = models.get_model_weights(name)
+    preset = published.DEFAULT.transforms()
+    mean, std = (HALVES, HALVES) if name in OWN_SCALE else (tuple(preset.mean), tuple(preset.std))
+    config = ModelConfig(name, NO_CLASSES, preset.crop_size[0], mean=mean, std=std)
     return Classifier(config, _Headless(model).to(choose_device(device)).eval())
 
 

@@ -238,7 +238,8 @@ class EmbeddedSet:
     def against(self, real: EmbeddedSet | None, seed: int) -> SetPoints:
         """Its points to measure, beside those of the real set, unless it is the real set itself."""
         k, others = len(self.source.images.class_names), None if real is self else real
-        features = None if others is None or others.features is None else (self.features, others.features)
+        of_real, own = others and others.features, self.features
+        features = None if of_real is None or own is None else (own, of_real)
         return SetPoints(self.images, self.prompts, others and others.images, k, seed, features)
 
 

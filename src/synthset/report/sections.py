@@ -63,14 +63,14 @@ def set_measures(section: str) -> list[Measure]:
 
 def correlated_measures(diagnosis: Diagnosis) -> dict[str, list[dict[str, Any]]]:
     """Rows of correlations.parquet by accuracy, each with the label of its measure."""
-    labels = {
+    labels: dict[Any, str] = {
         measure.name: f"{measure.label}, of the backbone" if measure.section == "backbone" else measure.label
         for measure in measures_of("set")
     }
     found: dict[str, list[dict[str, Any]]] = {}
     for row in diagnosis.correlations.to_pylist() if diagnosis.correlations is not None else ():
-        name = labels.get(row["accuracy"], row["accuracy"])
-        found.setdefault(name, []).append(row | {"label": labels.get(row["measure"], row["measure"])})
+        accuracy, measure = (str(labels.get(row[key], row[key])) for key in ("accuracy", "measure"))
+        found.setdefault(accuracy, []).append(row | {"label": measure})
     return found
 
 
