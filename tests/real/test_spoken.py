@@ -46,6 +46,8 @@ def test_classes_are_found_in_any_spelling_and_order():
 def test_what_cannot_be_told_is_refused():
     with pytest.raises(UsageError, match=r"one known set for the names of 'he2023', got cat, gnu\. Leave 'he2023' out"):
         spoken_names(["cat", "gnu"], "he2023")
+    with pytest.raises(UsageError, match="got those of eurosat, sun397, which it calls otherwise"):
+        spoken_names(["river", "highway"], "he2023")
     with pytest.raises(UnknownNameError, match=r"Unknown way of naming 'he2032'\. Did you mean 'he2023'\?"):
         fill_templates(["a {class:he2032}"], ["cat"])
 

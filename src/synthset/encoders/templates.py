@@ -78,8 +78,8 @@ def fill_templates(templates: Sequence[str], class_names: Sequence[str]) -> list
     Raises:
         UsageError: a template without a place for the class, or a way of naming for classes that it does not know.
 
-    >>> fill_templates(["a {class}.", "my {class:he2023}!"], ["river", "highway"])
-    ['a river.', 'my river!', 'a highway.', 'my highway or road!']
+    >>> fill_templates(["a {class}.", "my {class:he2023}!"], ["river", "sea or lake"])
+    ['a river.', 'my river!', 'a sea or lake.', 'my lake or sea!']
     """
     ways = {way for template in templates for way in _PLACE.findall(template) if way}
     names = {way: spoken_names(class_names, way) for way in ways}

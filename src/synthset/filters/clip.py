@@ -114,7 +114,7 @@ def own_probabilities(
 def by_lot(keep: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:
     """At most `count` of what is kept of each class, drawn by lot, the same in every run: bool (n,).
 
-    >>> by_lot(np.array([True, True, True, False, True]), np.array([0, 0, 0, 0, 1]), 2).sum()
+    >>> int(by_lot(np.array([True, True, True, False, True]), np.array([0, 0, 0, 0, 1]), 2).sum())
     3
     """
     drawn = np.zeros(len(keep), bool)
