@@ -20,6 +20,8 @@ def _fakes(tmp_path, monkeypatch):
     """The commands with a fake encoder and generator, in an empty folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SYNTHSET_CACHE", str(tmp_path / "cache"))
+    # of images that a fake drew, an encoder must be named: see test_suited_encoder.py
+    monkeypatch.setattr("synthset.filters.run.suited_encoder", lambda named, *_: named or "miniature")
     monkeypatch.setattr(
         "synthset.encoders.clip.load_encoder", lambda name="miniature", **_: ParityEncoder(CLASSES, name=name)
     )

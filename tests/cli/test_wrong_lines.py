@@ -81,7 +81,7 @@ def here(own_folder, drawn):
         ("filter D --workers 2", "Expected --executor ray with --workers 2"),
         ("filter D --method real --real ./D", "got --real D, the same folder."),
         ("filter D --split train", "Expected --real with --split."),
-        ("filter D --method real --real E --split test", "'E' holds splits (train)"),
+        ("filter D --method real --encoder miniature --real E --split test", "'E' holds splits (train)"),
         ("train D --real-split test", "Expected --real with --real-split."),
         ("train D --split test", "Expected no --split of 'D', a Synthset dataset"),
         ("diagnose D --label-column x", "Expected no --label-column of 'D', a Synthset dataset"),
@@ -133,7 +133,8 @@ def test_a_whole_number_may_have_a_point(run):
 
 @pytest.mark.usefixtures("here")
 def test_real_images_of_a_filter_are_opened_as_those_of_other_commands_are(run):
-    code, out, err = run("filter", "D", "--method", "duplicates", "--real", "E", "--split", "train")
+    line = ("filter", "D", "--method", "duplicates", "--encoder", "miniature")
+    code, out, err = run(*line, "--real", "E", "--split", "train")
     assert code == 0, err
     assert "duplicates" in out
 
