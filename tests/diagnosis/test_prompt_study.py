@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import synthset
+from synthset.cli import main
 from synthset.core.errors import DataError, UsageError
 from synthset.create.config import CreateConfig
 from synthset.diagnosis.config import StudyConfig
@@ -207,6 +208,19 @@ def test_prompts_that_cannot_be_studied_are_refused(tmp_path, text, message):
         read_prompts(tmp_path / "prompts.txt", "school bus")
     with pytest.raises(UsageError, match=r"one a line, .* does not read"):
         read_prompts(tmp_path / "none.txt", "school bus")
+
+
+def test_the_command_studies_where_a_class_is_named(reference, tmp_path, capsys):
+    (tmp_path / "prompts.txt").write_text("school bus\nold school buses", encoding="utf-8")
+    study = ["diagnose", "--class", "school bus", "--prompts", str(tmp_path / "prompts.txt")]
+    study += ["--output-dir", str(tmp_path / "out")]
+    assert main([*study, "--reference", str(reference), "--encoder", "miniature"]) == 2
+    assert "'old school buses'. Write it out, in the singular" in capsys.readouterr().err
+    assert main([*study, "--reference", str(reference), "--real", "digits"]) == 2
+    assert "Expected no --real in a study of prompts, which is held against --reference" in capsys.readouterr().err
+    assert main(study) == 2
+    assert "Expected --reference, the set that the prompts are held against" in capsys.readouterr().err
+    assert not (tmp_path / "out" / "report.html").exists()
 
 
 def test_prompts_are_drawn_as_the_reference_was():

@@ -230,7 +230,7 @@ def _places(text: str, outputs: Sequence[str], is_imagenet: bool, path: str) -> 
 def _by_name(classifier: Classifier, class_names: Sequence[str]) -> dict[str, tuple[int, ...]]:
     match = match_names(class_names, classifier.class_names, "the judge")
     found: dict[str, tuple[int, ...]] = {}
-    for output, index in enumerate(match.index.tolist()):
+    for output, index in enumerate(map(int, match.index)):
         if index >= 0:
             found[class_names[index]] = (output,)
     return found
