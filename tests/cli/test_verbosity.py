@@ -118,7 +118,7 @@ def test_lines_go_to_stderr_with_times_and_json_is_as_without(own_folder):
         line = [sys.executable, "-m", "synthset", *map(str, words)]
         return subprocess.run(line, capture_output=True, text=True, check=False, env=os.environ)
 
-    line = ("filter", "made", "--method", "duplicates", "--json")
+    line = ("filter", "made", "--method", "duplicates", "--encoder", "miniature", "--json")
     quiet, loud = synthset(*line, "--quiet"), synthset(*line, "--verbose")
     assert (quiet.returncode, quiet.stderr) == (0, "")
     assert json.loads(quiet.stdout)["filter"] == json.loads(loud.stdout)["filter"]

@@ -93,7 +93,7 @@ def test_a_measure(check):
         "Add a measure to the diagnosis",
         """
 images = draw("d").images()
-result = synthset.diagnose([images], "diagnosis", tsne_images=0)
+result = synthset.diagnose([images], "diagnosis", encoder="miniature", tsne_images=0)
 assert result.summary[0].smallest_class_share == 0.5
 page = Path("diagnosis/report.html").read_text("utf-8")
 assert "Smallest class" in page and "Share of the images" in page
@@ -119,9 +119,9 @@ def test_a_filter(check):
         """
 assert "odd (every second image)" in run("filter --help")
 dataset = draw("d")
-assert "odd 4 rejected" in run("filter d --method odd")
+assert "odd 4 rejected" in run("filter d --method odd --encoder miniature")
 assert "one of the odd ones" in dataset.verdicts()["odd"].table.column("reason").to_pylist()
-assert draw("e", refill="odd", images_per_class=3).kept().sum() == 6
+assert draw("e", refill="odd", filter=synthset.FilterConfig(encoder="miniature"), images_per_class=3).kept().sum() == 6
 """,
         files=2,
     )
