@@ -47,9 +47,9 @@ class DiagnoseCall:
 def diagnose(call: DiagnoseCall, config: DiagnoseConfig, study: StudyConfig, machines: Machines) -> None:
     """Say in CLIP space why synthetic images fall short of real ones, class by class; one HTML report.
 
-    Example: `synthset diagnose digits-synthetic --real digits --by-strategy --output-dir digits-diagnosis`
+    With `--class`, what each prompt of one class changes, against one fixed reference.
 
-    Prompts of one class: `synthset diagnose --class five --prompts prompts.txt --reference digits-synthetic`
+    Example: `synthset diagnose digits-synthetic --real digits --by-strategy --output-dir digits-diagnosis`
     """
     from synthset.cli.tables import print_diagnosis
     from synthset.diagnosis.stage import diagnose as run_diagnose
