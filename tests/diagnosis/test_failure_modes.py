@@ -11,8 +11,8 @@ def finding(share, state):
 
 
 def verdict(real, drawn, transfer, **more):
-    tests = [None if test is None else finding(*test) for test in (drawn, real, transfer)]
-    return judge(ClassTests(*tests, **more)).name
+    by_prompts, by_drawn = (None if test is None else finding(*test) for test in (real, transfer))
+    return judge(ClassTests(finding(*drawn), by_prompts, by_drawn, **more)).name
 
 
 @pytest.mark.parametrize(
