@@ -468,7 +468,7 @@ def test_of_five_images_a_class_nothing_is_said_but_how_many_would_do(run, tmp_p
     result = run(with_prompts(paint("drawn", per_class=5)), real=paint("photos", seed=1, per_class=5))
     assert {row.verdict for row in result.classes} == {"too few images to tell"}
     assert all(row.is_unresolved for row in result.classes)
-    assert "which from about 9 images of each class on would tell" in result.classes[0].evidence
+    assert "too few: about 9 images of each class would tell" in result.classes[0].evidence
     assert "too few images to tell" in result.report.read_text("utf-8")
 
 

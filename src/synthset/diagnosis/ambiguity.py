@@ -28,6 +28,7 @@ from synthset.classifiers.scoring import wilson_interval
 from synthset.measures.checks import unit_pair
 from synthset.prompts.phrases import write_phrases
 
+COSINES_AT_ONCE = 2**24  # of images to classes, of which 200,000 and 10,000 would take eight gigabytes
 REVIEWED_SHARE = 0.3  # of the classes: 300 of 1,000
 
 
@@ -97,7 +98,8 @@ def judge_by_clip(image_embeddings: Tensor, class_embeddings: Tensor) -> Tensor:
         tensor([0, 1])
     """
     images, classes = unit_pair(image_embeddings, class_embeddings, ("image embeddings", "class embeddings"))
-    return (images @ classes.T).argmax(1)
+    rows = max(1, COSINES_AT_ONCE // len(classes))
+    return torch.cat([(block @ classes.T).argmax(1) for block in images.split(rows)])
 
 
 def suggest_phrases(ranking: Sequence[ClassAmbiguity], threshold: float | None = None) -> list[ClassAmbiguity]:

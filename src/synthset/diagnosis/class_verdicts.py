@@ -111,7 +111,7 @@ def _lack(finding: Finding, k: int) -> str:
     """Why a test says nothing, and from how many images on it would."""
     needed = images_needed(finding.others, k)
     if finding.trials < needed:
-        return f"which from about {needed:,} images of each class on would tell"
+        return f"too few: about {needed:,} images of each class would tell"
     return "which may be chance: more images would tell"
 
 
