@@ -3,8 +3,3 @@
 He et al. 2023, section 3.3: images drawn by language enhancement, a network that learns from them, and transfer of it
 to real images. MoCo v2 is that of Chen et al. 2020, "Improved Baselines with Momentum Contrastive Learning".
 """
-
-from synthset.pretraining.config import PretrainConfig
-from synthset.pretraining.stage import PretrainResult, pretrain
-
-__all__ = ["PretrainConfig", "PretrainResult", "pretrain"]

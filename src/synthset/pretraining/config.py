@@ -9,16 +9,11 @@ from typing import Annotated
 from synthset.classifiers.config import PRECISIONS
 from synthset.core.errors import setting
 from synthset.core.options import Option, check_options, expect
+from synthset.pretraining.methods import METHODS
 
 START = "Weights to begin with"
 METHOD = "Method"
 STEPS = "Passes and steps: what the method is usually trained by, unless one of these says otherwise"
-
-
-def _methods() -> Iterable[str]:
-    from synthset.pretraining.methods import METHODS
-
-    return METHODS
 
 
 def _optimizers() -> Iterable[str]:
@@ -31,7 +26,7 @@ def _optimizers() -> Iterable[str]:
 class PretrainConfig:
     """How to pre-train; what is None is as the method is usually trained."""
 
-    method: Annotated[str, Option(choices=_methods)] = "supervised"
+    method: Annotated[str, Option(choices=METHODS)] = "supervised"
     """What is learned: {choices}."""
     architecture: Annotated[str, Option()] = "resnet50"
     """Backbone: any architecture of `train`, which timm has too, in any spelling."""

@@ -19,7 +19,8 @@ from synthset.core.devices import seeded
 from synthset.core.errors import ModelError, setting
 from synthset.core.progress import track
 from synthset.core.seeds import derive_seed
-from synthset.pretraining.methods import METHODS, Learner, Part
+from synthset.pretraining.learners import Learner, Part
+from synthset.pretraining.methods import METHODS
 from synthset.pretraining.session import PassRecord, Session
 from synthset.pretraining.settings import Settings
 from synthset.pretraining.streaming import Batch, Stream
@@ -79,6 +80,7 @@ def _step(session: Session, learner: Learner, part: Part, rate: float, settings:
     """One step of the optimiser; the loss, a mean over the batch."""
     is_bf16 = settings.precision == "bf16" or (settings.precision == "auto" and world.device.type == "cuda")
     cast = torch.autocast(world.device.type, torch.bfloat16) if is_bf16 else nullcontext()
+    world.take(torch.arange(part.size))  # the mask of dropout is that of the whole batch
     with seeded(derive_seed(settings.seed, "dropout", part.step), world.device):
         with cast:
             loss = learner.loss(part, world)

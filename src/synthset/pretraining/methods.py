@@ -1,135 +1,33 @@
-"""What is learned in pre-training, by name: the network, the views it is given, and the loss of a step."""
+"""Methods of pre-training, by name: the views that each is given, and how it is usually trained."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
-
-import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
-
-from synthset.core.seeds import derive_seed
-from synthset.pretraining.moco import MoCo
-from synthset.pretraining.views import MIRRORED, Variation
-
-if TYPE_CHECKING:
-    from synthset.classifiers.distributed import World
-    from synthset.pretraining.config import PretrainConfig
 
 
-@dataclass(frozen=True, eq=False)
-class Part:
-    """This process's part of the batch of a step, normalised and on its device.
+@dataclass(frozen=True)
+class Variation:
+    """How far views vary; the defaults are MoCo v2's (Chen et al. 2020).
 
     Attributes:
-        views: float32 (n, 3, h, h) each.
-        labels: int64 (n,).
-        places: by view, the places of its images in the whole batch.
-        size: images of the whole batch.
+        brightness, contrast, saturation: factors are in 1 - x .. 1 + x.
+        hue: shifts are in -x .. x, as shares of the circle.
+        jitter_share, grey_share, blur_share, mirror_share: shares of the images that are varied so.
+        sigma: smallest and largest standard deviation of the blur, in pixels of images of BLUR_PX.
     """
 
-    step: int
-    views: tuple[Tensor, ...]
-    labels: Tensor
-    places: tuple[np.ndarray, ...]
-    size: int
+    brightness: float = 0.4
+    contrast: float = 0.4
+    saturation: float = 0.4
+    hue: float = 0.1
+    jitter_share: float = 0.8
+    grey_share: float = 0.2
+    blur_share: float = 0.5
+    mirror_share: float = 0.5
+    sigma: tuple[float, float] = (0.1, 2.0)
 
 
-class Learner(Protocol):
-    """A network that is pre-trained."""
-
-    @property
-    def network(self) -> nn.Module:
-        """All that has weights or a state."""
-        ...
-
-    @property
-    def backbone(self) -> nn.Module:
-        """The part of it that is kept."""
-        ...
-
-    def loss(self, part: Part, world: World) -> Tensor:
-        """The mean loss over the images of the process, in float32; called once a step."""
-        ...
-
-
-class SupervisedLearner:
-    """A classifier of the classes that the images were drawn of."""
-
-    def __init__(self, backbone: nn.Module, num_features: int, num_classes: int, config: PretrainConfig) -> None:
-        from synthset.core.devices import seeded
-
-        with seeded(derive_seed(config.seed, "head")):
-            head = nn.Linear(num_features, num_classes)
-            nn.init.normal_(head.weight, std=0.01)
-            nn.init.zeros_(head.bias)
-        self.backbone, self.config, self.num_classes = backbone, config, num_classes
-        self.network = nn.Sequential(backbone, head)
-
-    def loss(self, part: Part, world: World) -> Tensor:
-        """Cross-entropy, with images and labels mixed where the config says so."""
-        images, targets = part.views[0], F.one_hot(part.labels, self.num_classes).float()
-        images, targets = self._mixed(images, targets, part.step)
-        smoothing = self.config.label_smoothing
-        return F.cross_entropy(self.network(images).float(), targets, label_smoothing=smoothing)
-
-    def _mixed(self, images: Tensor, targets: Tensor, step: int) -> tuple[Tensor, Tensor]:
-        """Each image with its neighbour, the first with the second and so on, so that processes can share a batch."""
-        draws = np.random.default_rng(derive_seed(self.config.seed, "mix", step))
-        kinds = [name for name in ("mixup", "cutmix") if getattr(self.config, name)]
-        if not kinds:
-            return images, targets
-        kind = kinds[draws.integers(len(kinds))]
-        alpha = getattr(self.config, kind)
-        share = float(draws.beta(alpha, alpha))
-        n = len(images)
-        neighbours = (torch.arange(n, device=images.device) ^ 1).clamp_max(n - 1)
-        others = images[neighbours]
-        if kind == "mixup":
-            images = torch.lerp(others, images, share)
-        else:
-            side = images.shape[-1]
-            cut = round(side * (1 - share) ** 0.5)
-            top, left = (int(value) for value in draws.integers(0, side - cut + 1, 2))
-            images = images.clone()
-            images[:, :, top : top + cut, left : left + cut] = others[:, :, top : top + cut, left : left + cut]
-            share = 1 - cut**2 / side**2
-        return images, torch.lerp(targets[neighbours], targets, share)
-
-
-class MocoLearner:
-    """MoCo v2, see moco.py."""
-
-    def __init__(self, backbone: nn.Module, num_features: int, _num_classes: int, config: PretrainConfig) -> None:
-        self.network = self.moco = MoCo(
-            backbone,
-            num_features,
-            config.projection_dimension,
-            config.queue_size,
-            config.key_momentum,
-            config.temperature,
-            config.norm_groups,
-            config.seed,
-        )
-        self.backbone: nn.Module = self.moco.query_encoder.get_submodule("backbone")
-
-    def loss(self, part: Part, world: World) -> Tensor:
-        """The loss of a step; the keys go into the queue. Those of an image may come from another process."""
-        moco = self.moco
-        queries = moco.query_encoder(part.views[0]).float()
-        with torch.no_grad():
-            moco.follow()
-            own = moco.key_encoder(part.views[1]).float()
-            keys = own.new_zeros(part.size, own.shape[1])
-            keys[torch.from_numpy(part.places[1]).to(own.device)] = own
-            keys = world.sum(keys)
-        with torch.autocast(queries.device.type, enabled=False):
-            loss = moco.loss(queries, keys[torch.from_numpy(part.places[0]).to(own.device)])
-        moco.enqueue(keys)
-        return loss
+MIRRORED = Variation(0, 0, 0, 0, jitter_share=0, grey_share=0, blur_share=0)
 
 
 @dataclass(frozen=True)
@@ -138,7 +36,6 @@ class Method:
 
     Attributes:
         summary: a line about it.
-        make: (backbone, its number of features, number of classes, config) -> the learner.
         views: crops of each image.
         area: smallest and largest share of an image that a crop has.
         variation: of the views.
@@ -146,7 +43,6 @@ class Method:
     """
 
     summary: str
-    make: Callable[[nn.Module, int, int, PretrainConfig], Learner]
     views: int
     area: tuple[float, float]
     variation: Variation
@@ -156,6 +52,6 @@ class Method:
 
 
 METHODS = {
-    "supervised": Method("the classes of the images", SupervisedLearner, 1, (0.08, 1.0), MIRRORED, 90, 5.0, 0.1),
-    "moco": Method("MoCo v2, without labels", MocoLearner, 2, (0.2, 1.0), Variation(), 200, 0.0, 0.03),
+    "supervised": Method("the classes of the images", 1, (0.08, 1.0), MIRRORED, 90, 5.0, 0.1),
+    "moco": Method("MoCo v2, without labels", 2, (0.2, 1.0), Variation(), 200, 0.0, 0.03),
 }

@@ -52,7 +52,8 @@ def open_all(sources: Sequence[ImageSource], with_classes: bool) -> ImageSet:
         return f"{images.name}, {images.origin(row) if images.origin else f'image {row}'}"
 
     together = " + ".join(one.name for one in sets)
-    return ImageSet(together, names, np.concatenate(labels), read, origin=origin, kind=sets[0].kind)
+    block = max(one.together for one in sets)
+    return ImageSet(together, names, np.concatenate(labels), read, origin=origin, kind=sets[0].kind, together=block)
 
 
 def _open_any(source: ImageSource) -> ImageSet:

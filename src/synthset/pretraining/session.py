@@ -15,15 +15,16 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
+from synthset.classifiers.checkpoints import PATIENCE_SECONDS
 from synthset.classifiers.models import CONFIG_FILE, WEIGHTS_FILE, plain_state
-from synthset.core.errors import DataError, UsageError, first_line, setting
+from synthset.core.errors import DataError, SynthsetError, UsageError, first_line, setting
 from synthset.core.files import atomic_write, delete_parts, with_checksum, write_json, write_text
 from synthset.core.jobs import differences, refuse
 from synthset.core.json_records import Count, Seconds, parse_record, read_record
@@ -34,6 +35,7 @@ from synthset.core.versions import library_versions
 TRAINING_FILE, RESUME_FILE, METRICS_FILE = "training.json", "resume.safetensors", "metrics.csv"
 FORMAT = "synthset-pretraining-1"
 OWN_FILES = (WEIGHTS_FILE, CONFIG_FILE, RESUME_FILE, METRICS_FILE, TRAINING_FILE)
+Refusal: TypeAlias = SynthsetError | None
 _ANEW = "Delete it to begin again."
 
 
@@ -189,7 +191,7 @@ def claim(
     job: RecordedJob,
     *,
     overwrite: bool = False,
-    from_first: Callable[[Callable[[], str]], str] = lambda make: make(),
+    from_first: Callable[[Callable[[], Refusal]], Refusal] = lambda make: make(),
 ) -> Iterator[None]:
     """Alone with the folder of a pre-training, which is made, for the time of the block.
 
@@ -198,23 +200,24 @@ def claim(
         from_first: of several processes, gives all of them the result of the first, which locks the folder for all.
     Raises:
         UsageError: another command is at work there, or it holds something else.
+        DataError: its checkpoint is damaged.
     """
-    _check(folder, job, overwrite)
     with ExitStack() as stack:
 
-        def lock() -> str:
+        def lock() -> Refusal:
             try:
-                stack.enter_context(writing(folder, 3.0))
                 _check(folder, job, overwrite)
-            except UsageError as error:
-                return str(error)
+                stack.enter_context(writing(folder, PATIENCE_SECONDS))
+                _check(folder, job, overwrite)  # as it is now that nobody else writes there
+            except SynthsetError as error:
+                return error
             delete_parts(folder)
             for name in OWN_FILES if overwrite else ():
                 (folder / name).unlink(missing_ok=True)
-            return ""
+            return None
 
         if refusal := from_first(lock):
-            raise UsageError(refusal)
+            raise refusal
         yield
 
 

@@ -22,7 +22,8 @@ from torch import nn
 
 from synthset.classifiers.architectures import split_tag
 from synthset.classifiers.backbones import BackboneConfig, read_backbone, save_backbone
-from synthset.classifiers.distributed import World, join
+from synthset.classifiers.distributed import World, check_processes, join
+from synthset.classifiers.launch import run_in_processes
 from synthset.classifiers.optimizers import group_weights, make_optimizer
 from synthset.classifiers.pretrained import Start
 from synthset.core.cpu import tune_for_cpu
@@ -30,11 +31,12 @@ from synthset.core.errors import UsageError, setting
 from synthset.core.locks import reading
 from synthset.core.options import job_of, with_options
 from synthset.images.imageset import ImageSet
-from synthset.images.opening import ImageSource
+from synthset.images.opening import ImagePath, ImageSource
 from synthset.images.sketch import Sketch, hash_files
 from synthset.pretraining.config import PretrainConfig
+from synthset.pretraining.learners import LEARNERS, Learner
 from synthset.pretraining.loop import run
-from synthset.pretraining.methods import METHODS, Learner
+from synthset.pretraining.methods import METHODS
 from synthset.pretraining.opening import open_all
 from synthset.pretraining.session import PassRecord, RecordedJob, Session, claim, read_finished
 from synthset.pretraining.settings import Settings, settle
@@ -61,11 +63,12 @@ class PretrainResult:
 
 
 def pretrain(
-    data: Sequence[ImageSource] | str | Path,
+    data: ImageSource | Sequence[ImageSource],
     output_dir: str | Path,
     config: PretrainConfig | None = None,
     *,
     overwrite: bool = False,
+    processes: int = 1,
     when_ready: Callable[[ImageSet, Settings], object] = lambda images, settings: None,
     **options: Any,
 ) -> PretrainResult:
@@ -76,6 +79,7 @@ def pretrain(
         output_dir: folder of the backbone.
         config: how; `options` are its fields, e.g. `method="moco", architecture="resnet18"`.
         overwrite: replace another pre-training in the folder.
+        processes: that share every batch on this machine, with the same result up to rounding, see `train`.
         when_ready: is given the images and the settings before training begins.
     Raises:
         UsageError: a setting or a folder that cannot be right; nothing was written.
@@ -83,14 +87,29 @@ def pretrain(
         ModelError: weights that do not fit, or a loss that is no number.
     """
     config = with_options(config or PretrainConfig(), options)
-    sources = [data] if isinstance(data, str | Path) else data
+    sources = [data] if isinstance(data, str | Path | ImagePath | ImageSet) else list(data)
+    check_processes(processes, sources)
     with reading(*sources):
         images = open_all(sources, with_classes=config.method == "supervised")
         settings = settle(config, images)
         start = find_weights(settings, split_tag(config.architecture)[1])
+        if processes > 1:
+            when_ready(images, settings)
+            paths = [asdict(ImagePath.of(source)) for source in sources if not isinstance(source, ImageSet)]
+            job = {"data": paths, "output_dir": str(output_dir), "config": asdict(config), "overwrite": overwrite}
+            was_finished = run_in_processes(pretrain_as_one_of_several, job, config.device, processes)
+            return read_result(Path(output_dir), was_finished=was_finished)
         world = join(settings.device)
         _check_shares(settings, world)
         return _pretrain(images, Path(output_dir), settings, start, world, overwrite, when_ready)
+
+
+def pretrain_as_one_of_several(
+    data: Sequence[dict[str, Any]], output_dir: str, config: dict[str, Any], overwrite: bool
+) -> bool:
+    """What each process does that `launch.py` starts, of plain values; gives whether it was done before."""
+    sources = [ImagePath.from_dict(source) for source in data]
+    return pretrain(sources, output_dir, PretrainConfig(**config), overwrite=overwrite).was_finished
 
 
 def _pretrain(
@@ -107,10 +126,10 @@ def _pretrain(
         json.loads(json.dumps(job_of(settings) | {"weights": start.identity if start else None})),
         _fingerprint(images, hashes),
     )
+    backbone, described = new_backbone(settings, start, len(images))  # or what is wrong, before anything is replaced
     with claim(folder, job, overwrite=overwrite, from_first=world.from_first):
         was_finished = read_finished(folder) is not None
         if not was_finished:
-            backbone, described = new_backbone(settings, start, len(images))
             if world.is_first:
                 when_ready(images, settings)
             if world.device.type == "cpu":
@@ -146,9 +165,9 @@ def _begin(
     """The network with all that learns, as it begins or as a checkpoint left it."""
     is_moco = settings.method == "moco"
     own = replace(settings, norm_groups=settings.norm_groups // world.size) if is_moco else settings
-    learner = METHODS[settings.method].make(backbone, described.num_features, num_classes, own)
-    # the batch norms of moco see groups, of which each process has some
-    network = learner.network.to(world.device) if is_moco else world.prepare(learner.network)
+    learner = LEARNERS[settings.method](backbone, described.num_features, num_classes, own)
+    # moco has no batch norm left that would see all images: its norms see groups, of which each process has some
+    network = world.prepare(learner.network)
     groups = group_weights(network, settings.weight_decay, decay_all=True)
     optimizer = make_optimizer(settings.optimizer, groups, settings.learning_rate)
     session = Session(folder, job, network, optimizer, settings.checkpoint_minutes * 60)
@@ -158,6 +177,11 @@ def _begin(
 
 
 def _check_shares(settings: Settings, world: World) -> None:
+    if (settings.mixup or settings.cutmix) and settings.batch_size % (2 * world.size) and world.size > 1:
+        raise UsageError(
+            f"Expected {setting('batch_size')} that {world.size} processes can share in pairs, which are mixed, got "
+            f"{settings.batch_size}."
+        )
     if settings.batch_size % world.size or (settings.method == "moco" and settings.norm_groups % world.size):
         raise UsageError(
             f"Expected {setting('batch_size')} and {setting('norm_groups')} that {world.size} processes can share "

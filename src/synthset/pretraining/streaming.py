@@ -3,8 +3,8 @@
 Memory holds a few batches and a window of encoded images, however many there are. What a step is given follows from
 (seed, step) alone, so that a training goes on at any step as if it had never stopped.
 
-An order is random in two ways, since files are read a block of rows at a time: blocks are shuffled, and so are the
-images of each WINDOW of them.
+Where a file is read a block of images at a time, an order is random in two ways: blocks are shuffled, and so are the
+images of each window, which is as many blocks as memory has room for.
 """
 
 from __future__ import annotations
@@ -19,11 +19,14 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image
 
+from synthset.core.parquet_files import KeptGroups
 from synthset.core.seeds import derive_seed
 from synthset.images.imageset import ImageSet
 
-BLOCK = 128  # rows that a shard is read by
-WINDOW = 64  # blocks whose images are shuffled together
+WINDOW_BYTES = KeptGroups.budget_bytes // 2  # of encoded images that are shuffled together; the next are read meanwhile
+    KeptGroups.budget_bytes // 2
+)  # of encoded images that are shuffled together; those of the next are read meanwhile
+SAMPLED = 8  # images whose sizes stand for all
 AHEAD = 3  # batches that are decoded while one is learned from
 TRIES = 10  # at a crop that fits, as torchvision has it
 
@@ -101,6 +104,7 @@ class Stream:
     def __init__(self, images: ImageSet, batch_size: int, crops: Crops, seed: int) -> None:
         self.images, self.batch_size, self.crops, self.seed = images, batch_size, crops, seed
         self.steps_per_epoch = len(images) // batch_size
+        self._window = _blocks_of_window(images)
         self._order = lru_cache(maxsize=2)(self._order_of)
 
     def batches(self, first: int, last: int, *, rank: int = 0, size: int = 1, workers: int = 0) -> Iterator[Batch]:
@@ -132,10 +136,11 @@ class Stream:
 
     def _order_of(self, epoch: int) -> np.ndarray:
         generator = np.random.default_rng(derive_seed(self.seed, "order", epoch))
-        blocks = generator.permutation(math.ceil(len(self.images) / BLOCK))
+        block = self.images.together
+        blocks = generator.permutation(math.ceil(len(self.images) / block))
         windows = []
-        for start in range(0, len(blocks), WINDOW):
-            rows = (blocks[start : start + WINDOW, None] * BLOCK + np.arange(BLOCK)).ravel()
+        for start in range(0, len(blocks), self._window):
+            rows = (blocks[start : start + self._window, None] * block + np.arange(block)).ravel()
             windows.append(generator.permutation(rows[rows < len(self.images)]))
         return np.concatenate(windows)
 
@@ -161,6 +166,14 @@ class Stream:
 
         batch = Batch(step, pixels, self.images.labels[rows[places[0]]], places, len(rows))
         return _Waiting(batch, [pool.submit(crop, place) for place in wanted])
+
+
+def _blocks_of_window(images: ImageSet) -> int:
+    if images.together == 1:
+        return len(images)
+    sampled = np.linspace(0, len(images) - 1, SAMPLED).astype(int).tolist()
+    mean_bytes = sum(len(images.read(row)) for row in sampled) / SAMPLED
+    return max(1, int(WINDOW_BYTES / (images.together * max(1, mean_bytes))))
 
 
 @dataclass(frozen=True, eq=False)

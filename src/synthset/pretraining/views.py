@@ -14,34 +14,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from synthset.pretraining.methods import Variation
+
 GREY = (0.2989, 0.587, 0.114)  # weights of the channels, as torchvision has them (ITU-R 601-2)
 BLUR_PX = 224  # side of the images that sigma is said for
 TAPS = 13
-
-
-@dataclass(frozen=True)
-class Variation:
-    """How far views vary; the defaults are MoCo v2's (Chen et al. 2020).
-
-    Attributes:
-        brightness, contrast, saturation: factors are in 1 - x .. 1 + x.
-        hue: shifts are in -x .. x, as shares of the circle.
-        jitter_share, grey_share, blur_share, mirror_share: shares of the images that are varied so.
-        sigma: smallest and largest standard deviation of the blur, in pixels of images of BLUR_PX.
-    """
-
-    brightness: float = 0.4
-    contrast: float = 0.4
-    saturation: float = 0.4
-    hue: float = 0.1
-    jitter_share: float = 0.8
-    grey_share: float = 0.2
-    blur_share: float = 0.5
-    mirror_share: float = 0.5
-    sigma: tuple[float, float] = (0.1, 2.0)
-
-
-MIRRORED = Variation(0, 0, 0, 0, jitter_share=0, grey_share=0, blur_share=0)
 
 
 @dataclass(frozen=True, eq=False)
