@@ -10,7 +10,7 @@ from PIL import Image
 
 from image_files import grey_png, write_parquet
 from synthset.core.errors import DataError, UsageError
-from synthset.images import cells
+from synthset.core.parquet_files import KeptGroups
 from synthset.images.opening import load_path
 from synthset.real import load_real
 
@@ -68,7 +68,7 @@ def test_a_synthset_dataset_is_read_from_its_data_folder(tmp_path):
 
 
 def test_row_groups_beyond_the_budget_are_read_again(tmp_path, monkeypatch):
-    monkeypatch.setattr(cells.ParquetImages, "budget_bytes", 1)
+    monkeypatch.setattr(KeptGroups, "budget_bytes", 1)
     images = load_real(write_parquet(tmp_path / "a.parquet", labels=[0, 1] * 5))
     for order in (range(10), range(9, -1, -1)):
         assert [images.image(i).getpixel((0, 0))[0] for i in order] == list(order)

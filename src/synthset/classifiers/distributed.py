@@ -11,7 +11,7 @@ import atexit
 import logging
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import torch
@@ -23,6 +23,7 @@ from synthset.classifiers.augment import Share
 from synthset.core.devices import choose_device
 from synthset.core.errors import UsageError
 from synthset.core.progress import set_progress
+from synthset.images.imageset import ImageSet
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -174,6 +175,18 @@ def world_size() -> int:
 def is_first() -> bool:
     """Whether this process is the one that speaks, of those that train together, or alone."""
     return not (dist.is_available() and dist.is_initialized()) or dist.get_rank() == 0
+
+
+def check_processes(processes: int, sources: Sequence[object]) -> None:
+    """Raise UsageError unless so many processes can be started, and can all open the images: each has a path."""
+    if processes < 1:
+        raise UsageError(f"Expected at least one process, got {processes}.")
+    if processes > 1 and any(isinstance(source, ImageSet) for source in sources):
+        raise UsageError(
+            f"Expected the path of the images for {processes} processes, got an ImageSet, which they cannot all open."
+        )
+    if processes > 1 and (started := world_size()) > 1:
+        raise UsageError(f"A launcher started {started} processes, and {processes} were asked for. Leave one out.")
 
 
 def check_device(device: str, num_processes: int) -> None:

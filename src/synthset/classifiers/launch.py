@@ -1,6 +1,6 @@
 """Start a training in several processes of this machine, by torch's elastic launcher, and wait for its end.
 
-Each runs launched.py with the same job, a JSON file. An error that one of them raises is raised here, once.
+Each runs launched.py with the same work, which a JSON file names. An error that one of them raises is raised here.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -26,21 +26,24 @@ from synthset.core.signals import Stopped
 RAISED = (errors.ConfigChangedError, errors.UsageError, errors.DataError, errors.ModelError, errors.SynthsetError)
 
 
-def run_in_processes(job: dict[str, Any], processes: int) -> bool:
+def run_in_processes(work: Callable[..., bool], job: dict[str, Any], device: str, processes: int) -> bool:
     """Train in `processes` processes; a process that fails ends the others.
 
     Args:
-        job: keyword arguments of `stage.train`, of plain values, with the config as a dictionary.
+        work: a function on the top of a module, which trains as one of several and gives whether it was done before.
+        job: its keyword arguments, of plain values; `output_dir` is among them.
+        device: as for `choose_device`.
     Returns:
         Whether the training had been finished before.
     Raises:
         SynthsetError: what a process raised.
         ModelError: a process ended otherwise; its own words are on stderr.
     """
-    _check(job["config"]["device"], processes)
+    _check(device, processes)
     with tempfile.TemporaryDirectory(prefix="synthset-train-") as name:
         folder = Path(name)
-        (folder / "job.json").write_text(json.dumps(job | {"progress": progress._enabled}), encoding="utf-8")
+        note = {"module": work.__module__, "work": work.__name__, "job": job, "progress": progress._enabled}
+        (folder / "job.json").write_text(json.dumps(note), encoding="utf-8")
         try:
             failure = _launch(folder, processes)
         finally:

@@ -1,4 +1,4 @@
-"""One of the processes that share a training: `launch.py` starts it with the job, a JSON file."""
+"""One of the processes that share a training: `launch.py` starts it with the work that it is to do, a JSON file."""
 
 from __future__ import annotations
 
@@ -8,37 +8,26 @@ import os
 import sys
 import threading
 import time
+from importlib import import_module
 from pathlib import Path
 
-from synthset.classifiers.config import TrainConfig
 from synthset.classifiers.launch import RAISED
-from synthset.classifiers.learned_from import DataPath
-from synthset.classifiers.train import train_classifier
 from synthset.core.errors import SynthsetError
-from synthset.core.locks import reading
 from synthset.core.progress import set_progress
 from synthset.core.redaction import DiscreetFormatter
-from synthset.dataset.opening import open_images
-from synthset.images.opening import ImagePath, Opening
 
 
 def main(job_file: Path) -> int:
-    """Train as one of the processes; 0, or the exit code of the error that lies beside the job."""
+    """Work as one of the processes; 0, or the exit code of the error that lies beside the job."""
     _end_with_parent()
     first = os.environ["RANK"] == "0"
     handler = logging.StreamHandler()
     handler.setFormatter(DiscreetFormatter("%(levelname)s: %(message)s"))
     logging.basicConfig(level=logging.WARNING if first else logging.ERROR, handlers=[handler])
-    job = json.loads(job_file.read_text(encoding="utf-8"))
-    shows_progress = job.pop("progress")
-    set_progress(first and shows_progress)
+    note = json.loads(job_file.read_text(encoding="utf-8"))
+    set_progress(first and note["progress"])
     try:
-        data = ImagePath(**job["data"] | {"opening": Opening(**job["data"]["opening"])})
-        with reading(data) as held:
-            which = {"strategy": job["strategy"], "all_images": job["all_images"]}
-            images, path = open_images(data, **which), DataPath.of(data, **which)
-            places = {"output_dir": job["output_dir"], "overwrite": job["overwrite"], "when_decoded": held.close}
-            result = train_classifier(images, TrainConfig(**job["config"]), data=path, **places)
+        was_finished = getattr(import_module(note["module"]), note["work"])(**note["job"])
     except SynthsetError as error:
         kind = next(kind for kind in RAISED if isinstance(error, kind))
         content = json.dumps({"kind": kind.__name__, "message": error.args[0]})
@@ -47,7 +36,7 @@ def main(job_file: Path) -> int:
     except KeyboardInterrupt:
         return 130
     if first:
-        content = json.dumps({"was_finished": result.was_finished})
+        content = json.dumps({"was_finished": was_finished})
         (job_file.parent / "result.json").write_text(content, encoding="utf-8")
     return 0
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synthset.classifiers.config import TrainConfig
-from synthset.core.errors import SynthsetError, UsageError, setting
+from synthset.core.errors import SynthsetError, setting
 from synthset.core.locks import reading
 from synthset.core.options import with_options
 from synthset.dataset.opening import open_images
@@ -55,10 +55,10 @@ def train(
         UsageError, DataError: what came cannot be trained on; nothing was written.
     A warning says where the model cannot be told from guessing on the held-back images.
     """
-    from synthset.classifiers.distributed import is_first
+    from synthset.classifiers.distributed import check_processes, is_first
 
     config = with_options(config or TrainConfig(), options)
-    _check_processes(processes, data)
+    check_processes(processes, [data])
     job = {"strategy": list(strategies_of(strategy)), "all_images": all_images, "overwrite": overwrite}
     result, settings = _train(data, Path(output_dir), config, job, processes, when_ready)
     if is_first() and (doubt := doubt_of(result, settings)):
@@ -90,9 +90,30 @@ def _train(
         when_ready(images, settings)
     from synthset.classifiers.launch import run_in_processes
 
-    assert not isinstance(data, ImageSet)  # _check_processes saw to it
+    assert not isinstance(data, ImageSet)  # check_processes saw to it
     job |= {"data": asdict(ImagePath.of(data)), "output_dir": str(output_dir), "config": asdict(config)}
-    return read_result(output_dir, was_finished=run_in_processes(job, processes)), settings
+    was_finished = run_in_processes(train_as_one_of_several, job, config.device, processes)
+    return read_result(output_dir, was_finished=was_finished), settings
+
+
+def train_as_one_of_several(
+    data: dict[str, Any],
+    output_dir: str,
+    config: dict[str, Any],
+    strategy: Sequence[str],
+    all_images: bool,
+    overwrite: bool,
+) -> bool:
+    """What each process does that `launch.py` starts, of plain values; gives whether it was done before."""
+    from synthset.classifiers.learned_from import DataPath
+    from synthset.classifiers.train import train_classifier
+
+    place = ImagePath.from_dict(data)
+    with reading(place) as held:
+        which = {"strategy": strategy, "all_images": all_images}
+        images, path = open_images(place, **which), DataPath.of(place, **which)
+        places = {"output_dir": output_dir, "overwrite": overwrite, "when_decoded": held.close}
+        return train_classifier(images, TrainConfig(**config), data=path, **places).was_finished
 
 
 def doubt_of(result: TrainResult, settings: Settings) -> SynthsetError | None:
@@ -123,16 +144,3 @@ def _remedies(result: TrainResult, settings: Settings) -> list[str]:
     ]
     named = [words for is_other, words in remedies if is_other]
     return named or [f"another {setting('learning_rate')} or {setting('architecture')}"]
-
-
-def _check_processes(processes: int, data: ImageSource) -> None:
-    from synthset.classifiers.distributed import world_size
-
-    if processes < 1:
-        raise UsageError(f"Expected at least one process, got {processes}.")
-    if processes > 1 and isinstance(data, ImageSet):
-        raise UsageError(
-            f"Expected the path of the images for {processes} processes, got an ImageSet, which they cannot all open."
-        )
-    if processes > 1 and (started := world_size()) > 1:
-        raise UsageError(f"A launcher started {started} processes, and {processes} were asked for. Leave one out.")

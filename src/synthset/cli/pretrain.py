@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from synthset.cli.arguments import Positional
 from synthset.cli.commands import command
 from synthset.core.errors import UsageError
-from synthset.core.options import Nested
+from synthset.core.options import Nested, Option
 from synthset.images.opening import OPENING, ImagePath, Opening
 from synthset.pretraining.config import PretrainConfig
 
@@ -29,6 +29,8 @@ class PretrainCall:
     """Folder of the backbone."""
     overwrite: bool = False
     """Replace another pre-training in the folder."""
+    processes: Annotated[int, Option(at_least=1)] = 1
+    """Processes that share every batch, one a GPU. `accelerate launch -m synthset pretrain` starts them too."""
 
 
 @command("pretrain")
@@ -37,6 +39,7 @@ def pretrain(call: PretrainCall, config: PretrainConfig) -> None:
 
     Example: `synthset pretrain digits-synthetic --method moco --architecture small_cnn --output-dir digits-backbone`
     """
+    from synthset.classifiers.distributed import is_first
     from synthset.cli.backbone_tables import print_pretrain, print_pretrain_settings
     from synthset.pretraining.stage import pretrain as run_pretrain
 
@@ -48,4 +51,7 @@ def pretrain(call: PretrainCall, config: PretrainConfig) -> None:
         print_pretrain_settings(settings, images)
 
     data = [ImagePath(str(path), call.opening) for path in call.data]
-    print_pretrain(run_pretrain(data, call.output_dir, config, overwrite=call.overwrite, when_ready=show))
+    ways = {"overwrite": call.overwrite, "processes": call.processes, "when_ready": show}
+    result = run_pretrain(data, call.output_dir, config, **ways)
+    if is_first():
+        print_pretrain(result)

@@ -13,10 +13,12 @@ import io
 import json
 import logging
 import os
-from collections.abc import Collection, Iterator, Mapping
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Generic, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -29,6 +31,7 @@ from synthset.core.json_records import Record, parse_record
 log = logging.getLogger("synthset")
 
 _NOTES, _MARK = b"synthset", b"synthset"
+Group = TypeVar("Group", pa.Table, pa.ChunkedArray)
 _LENGTH_BYTES = 8  # of the length of the end, and PAR1
 # of pyarrow, whose own errors are OSError and ValueError for the most part, on damaged bytes
 _DAMAGE = (OSError, ValueError, MemoryError, pa.ArrowException)
@@ -156,13 +159,18 @@ def _read_rows(file: pq.ParquetFile, names: list[str], rows: np.ndarray) -> pa.T
     return file.read_row_groups(groups.tolist(), columns=names).take(pa.array(starts[place] + within))
 
 
-def count_rows(path: Path, remedy: str) -> int:
-    """The number of rows of a file. Raises DataError as `read_table`."""
+def group_sizes(path: Path, remedy: str) -> list[int]:
+    """The number of rows of each row group of a file. Raises DataError as `read_table`."""
     try:
         with open_parquet(path) as file:
-            return file.metadata.num_rows
+            return [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
     except _DAMAGE as error:
         raise _damaged(path, first_line(error), remedy) from error
+
+
+def count_rows(path: Path, remedy: str) -> int:
+    """The number of rows of a file. Raises DataError as `read_table`."""
+    return sum(group_sizes(path, remedy))
 
 
 def read_notes(kind: type[Record], path: Path, remedy: str) -> Record:
@@ -173,6 +181,33 @@ def read_notes(kind: type[Record], path: Path, remedy: str) -> Record:
     except _DAMAGE as error:
         raise _damaged(path, first_line(error), remedy) from error
     return parse_record(kind, text, f"the notes of '{path}'", remedy)
+
+
+class KeptGroups(Generic[Group]):
+    """Row groups that were read, the latest of them kept in memory: for reading rows one by one, from any thread.
+
+    Args:
+        load: reads a group, by its number.
+    Attributes:
+        budget_bytes: of the groups that are kept; the latest is, however large.
+    """
+
+    budget_bytes = 2**29
+
+    def __init__(self, load: Callable[[int], Group]) -> None:
+        self._load = load
+        self._kept: OrderedDict[int, Group] = OrderedDict()
+        self._lock = threading.Lock()  # a group is read once, however many threads ask
+
+    def get(self, number: int) -> Group:
+        """A group, read if it is not at hand."""
+        with self._lock:
+            if number not in self._kept:
+                self._kept[number] = self._load(number)
+                while len(self._kept) > 1 and sum(one.nbytes for one in self._kept.values()) > self.budget_bytes:
+                    self._kept.popitem(last=False)
+            self._kept.move_to_end(number)
+            return self._kept[number]
 
 
 def _damaged(path: Path, reason: str, remedy: str) -> DataError:

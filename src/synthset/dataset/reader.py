@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -16,7 +15,7 @@ import pyarrow as pa
 
 from synthset.core.errors import DataError
 from synthset.core.files import refuse_links, to_path
-from synthset.core.parquet_files import count_rows, read_table
+from synthset.core.parquet_files import KeptGroups, group_sizes, read_table
 from synthset.dataset.layout import INITIAL_IMAGES_FILE
 from synthset.dataset.manifest import MANIFEST_FILE, Accounting, Copied, read_manifest
 from synthset.dataset.records import Request, columns_of, request_of, stored_schema, unknown_columns
@@ -173,8 +172,9 @@ class Dataset:
         rows = self.select(strategy, kept=kept)
         labels = self.rows.column("label").to_numpy().astype(np.int64)
         names = tuple(self.rows.column("strategy").to_pylist())
-        read = _ShardReader(self.shards).read
-        return ImageSet(self.folder.resolve().name, self.class_names, labels, read, names).select(rows)
+        reader = _ShardReader(self.shards)
+        name, together = self.folder.resolve().name, reader.together
+        return ImageSet(name, self.class_names, labels, reader.read, names, together=together).select(rows)
 
     def select(self, strategy: Strategies = None, *, kept: bool = True) -> np.ndarray:
         """The rows behind `images`, as int64 indices into `rows`. Arguments and errors as there."""
@@ -241,28 +241,41 @@ def is_dataset(folder: str | Path) -> bool:
 
 
 class _ShardReader:
-    """Image i of all shards, with the last few shards kept in memory."""
+    """Image i of all shards, of which row groups are kept in memory.
+
+    Attributes:
+        together: images that are read at once, at most.
+    """
 
     def __init__(self, shards: Sequence[Path]) -> None:
         self._shards = list(shards)
-        counts = [count_rows(path, REDRAW) for path in shards]
-        self._starts = np.concatenate([[0], np.cumsum(counts)])
-        self._lock = threading.Lock()  # a shard is read once, however many threads ask
-        self._load = lru_cache(maxsize=4)(self._load_shard)
+        sizes = [group_sizes(path, REDRAW) for path in shards]
+        # of each group its shard, and its first row in that; and of each the first row of all
+        self._groups = [
+            (shard, start)
+            for shard, of_shard in enumerate(sizes)
+            for start in np.cumsum([0, *of_shard[:-1]]).tolist()[: len(of_shard)]
+        ]
+        self._starts = np.cumsum([0, *(size for of_shard in sizes for size in of_shard)])
+        self.together = int(np.diff(self._starts).max(initial=1))
+        self._kept = KeptGroups(self._load)
 
     def __reduce__(self) -> tuple[Any, ...]:  # to another process go the names of the files alone
         return type(self), (self._shards,)
 
     def read(self, index: int) -> bytes:
-        shard = int(np.searchsorted(self._starts, index, "right")) - 1
-        with self._lock:
-            images, hashes = self._load(shard)
-        row = index - int(self._starts[shard])
-        data = images[row].as_py()
-        if data is None or hashlib.sha256(data).hexdigest() != hashes[row].as_py():
-            raise DataError(f"Expected row {row} of '{self._shards[shard]}' as it was drawn, it was changed. {REDRAW}")
+        group = int(np.searchsorted(self._starts, index, "right")) - 1
+        table, within = self._kept.get(group), index - int(self._starts[group])
+        data = table.column("image").chunk(0).field("bytes")[within].as_py()
+        if data is None or hashlib.sha256(data).hexdigest() != table.column("sha256")[within].as_py():
+            shard, start = self._groups[group]
+            raise DataError(
+                f"Expected row {start + within} of '{self._shards[shard]}' as it was drawn, it was changed. {REDRAW}"
+            )
         return data
 
-    def _load_shard(self, shard: int) -> tuple[pa.Array, pa.Array]:
-        table = read_table(self._shards[shard], stored_schema(["image", "sha256"]), REDRAW).combine_chunks()
-        return table.column("image").chunk(0).field("bytes"), table.column("sha256").chunk(0)
+    def _load(self, group: int) -> pa.Table:
+        shard, start = self._groups[group]
+        rows = np.arange(start, start + self._starts[group + 1] - self._starts[group])
+        schema = stored_schema(["image", "sha256"])
+        return read_table(self._shards[shard], schema, REDRAW, rows=rows).combine_chunks()

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from synthset.core.errors import DataError, first_line
 from synthset.images.archives import exists, is_folder, read_file
@@ -49,6 +47,8 @@ def _read_cell(value: Any, file: Path, root: Path, where: str) -> bytes:
 class ListedImages:
     """Images whose paths stand in metadata: each row's file, and what it says."""
 
+    together: ClassVar[int] = 1
+
     root: Path
     cells: Sequence[tuple[Path, Any]]
 
@@ -64,20 +64,24 @@ class ListedImages:
 
 
 class ParquetImages:
-    """The image column of Parquet files, read a row group at a time and kept up to a budget of memory."""
+    """The image column of Parquet files, read a row group at a time, of which some are kept in memory.
 
-    budget_bytes = 1 << 30
+    Attributes:
+        together: images that are read at once, at most.
+    """
 
     def __init__(self, root: Path, files: list[Path], column: str) -> None:
         import pyarrow.parquet as pq
+
+        from synthset.core.parquet_files import KeptGroups
 
         self._root = root
         self._column = column
         self._files = files
         self._groups: list[tuple[Path, int, int]] = []  # file, row group, first row within the file
         self._starts: list[int] = []  # first row of each group within the set
-        self._kept: OrderedDict[int, pa.ChunkedArray] = OrderedDict()
-        self._lock = Lock()  # readers come from a pool of threads
+        self._kept = KeptGroups(self._load)
+        self.together = 1
         start = 0
         for file in files:
             metadata = pq.read_metadata(file)
@@ -86,6 +90,7 @@ class ParquetImages:
                 self._groups.append((file, group, row))
                 self._starts.append(start + row)
                 row += metadata.row_group(group).num_rows
+                self.together = max(self.together, metadata.row_group(group).num_rows)
             start += row
 
     def __reduce__(self) -> tuple[Any, ...]:  # to another process go the names of the files alone
@@ -94,7 +99,7 @@ class ParquetImages:
     def read(self, index: int) -> bytes:
         """As ListedImages; also for a damaged row group."""
         group = bisect_right(self._starts, index) - 1
-        value = self._group(group)[index - self._starts[group]].as_py()
+        value = self._kept.get(group)[index - self._starts[group]].as_py()
         return _read_cell(value, self._groups[group][0], self._root, self.origin(index))
 
     def origin(self, index: int) -> str:
@@ -104,23 +109,13 @@ class ParquetImages:
         name = file.name if file == self._root else file.relative_to(self._root)
         return f"row {first + index - self._starts[group]} of {name}"
 
-    def _group(self, group: int) -> pa.ChunkedArray:
+    def _load(self, group: int) -> pa.ChunkedArray:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        with self._lock:
-            if group in self._kept:
-                self._kept.move_to_end(group)
-                return self._kept[group]
-            file, number, _ = self._groups[group]
-            try:
-                with pq.ParquetFile(file) as parquet:
-                    column = parquet.read_row_group(number, columns=[self._column]).column(self._column)
-            except (pa.ArrowException, OSError, KeyError) as error:
-                raise DataError(
-                    f"Expected images in row group {number} of '{file}', got: {first_line(error)}"
-                ) from error
-            self._kept[group] = column
-            while len(self._kept) > 1 and sum(kept.nbytes for kept in self._kept.values()) > self.budget_bytes:
-                self._kept.popitem(last=False)
-            return column
+        file, number, _ = self._groups[group]
+        try:
+            with pq.ParquetFile(file) as parquet:
+                return parquet.read_row_group(number, columns=[self._column]).column(self._column)
+        except (pa.ArrowException, OSError, KeyError) as error:
+            raise DataError(f"Expected images in row group {number} of '{file}', got: {first_line(error)}") from error

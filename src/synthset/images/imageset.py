@@ -42,6 +42,8 @@ class ImageSet:
         metric: what the field scores the set by, accuracy or mean_per_class.
         kind: of images: "real"; "synthetic" where Synthset drew them, "exported" where it wrote them into folders.
         split: which part of a set with several they are, as it is called there; empty where there are none.
+        together: neighbours that are read at once, where one of them is: who goes through all images in another order
+            reads the least by staying among so many for a while.
     Raises:
         DataError: labels outside 0..k-1, groups that are not one an image, or names that no file can hold.
     """
@@ -55,6 +57,7 @@ class ImageSet:
     metric: str = "accuracy"
     kind: str = "real"
     split: str = ""
+    together: int = 1
 
     def __post_init__(self) -> None:
         k = len(self.class_names)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import numpy as np
 
@@ -63,6 +63,11 @@ class ImagePath:
     def of(source: str | Path | ImagePath) -> ImagePath:
         """A path as it is, or with nothing else said of it."""
         return source if isinstance(source, ImagePath) else ImagePath(str(source))
+
+    @staticmethod
+    def from_dict(content: dict[str, Any]) -> ImagePath:
+        """From what `dataclasses.asdict` made of one."""
+        return ImagePath(**content | {"opening": Opening(**content["opening"])})
 
     def with_split(self, split: str | None) -> ImagePath:
         """The same path, and a split of it."""

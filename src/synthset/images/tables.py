@@ -113,7 +113,8 @@ def load_tables(
     has_label = labels >= 0
     _check_labelled(has_label, name, strict)
     known = np.maximum(labels, 0)
-    images = ImageSet(name, class_names, known, reader.read, tuple(groups), reader.origin, kind=kind)
+    places = {"origin": reader.origin, "together": reader.together}
+    images = ImageSet(name, class_names, known, reader.read, tuple(groups), kind=kind, **places)
     return images if has_label.all() else images.select(has_label)
 
 

@@ -24,8 +24,6 @@ from synthset.core.seeds import derive_seed
 from synthset.images.imageset import ImageSet
 
 WINDOW_BYTES = KeptGroups.budget_bytes // 2  # of encoded images that are shuffled together; the next are read meanwhile
-    KeptGroups.budget_bytes // 2
-)  # of encoded images that are shuffled together; those of the next are read meanwhile
 SAMPLED = 8  # images whose sizes stand for all
 AHEAD = 3  # batches that are decoded while one is learned from
 TRIES = 10  # at a crop that fits, as torchvision has it
