@@ -64,8 +64,11 @@ class PretrainConfig:
     cutmix: Annotated[float, Option(group=METHOD, at_least=0)] = 0.0
     """Of supervised: a rectangle of another image, whose share is from Beta(a, a) (Yun et al. 2019); 0 cuts none. With
     `mixup`, each step draws one of them."""
-    queue_size: Annotated[int, Option(group=METHOD, at_least=1)] = 65_536
-    """Of moco: keys of earlier steps that are the negatives; a multiple of `batch_size`."""
+    queue_size: Annotated[
+        int | None, Option(group=METHOD, at_least=1, default="65,536, or half of the images if that is less")
+    ] = None
+    """Of moco: keys of earlier steps that are the negatives; a multiple of `batch_size`. One that holds more than a
+    pass has an image's own older keys among its negatives."""
     key_momentum: Annotated[float, Option(group=METHOD, at_least=0, below=1)] = 0.999
     """Of moco: share of its weights that the encoder of keys keeps at each step."""
     temperature: Annotated[float, Option(group=METHOD, above=0)] = 0.2
@@ -99,8 +102,8 @@ class PretrainConfig:
         if self.method == "moco":
             batch = setting("batch_size", self.batch_size)
             expect(
-                self.queue_size % self.batch_size == 0,
-                f"{setting('queue_size')} as a multiple of {batch}, got {self.queue_size:,}: whole batches of keys "
+                self.queue_size is None or self.queue_size % self.batch_size == 0,
+                f"{setting('queue_size')} as a multiple of {batch}, got {self.queue_size}: whole batches of keys "
                 "take the place of the oldest",
             )
             expect(

@@ -103,6 +103,7 @@ class MocoLearner:
     """MoCo v2, see moco.py."""
 
     def __init__(self, backbone: nn.Module, num_features: int, _num_classes: int, config: PretrainConfig) -> None:
+        assert config.queue_size is not None  # the settings have one
         self.network = self.moco = MoCo(
             backbone,
             num_features,

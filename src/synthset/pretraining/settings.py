@@ -11,6 +11,7 @@ from synthset.images.imageset import ImageSet
 from synthset.pretraining.config import PretrainConfig
 from synthset.pretraining.methods import METHODS
 
+LONGEST_QUEUE = 65_536
 USUAL_BATCH = 256  # images a step that the usual learning rates are for
 
 
@@ -42,6 +43,9 @@ def settle(config: PretrainConfig, images: ImageSet) -> Settings:
         "learning_rate": method.learning_rate * config.batch_size / USUAL_BATCH,
         "warmup_epochs": method.warmup_epochs,
     }
+    if config.method == "moco":
+        steps = max(1, min(LONGEST_QUEUE, len(images) // 2) // config.batch_size)
+        usual |= {"queue_size": steps * config.batch_size}
     given = {item.name: getattr(config, item.name) for item in fields(config)}
     given |= {"architecture": resolve_architecture(config.architecture)}
     return Settings(**usual | {name: value for name, value in given.items() if value is not None})
