@@ -14,10 +14,10 @@ from typing import Any
 
 from commands import Commands, Ended, warm
 from fault_report import FaultReport
-from signals import CREATE, DIAGNOSIS, FILES, MODEL, copy_of, make_ready, outcome
+from signals import CREATE, DIAGNOSIS, ENCODER, FILES, MODEL, copy_of, make_ready, outcome
 
 CREATE_AGAIN = f"{CREATE} set --seed 7 --overwrite"
-FILTER = "filter set --method clip duplicates --threshold"
+FILTER = f"filter set --method clip duplicates {ENCODER} --threshold"
 # by name, those for every day first
 PAIRS = {
     "create, train": (CREATE_AGAIN, f"{MODEL.line} --overwrite"),
@@ -27,20 +27,23 @@ PAIRS = {
     "create, export": (CREATE_AGAIN, "export set --output-dir new"),
     "create, filter": (CREATE_AGAIN, f"{FILTER} 0.2"),
     "create, diagnose": (CREATE_AGAIN, f"{DIAGNOSIS.line} --tsne-images 0"),
-    "filter, diagnose": (f"{FILTER} 0.2", "diagnose set --output-dir diagnosis --tsne-images 0"),
+    "filter, diagnose": (f"{FILTER} 0.2", f"diagnose set {ENCODER} --output-dir diagnosis --tsne-images 0"),
     "two creates": (f"{CREATE} new", f"{CREATE} new --seed 7"),
     "two refills": (
-        f"{CREATE} new --refill clip --threshold 0.2 --max-draws 24",
-        f"{CREATE} new --refill clip --threshold 0.2 --max-draws 18",
+        f"{CREATE} new --refill clip {ENCODER} --threshold 0.2 --max-draws 24",
+        f"{CREATE} new --refill clip {ENCODER} --threshold 0.2 --max-draws 18",
     ),
     "two trainings": (f"{MODEL.line} --overwrite", f"{MODEL.line} --overwrite --seed 7"),
     "train, eval": (f"{MODEL.line} --seed 7 --overwrite", "eval model --real files --allow-training-images"),
-    "train, tune": (f"{MODEL.line} --seed 7 --overwrite", "tune set --all-images --output-dir model --overwrite"),
+    "train, tune": (
+        f"{MODEL.line} --seed 7 --overwrite",
+        f"tune set --all-images {ENCODER} --output-dir model --overwrite",
+    ),
     "two exports": (f"{FILES.line} --overwrite", "export set --strategy base --output-dir files --overwrite"),
     "export, train on it": ("export another --output-dir files --overwrite", "train files --epochs 2 --output-dir new"),
     "two diagnoses": (DIAGNOSIS.line, f"{DIAGNOSIS.line} --seed 7"),
     "diagnose, report": (f"{DIAGNOSIS.line} --seed 7", "report diagnosis"),
-    "two cache writers": ("filter set --method clip", "filter another --method clip"),
+    "two cache writers": (f"filter set --method clip {ENCODER}", f"filter another --method clip {ENCODER}"),
     "two demos": ("demo --images-per-class 2 --output-dir new", "demo --images-per-class 3 --output-dir new"),
 }
 

@@ -34,25 +34,26 @@ class Stage:
     output: str
 
 
+ENCODER = "--encoder miniature"  # a fake, like the generator, whose images it is not made for
 CREATE = "create --classes zero one two three --images-per-class 12 --shard-size 4 --output-dir"
 SET = Stage(f"{CREATE} set", "set")
 ANOTHER = Stage(f"{CREATE} another --seed 9", "another")
 MODEL = Stage("train set --all-images --model small_cnn --epochs 6 --batch-size 16 --output-dir model", "model")
 FILES = Stage("export set --all-images --output-dir files", "files")
-DIAGNOSIS = Stage("diagnose set --all-images --real files --output-dir diagnosis", "diagnosis")
+DIAGNOSIS = Stage(f"diagnose set --all-images --real files {ENCODER} --output-dir diagnosis", "diagnosis")
 
 # by name, those for every day first
 STAGES = {
-    "filter": Stage("filter set --method clip duplicates", "set"),
+    "filter": Stage(f"filter set --method clip duplicates {ENCODER}", "set"),
     "train": Stage(f"{MODEL.line}led", "modelled"),
     "export": Stage(f"{FILES.line} --overwrite", "files"),
-    "tune": Stage("tune set --all-images --epochs 20 --output-dir tuned", "tuned"),
+    "tune": Stage(f"tune set --all-images {ENCODER} --epochs 20 --output-dir tuned", "tuned"),
     "diagnose": DIAGNOSIS,
     "report": Stage("report diagnosis", "diagnosis"),
     "create": Stage(f"{CREATE} created", "created"),
-    "refill": Stage(f"{CREATE} refilled --refill clip --threshold 0.2 --max-draws 24", "refilled"),
+    "refill": Stage(f"{CREATE} refilled --refill clip {ENCODER} --threshold 0.2 --max-draws 24", "refilled"),
     "eval": Stage("eval model --real files --allow-training-images", "model"),
-    "curve": Stage("tune set --all-images --real files --shots 1 2 --seeds 1 --output-dir curve", "curve"),
+    "curve": Stage(f"tune set --all-images --real files {ENCODER} --shots 1 2 --seeds 1 --output-dir curve", "curve"),
     "demo": Stage("demo --images-per-class 2 --output-dir demo", "demo"),
 }
 
