@@ -4,7 +4,7 @@
 
 `memory`: images streamed from a dataset as `create` writes it, with the memory of the process as it goes. `loss`: ours
 and lightly's over 20 steps with the same queue. `pace`: images a second of MoCo v2 at 32 px in batches of 128, one
-thread, ours beside the loop that lightly publishes, in turns: each decodes, makes two views, and trains a ResNet-18.
+thread, ours beside the loop that lightly publishes, in turns: each decodes, makes two views, trains the same network.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-import timm
 import torch
 import torch.nn.functional as F
 from PIL import Image
@@ -37,6 +36,7 @@ from synthset.generators.base import GeneratedImage, ImageRequest
 from synthset.images.imageset import ImageSet
 from synthset.pretraining import loop
 from synthset.pretraining.config import PretrainConfig
+from synthset.pretraining.learners import LEARNERS
 from synthset.pretraining.methods import METHODS
 from synthset.pretraining.moco import MoCo
 from synthset.pretraining.session import RecordedJob, Session
@@ -44,7 +44,7 @@ from synthset.pretraining.settings import Settings, settle
 from synthset.pretraining.start import new_backbone
 from synthset.pretraining.streaming import Crops, Stream
 from synthset.testing import FakeGenerator
-from timing import median_ratio, not_measured, report_all, time_in_turns
+from timing import Work, median_ratio, not_measured, report_all, time_in_turns
 
 Result = dict[str, object]
 BATCH, SIZE_PX, QUEUE = 128, 32, 4096
@@ -102,24 +102,25 @@ def measure_loss(steps: int = 20) -> Result:
     worst = 0.0
     for _ in range(steps):
         queries, keys = (F.normalize(torch.randn(BATCH, 16, generator=draw), dim=1) for _ in range(2))
-        worst = max(worst, abs(float(ours.loss(queries, keys)) - float(theirs(queries, keys))))
+        queries.requires_grad_()  # lightly's queue moves on only then
+        worst = max(worst, abs(ours.loss(queries, keys).item() - theirs(queries, keys).item()))
         ours.enqueue(keys)
     same = torch.allclose(ours.queue, theirs.memory_bank.bank, atol=1e-6)
     name = f"MoCo's loss and lightly's over {steps} steps"
     return {"name": name, "difference": worst, "bar": f"<= {LOSS_BAR}", "holds": worst <= LOSS_BAR and same}
 
 
-def measure_pace(steps: int, rounds: int) -> Result:
+def measure_pace(architecture: str, steps: int, rounds: int) -> Result:
     """Images a second of ours by those of lightly's loop."""
     files = [_png(seed) for seed in range(BATCH * steps)]
     with tempfile.TemporaryDirectory() as folder:
-        sides = {"ours": _our_loop(files, Path(folder)), "lightly": _their_loop(files)}
+        sides = {"ours": _our_loop(files, Path(folder), architecture), "lightly": _their_loop(files, architecture)}
         for side in sides.values():
             side(0)
         seconds = time_in_turns(sides, rounds)
     ratio = median_ratio(seconds["lightly"], seconds["ours"])
     return {
-        "name": "MoCo v2 at 32 px: images a second by those of lightly's loop",
+        "name": f"MoCo v2 of {architecture} at 32 px: images a second by those of lightly's loop",
         "ratio": round(ratio, 2),
         "images_a_second": {name: round(1 / min(values)) for name, values in seconds.items()},
         "bar": f">= {PACE_BAR}",
@@ -134,14 +135,16 @@ def _png(seed: int) -> bytes:
     return file.getvalue()
 
 
-def _our_loop(files: list[bytes], folder: Path):
+def _settle(files: list[bytes], architecture: str) -> tuple[ImageSet, Settings]:
     images = ImageSet("noise", ("a",), np.zeros(len(files), np.int64), files.__getitem__)
-    config = PretrainConfig(
-        method="moco", architecture="resnet18", batch_size=BATCH, queue_size=QUEUE, epochs=1, device="cpu", workers=1
-    )
-    settings: Settings = settle(config, images)
+    sizes = {"batch_size": BATCH, "queue_size": QUEUE, "epochs": 1, "workers": 1}
+    return images, settle(PretrainConfig(method="moco", architecture=architecture, device="cpu", **sizes), images)
+
+
+def _our_loop(files: list[bytes], folder: Path, architecture: str) -> Work:
+    images, settings = _settle(files, architecture)
     backbone, described = new_backbone(settings, None, len(images))
-    learner = METHODS["moco"].make(backbone, described.num_features, 1, settings)
+    learner = LEARNERS["moco"](backbone, described.num_features, 1, settings)
     groups = group_weights(learner.network, settings.weight_decay, decay_all=True)
     optimizer = make_optimizer(settings.optimizer, groups, settings.learning_rate)
     stream = Stream(images, BATCH, Crops(SIZE_PX, 2, METHODS["moco"].area), 0)
@@ -166,7 +169,7 @@ class _Files(torch.utils.data.Dataset):
         return self.transform(Image.open(io.BytesIO(self.files[index])).convert("RGB"))
 
 
-def _their_loop(files: list[bytes]):
+def _their_loop(files: list[bytes], architecture: str) -> Work:
     """As lightly's documentation has it for MoCo, with the views of version 2."""
     from lightly.loss import NTXentLoss
     from lightly.models.modules import MoCoProjectionHead
@@ -175,7 +178,10 @@ def _their_loop(files: list[bytes]):
 
     torch.manual_seed(0)
     random.seed(0)
-    backbone, head = timm.create_model("resnet18", num_classes=0), MoCoProjectionHead(512, 512, 128)
+    images, settings = _settle(files, architecture)
+    backbone, described = new_backbone(settings, None, len(images))
+    width = described.num_features
+    head = MoCoProjectionHead(width, width, 128)
     key_backbone, key_head = copy.deepcopy(backbone), copy.deepcopy(head)
     deactivate_requires_grad(key_backbone)
     deactivate_requires_grad(key_head)
@@ -211,7 +217,7 @@ def results(given: argparse.Namespace) -> Iterator[Result]:
     if "loss" in given.only:
         yield measure_loss()
     if "pace" in given.only:
-        yield measure_pace(given.steps, given.rounds)
+        yield from (measure_pace(name, given.steps, given.rounds) for name in given.architectures)
 
 
 def main() -> int:
@@ -222,6 +228,7 @@ def main() -> int:
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--architectures", nargs="+", default=["small_cnn"])
     parser.add_argument("--output", type=Path)
     given = parser.parse_args()
     torch.set_num_threads(1)

@@ -12,12 +12,12 @@ from typing import Annotated, Literal
 
 from torch import nn
 
+from synthset.classifiers.models import BACKBONE as BACKBONE
 from synthset.classifiers.models import CONFIG_FILE, ModelConfig, plain_state, write_model
 from synthset.core.errors import ModelError
 from synthset.core.json_records import Count, read_record
 from synthset.core.options import Option
 
-BACKBONE: Literal["backbone"] = "backbone"
 _NAMES = ("one", "other")  # of the head that every architecture is built with, and that is taken off
 
 

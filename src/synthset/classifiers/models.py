@@ -36,6 +36,7 @@ from synthset.images.decoding import resize
 FORMAT = "synthset-classifier-1"
 WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
+BACKBONE: Literal["backbone"] = "backbone"  # kind of a model without a head, see backbones.py
 PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".bin", ".ckpt")
 
 
@@ -195,6 +196,11 @@ def load_classifier(path: Path | str, device: str = "auto") -> Classifier:
 
 def read_config(folder: Path) -> ModelConfig:
     """The config of the classifier in `folder`. Raises ModelError if there is none, or it is damaged."""
+    if kind_of(folder) == BACKBONE:
+        raise ModelError(
+            f"Expected a classifier in '{folder}', found a backbone, which knows no classes. Run 'synthset transfer' "
+            "to have it learn some."
+        )
     _read(_Seal, folder)
     return _read(ModelConfig, folder)
 

@@ -16,7 +16,7 @@ from synthset.classifiers.export.card import write_model_card
 from synthset.classifiers.export.checking import CheckImages, ModelRow, checked_on
 from synthset.classifiers.export.onnx import write_onnx
 from synthset.classifiers.export.timm import write_timm
-from synthset.classifiers.models import kind_of, load_classifier
+from synthset.classifiers.models import BACKBONE, kind_of, load_classifier, read_config
 from synthset.core.errors import ModelError, UnknownNameError, UsageError, setting
 from synthset.core.files import write_json
 from synthset.core.json_records import read_record
@@ -102,8 +102,10 @@ def export_model(
     form = MODEL_FORMATS[format]
     if int8 and not form.has_int8:
         raise UsageError(f"Expected {setting('int8')} with {setting('format', 'onnx')}, got '{format}'. Leave it out.")
-    if kind_of(model) is not None:
+    if kind_of(model) not in (None, BACKBONE):
         raise ModelError(f"Expected a classifier that 'synthset train' wrote, got '{model}', a tuned CLIP.")
+    if kind_of(model) == BACKBONE:
+        read_config(Path(model))  # says what it is not
     with (
         reading(model),
         whole_folder(Path(output_dir), _owned, overwrite=overwrite) as folder,
