@@ -5,6 +5,7 @@ Contrastive learning needs it: in one group a query and its key share statistics
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -24,7 +25,8 @@ class SplitBatchNorm(nn.Module):
         self.running_mean: Tensor
         self.running_var: Tensor
         self.num_batches_tracked: Tensor
-        self.eps, self.momentum, self.groups = norm.eps, norm.momentum, groups
+        self.eps, self.groups = norm.eps, groups
+        self.momentum = 0.1 if norm.momentum is None else norm.momentum
         self.drop = getattr(norm, "drop", nn.Identity())
         self.act = getattr(norm, "act", nn.Identity())
 
@@ -35,19 +37,16 @@ class SplitBatchNorm(nn.Module):
                 x, self.running_mean, self.running_var, self.weight, self.bias, False, 0, self.eps
             )
             return self.act(self.drop(normalised))
-        n, channels, *rest = x.shape
-        groups = self.groups
-        # a group's channels become channels of their own: one call, with statistics of their own
-        apart = x.view(groups, n // groups, channels, -1).transpose(0, 1).reshape(n // groups, groups * channels, -1)
-        means, variances = self.running_mean.repeat(groups), self.running_var.repeat(groups)
-        weight, bias = (None if one is None else one.repeat(groups) for one in (self.weight, self.bias))
-        momentum = 0.1 if self.momentum is None else self.momentum
-        normalised = F.batch_norm(apart, means, variances, weight, bias, True, momentum, self.eps)
-        self.running_mean.copy_(means.view(groups, channels).mean(0))
-        self.running_var.copy_(variances.view(groups, channels).mean(0))
+        means, variances = (value.repeat(self.groups, 1) for value in (self.running_mean, self.running_var))
+        # a group at a time, in whatever memory format it comes: to make them channels of one call would copy it twice
+        parts = [
+            F.batch_norm(part, mean, variance, self.weight, self.bias, True, self.momentum, self.eps)
+            for part, mean, variance in zip(x.chunk(self.groups), means, variances, strict=True)
+        ]
+        self.running_mean.copy_(means.mean(0))
+        self.running_var.copy_(variances.mean(0))
         self.num_batches_tracked += 1
-        together = normalised.view(n // groups, groups, channels, -1).transpose(0, 1).reshape(n, channels, *rest)
-        return self.act(self.drop(together))
+        return self.act(self.drop(torch.cat(parts)))
 
 
 def split_norms(module: nn.Module, groups: int) -> nn.Module:
