@@ -28,7 +28,7 @@ from synthset.classifiers.scoring import wilson_interval
 from synthset.measures.checks import unit_pair
 from synthset.prompts.phrases import write_phrases
 
-COSINES_AT_ONCE = 2**24  # of images to classes, of which 200,000 and 10,000 would take eight gigabytes
+COSINES_AT_ONCE = 2**22  # of images to classes: 200,000 and 10,000 would take eight gigabytes
 REVIEWED_SHARE = 0.3  # of the classes: 300 of 1,000
 
 

@@ -109,7 +109,7 @@ def _named(tests: ClassTests) -> list[tuple[str, Finding]]:
 
 def _lack(finding: Finding, k: int) -> str:
     """Why a test says nothing, and from how many images on it would."""
-    needed = images_needed(finding.others, k)
+    needed = images_needed(round(finding.others, 2), k)
     if finding.trials < needed:
         return f"too few: about {needed:,} images of each class would tell"
     return "which may be chance: more images would tell"

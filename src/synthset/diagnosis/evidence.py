@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -132,11 +133,12 @@ def adjust(p_values: np.ndarray) -> np.ndarray:
     return adjusted
 
 
+@cache
 def images_needed(others: float, k: int) -> int:
     """The fewest images of each class by which one that is as the others are can be told from one `FAR` below.
 
     Args:
-        others: mean share of the other classes, in 0..1.
+        others: mean share of the other classes, in 0..1; rounded where it is asked for thousands of classes.
         k: number of classes, at least two.
     Returns:
         At most `MOST`, which also stands for more.

@@ -15,6 +15,7 @@ from torch import Tensor
 from synthset.measures.checks import check_classes, check_embeddings, check_labels, check_pair, unit_blocks, unit_pair
 
 TIE = 1e-12  # cosines that differ by less are equal: the same product by another order of sums differs by as much
+COSINES_AT_ONCE = 2**22  # of queries to centroids, so that memory does not grow with their product
 CANCELLED = 1e-9  # a mean of unit vectors that is shorter has no direction but rounding
 
 
@@ -279,8 +280,12 @@ def _nearest(queries: Tensor, centres: Tensor, seed: int) -> Tensor:
     # one number a query, drawn before any blocks, so that the block size cannot change who wins a tie
     draws = torch.rand(len(queries), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     draws = draws.to(queries.device)
-    blocks = unit_blocks(queries, "queries")
-    return torch.cat([_choose_nearest(block @ centres.T, draws[rows]) for rows, block in blocks])
+    at_once = max(1, COSINES_AT_ONCE // len(centres))
+    nearest = []
+    for rows, block in unit_blocks(queries, "queries"):
+        pairs = zip(block.split(at_once), draws[rows].split(at_once), strict=True)
+        nearest += [_choose_nearest(some @ centres.T, own) for some, own in pairs]
+    return torch.cat(nearest)
 
 
 def _count(predicted: Tensor, labels: Tensor, k: int) -> CentroidAccuracy:
