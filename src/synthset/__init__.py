@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from synthset.generators.loading import load_generator
     from synthset.generators.sampling import ConditionAnnealing, SamplingOptions
     from synthset.images.imageset import ImageSet
+    from synthset.pretraining.config import PretrainConfig
+    from synthset.pretraining.stage import PretrainResult, pretrain
     from synthset.prompts.strategies import PromptStyle
     from synthset.real import load_real
     from synthset.report import build_report
@@ -69,6 +71,8 @@ _HOMES = {
     "synthset.generators.loading": ("load_generator",),
     "synthset.generators.sampling": ("ConditionAnnealing", "SamplingOptions"),
     "synthset.images.imageset": ("ImageSet",),
+    "synthset.pretraining.config": ("PretrainConfig",),
+    "synthset.pretraining.stage": ("PretrainResult", "pretrain"),
     "synthset.prompts.strategies": ("PromptStyle",),
     "synthset.real": ("load_real",),
     "synthset.report": ("build_report",),
@@ -94,6 +98,8 @@ __all__ = [
     "FilterConfig",
     "FilterResult",
     "ImageSet",
+    "PretrainConfig",
+    "PretrainResult",
     "PromptStyle",
     "SamplingOptions",
     "SynthsetError",
@@ -115,6 +121,7 @@ __all__ = [
     "load_generator",
     "load_real",
     "open_dataset",
+    "pretrain",
     "train",
     "tune",
     "tune_curve",

@@ -32,7 +32,8 @@ COMMON = {"architecture": "small_cnn", "epochs": 2, "batch_size": 16, "device": 
 # every source of randomness is on
 METHODS = {
     "moco": COMMON | {"method": "moco", "queue_size": 48, "norm_groups": 2, "projection_dimension": 8},
-    "supervised": COMMON | {"method": "supervised", "mixup": 0.2, "cutmix": 1.0, "label_smoothing": 0.1},
+    "supervised": COMMON
+    | {"method": "supervised", "mixup": 0.2, "cutmix": 1.0, "label_smoothing": 0.1, "randaugment": 9},
 }
 # rounding is all that is between one process and two: slow steps, in which it does not grow
 GENTLE = {"epochs": 1, "learning_rate": 1e-3, "warmup_epochs": 0}

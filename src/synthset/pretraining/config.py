@@ -64,6 +64,9 @@ class PretrainConfig:
     cutmix: Annotated[float, Option(group=METHOD, at_least=0)] = 0.0
     """Of supervised: a rectangle of another image, whose share is from Beta(a, a) (Yun et al. 2019); 0 cuts none. With
     `mixup`, each step draws one of them."""
+    randaugment: Annotated[float, Option(group=METHOD, at_least=0, at_most=10)] = 0.0
+    """Of supervised: magnitude of the two operations of RandAugment that are drawn for each image (Cubuk et al. 2020);
+    0 draws none, DeiT's is 9."""
     queue_size: Annotated[
         int | None, Option(group=METHOD, at_least=1, default="65,536, or half of the images if that is less")
     ] = None
@@ -93,7 +96,7 @@ class PretrainConfig:
     def __post_init__(self) -> None:
         check_options(self)
         default = PretrainConfig
-        of: dict[str, tuple[str, ...]] = {"supervised": ("label_smoothing", "mixup", "cutmix")}
+        of: dict[str, tuple[str, ...]] = {"supervised": ("label_smoothing", "mixup", "cutmix", "randaugment")}
         of["moco"] = ("queue_size", "key_momentum", "temperature", "projection_dimension", "norm_groups")
         for method, names in of.items():
             for name in names if method != self.method else ():

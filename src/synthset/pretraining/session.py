@@ -189,6 +189,7 @@ def read_finished(folder: Path) -> Finished | None:
 def claim(
     folder: Path,
     job: RecordedJob,
+    defaults: Mapping[str, Any],
     *,
     overwrite: bool = False,
     from_first: Callable[[Callable[[], Refusal]], Refusal] = lambda make: make(),
@@ -196,6 +197,7 @@ def claim(
     """Alone with the folder of a pre-training, which is made, for the time of the block.
 
     Args:
+        defaults: of the job's config, which an older version lacked.
         overwrite: what an earlier pre-training left there is deleted.
         from_first: of several processes, gives all of them the result of the first, which locks the folder for all.
     Raises:
@@ -206,9 +208,9 @@ def claim(
 
         def lock() -> Refusal:
             try:
-                _check(folder, job, overwrite)
+                _check(folder, job, defaults, overwrite)
                 stack.enter_context(writing(folder, PATIENCE_SECONDS))
-                _check(folder, job, overwrite)  # as it is now that nobody else writes there
+                _check(folder, job, defaults, overwrite)  # as it is now that nobody else writes there
             except SynthsetError as error:
                 return error
             delete_parts(folder)
@@ -221,7 +223,7 @@ def claim(
         yield
 
 
-def _check(folder: Path, job: RecordedJob, overwrite: bool) -> None:
+def _check(folder: Path, job: RecordedJob, defaults: Mapping[str, Any], overwrite: bool) -> None:
     """Refuse a folder that is not ours, or holds another pre-training; nothing is changed."""
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"Expected a folder for the model, '{folder}' is a file. Choose another.")
@@ -235,11 +237,11 @@ def _check(folder: Path, job: RecordedJob, overwrite: bool) -> None:
             f"{setting('output_dir')}."
         )
     if not overwrite:
-        refuse(folder, "pre-training", _differences(recorded, job))
+        refuse(folder, "pre-training", _differences(recorded, job, defaults))
 
 
-def _differences(recorded: RecordedJob, job: RecordedJob) -> list[str]:
-    texts = differences(recorded.config, job.config, {})
+def _differences(recorded: RecordedJob, job: RecordedJob, defaults: Mapping[str, Any]) -> list[str]:
+    texts = differences(recorded.config, job.config, defaults)
     return texts if recorded.fingerprint == job.fingerprint else [*texts, "images: other images or labels"]
 
 

@@ -127,7 +127,7 @@ def _pretrain(
         _fingerprint(images, hashes),
     )
     backbone, described = new_backbone(settings, start, len(images))  # or what is wrong, before anything is replaced
-    with claim(folder, job, overwrite=overwrite, from_first=world.from_first):
+    with claim(folder, job, job_of(PretrainConfig()), overwrite=overwrite, from_first=world.from_first):
         was_finished = read_finished(folder) is not None
         if not was_finished:
             if world.is_first:
@@ -136,7 +136,7 @@ def _pretrain(
                 tune_for_cpu()
             learner, session = _begin(folder, job, backbone, described, len(images.class_names), settings, world)
             method = METHODS[settings.method]
-            crops = Crops(settings.image_size_px, method.views, method.area)
+            crops = Crops(settings.image_size_px, method.views, method.area, magnitude=settings.randaugment)
             run(session, learner, Stream(images, settings.batch_size, crops, settings.seed), described, settings, world)
             if world.is_first:
                 about = {"images": images.name, "num_images": len(images), "learned_from": asdict(Sketch.of(hashes))}

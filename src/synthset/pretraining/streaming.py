@@ -22,6 +22,7 @@ from PIL import Image
 from synthset.core.parquet_files import KeptGroups
 from synthset.core.seeds import derive_seed
 from synthset.images.imageset import ImageSet
+from synthset.pretraining.rand_augment import OPERATIONS_AN_IMAGE, draw, rand_augment
 
 WINDOW_BYTES = KeptGroups.budget_bytes // 2  # of encoded images that are shuffled together; the next are read meanwhile
 SAMPLED = 8  # images whose sizes stand for all
@@ -38,12 +39,14 @@ class Crops:
         views: crops of each image.
         area: smallest and largest share of an image's area.
         aspect: smallest and largest ratio of width to height.
+        magnitude: of RandAugment, of the crops; 0 leaves them as they are.
     """
 
     size_px: int
     views: int = 1
     area: tuple[float, float] = (0.2, 1.0)
     aspect: tuple[float, float] = (3 / 4, 4 / 3)
+    magnitude: float = 0.0
 
     def box(self, width: int, height: int, draws: np.ndarray) -> tuple[int, int, int, int]:
         """Left, top, right and bottom of a crop, in pixels.
@@ -66,10 +69,12 @@ class Crops:
         x, y = (width - w) // 2, (height - h) // 2
         return x, y, x + w, y + h
 
-    def cut(self, image: Image.Image, draws: np.ndarray) -> np.ndarray:
-        """A crop, bilinear with anti-aliasing: uint8 (3, size, size)."""
+    def cut(self, image: Image.Image, draws: np.ndarray, changes: np.ndarray) -> np.ndarray:
+        """A crop, bilinear with anti-aliasing, changed by draws of RandAugment: uint8 (3, size, size)."""
         box = self.box(*image.size, draws)
         crop = image.resize((self.size_px, self.size_px), Image.Resampling.BILINEAR, box=box)
+        if self.magnitude:
+            crop = rand_augment(crop, self.magnitude, changes)
         return np.asarray(crop).transpose(2, 0, 1)
 
 
@@ -146,6 +151,8 @@ class Stream:
         rows, views = self.rows(step), self.crops.views
         generator = np.random.default_rng(derive_seed(self.seed, "crops", step))
         draws = generator.random((len(rows), views, TRIES, 4))
+        changing = np.random.default_rng(derive_seed(self.seed, "changes", step))
+        changes = draw(changing, len(rows) * views).reshape(len(rows), views, OPERATIONS_AN_IMAGE, -1)
         # the second view of an image is seen in another place, so that batch norm sees it beside others
         orders = [np.arange(len(rows)), *(generator.permutation(len(rows)) for _ in range(views - 1))]
         start, stop = (len(rows) * part // size for part in (rank, rank + 1))
@@ -160,7 +167,7 @@ class Stream:
         def crop(place: int) -> None:
             image = self.images.image(int(rows[place]))
             for view, at in wanted[place]:
-                pixels[view][at] = self.crops.cut(image, draws[place, view])
+                pixels[view][at] = self.crops.cut(image, draws[place, view], changes[place, view])
 
         batch = Batch(step, pixels, self.images.labels[rows[places[0]]], places, len(rows))
         return _Waiting(batch, [pool.submit(crop, place) for place in wanted])
