@@ -92,7 +92,7 @@ def _memory_bytes() -> int:
 
 def measure_loss(steps: int = 20) -> Result:
     """The largest difference of the losses, and whether the queues are the same, from one queue on."""
-    from lightly.loss import NTXentLoss
+    from lightly.loss import NTXentLoss  # pyright: ignore[reportMissingImports]
 
     ours = MoCo(nn.Flatten(), 12, 16, queue_size=QUEUE, norm_groups=1)
     theirs = NTXentLoss(temperature=ours.temperature, memory_bank_size=(QUEUE, 16))
@@ -137,8 +137,10 @@ def _png(seed: int) -> bytes:
 
 def _settle(files: list[bytes], architecture: str) -> tuple[ImageSet, Settings]:
     images = ImageSet("noise", ("a",), np.zeros(len(files), np.int64), files.__getitem__)
-    sizes = {"batch_size": BATCH, "queue_size": QUEUE, "epochs": 1, "workers": 1}
-    return images, settle(PretrainConfig(method="moco", architecture=architecture, device="cpu", **sizes), images)
+    config = PretrainConfig(
+        method="moco", architecture=architecture, batch_size=BATCH, queue_size=QUEUE, epochs=1, workers=1, device="cpu"
+    )
+    return images, settle(config, images)
 
 
 def _our_loop(files: list[bytes], folder: Path, architecture: str) -> Work:
@@ -171,10 +173,10 @@ class _Files(torch.utils.data.Dataset):
 
 def _their_loop(files: list[bytes], architecture: str) -> Work:
     """As lightly's documentation has it for MoCo, with the views of version 2."""
-    from lightly.loss import NTXentLoss
-    from lightly.models.modules import MoCoProjectionHead
-    from lightly.models.utils import deactivate_requires_grad, update_momentum
-    from lightly.transforms import MoCoV2Transform
+    from lightly.loss import NTXentLoss  # pyright: ignore[reportMissingImports]
+    from lightly.models.modules import MoCoProjectionHead  # pyright: ignore[reportMissingImports]
+    from lightly.models.utils import deactivate_requires_grad, update_momentum  # pyright: ignore[reportMissingImports]
+    from lightly.transforms import MoCoV2Transform  # pyright: ignore[reportMissingImports]
 
     torch.manual_seed(0)
     random.seed(0)
@@ -222,7 +224,7 @@ def results(given: argparse.Namespace) -> Iterator[Result]:
 
 def main() -> int:
     """Measure; 0 if all that was measured holds."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--only", nargs="+", choices=("memory", "loss", "pace"), default=["memory", "loss", "pace"])
     parser.add_argument("--images", type=int, default=20_000)
     parser.add_argument("--size", type=int, default=224)

@@ -86,8 +86,8 @@ def test_a_whole_step_is_that_of_a_plain_reference(tmp_path):
     """Query, moving average, key, loss, SGD with momentum: written out again, with torch's own batch norm."""
     learner = MocoLearner(small_backbone(), 5, 1, SETTINGS)
     query = nn.Sequential(small_backbone(), nn.Linear(5, 5), nn.ReLU(), nn.Linear(5, 4))
-    query[1].load_state_dict(learner.moco.query_encoder.head[0].state_dict())
-    query[3].load_state_dict(learner.moco.query_encoder.head[2].state_dict())
+    query[1].load_state_dict(learner.moco.query_encoder.get_submodule("head.0").state_dict())
+    query[3].load_state_dict(learner.moco.query_encoder.get_submodule("head.2").state_dict())
     key, queue, speed = copy.deepcopy(query), learner.moco.queue.clone(), {}
     optimizer = make_optimizer("momentum", group_weights(learner.network, 1e-2, decay_all=True), 0.1)
     session = Session(tmp_path, RecordedJob({}, ""), learner.network, optimizer, 1e9)
@@ -135,20 +135,21 @@ def test_split_batch_norm_is_as_many_separate_passes_as_there_are_groups(make):
         plain.weight.copy_(torch.rand(3, generator=generator) + 0.5)
         plain.bias.copy_(torch.randn(3, generator=generator))
     split = split_norms(nn.Sequential(copy.deepcopy(plain)), 4)
-    assert isinstance(split[0], SplitBatchNorm)
-    assert list(split[0].state_dict()) == list(plain.state_dict())
+    norm = split.get_submodule("0")
+    assert isinstance(norm, SplitBatchNorm)
+    assert list(norm.state_dict()) == list(plain.state_dict())
     images = torch.randn(8, 3, 5, 5, generator=generator).to(memory_format=torch.channels_last)
     alone = [copy.deepcopy(plain) for _ in range(4)]
     inputs = [images.clone().requires_grad_() for _ in range(2)]
-    apart = torch.cat([norm(part) for norm, part in zip(alone, inputs[1].split(2), strict=True)])
+    apart = torch.cat([one(part) for one, part in zip(alone, inputs[1].split(2), strict=True)])
     together = split(inputs[0])
     torch.testing.assert_close(together, apart, atol=1e-6, rtol=0)
     for output in (together, apart):
         (output * torch.arange(output.numel()).view_as(output)).sum().backward()
     torch.testing.assert_close(inputs[0].grad, inputs[1].grad, atol=1e-3, rtol=1e-5)
     for name in ("running_mean", "running_var"):
-        torch.testing.assert_close(getattr(split[0], name), sum(getattr(norm, name) for norm in alone) / 4)
-    plain.load_state_dict(split[0].state_dict())
+        torch.testing.assert_close(getattr(norm, name), sum(getattr(one, name) for one in alone) / 4)
+    plain.load_state_dict(norm.state_dict())
     torch.testing.assert_close(split.eval()(images), plain.eval()(images))
 
 

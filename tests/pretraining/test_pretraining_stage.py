@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,20 +31,21 @@ from synthset.pretraining.start import find_weights, new_backbone
 
 COMMON = {"architecture": "small_cnn", "epochs": 2, "batch_size": 16, "device": "cpu", "workers": 1}
 # every source of randomness is on
-METHODS = {
+METHODS: dict[str, dict[str, Any]] = {
     "moco": COMMON | {"method": "moco", "queue_size": 48, "norm_groups": 2, "projection_dimension": 8},
     "supervised": COMMON
     | {"method": "supervised", "mixup": 0.2, "cutmix": 1.0, "label_smoothing": 0.1, "randaugment": 9},
 }
 # rounding is all that is between one process and two: slow steps, in which it does not grow
-GENTLE = {"epochs": 1, "learning_rate": 1e-3, "warmup_epochs": 0}
+GENTLE: dict[str, Any] = {"epochs": 1, "learning_rate": 1e-3, "warmup_epochs": 0}
 FILES = ["config.json", "metrics.csv", "model.safetensors", "training.json"]
 
 
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory):
     """Eighty digits of five classes, 16 px, in an image folder."""
-    folder, found = tmp_path_factory.mktemp("digits") / "digits", load_digits()
+    folder = tmp_path_factory.mktemp("digits") / "digits"
+    found: Any = load_digits()
     for index in np.flatnonzero(found.target < 5)[:80].tolist():
         file = folder / str(found.target[index]) / f"{index:04}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -139,7 +141,7 @@ def check_refusal_of_another_job(data, folder, method):
 
 def test_another_job_is_refused_and_replaces_only_if_it_is_to(digits, whole, tmp_path):
     check_refusal_of_another_job(digits, whole["supervised"].folder, "supervised")
-    result = stage.pretrain(digits, tmp_path / "out", **METHODS["supervised"] | {"epochs": 1})
+    result = stage.pretrain(digits, tmp_path / "out", PretrainConfig(**METHODS["supervised"]), epochs=1)
     weights = (result.folder / "model.safetensors").read_bytes()
     missing = str(tmp_path / "none.safetensors")
     with pytest.raises(Exception, match=r"none\.safetensors"):  # is found before anything is deleted
@@ -186,11 +188,15 @@ def test_processes_are_given_the_job_and_refuse_what_they_cannot_share(digits, w
 
 def test_no_global_random_state_is_changed(digits, tmp_path):
     def states():
-        return random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
+        return (
+            random.getstate(),
+            np.random.get_state(legacy=False)["state"]["key"].tolist(),
+            torch.get_rng_state().tolist(),
+        )
 
     before = states()
     for name, options in METHODS.items():
-        stage.pretrain(digits, tmp_path / name, **options | {"epochs": 1})
+        stage.pretrain(digits, tmp_path / name, PretrainConfig(**options), epochs=1)
     assert states() == before
 
 
@@ -211,11 +217,12 @@ def test_a_classifier_begins_with_a_backbone(whole, tmp_path):
 
 def test_weights_of_torchvision_s_resnet50_are_taken_but_for_the_head(tmp_path):
     torch.manual_seed(0)
-    theirs = torchvision.models.resnet50(weights=None).eval()
-    for module in theirs.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            module.running_mean.normal_(0, 0.1)
-            module.running_var.uniform_(0.5, 2)
+    theirs: Any = torchvision.models.resnet50(weights=None).eval()
+    for name, buffer in theirs.named_buffers():
+        if name.endswith("running_mean"):
+            buffer.normal_(0, 0.1)
+        elif name.endswith("running_var"):
+            buffer.uniform_(0.5, 2)
     save_file(theirs.state_dict(), tmp_path / "resnet50.safetensors")
     options = {"architecture": "resnet50", "weights": str(tmp_path / "resnet50.safetensors"), "batch_size": 2}
     settings = settle(PretrainConfig(**options), bars.make_set())

@@ -123,7 +123,11 @@ def test_where_no_crop_fits_it_is_the_middle_as_in_torchvision(size):
 
 def test_no_global_random_state_is_used(images):
     def states():
-        return random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
+        return (
+            random.getstate(),
+            np.random.get_state(legacy=False)["state"]["key"].tolist(),
+            torch.get_rng_state().tolist(),
+        )
 
     before = states()
     vary(images, Draws.of(Variation(), len(images), seed=1))

@@ -67,7 +67,7 @@ class ImagePath:
     @staticmethod
     def from_dict(content: dict[str, Any]) -> ImagePath:
         """From what `dataclasses.asdict` made of one."""
-        return ImagePath(**content | {"opening": Opening(**content["opening"])})
+        return ImagePath(content["path"], Opening(**content["opening"]), content["prefix"])
 
     def with_split(self, split: str | None) -> ImagePath:
         """The same path, and a split of it."""
