@@ -1,9 +1,19 @@
 """Class names as people give them: files of any kind that tools write, and what is no name where one is expected."""
 
+import re
+from collections import Counter
+
 import pytest
+from timm.data import ImageNetInfo
 
 from synthset.core.errors import UsageError
-from synthset.prompts.class_lists import check_typed, read_classes
+from synthset.create.config import CreateConfig
+from synthset.create.inputs import read_inputs
+from synthset.create.job import job_of_config
+from synthset.prompts.class_lists import CLASS_LISTS, check_typed, expand_list, read_classes
+from synthset.prompts.classes import as_words, check_classes
+from synthset.real import class_names_of
+from synthset.real.names import imagenet_2k, imagenet_ids, is_person
 
 TEXT = "caf\u00e9\nsea lake"
 
@@ -138,3 +148,51 @@ def test_the_command_line_takes_both(run, own_folder):
     code, out, err = run(*line)
     assert code == 0, err
     assert "a Speed limit (20km/h)" in out
+
+
+def test_the_names_of_a_list_are_the_classes_of_the_job(caplog):
+    config = CreateConfig(generator="some/model")
+    for name, count in (("cifar100", 100), ("imagenet-1k", 1000), (" ImageNet-2K", 2000)):
+        caplog.clear()
+        classes = read_inputs([name], config).class_names
+        assert len(classes) == count
+        assert job_of_config(classes, config)["classes"] == list(classes)
+        check_classes(classes)
+    assert expand_list(["cifar100"]) == class_names_of("cifar100")
+    assert expand_list(["cifar100", "dog"]) == ("cifar100", "dog")
+    assert read_inputs(["cifar10"], config).class_names == ("cifar10",)
+
+
+def test_which_list_was_taken_is_said_once(caplog, monkeypatch):
+    monkeypatch.setitem(CLASS_LISTS, "pets-two", lambda: ("cat", "dog"))
+    assert expand_list(["pets-two"]) == expand_list(["pets-two"]) == ("cat", "dog")
+    assert [record.getMessage() for record in caplog.records] == ["Classes 'pets-two' are a list of 2 names: cat, dog"]
+
+
+def test_imagenet_2k_is_1k_and_a_thousand_that_share_nothing_with_it():
+    classes, info = imagenet_2k(), ImageNetInfo("imagenet-21k-goog")
+    added = list(classes)[1000:]
+    assert tuple(classes)[:1000] == imagenet_ids()
+    assert tuple(classes.values())[:1000] == class_names_of("imagenet")
+    assert set(added) <= set(info.label_names())
+    firsts = Counter(info.label_name_to_description(synset).split(", ")[0].lower() for synset in info.label_names())
+    for synset in added:
+        assert classes[synset] == info.label_name_to_description(synset).split(", ")[0]
+        assert firsts[classes[synset].lower()] == 1
+    of_1k = {ImageNetInfo("imagenet-1k").label_name_to_description(synset).split(", ")[0] for synset in imagenet_ids()}
+    assert not of_1k & {classes[synset] for synset in added}
+    assert len({as_words(name).casefold() for name in classes.values()}) == 2000
+    assert added[:3] == ["n00440509", "n00443231", "n00443517"]  # the same on every machine, and in every version
+
+
+def test_persons_are_told_by_the_number_of_their_synset():
+    info = ImageNetInfo("imagenet-21k-goog")
+    definitions = {synset: info.label_name_to_description(synset, detailed=True) for synset in info.label_names()}
+    said = {synset for synset, text in definitions.items() if re.search(r": (a person who|someone who|one who) ", text)}
+    assert len(said) > 600
+    assert all(map(is_person, said))
+    persons = [synset for synset in definitions if is_person(synset)]
+    assert len(persons) == 2845
+    assert is_person("n00007846")  # person
+    assert not any(map(is_person, ("n09481120", "n11448153", "n02084071")))  # xenolith, dust storm, dog
+    assert not any(map(is_person, list(imagenet_2k())[1000:]))

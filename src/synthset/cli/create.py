@@ -28,7 +28,8 @@ class CreateCall:
     """Which classes, where to, and how to go about it."""
 
     classes: tuple[str, ...] | None = None
-    """Class names; an underscore becomes a space in prompts."""
+    """Class names, an underscore becomes a space in prompts; or one list of names: cifar100, imagenet-1k, or
+    imagenet-2k, which is imagenet-1k and 1,000 more of ImageNet-21K, no persons among them."""
     classes_file: Path | None = None
     """Text file with one class a line, or JSON or YAML with a list of names, instead of `classes`."""
     dataset: str | None = None
@@ -182,9 +183,9 @@ def _class_names(call: CreateCall) -> Sequence[str]:
             f"Expected one of {setting('classes')}, {setting('classes_file')} and {setting('dataset')}, got "
             f"{_and(sources) or 'none'}. For example: {setting('classes', 'dog cat')}."
         )
-    from synthset.prompts.class_lists import check_typed, read_classes
+    from synthset.prompts.class_lists import check_typed, expand_list, read_classes
     from synthset.real import class_names_of
 
     if call.classes:
-        return check_typed(call.classes)
+        return expand_list(check_typed(call.classes))
     return read_classes(call.classes_file) if call.classes_file else class_names_of(str(call.dataset))

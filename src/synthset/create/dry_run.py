@@ -113,8 +113,8 @@ def rehearse(classes: Sequence[str], config: CreateConfig, folder: Path) -> DryR
     """
     check_reused(config.reuse, folder)
     inputs, sentences = _with_sample_sentences(read_inputs(classes, as_begun(config, folder)), folder)
-    sample, config = sample_plan(inputs, SAMPLED_IMAGES), inputs.config
-    run = DryRun(config, len(classes), sample, {run.name: str(run.guidance) for run in config.runs()}, sentences)
+    sample, config, num_classes = sample_plan(inputs, SAMPLED_IMAGES), inputs.config, len(inputs.class_names)
+    run = DryRun(config, num_classes, sample, {run.name: str(run.guidance) for run in config.runs()}, sentences)
     try:
         generator = load_with_images(inputs)
     except ModelError as error:

@@ -20,6 +20,7 @@ from synthset.create.real_guidance import InitialImages, choose_initial_images
 from synthset.dataset.plan import Plan
 from synthset.generators.base import Generator, steps_to_pass
 from synthset.generators.source import Description
+from synthset.prompts.class_lists import expand_list
 from synthset.prompts.classes import check_classes, check_no_paths, tell_codes
 from synthset.prompts.phrases import load_phrases, match_phrases
 from synthset.prompts.strategies import readers
@@ -63,6 +64,7 @@ def read_inputs(classes: Sequence[str], config: CreateConfig, generator: Generat
             to draw them (no `generator` is given and the config names no other).
         DataError: as `choose_initial_images`.
     """
+    classes = expand_list(classes)
     config = with_matched_phrases(config, classes)
     names = check_names(classes, config, generator)
     return CreateInputs(names, config, read_initial_images(names, config))

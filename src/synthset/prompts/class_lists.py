@@ -2,15 +2,17 @@
 
 A file is one class a line, or a list, or a table of numbers and names, as other tools write them: `names:` of a
 data.yaml, `id2label` of a model, `class_to_idx`, `categories`. What looks like a piece of another list, a file or a
-numbering is refused: it would be drawn as it stands.
+numbering is refused: it would be drawn as it stands. The one name of a list in CLASS_LISTS stands for its names.
 """
 
 from __future__ import annotations
 
 import codecs
 import json
+import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,17 @@ from synthset.core.errors import UsageError, setting, some
 from synthset.core.names import plain_name, shown
 from synthset.core.yaml_files import MAX_BYTES, TextLoader, load_yaml
 from synthset.prompts.classes import check_classes
+from synthset.real import class_names_of
+from synthset.real.names import imagenet_2k
+
+log = logging.getLogger("synthset")
+
+# what He et al. 2023, section 3.3, pre-train on
+CLASS_LISTS: dict[str, Callable[[], tuple[str, ...]]] = {
+    "cifar100": lambda: class_names_of("cifar100"),
+    "imagenet-1k": lambda: class_names_of("imagenet"),
+    "imagenet-2k": lambda: tuple(imagenet_2k().values()),
+}
 
 _ENCODINGS = (  # by the mark at the beginning; that of UTF-32 begins as that of UTF-16 does
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -32,6 +45,26 @@ _PIECE = re.compile(r"""[\[{](.*[,:"'].*)?|-\s.*|.*[,;:]|(["']).*\2|[\]}],?""") 
 _FILE = re.compile(r".*\.(txt|json|ya?ml|csv|tsv)", re.IGNORECASE)
 _NUMBERED = (re.compile(r"(?P<number>\d+)[\s.:)]+(?P<name>\S.*)"), re.compile(r"(?P<name>.*\S)\s+(?P<number>\d+)"))
 _CODED = re.compile(r"n\d{8}\s")  # WordNet's
+
+
+def expand_list(names: Sequence[str]) -> tuple[str, ...]:
+    """The names of the list of CLASS_LISTS that the only name is of, and says so; all others as they are.
+
+    >>> expand_list(["cifar100"])[:2], expand_list(["cifar100", "dog"])
+    (('apple', 'aquarium fish'), ('cifar100', 'dog'))
+    """
+    names = tuple(names)
+    key = names[0].strip().lower() if len(names) == 1 else ""
+    if key not in CLASS_LISTS:
+        return names
+    _tell_list(key)
+    return CLASS_LISTS[key]()
+
+
+@cache  # a stage may ask several times, and this is said once
+def _tell_list(key: str) -> None:
+    names = CLASS_LISTS[key]()
+    log.warning("Classes '%s' are a list of %s names: %s", key, f"{len(names):,}", some(names))
 
 
 def read_classes(path: str | Path) -> tuple[str, ...]:

@@ -11,6 +11,8 @@ from collections import Counter
 from functools import cache
 from importlib.resources import files
 
+from synthset.core.seeds import derive_seed
+
 
 def read_names(name: str) -> tuple[str, ...]:
     """The lines of one of the files beside this one."""
@@ -44,6 +46,56 @@ def imagenet_ids() -> tuple[str, ...]:
     from timm.data import ImageNetInfo
 
     return tuple(ImageNetInfo("imagenet-1k").label_names())
+
+
+# Ids of WordNet 3.0 are places in its file of nouns, which goes by lexicographer's file: these are noun.person's. It
+# holds the subtree of the synset person but for its root, which noun.Tops has, and imaginary beings.
+_PERSON, _PERSONS = 7_846, range(9_483_738, 11_408_559)
+_SEED_OF_2K = 0
+
+
+def is_person(synset: str) -> bool:
+    """Whether a synset of WordNet 3.0, by its id such as n10791115, is a person, or a being that is thought of as one.
+
+    By its lexicographer's file, noun.person, which the number tells; no hierarchy is at hand.
+    """
+    number = int(synset[1:])
+    return number == _PERSON or number in _PERSONS
+
+
+@cache
+def imagenet_2k() -> dict[str, str]:
+    """The names of 2,000 classes by WordNet id: ImageNet-1K's, then 1,000 of ImageNet-21K, always the same ones.
+
+    Those are drawn from its synsets but for ImageNet-1K's, for persons (see `is_person`), and for each whose first
+    lemma another synset of either has too; they are called by that lemma. He et al. 2023, section 3.3, says no more of
+    its IN-2K than that the 1,000 are random and do not overlap, so its list is another.
+    """
+    from timm.data import ImageNetInfo
+
+    info = ImageNetInfo("imagenet-21k-goog")  # all 21,843
+    names = {synset: _first_lemma(info.label_name_to_description(synset)) for synset in info.label_names()}
+    known = dict(zip(imagenet_ids(), imagenet_names(), strict=True))
+    of_known = ImageNetInfo("imagenet-1k")
+    firsts = {synset: _first_lemma(of_known.label_name_to_description(synset)) for synset in known}
+    count = Counter(_key(name) for name in (names | firsts).values())
+    taken = {_key(name) for name in known.values()}
+    free = [
+        synset
+        for synset, name in names.items()
+        if synset not in known and not is_person(synset) and count[_key(name)] == 1 and _key(name) not in taken
+    ]
+    drawn = sorted(free, key=lambda synset: derive_seed(_SEED_OF_2K, "imagenet-2k", synset))[:1000]
+    return known | {synset: names[synset] for synset in sorted(drawn)}
+
+
+def _first_lemma(description: str) -> str:
+    return description.partition(", ")[0]
+
+
+def _key(name: str) -> str:
+    """A name as prompts read it, in lower case."""
+    return " ".join(re.split(r"[\s_-]+", name.casefold()))
 
 
 @cache
