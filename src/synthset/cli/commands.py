@@ -106,6 +106,7 @@ NAMES = {
     "side-by-side": "side_by_side",
     "tune": "tune",
     "pretrain": "pretrain",
+    "detect": "detect",
     "diagnose": "diagnose",
     "report": "report",
     "export": "export",

@@ -3,12 +3,15 @@
 Detections of a class are taken by falling score. One is right if it overlaps an object of the class by at least half
 of their union, and if that object was not found before; more detections of it are wrong. Detections of difficult
 objects count neither way. The 2007 benchmark averages precision at eleven recalls; later ones take the whole area.
+As in the benchmark's own code, an overlap of exactly a half will do, a detection is held against the object of its
+class that it overlaps most, taken or not, and of equal scores the earlier detection comes first.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -31,13 +34,23 @@ class Detections:
     scores: np.ndarray
 
 
-@dataclass(frozen=True, eq=False)
-class Objects:
-    """What is in an image; see AnnotatedImage."""
+class HasObjects(Protocol):
+    """An image with what is in it: boxes, labels, and which are difficult; see AnnotatedImage."""
 
-    boxes: np.ndarray
-    labels: np.ndarray
-    difficult: np.ndarray
+    @property
+    def boxes(self) -> np.ndarray:
+        """(n, 4)."""
+        ...
+
+    @property
+    def labels(self) -> np.ndarray:
+        """(n,)."""
+        ...
+
+    @property
+    def difficult(self) -> np.ndarray:
+        """(n,) of bool."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -56,7 +69,7 @@ class ClassPrecision:
 
 
 def average_precision(
-    found: Sequence[Detections], there: Sequence[Objects], num_classes: int, overlap: float = OVERLAP
+    found: Sequence[Detections], there: Sequence[HasObjects], num_classes: int, overlap: float = OVERLAP
 ) -> list[ClassPrecision]:
     """Of each class.
 
@@ -71,13 +84,14 @@ def average_precision(
 
 def overlaps(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Intersection over union (n, m) of boxes (n, 4) and others (m, 4)."""
+    boxes, others = boxes.astype(np.float64), others.astype(np.float64)
     corner, end = np.maximum(boxes[:, None, :2], others[:, :2]), np.minimum(boxes[:, None, 2:], others[:, 2:])
     intersection = np.prod(np.clip(end - corner, 0, None), axis=2)
     areas, other_areas = (np.prod(one[:, 2:] - one[:, :2], axis=1) for one in (boxes, others))
     return intersection / (areas[:, None] + other_areas - intersection)
 
 
-def _of_class(found: Sequence[Detections], there: Sequence[Objects], number: int, overlap: float) -> ClassPrecision:
+def _of_class(found: Sequence[Detections], there: Sequence[HasObjects], number: int, overlap: float) -> ClassPrecision:
     scores, right, counted = [], [], []
     for detections, objects in zip(found, there, strict=True):
         own, truth = detections.labels == number, objects.labels == number

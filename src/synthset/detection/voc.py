@@ -9,6 +9,7 @@ What stands there is hostile until checked: no entities are expanded, and no nam
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from xml.parsers.expat import ExpatError, ParserCreate
 
 import numpy as np
 
-from synthset.core.errors import DataError, UsageError, some
+from synthset.core.errors import DataError, UsageError, first_line, some
 from synthset.images.decoding import read_size
 
 CLASSES = (
@@ -27,6 +28,7 @@ CLASSES = (
 )  # fmt: skip
 SUFFIXES = (".jpg", ".jpeg", ".png")
 MAX_XML_BYTES = 10_000_000
+_YEAR = re.compile(r"VOC\d{4}")
 _NAME = re.compile(r"[\w-]+(\.[\w-]+)*")
 
 
@@ -37,6 +39,7 @@ class AnnotatedImage:
     Attributes:
         name: year and file, as "VOC2007/000005".
         file: of the photograph.
+        sha256: of the file.
         width, height: in pixels.
         boxes: float32 (n, 4): left, top, right, bottom in pixels from the upper left corner; right and bottom are the
             first pixels beyond.
@@ -46,6 +49,7 @@ class AnnotatedImage:
 
     name: str
     file: Path
+    sha256: str
     width: int
     height: int
     boxes: np.ndarray
@@ -78,7 +82,7 @@ def read_voc(
         UsageError: no devkit there, or a year or set that it lacks.
         DataError: damaged annotations, an object outside its image or without area, or of another class.
     """
-    root, parts = Path(devkit), list(parts)
+    root, parts = Path(devkit).absolute(), list(parts)
     found = [_read_image(folder, name) for year, split in parts for folder, name in _names(root, year, split)]
     names = tuple(classes) if classes is not None else _class_names(found)
     numbers = {name: number for number, name in enumerate(names)}
@@ -90,10 +94,9 @@ def read_voc(
 
 def find_parts(devkit: str | Path, split: str) -> list[tuple[str, str]]:
     """The years of a devkit that have a set, with it. Raises UsageError where none has."""
-    root = Path(devkit)
-    years = sorted(
-        folder.name.removeprefix("VOC") for folder in (*root.glob("VOC*"), root) if _list_of(folder, split).exists()
-    )
+    root = Path(devkit).absolute()
+    folders = [folder for folder in (root, *root.glob("VOC*")) if _YEAR.fullmatch(folder.name)]
+    years = sorted(folder.name.removeprefix("VOC") for folder in folders if _list_of(folder, split).exists())
     if not years:
         raise UsageError(
             f"Expected folders such as VOC2007 with ImageSets/Main/{split}.txt in '{root}', found none. "
@@ -102,12 +105,29 @@ def find_parts(devkit: str | Path, split: str) -> list[tuple[str, str]]:
     return [(year, split) for year in years]
 
 
+def check_apart(devkit: str | Path, parts: Iterable[tuple[str, str]], test: tuple[str, str]) -> None:
+    """Refuse a test set that is not there, or that names images of the others; of it the list of names alone is read.
+
+    Raises:
+        UsageError: no such set, or an image in both.
+    """
+    root = Path(devkit).absolute()
+    learned = {item for year, split in parts for item in _names(root, year, split)}
+    if both := [name for folder, name in _names(root, *test) if (folder, name) in learned]:
+        raise UsageError(
+            f"Expected other images in VOC{test[0]} {test[1]} than in the sets that are learned from, '{both[0]}' is "
+            "in both. Choose other sets."
+        )
+
+
 def _list_of(folder: Path, split: str) -> Path:
     return folder / "ImageSets" / "Main" / f"{split}.txt"
 
 
 def _names(root: Path, year: str, split: str) -> list[tuple[Path, str]]:
     folder = root if root.name == f"VOC{year}" else root / f"VOC{year}"
+    if not _YEAR.fullmatch(folder.name) or not _NAME.fullmatch(split):
+        raise UsageError(f"Expected a year and a set such as 2007 trainval, got '{year[:40]}' and '{split[:40]}'.")
     path = _list_of(folder, split)
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
@@ -125,6 +145,7 @@ class _Raw:
     name: str
     place: Path
     file: Path
+    sha256: str
     size: tuple[int, int]
     objects: list[tuple[str, tuple[float, float, float, float], bool]]
 
@@ -134,15 +155,29 @@ def _read_image(folder: Path, name: str) -> _Raw:
     file = next((path for end in SUFFIXES if (path := folder / "JPEGImages" / f"{name}{end}").is_file()), None)
     if file is None:
         raise DataError(f"Expected the image '{name}' in '{folder / 'JPEGImages'}', found none. Take it off the list.")
-    if not file.resolve().is_relative_to(folder.resolve()):
-        raise DataError(f"Expected images inside '{folder}', '{file.name}' leads out of it. Take it off the list.")
+    for path in (file, place):
+        if not path.resolve().is_relative_to(folder.resolve()):
+            raise DataError(f"Expected files inside '{folder}', '{path.name}' leads out of it. Take it off the list.")
     tree = parse_xml(place)
     try:
-        size = read_size(file.read_bytes())
-    except DataError as error:
-        raise DataError(f"'{file}': {error}") from error
+        data = file.read_bytes()
+        size = read_size(data)
+    except (DataError, OSError) as error:
+        raise DataError(f"Expected the image '{file}', it does not read ({first_line(error)}). Restore it.") from error
+    _check_size(tree, place, size)
     objects = [_object(item, place, size) for item in _all(tree, "object")]
-    return _Raw(f"{folder.name}/{name}", place, file, size, objects)
+    return _Raw(f"{folder.name}/{name}", place, file, hashlib.sha256(data).hexdigest(), size, objects)
+
+
+def _check_size(tree: Any, place: Path, size: tuple[int, int]) -> None:
+    """Boxes for an image of another size would lie elsewhere; 0 stands for unknown, as some write it."""
+    for item in _all(tree, "size")[:1]:
+        named = tuple(_number(item, key, place) for key in ("width", "height"))
+        if all(named) and named != size:
+            raise DataError(
+                f"Expected the annotations '{place}' of an image of {size[0]}×{size[1]} pixels, as it has, got "
+                f"{named[0]:g}×{named[1]:g}. Mend the file, or restore the image."
+            )
 
 
 def _object(item: Any, place: Path, size: tuple[int, int]) -> tuple[str, tuple[float, float, float, float], bool]:
@@ -158,8 +193,10 @@ def _object(item: Any, place: Path, size: tuple[int, int]) -> tuple[str, tuple[f
             f"Expected the box of '{name[:40]}' in '{place}' inside {size[0]}×{size[1]} pixels and with an area, got "
             f"{left:g}, {top:g}, {right:g}, {bottom:g}. Mend the file."
         )
-    difficult = _all(item, "difficult")
-    return name, corners, bool(difficult) and difficult[0].get("", "").strip() == "1"
+    difficult = _text(item, "difficult", place) if _all(item, "difficult") else "0"
+    if difficult not in ("0", "1"):
+        raise DataError(f"Expected <difficult> as 0 or 1 in '{place}', got '{difficult[:40]}'. Mend the file.")
+    return name, corners, difficult == "1"
 
 
 def _class_names(found: Sequence[_Raw]) -> tuple[str, ...]:
@@ -175,6 +212,7 @@ def _annotated(raw: _Raw, numbers: Mapping[str, int]) -> AnnotatedImage:
     return AnnotatedImage(
         raw.name,
         raw.file,
+        raw.sha256,
         *raw.size,
         np.array([box for _, box, _ in raw.objects], np.float32).reshape(-1, 4),
         np.array([numbers[name] for name, _, _ in raw.objects], np.int64),

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -33,10 +33,27 @@ from synthset.core.options import Option
 from synthset.core.versions import library_versions
 
 TRAINING_FILE, RESUME_FILE, METRICS_FILE = "training.json", "resume.safetensors", "metrics.csv"
-FORMAT = "synthset-pretraining-1"
 OWN_FILES = (WEIGHTS_FILE, CONFIG_FILE, RESUME_FILE, METRICS_FILE, TRAINING_FILE)
 Refusal: TypeAlias = SynthsetError | None
 _ANEW = "Delete it to begin again."
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of training that goes on step by step.
+
+    Attributes:
+        format: as its files name it.
+        noun: as messages do.
+        files: that it writes into its folder.
+    """
+
+    format: str
+    noun: str
+    files: tuple[str, ...] = OWN_FILES
+
+
+PRETRAINING = Kind("synthset-pretraining-1", "pre-training")
 
 
 @dataclass(frozen=True)
@@ -59,9 +76,9 @@ class RecordedJob:
 
 @dataclass(frozen=True)
 class Finished:
-    """What training.json holds of a pre-training."""
+    """What training.json holds of a finished training."""
 
-    format: Literal["synthset-pretraining-1"]
+    format: str
     job: RecordedJob
     history: tuple[PassRecord, ...]
     seconds: Seconds
@@ -72,7 +89,7 @@ class Finished:
 class _Progress:
     """The notes of the resume file."""
 
-    format: Literal["synthset-pretraining-1"]
+    format: str
     job: RecordedJob
     history: tuple[PassRecord, ...]
     step: Count
@@ -101,6 +118,7 @@ class Session:
     loss_sum: float = 0.0
     seconds: float = 0.0
     saved_at: float = field(default_factory=time.monotonic)
+    kind: Kind = PRETRAINING
 
     @property
     def is_due(self) -> bool:
@@ -116,7 +134,7 @@ class Session:
                     copy = value.detach().to("cpu", memory_format=torch.contiguous_format)
                     tensors[f"optimizer.{index}.{key}"] = copy.clone()
         note = {
-            "format": FORMAT,
+            "format": self.kind.format,
             "job": asdict(self.job),
             "history": [asdict(one) for one in self.history],
             "step": self.step,
@@ -133,7 +151,7 @@ class Session:
         path = self.folder / RESUME_FILE
         if not path.is_file():
             return
-        note = _read_progress(path)
+        note = _read_progress(path, self.kind)
         try:
             tensors = load_file(path)
             if note.sha256 != _hash(tensors):
@@ -164,7 +182,7 @@ class Session:
         """Write the model, then training.json, then drop the resume file."""
         save_model()
         note = {
-            "format": FORMAT,
+            "format": self.kind.format,
             "job": asdict(self.job),
             **about,
             "seconds": round(sum(one.seconds for one in self.history), 3),
@@ -176,11 +194,11 @@ class Session:
         (self.folder / RESUME_FILE).unlink(missing_ok=True)
 
 
-def read_finished(folder: Path) -> Finished | None:
-    """What training.json holds, if `folder` holds a complete pre-training. Raises UsageError where it is damaged."""
+def read_finished(folder: Path, kind: Kind = PRETRAINING) -> Finished | None:
+    """What training.json holds, if `folder` holds a complete training. Raises UsageError where it is damaged."""
     if not all((folder / name).is_file() for name in (TRAINING_FILE, CONFIG_FILE, WEIGHTS_FILE)):
         return None
-    note = read_record(Finished, folder / TRAINING_FILE, _remedy(), UsageError)
+    note = _read_note(folder, kind)
     (folder / RESUME_FILE).unlink(missing_ok=True)
     return note
 
@@ -191,14 +209,15 @@ def claim(
     job: RecordedJob,
     defaults: Mapping[str, Any],
     *,
+    kind: Kind = PRETRAINING,
     overwrite: bool = False,
     from_first: Callable[[Callable[[], Refusal]], Refusal] = lambda make: make(),
 ) -> Iterator[None]:
-    """Alone with the folder of a pre-training, which is made, for the time of the block.
+    """Alone with the folder of a training, which is made, for the time of the block.
 
     Args:
         defaults: of the job's config, which an older version lacked.
-        overwrite: what an earlier pre-training left there is deleted.
+        overwrite: what an earlier one of its kind left there is deleted.
         from_first: of several processes, gives all of them the result of the first, which locks the folder for all.
     Raises:
         UsageError: another command is at work there, or it holds something else.
@@ -208,13 +227,13 @@ def claim(
 
         def lock() -> Refusal:
             try:
-                _check(folder, job, defaults, overwrite)
+                _check(folder, job, defaults, kind, overwrite)
                 stack.enter_context(writing(folder, PATIENCE_SECONDS))
-                _check(folder, job, defaults, overwrite)  # as it is now that nobody else writes there
+                _check(folder, job, defaults, kind, overwrite)  # as it is now that nobody else writes there
             except SynthsetError as error:
                 return error
             delete_parts(folder)
-            for name in OWN_FILES if overwrite else ():
+            for name in kind.files if overwrite else ():
                 (folder / name).unlink(missing_ok=True)
             return None
 
@@ -223,21 +242,21 @@ def claim(
         yield
 
 
-def _check(folder: Path, job: RecordedJob, defaults: Mapping[str, Any], overwrite: bool) -> None:
-    """Refuse a folder that is not ours, or holds another pre-training; nothing is changed."""
+def _check(folder: Path, job: RecordedJob, defaults: Mapping[str, Any], kind: Kind, overwrite: bool) -> None:
+    """Refuse a folder that is not ours, or holds another training; nothing is changed."""
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"Expected a folder for the model, '{folder}' is a file. Choose another.")
     entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")] if folder.is_dir() else []
     if all(entry.name == METRICS_FILE for entry in entries):
         return
-    recorded = _recorded_job(folder)
+    recorded = _recorded_job(folder, kind)
     if recorded is None:
         raise UsageError(
-            f"'{folder}' holds files that are no pre-training of Synthset; nothing was changed. Choose another "
+            f"'{folder}' holds files that are no {kind.noun} of Synthset; nothing was changed. Choose another "
             f"{setting('output_dir')}."
         )
     if not overwrite:
-        refuse(folder, "pre-training", _differences(recorded, job, defaults))
+        refuse(folder, kind.noun, _differences(recorded, job, defaults))
 
 
 def _differences(recorded: RecordedJob, job: RecordedJob, defaults: Mapping[str, Any]) -> list[str]:
@@ -245,25 +264,35 @@ def _differences(recorded: RecordedJob, job: RecordedJob, defaults: Mapping[str,
     return texts if recorded.fingerprint == job.fingerprint else [*texts, "images: other images or labels"]
 
 
-def _recorded_job(folder: Path) -> RecordedJob | None:
+def _recorded_job(folder: Path, kind: Kind) -> RecordedJob | None:
     if (folder / TRAINING_FILE).exists():
-        return read_record(Finished, folder / TRAINING_FILE, _remedy(), UsageError).job
-    return _read_progress(folder / RESUME_FILE).job if (folder / RESUME_FILE).exists() else None
+        return _read_note(folder, kind).job
+    return _read_progress(folder / RESUME_FILE, kind).job if (folder / RESUME_FILE).exists() else None
 
 
-def _remedy() -> str:
-    return (
-        f"It is damaged, or no pre-training of Synthset; nothing was changed. Choose another {setting('output_dir')}."
-    )
+def _read_note(folder: Path, kind: Kind) -> Finished:
+    place = f"'{folder / TRAINING_FILE}'"
+    remedy = f"It is damaged, or no {kind.noun} of Synthset; nothing was changed. Choose another "
+    remedy += f"{setting('output_dir')}."
+    note = read_record(Finished, folder / TRAINING_FILE, remedy, UsageError)
+    if note.format != kind.format:
+        raise UsageError(f"Expected 'format' in {place} as '{kind.format}', got '{note.format[:40]}'. {remedy}")
+    return note
 
 
-def _read_progress(path: Path) -> _Progress:
+def _read_progress(path: Path, kind: Kind) -> _Progress:
     try:
         with safe_open(path, "pt") as checkpoint:
-            note = (checkpoint.metadata() or {}).get("training", "{}")
+            text = (checkpoint.metadata() or {}).get("training", "{}")
     except (SafetensorError, OSError) as error:
         raise _damaged(path, error) from error
-    return parse_record(_Progress, note.encode(), f"the notes of '{path}'", _ANEW)
+    note = parse_record(_Progress, text.encode(), f"the notes of '{path}'", _ANEW)
+    if note.format != kind.format:
+        raise UsageError(
+            f"Expected a checkpoint of a {kind.noun} in '{path}', got '{note.format[:40]}'; nothing was changed. Choose "
+            f"another {setting('output_dir')}."
+        )
+    return note
 
 
 def _damaged(path: Path, error: Exception) -> DataError:
