@@ -420,6 +420,7 @@ def test_a_diagnosis_with_the_cache_embeds_nothing_and_measures_the_same(run):
     assert code == 0
     assert contents("cache") == before  # what is embedded would be added
     assert "Of 2 there are too few images to tell." in out
+    assert "\n  For example " in out
     there, here = read("diagnosis", "diagnosis.json"), read("again", "diagnosis.json")
     assert {*there.pop("doubts")} <= {*here.pop("doubts")}  # cautions may be added
     here["config"] = {name: here["config"][name] for name in there["config"]}  # options may be added, and notes

@@ -238,7 +238,7 @@ def print_side_by_side(result: SideBySide) -> None:
 @shows("recipes")
 def print_recipes(recipes: Sequence[PaperRecipe]) -> None:
     """The papers' runs by name."""
-    _print_table(("recipe", "for", ""), [(one.name, ", ".join(one.commands), one.title) for one in recipes])
+    _print_table(("recipe", "commands", "what"), [(one.name, ", ".join(one.commands), one.title) for one in recipes])
 
 
 @shows("recipe")
@@ -451,15 +451,18 @@ def print_diagnosis(result: DiagnosisResult) -> None:
     troubled = [row for row in result.classes if row.remedy and not row.is_unresolved]
     judged = len(result.classes)
     fine = judged - len(troubled) - len(open_ones)
-    say(f"\n{fine:,} of {judged:,} classes are fine." + (" In need:" if troubled else ""))
+    num_sets = len({row.set for row in result.classes})
+    where = f" of {num_sets:,} sets" if num_sets > 1 else ""
+    say(f"\n{fine:,} of {judged:,} classes{where} are fine." + (" In need:" if troubled else ""))
     if troubled:
         rows = [(f"  {row.class_name}", row.set, row.verdict, row.remedy) for row in troubled[:MAX_ROWS]]
         _print_table(("  class", "set", "verdict", "what to do"), rows)
     if len(troubled) > MAX_ROWS:
         say(f"  … {len(troubled) - MAX_ROWS:,} more in {result.folder / 'classes.csv'}")
     if open_ones:
-        example = f"{open_ones[0].class_name}: {open_ones[0].evidence}"
-        say(f"Of {len(open_ones):,} there are {open_ones[0].verdict}. {example}")
+        first = open_ones[0]
+        say(f"Of {len(open_ones):,} there are {first.verdict}.")
+        say(f"  For example {first.class_name} of {first.set}: {first.evidence}")
     if result.judged is not None:
         _print_judged(result.judged)
     say(f"report  {result.report}")
