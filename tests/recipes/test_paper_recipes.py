@@ -145,6 +145,7 @@ def test_what_is_given_wins_and_the_line_says_so(call, capsys, tmp_path):
     [
         ("create --config recipe:he2023/eurosat", "Unknown recipe 'he2023/eurosat'. Did you mean 'he2023/eurosat-"),
         ("create --config recipe:shipard2023/cifar", "Valid: shipard2023/cifar10, shipard2023/cifar100. 'synthset"),
+        ("recipes shipard/cifar10", "Did you mean 'shipard2023/cifar10'? Valid: shipard2023/cifar10, shipard2023/"),
         ("recipes marwood2023/x", "Valid: marwood2023/disamb2.5, marwood2023/promptaug, marwood2023/synset."),
         (
             "tune d --config recipe:shipard2023/cifar10",
@@ -190,3 +191,10 @@ def test_names_may_be_said_in_full():
     assert find_recipe("recipe:Shipard2023/CIFAR10.yaml").title.startswith("CIFAR-10")
     with pytest.raises(UnknownNameError, match="Unknown recipe ''"):
         find_recipe("recipe:")
+
+
+@pytest.mark.parametrize("name", ["he2023/", "he2023/cifar-zero", "nothing", ""])
+def test_a_name_that_is_none_names_the_nearest_alone(name):
+    with pytest.raises(UnknownNameError) as caught:
+        find_recipe(name)
+    assert 0 < str(caught.value).count("/", len(f"Unknown recipe '{name}'")) <= 9  # eight, and the one that was meant

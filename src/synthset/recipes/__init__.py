@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from string import Template
@@ -20,6 +21,7 @@ from synthset.core.yaml_files import read_yaml
 PREFIX = "recipe:"  # before a name, where a path may stand too
 _FOLDER = Path(__file__).parent
 _TABLE = "sets.yaml"
+_MAX_NAMED = 8  # recipes in a message, the nearest
 _COLUMN = 42  # two columns before the comments behind values
 _COMMENT = re.compile(r"^(  \S.*?) +(# .*)$", re.MULTILINE)
 
@@ -89,6 +91,8 @@ def find_recipe(name: str) -> PaperRecipe:
     key = name.removeprefix(PREFIX).strip().lower().removesuffix(".yaml")
     if key not in known_recipes():
         near = [other for other in known_recipes() if key and key in other]
-        near = near or [other for other in known_recipes() if other.partition("/")[0] == key.partition("/")[0]]
-        raise UnknownNameError("recipe", key, near or known_recipes(), "'synthset recipes' lists all.")
+        near = near or [other for other in known_recipes() if other.startswith(key.partition("/")[0])]
+        nearest = get_close_matches(key, near or known_recipes(), n=_MAX_NAMED, cutoff=0)
+        named = [other for other in known_recipes() if other in nearest]
+        raise UnknownNameError("recipe", key, named, "'synthset recipes' lists all.")
     return known_recipes()[key]
