@@ -346,4 +346,10 @@ def _refuse_seen(beginning: Beginning, learned: DetectionSet, test: DetectionSet
     if beginning.folder is not None:
         files = [one.file for one in test.images]
         images = ImageSet(test.name, ("images",), np.zeros(len(files), np.int64), lambda row: files[row].read_bytes())
-        check_unseen(beginning.folder, images)
+        try:
+            check_unseen(beginning.folder, images)
+        except UsageError as error:
+            raise UsageError(
+                f"Expected photographs in {test.name} that '{beginning.folder}' did not learn from, got more than half "
+                "that it did. Begin with another model."
+            ) from error
