@@ -93,7 +93,7 @@ def test_a_whole_step_is_that_of_a_plain_reference(tmp_path):
     session = Session(tmp_path, RecordedJob({}, ""), learner.network, optimizer, 1e9)
     for part in parts(4):
         rate = 0.1 / (1 + part.step)
-        got = loop._step(session, learner, part, rate, SETTINGS, WORLD)
+        got = loop.step(session, learner, part, rate, SETTINGS, WORLD)
         q = F.normalize(query(part.views[0]), dim=1)
         with torch.no_grad():
             for mine, theirs in zip(key.parameters(), query.parameters(), strict=True):
@@ -123,7 +123,7 @@ def test_a_loss_that_is_no_number_is_said_and_changes_nothing(tmp_path):
     part.views[0][0, 0, 0, 0] = float("nan")
     before = [weight.clone() for weight in learner.moco.query_encoder.parameters()]
     with pytest.raises(ModelError, match=r"finite loss, got nan in step 1 of .*Choose a learning rate below 0\.1"):
-        loop._step(session, learner, part, 0.1, SETTINGS, WORLD)
+        loop.step(session, learner, part, 0.1, SETTINGS, WORLD)
     assert all(map(torch.equal, before, learner.moco.query_encoder.parameters()))
 
 

@@ -186,6 +186,15 @@ def test_processes_are_given_the_job_and_refuse_what_they_cannot_share(digits, w
             stage.pretrain(open_images(digits), tmp_path / "other", **METHODS["moco"], processes=processes)
 
 
+def test_a_dry_run_says_how_long_it_takes_and_writes_nothing(digits, own_folder, run):
+    sizes = ["--batch-size", 16, "--epochs", 3, "--norm-groups", 2, "--device", "cpu"]
+    code, out, told = run("pretrain", digits, "--architecture", "small_cnn", "--method", "moco", *sizes, "--dry-run")
+    assert (code, told) == (0, "")
+    assert "15 steps in all" in out
+    assert "on this machine's cpu. Nothing was written." in out
+    assert not list(own_folder.iterdir())
+
+
 def test_no_global_random_state_is_changed(digits, tmp_path):
     def states():
         return (

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from synthset.detection.stage import DetectResult, DetectSettings
     from synthset.detection.voc import DetectionSet
     from synthset.images.imageset import ImageSet
+    from synthset.pretraining.dry_run import PretrainPlan
     from synthset.pretraining.settings import Settings
     from synthset.pretraining.stage import PretrainResult
 
@@ -31,6 +32,13 @@ def print_pretrain_settings(settings: Settings, images: ImageSet) -> None:
         f"{len(images) // settings.batch_size:,} steps of {settings.batch_size}, {settings.optimizer} at "
         f"{settings.learning_rate:g}"
     )
+
+
+@shows("plan")
+def print_pretrain_plan(plan: PretrainPlan) -> None:
+    """How many steps there would be, and how long they take here."""
+    say(f"{plan.num_steps:,} steps in all")
+    say(f"About {duration(max(1, plan.seconds))} on this machine's {plan.device}. Nothing was written.")
 
 
 @shows("pretrain")

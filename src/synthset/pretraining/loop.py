@@ -37,10 +37,10 @@ def run(
     session.network.train()
     batches = stream.batches(session.step, total, rank=world.rank, size=world.size, workers=settings.workers)
     with track(total * size, what, done=session.step * size) as bar:
-        for part in _parts(batches, backbone, settings, world):
+        for part in parts(batches, backbone, settings, world):
             began = time.monotonic()
             rate = _rate(settings, part.step, per_epoch, total)
-            loss = _step(session, learner, part, rate, settings, world)
+            loss = step(session, learner, part, rate, settings, world)
             session.step += 1
             session.loss_sum += loss
             session.seconds += time.monotonic() - began
@@ -58,7 +58,7 @@ def run(
                 session.save()
 
 
-def _parts(batches: Iterator[Batch], backbone: BackboneConfig, settings: Settings, world: World) -> Iterator[Part]:
+def parts(batches: Iterator[Batch], backbone: BackboneConfig, settings: Settings, world: World) -> Iterator[Part]:
     """The batches as the network sees them."""
     model, variation = backbone.as_model(), METHODS[settings.method].variation
     for batch in batches:
@@ -76,7 +76,7 @@ def _rate(settings: Settings, step: int, per_epoch: int, total: int) -> float:
     return rate_at(step, settings.learning_rate, warmup_steps, total)
 
 
-def _step(session: Session, learner: Learner, part: Part, rate: float, settings: Settings, world: World) -> float:
+def step(session: Session, learner: Learner, part: Part, rate: float, settings: Settings, world: World) -> float:
     """One step of the optimiser; the loss, a mean over the batch."""
     is_bf16 = settings.precision == "bf16" or (settings.precision == "auto" and world.device.type == "cuda")
     cast = torch.autocast(world.device.type, torch.bfloat16) if is_bf16 else nullcontext()

@@ -134,10 +134,10 @@ def _pretrain(
                 when_ready(images, settings)
             if world.device.type == "cpu":
                 tune_for_cpu()
-            learner, session = _begin(folder, job, backbone, described, len(images.class_names), settings, world)
-            method = METHODS[settings.method]
-            crops = Crops(settings.image_size_px, method.views, method.area, magnitude=settings.randaugment)
-            run(session, learner, Stream(images, settings.batch_size, crops, settings.seed), described, settings, world)
+            learner, session = begin(folder, job, backbone, described, len(images.class_names), settings, world)
+            session.restore()
+            world.wait()
+            run(session, learner, stream_of(images, settings), described, settings, world)
             if world.is_first:
                 about = {"images": images.name, "num_images": len(images), "learned_from": asdict(Sketch.of(hashes))}
                 session.finish(partial(save_backbone, folder, learner.backbone, described), about)
@@ -153,7 +153,7 @@ def read_result(folder: Path, *, was_finished: bool = True) -> PretrainResult:
     return PretrainResult(folder, read_backbone(folder), note.history, note.seconds, was_finished)
 
 
-def _begin(
+def begin(
     folder: Path,
     job: RecordedJob,
     backbone: nn.Module,
@@ -162,7 +162,7 @@ def _begin(
     settings: Settings,
     world: World,
 ) -> tuple[Learner, Session]:
-    """The network with all that learns, as it begins or as a checkpoint left it."""
+    """The network with all that learns, as it begins."""
     is_moco = settings.method == "moco"
     own = replace(settings, norm_groups=settings.norm_groups // world.size) if is_moco else settings
     learner = LEARNERS[settings.method](backbone, described.num_features, num_classes, own)
@@ -170,10 +170,14 @@ def _begin(
     network = world.prepare(learner.network)
     groups = group_weights(network, settings.weight_decay, decay_all=True)
     optimizer = make_optimizer(settings.optimizer, groups, settings.learning_rate)
-    session = Session(folder, job, network, optimizer, settings.checkpoint_minutes * 60)
-    session.restore()
-    world.wait()
-    return learner, session
+    return learner, Session(folder, job, network, optimizer, settings.checkpoint_minutes * 60)
+
+
+def stream_of(images: ImageSet, settings: Settings) -> Stream:
+    """The batches that are learned from."""
+    method = METHODS[settings.method]
+    crops = Crops(settings.image_size_px, method.views, method.area, magnitude=settings.randaugment)
+    return Stream(images, settings.batch_size, crops, settings.seed)
 
 
 def _check_shares(settings: Settings, world: World) -> None:
