@@ -199,13 +199,13 @@ def test_too_few_shots_to_choose_by():
 def test_the_penalty_is_chosen_on_shots_that_are_held_back(monkeypatch):
     shots, labels, texts, _, _ = clusters(shots=8)
     fits = []
-    regression = baselines._regression
+    regression = baselines.logistic_regression
 
     def watch(vectors, labels, c):
         fits.append((np.bincount(labels).tolist(), c))
         return regression(vectors, labels, c)
 
-    monkeypatch.setattr(baselines, "_regression", watch)
+    monkeypatch.setattr(baselines, "logistic_regression", watch)
     chosen = linear_probe(shots, labels, texts, SCALE).settings["c"]
     assert fits == [*(([6] * 5, c) for c in CS), ([8] * 5, chosen)]
 

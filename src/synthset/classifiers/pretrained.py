@@ -103,7 +103,7 @@ def start_model(config: ModelConfig, start: Start, seed: int) -> nn.Module:
     own = model.state_dict()
     fitting = {name: value for name, value in tensors.items() if name in own and own[name].shape == value.shape}
     others = {name.rpartition(".")[0] for name in own.keys() - fitting.keys()}
-    heads = {name for name, module in model.named_modules() if module is _head(model)}
+    heads = {name for name, module in model.named_modules() if module is head_of(model)}
     if others - heads or tensors.keys() - own.keys():
         raise ModelError(f"Expected {place} to fit it, they do not ({', '.join(sorted(others - heads)[:3])}).")
     model.load_state_dict(fitting, strict=False)
@@ -143,13 +143,14 @@ def load_pretrained(architecture: str, weights: str = IMAGENET, device: str = "a
     return Classifier(config, model.to(choose_device(device)).eval())
 
 
-def _head(model: nn.Module) -> nn.Module:
+def head_of(model: nn.Module) -> nn.Module:
+    """The last layer, which tells the classes apart."""
     return model.head if not hasattr(model, "get_classifier") else model.get_classifier()  # pyright: ignore
 
 
 def head_weights(model: nn.Module) -> set[nn.Parameter]:
     """The weights of the last layer, which tells the classes apart."""
-    return set(_head(model).parameters())
+    return set(head_of(model).parameters())
 
 
 def _of_timm(architecture: str, tag: str) -> Start:

@@ -106,6 +106,7 @@ NAMES = {
     "side-by-side": "side_by_side",
     "tune": "tune",
     "pretrain": "pretrain",
+    "transfer": "transfer",
     "detect": "detect",
     "diagnose": "diagnose",
     "report": "report",

@@ -63,7 +63,7 @@ def print_plan(run: DryRun, workers: int | None = None, price_per_hour: float | 
     """
     config, total = run.config, run.sample.total
     counts = {**run.sample.images, "total": total}
-    _print_table(
+    print_table(
         ("strategy", "guidance", ">images", ">each class"),
         [(name, run.guidance.get(name, ""), f"{n:,}", f"{n // run.num_classes:,}") for name, n in counts.items()],
     )
@@ -80,7 +80,7 @@ def print_plan(run: DryRun, workers: int | None = None, price_per_hour: float | 
         mixed = len(request.condition_images)
         prompt = f"(a mixture of {mixed} real image{'s' * (mixed > 1)})" if mixed else request.prompt
         samples.append((f"  {request.guidance_scale:.2f}", prompt))
-    _print_table(("  guidance", "prompt"), samples)
+    print_table(("  guidance", "prompt"), samples)
     if run.generation is None or run.estimate is None:
         unknown = "No estimate of time, nor of what is copied," if config.reuse else "No estimate of time,"
         say(f"\n{unknown} for the model is not at hand. Nothing was written.")
@@ -213,7 +213,7 @@ def print_comparison(result: ComparisonResult) -> None:
         rows.append((row.view, *place, *cells, *[_percent(row.same_noise)] * is_shared))
     headings = ("images of", *names, ">number", ">accuracy", "95 % interval", f"minus {result.first}, in points")
     headings += (">same noise",) * is_shared
-    _print_table(headings, rows[:MAX_ROWS], left_out=max(0, len(rows) - MAX_ROWS))
+    print_table(headings, rows[:MAX_ROWS], left_out=max(0, len(rows) - MAX_ROWS))
     if any(row.minus is not None for row in result.rows):
         noise = f", and as far as 'same noise' says, images on the noise of {result.first}'s" if is_shared else ""
         say(f"Differences are paired: trainings of the same seed{noise}.")
@@ -238,7 +238,7 @@ def print_side_by_side(result: SideBySide) -> None:
 @shows("recipes")
 def print_recipes(recipes: Sequence[PaperRecipe]) -> None:
     """The papers' runs by name."""
-    _print_table(("recipe", "commands", "what"), [(one.name, ", ".join(one.commands), one.title) for one in recipes])
+    print_table(("recipe", "commands", "what"), [(one.name, ", ".join(one.commands), one.title) for one in recipes])
 
 
 @shows("recipe")
@@ -265,7 +265,7 @@ def print_predict(result: PredictResult) -> None:
     """How often each class was the most probable one, and where the table lies."""
     found = sorted(((count, name) for name, count in result.counts.items() if count), key=lambda pair: -pair[0])
     rows = [(name, f"{count:,}", f"{count / result.num_images:.1%}") for count, name in found[:MAX_ROWS]]
-    _print_table(("class", ">images", ">share"), rows)
+    print_table(("class", ">images", ">share"), rows)
     if len(found) > MAX_ROWS:
         say(f"and {len(found) - MAX_ROWS:,} more classes")
     say(f"predictions  {result.output}")
@@ -285,7 +285,7 @@ def print_export(result: ModelExport) -> None:
         )
         for row in result.rows
     ]
-    _print_table(headings, rows)
+    print_table(headings, rows)
     kind = "held back from the training" if result.is_held_back else "learned from, as none was held back"
     say(f"Accuracy is on {result.num_images:,} synthetic images that were {kind}.")
     say(f"export  {result.folder}")
@@ -360,7 +360,7 @@ def _print_means(methods: Sequence[str], means: Sequence[CurveMean]) -> None:
     cells = {(mean.method, mean.shots): mean for mean in means}
     shots = sorted({mean.shots for mean in means})
     rows = [(str(count), *(_mean(cells.get((method, count))) for method in methods)) for count in shots]
-    _print_table((">shots", *(f">{method}" for method in methods)), rows)
+    print_table((">shots", *(f">{method}" for method in methods)), rows)
 
 
 def _mean(mean: CurveMean | None) -> str:
@@ -385,7 +385,7 @@ def print_evaluation(result: EvaluationResult, folder: Path) -> None:
     counts = result.counts
     shown = enumerate(islice(accuracies, MAX_ROWS))
     rows = [(name, _percent(share), _confused_with(result.class_names, counts[[i]], i)) for i, (name, share) in shown]
-    _print_table(("class", ">accuracy", "mostly taken for"), rows, left_out=len(result.class_names) - len(rows))
+    print_table(("class", ">accuracy", "mostly taken for"), rows, left_out=len(result.class_names) - len(rows))
     say(f"details  {folder}")
 
 
@@ -408,7 +408,7 @@ def print_filter(result: FilterResult) -> None:
         for name, *counts in zip(result.class_names, *(column.tolist() for column in columns), strict=True)
     ]
     whole = ("all", *(f"{int(column.sum()):,}" for column in columns))
-    _print_table(headings, rows[:MAX_ROWS], whole, left_out=max(0, len(rows) - MAX_ROWS))
+    print_table(headings, rows[:MAX_ROWS], whole, left_out=max(0, len(rows) - MAX_ROWS))
     for method, verdicts in result.verdicts.items():
         found = int((~verdicts.keep).sum())
         say(f"{method:11}{f'{found:,} rejected' if found else 'none found to reject'}")
@@ -428,7 +428,7 @@ def print_demo(result: DemoResult) -> None:
     *rows, reference = [
         (row.view, f"{row.images:,}", f"{row.score:.1%}", _range(row.low, row.high)) for row in result.rows
     ]
-    _print_table(headings, rows, reference)
+    print_table(headings, rows, reference)
     say(result.footnote())
     for label, path in result.paths().items():
         say(f"{label:11}{path}")
@@ -446,7 +446,7 @@ def print_diagnosis(result: DiagnosisResult) -> None:
         shift = "–" if row.centroid_shift is None else f"{row.centroid_shift:.3f}"
         read = (_percent(row.prompt_accuracy), _percent(row.transfer_accuracy))
         rows.append((row.set, f"{row.images:,}", f"{row.centroid_distance:.2e}", *read, shift))
-    _print_table(headings, rows)
+    print_table(headings, rows)
     open_ones = [row for row in result.classes if row.is_unresolved]
     troubled = [row for row in result.classes if row.remedy and not row.is_unresolved]
     judged = len(result.classes)
@@ -456,7 +456,7 @@ def print_diagnosis(result: DiagnosisResult) -> None:
     say(f"\n{fine:,} of {judged:,} classes{where} are fine." + (" In need:" if troubled else ""))
     if troubled:
         rows = [(f"  {row.class_name}", row.set, row.verdict, row.remedy) for row in troubled[:MAX_ROWS]]
-        _print_table(("  class", "set", "verdict", "what to do"), rows)
+        print_table(("  class", "set", "verdict", "what to do"), rows)
     if len(troubled) > MAX_ROWS:
         say(f"  … {len(troubled) - MAX_ROWS:,} more in {result.folder / 'classes.csv'}")
     if open_ones:
@@ -471,7 +471,7 @@ def print_diagnosis(result: DiagnosisResult) -> None:
 def _print_judged(judged: Judged) -> None:
     say(f"\nAs '{judged.judge}' sees them, of the {len(judged.meant):,} classes that it can tell:")
     rows = [(row.set, f"{row.images:,}", _percent(row.accuracy), _range(row.low, row.high)) for row in judged.sets]
-    _print_table(("set", ">images", ">recognised", ">95 % interval"), rows)
+    print_table(("set", ">images", ">recognised", ">95 % interval"), rows)
 
 
 @shows("prompt_study")
@@ -484,7 +484,7 @@ def print_study(result: StudyResult) -> None:
         recognised = (f"{row.images:,}", _percent(row.accuracy), interval)
         measured = (f"{row.centroid_distance:.2e}", f"{row.centroid_shift:.3f}", _percent(row.adherence))
         rows.append((row.prompt or row.source, *recognised, *measured, row.reach or "–"))
-    _print_table(headings, rows)
+    print_table(headings, rows)
     diversity = f"{result.reference_distance:.2e}"
     say(f"\nHeld against '{result.reference}', whose images of '{result.class_name}' have a diversity of {diversity}.")
     if result.modifiers:
@@ -492,7 +492,7 @@ def print_study(result: StudyResult) -> None:
             (f"  {row.modifier}", f"{row.images:,}", _percent(row.adherence), row.reach)
             for row in result.modifiers[:MAX_ROWS]
         ]
-        _print_table(("  words", ">images", ">adherence", "verdict"), words)
+        print_table(("  words", ">images", ">adherence", "verdict"), words)
     if len(result.modifiers) > MAX_ROWS:
         say(f"  … {len(result.modifiers) - MAX_ROWS:,} more in {result.folder / 'modifiers.csv'}")
     for doubt in result.doubts:
@@ -535,7 +535,7 @@ def say(text: object, end: str = "\n") -> None:
     print(printable(str(text)), end=end)
 
 
-def _print_table(
+def print_table(
     headings: Sequence[str], rows: Sequence[Sequence[str]], last: Sequence[str] = (), *, left_out: int = 0
 ) -> None:
     """A plain table; a column whose heading begins with > is set to the right, and `last` stands apart.

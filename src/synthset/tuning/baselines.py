@@ -183,7 +183,7 @@ def linear_probe(
         raise ValueError("Expected at least two classes for a linear probe, got one.")
     vectors, truth = data.shots.double().cpu().numpy(), data.labels.cpu().numpy()
     c = _choose_c(vectors, truth, seed) if c is None else c
-    weights, bias = (torch.from_numpy(part).to(data.shots) for part in _regression(vectors, truth, c))
+    weights, bias = (torch.from_numpy(part).to(data.shots) for part in logistic_regression(vectors, truth, c))
     return Predictor("linear_probe", _in_blocks(lambda rows: rows @ weights.T + bias, data.shots), {"c": c})
 
 
@@ -306,7 +306,7 @@ def _choose_c(vectors: np.ndarray, labels: np.ndarray, seed: int) -> float:
     truth = torch.from_numpy(labels[held_back])
     scores = []
     for c in CS:
-        weights, bias = _regression(vectors[~held_back], labels[~held_back], c)
+        weights, bias = logistic_regression(vectors[~held_back], labels[~held_back], c)
         logits = torch.from_numpy(vectors[held_back] @ weights.T + bias)
         scores.append((float((logits.argmax(1) == truth).double().mean()), float(F.cross_entropy(logits, truth))))
     return CS[_best(scores)]
@@ -322,7 +322,7 @@ def _a_quarter_of_each_class(labels: np.ndarray, seed: int) -> np.ndarray:
     return held_back
 
 
-def _regression(vectors: np.ndarray, labels: np.ndarray, c: float) -> tuple[np.ndarray, np.ndarray]:
+def logistic_regression(vectors: np.ndarray, labels: np.ndarray, c: float) -> tuple[np.ndarray, np.ndarray]:
     """Weights (k, d) and bias (k,) of a logistic regression; every class has a row."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
