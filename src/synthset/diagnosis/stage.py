@@ -192,7 +192,7 @@ class _Findings:
                 if tests[place.class_index].has_prompts
                 and (
                     (name, place.class_index) in calling
-                    or (place in worst and tests[place.class_index].drawn.state != "as others")
+                    or (place in worst and tests[place.class_index].drawn.state == "low")
                 )
             ]
         return drafts
