@@ -72,12 +72,13 @@ def known_recipes() -> Mapping[str, PaperRecipe]:
         paper, text = path.parent.name, path.read_text(encoding="utf-8")
         if path.name == _TABLE:
             continue
-        if not (path.parent / _TABLE).exists():
+        table = path.parent / _TABLE
+        sets = read_yaml(table, "sets", "") if table.exists() else {}
+        filled = {name: values for name, values in sets.items() if path.stem in values["runs"]}
+        for name, values in filled.items():
+            texts[f"{paper}/{name}-{path.stem}"] = _fill(text, {"dataset": name, **values})
+        if not filled:
             texts[f"{paper}/{path.stem}"] = text
-            continue
-        for name, values in read_yaml(path.parent / _TABLE, "sets", "").items():
-            if path.stem in values["runs"]:
-                texts[f"{paper}/{name}-{path.stem}"] = _fill(text, {"dataset": name, **values})
     return {name: PaperRecipe(name, text) for name, text in texts.items()}
 
 
