@@ -298,6 +298,17 @@ def test_what_was_changed_within_an_archive_is_refused():
         read_file(path / "2750/Forest/Forest_1.png")
 
 
+@pytest.mark.parametrize("zeros", [0, 3 * 2**20])
+def test_tars_one_after_another_are_refused_and_the_second_is_not_left_out_silently(zeros):
+    whole = tar_of(FILES, "a.tar").read_bytes()
+    more = tar_of({"2750/River/River_4.png": grey_png(9)}, "b.tar").read_bytes()
+    Path("both.tar").write_bytes(whole + bytes(zeros) + more)
+    with pytest.raises(DataError, match="something else follows"):
+        load_real("both.tar")
+    Path("padded.tar").write_bytes(whole + bytes(zeros))
+    assert len(load_real("padded.tar")) == 6
+
+
 def test_an_archive_is_opened_anew_when_it_changed():
     path = zip_of(FILES, "a.zip")
     assert len(load_real(path)) == 6

@@ -84,6 +84,12 @@ def test_every_protocol_of_pickles_is_read(tmp_path, protocol):
             load_real(tmp_path, **wanted)
 
 
+def test_another_column_than_the_only_one_is_refused(cifar10):
+    with pytest.raises(UsageError, match=r"column of labels .* got 'fine_labels'\. It has no other"):
+        load_real(cifar10, label_column="fine_labels")
+    assert len(load_real(cifar10, "train", label_column="labels")) == 4
+
+
 class Attack:
     def __reduce__(self):
         return os.mkdir, ("attacked",)
@@ -102,6 +108,7 @@ class Attack:
         pickle.dumps({"data": pixels_of(1, 0), "labels": [0.5]}),  # would be cut to 0
         pickle.dumps({"data": pixels_of(1, 0), "labels": [2**70]}),
         pickle.dumps({"data": pixels_of(1, 0), "labels": [[0], [0, 1]]}),
+        pickle.dumps({"data": pixels_of(1, 0), "labels": np.array([[0]])}),  # a column of labels
         pickle.dumps({"data": pixels_of(1, 0).astype(np.int64), "labels": [0]}),
         b"\x80\x02" + b"]" * 100_000 + b"a" * 99_999 + b".",  # lists within lists
         b"\x80\x04\x95\xff\xff\xff\xff\xff\xff\xff\x7f}.",  # a frame without end

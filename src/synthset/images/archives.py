@@ -159,8 +159,13 @@ class Archive:
                     raise EOFError(f"the end of '{item.name}' is missing")
                 self._add(item.name, item.isdir(), _span(file, guarded.lock, item.offset_data, item.size))
             file.seek(archive.offset)
-            if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):  # else what follows would be left out silently
-                raise EOFError("its end is missing, or something else follows")
+            end = file.read(BLOCK)
+            if len(end) < tarfile.BLOCKSIZE:
+                raise EOFError("its end is missing")
+            while end:  # an end is of zeros alone: what else follows, as a second tar, would be left out silently
+                if end.strip(b"\0"):
+                    raise EOFError("its end is missing, or something else follows")
+                end = file.read(BLOCK)
 
     def _plain(self) -> BinaryIO:
         """The tar as it is without compression: the file itself, or a copy without a name."""

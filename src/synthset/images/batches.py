@@ -82,7 +82,12 @@ def load_batches(files: Sequence[Path], name: str, label_column: str | None = No
     columns = [key for key in batches[0] if key.endswith("labels")]
     if not columns:
         raise DataError(f"Expected batches of CIFAR in '{name}', got others (no labels).")
-    if label_column not in columns and (label_column is not None or len(columns) != 1):
+    if label_column not in columns and len(columns) == 1 and label_column is not None:
+        raise UsageError(
+            f"Expected the column of labels of '{name}' as {setting(f'{prefix}label_column', columns[0])}, got "
+            f"'{shown(label_column)}'. It has no other: leave it out."
+        )
+    if label_column not in columns and len(columns) > 1:
         raise UsageError(
             f"'{name}' has several columns of labels ({', '.join(columns)}). Say which, e.g. "
             f"{setting(f'{prefix}label_column', columns[0])}."
@@ -133,10 +138,10 @@ def _read_binary(files: Sequence[Path]) -> tuple[list[dict[str, Any]], dict[str,
 
 
 def _labels(values: Any) -> np.ndarray:
-    """Labels as int64 (n,). Raises TypeError for what are no whole numbers, which would be cut to some."""
+    """Labels as int64 (n,). Raises TypeError for what are no whole numbers, which would be cut to some, or a table."""
     labels = np.asarray(values)
-    if labels.dtype.kind not in "iu":
-        raise TypeError(f"labels of {labels.dtype}")
+    if labels.dtype.kind not in "iu" or labels.ndim != 1:
+        raise TypeError(f"labels of {labels.dtype} in {labels.ndim} dimensions")
     return labels.astype(np.int64)
 
 
