@@ -85,7 +85,6 @@ def test_the_best_attempt_on_held_out_images_is_chosen(done):
 
 def test_again_it_is_read_and_seeds_are_added(done, backbone, monkeypatch):
     folder = done["knn"].folder
-    ways = {"real": make_set(), "shots": 8}
     worked = []
     original = stage.MODES_OF_WORK["knn"]
     monkeypatch.setitem(stage.MODES_OF_WORK, "knn", lambda work: worked.append(work.settings.seed) or original(work))
@@ -93,7 +92,7 @@ def test_again_it_is_read_and_seeds_are_added(done, backbone, monkeypatch):
     assert worked == [2]
     assert again.trials[:2] == done["knn"].trials
     with pytest.raises(ConfigChangedError, match="shots: 8 there, 4 here"):
-        transfer(backbone, folder, config_of("knn", seeds=1), **ways | {"shots": 4})
+        transfer(backbone, folder, config_of("knn", shots=4), real=make_set())
     with pytest.raises(ConfigChangedError, match="weights"):
         transfer("random", folder, config_of("knn", shots=8, architecture="small_cnn"), real=make_set())
 
