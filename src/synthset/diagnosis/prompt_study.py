@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from synthset.classifiers.scoring import wilson_interval
-from synthset.core.errors import DataError, UsageError, setting, some
+from synthset.core.errors import DataError, UsageError, closest, setting, some
 from synthset.core.files import delete_parts, is_part, write_json, write_text
 from synthset.core.locks import reading, writing
 from synthset.core.options import expect
@@ -233,8 +233,10 @@ def read_prompts(path: str | Path, noun: str) -> list[str]:
     try:
         lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not in UTF-8"
         raise UsageError(
-            f"Expected a text file of prompts for {setting('prompts')}, one a line, '{path}' does not read ({error})."
+            f"Expected a text file of prompts for {setting('prompts')}, one a line, '{path}' does not read ({reason}). "
+            "Check the path."
         ) from error
     prompts = [" ".join(line.split()) for line in lines if line.strip() and not line.startswith("#")]
     expect(bool(prompts), f"prompts in '{path}', one a line, found none")
@@ -283,7 +285,9 @@ def _label_of(images: ImageSet, class_name: str) -> int:
     places = [i for i, name in enumerate(images.class_names) if name_key(name) == name_key(class_name)]
     if len(places) != 1:
         found = f"has {some(images.class_names, 8)}" if not places else "has several of that name"
-        raise UsageError(f"Expected the class '{class_name}' in '{images.name}', which {found}.")
+        close = closest(class_name, images.class_names) if not places else None
+        hint = f" Did you mean '{close}'?" if close else ""
+        raise UsageError(f"Expected the class '{class_name}' in '{images.name}', which {found}.{hint}")
     return places[0]
 
 
