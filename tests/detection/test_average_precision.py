@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from synthset.detection.average_precision import Detections, average_precision, overlaps
+from synthset.detection.pictures import right_ones
 
 BOX, FAR = (0, 0, 10, 10), (50, 50, 60, 60)
 
@@ -154,3 +155,8 @@ def test_overlaps_are_as_one_by_one():
     expected = [[iou(a, b) for b in others] for a in boxes]
     assert np.count_nonzero(expected) >= 3
     assert overlaps(boxes, others) == pytest.approx(np.array(expected))
+
+
+def test_a_picture_has_repeated_detections_and_those_of_other_classes_as_wrong():
+    detections = found((BOX, 0.6), (BOX, 0.9), (FAR, 0.9), (FAR, 0.8, 1))
+    assert right_ones(there(BOX, FAR, difficult=[False, True]), detections).tolist() == [False, True, True, False]

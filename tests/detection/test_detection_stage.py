@@ -234,7 +234,12 @@ def test_without_its_libraries_coco_is_left_out(monkeypatch):
 def test_the_command_prints_the_scores_and_json(kit, whole, capsys):
     flags = []
     for name, value in OPTIONS.items():
-        flag = {"train_sides_px": "train-sides", "test_side_px": "test-side", "longest_side_px": "longest-side"}
+        flag = {
+            "train_sides_px": "train-sides",
+            "test_side_px": "test-side",
+            "longest_side_px": "longest-side",
+            "anchor_sizes_px": "anchor-sizes",
+        }
         values = value if isinstance(value, tuple) else (value,)
         flags += [f"--{flag.get(name, name.replace('_', '-'))}", *map(str, values)]
     command = ["detect", "random", "--real", str(kit), "--output-dir", str(whole.folder), *flags]

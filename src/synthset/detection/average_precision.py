@@ -96,7 +96,7 @@ def _of_class(found: Sequence[Detections], there: Sequence[HasObjects], number: 
     for detections, objects in zip(found, there, strict=True):
         own, truth = detections.labels == number, objects.labels == number
         order = np.argsort(-detections.scores[own], kind="stable")
-        hits, counts = _match(detections.boxes[own][order], objects.boxes[truth], objects.difficult[truth], overlap)
+        hits, counts = match(detections.boxes[own][order], objects.boxes[truth], objects.difficult[truth], overlap)
         scores.append(detections.scores[own][order])
         right.append(hits)
         counted.append(counts)
@@ -111,7 +111,7 @@ def _of_class(found: Sequence[Detections], there: Sequence[HasObjects], number: 
     return ClassPrecision(_at_eleven(recall, precision), _area(recall, precision), num_objects)
 
 
-def _match(
+def match(
     boxes: np.ndarray, others: np.ndarray, difficult: np.ndarray, overlap: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Which detections, by falling score, are right, and which count."""

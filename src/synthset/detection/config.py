@@ -45,7 +45,9 @@ class DetectConfig:
     """Form of the Faster R-CNN: {choices}."""
     small_images: Annotated[bool, Option(group=NETWORK, negative="no-small-images")] = False
     """Finer stem of a random backbone; a model of ours has its own."""
-    anchor_sizes_px: Annotated[tuple[int, ...], Option(group=NETWORK, above=0)] = (32, 64, 128, 256, 512)
+    anchor_sizes_px: Annotated[
+        tuple[int, ...], Option(flag="anchor-sizes", group=NETWORK, above=0, default="32 64 128 256 512")
+    ] = (32, 64, 128, 256, 512)
     """Sides of the squares that boxes are sought around; fpn seeks each at a level of its own, the finest first."""
 
     boxes_per_image: Annotated[int, Option(group=STEPS, at_least=4)] = 512
@@ -58,16 +60,19 @@ class DetectConfig:
     """Learning rate of stochastic gradient descent with momentum."""
     warmup_iterations: Annotated[int, Option(group=STEPS, at_least=0)] = 100
     """Steps in which the learning rate rises from a thousandth; half of all at most."""
-    drops: Annotated[tuple[float, ...], Option(group=STEPS, above=0, below=1)] = (0.75, 11 / 12)
+    drops: Annotated[tuple[float, ...], Option(group=STEPS, above=0, below=1, default="3/4 and 11/12")] = (
+        0.75,
+        11 / 12,
+    )
     """Shares of all steps after which the learning rate falls to a tenth."""
     weight_decay: Annotated[float, Option(group=STEPS, at_least=0)] = 1e-4
     """Weight decay, but of norms."""
     max_grad_norm: Annotated[float | None, Option(group=STEPS, above=0, default="no limit")] = None
     """Norm that gradients are scaled down to."""
 
-    train_sides_px: Annotated[tuple[int, ...], Option(flag="train-sides", group=SIZES, at_least=32)] = (
-        480, 512, 544, 576, 608, 640, 672, 704, 736, 768, 800,
-    )  # fmt: skip
+    train_sides_px: Annotated[
+        tuple[int, ...], Option(flag="train-sides", group=SIZES, at_least=32, default="480, 512, 544, … 800")
+    ] = tuple(range(480, 801, 32))
     """Shorter sides in pixels that images are resized to, one drawn for each image."""
     test_side_px: Annotated[int, Option(flag="test-side", group=SIZES, at_least=32)] = 800
     """Shorter side of images in the test."""

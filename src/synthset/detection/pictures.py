@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from synthset.detection.average_precision import OVERLAP, Detections, overlaps
+from synthset.detection.average_precision import OVERLAP, Detections, match
 from synthset.detection.voc import AnnotatedImage
 from synthset.images.decoding import decode
 from synthset.images.drawing import FAINT, INK, PAPER, clean, load_font, save_png, shorten
@@ -23,7 +23,7 @@ def draw_detections(
 ) -> Path:
     """Draw the images of a test, evenly over the set, with the detections whose score is at least 0.5.
 
-    Objects are grey, detections green where they overlap an object of their class by half or more, else orange.
+    Objects are grey, detections green where they find an object of their class, else orange; so are repeated ones.
     Raises:
         DataError: an image that cannot be read, or a file that cannot be written.
     """
@@ -45,6 +45,17 @@ def draw_detections(
     return save_png(sheet, path)
 
 
+def right_ones(image: AnnotatedImage, found: Detections) -> np.ndarray:
+    """Which detections find an object, as the score has it; those of difficult objects count as right here: bool (n,)."""
+    right = np.zeros(len(found.scores), bool)
+    for label in np.unique(found.labels):
+        rows, own = np.flatnonzero(found.labels == label), image.labels == label
+        rows = rows[np.argsort(-found.scores[rows], kind="stable")]
+        hits, counted = match(found.boxes[rows], image.boxes[own], image.difficult[own], OVERLAP)
+        right[rows] = hits | ~counted
+    return right
+
+
 def _picture(image: AnnotatedImage, found: Detections, class_names: Sequence[str]) -> Image.Image:
     """The image in a square, with its boxes; small ones are enlarged."""
     factor = SIDE_PX / max(image.width, image.height)
@@ -54,10 +65,9 @@ def _picture(image: AnnotatedImage, found: Detections, class_names: Sequence[str
     draw = ImageDraw.Draw(square)
     for box in image.boxes * factor:
         _frame(draw, box, THERE, 1)
+    is_right = right_ones(image, found)
     for index in np.flatnonzero(found.scores >= LEAST_SCORE).tolist():
-        own = image.boxes[image.labels == found.labels[index]]
-        is_right = len(own) > 0 and overlaps(found.boxes[[index]], own).max() >= OVERLAP
-        box, colour = found.boxes[index] * factor, RIGHT if is_right else WRONG
+        box, colour = found.boxes[index] * factor, RIGHT if is_right[index] else WRONG
         _frame(draw, box, colour, 2)
         words = clean(f"{class_names[int(found.labels[index])]} {found.scores[index]:.2f}")
         font = load_font(TEXT_PX, words)
