@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -22,7 +23,8 @@ DIFFICULT_SHARE = 1 / 8
 
 def write_toy_devkit(devkit: Path, num_train: int, num_test: int, *, seed: int = 0, num_classes: int = 10) -> Path:
     """Write VOC2007 with the sets trainval and test into a folder, and give the folder."""
-    digits, labels = load_digits(return_X_y=True)
+    found: Any = load_digits()
+    digits, labels = found.data, found.target
     rows = np.random.default_rng(seed).permutation(np.flatnonzero(labels < num_classes))
     halves = {"trainval": rows[: len(rows) // 2], "test": rows[len(rows) // 2 :]}
     for split, count in (("trainval", num_train), ("test", num_test)):

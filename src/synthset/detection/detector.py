@@ -215,10 +215,13 @@ class _BoxHead(nn.Module):
         return self.norm(self.stage(boxes)).mean((2, 3))
 
 
-def _c4(backbone: nn.Module, architecture: str) -> tuple[Any, nn.Module, tuple[int, ...], int]:
+def _c4(backbone: Any, architecture: str) -> tuple[Any, nn.Module, tuple[int, ...], int]:
+    layers: nn.Module
+    last: Any
     if isinstance(backbone, ResNet):
-        first = [backbone.conv1, backbone.bn1, backbone.act1, backbone.maxpool]
-        layers, last = nn.Sequential(*first, backbone.layer1, backbone.layer2, backbone.layer3), backbone.layer4
+        parts: Any = backbone
+        first: list[Any] = [backbone.conv1, backbone.bn1, backbone.act1, backbone.maxpool]
+        layers, last = nn.Sequential(*first, parts.layer1, parts.layer2, parts.layer3), parts.layer4
     elif isinstance(backbone, SmallCNN):
         layers, last = nn.Sequential(backbone.stem, *list(backbone.stages)[:-1]), backbone.stages[-1]
     else:
@@ -227,7 +230,8 @@ def _c4(backbone: nn.Module, architecture: str) -> tuple[Any, nn.Module, tuple[i
             f"{setting('form', 'fpn')}."
         )
     with torch.no_grad():
-        layers.eval(), last.eval()
+        layers.eval()
+        last.eval()
         features = layers(torch.zeros(1, 3, PROBED_PX, PROBED_PX))
         width = last(features).shape[1]
     stride = PROBED_PX // features.shape[-1]

@@ -46,7 +46,7 @@ def draw_detections(
 
 
 def right_ones(image: AnnotatedImage, found: Detections) -> np.ndarray:
-    """Which detections find an object, as the score has it; those of difficult objects count as right here: bool (n,)."""
+    """Which detections find an object, as the score has it, difficult ones too: bool (n,)."""
     right = np.zeros(len(found.scores), bool)
     for label in np.unique(found.labels):
         rows, own = np.flatnonzero(found.labels == label), image.labels == label
