@@ -224,6 +224,16 @@ def test_a_classifier_begins_with_a_backbone(whole, tmp_path):
         train_classifier(bars.make_set(), dataclasses.replace(config, architecture="resnet18"), tmp_path / "other")
 
 
+def test_weights_may_be_said_to_be_none(digits, whole):
+    again = stage.pretrain(digits, whole["moco"].folder, **METHODS["moco"], weights="none")
+    assert again.was_finished  # it is the same job
+    settings = settle(
+        PretrainConfig(**METHODS["moco"] | {"weights": "none", "architecture": "resnet18"}), bars.make_set()
+    )
+    with pytest.raises(UsageError, match="Expected weights once, got those of the tag 'a1_in1k' and"):
+        find_weights(settings, "a1_in1k")
+
+
 def test_weights_of_torchvision_s_resnet50_are_taken_but_for_the_head(tmp_path):
     torch.manual_seed(0)
     theirs: Any = torchvision.models.resnet50(weights=None).eval()

@@ -31,8 +31,8 @@ class PretrainConfig:
     architecture: Annotated[str, Option()] = "resnet50"
     """Backbone: any architecture of `train`, which timm has too, in any spelling."""
     weights: Annotated[str | None, Option(flag="initial-weights", group=START, default="random ones")] = None
-    """Weights to begin with: imagenet, for timm's usual ones; a .safetensors file with timm's names; or a folder of a
-    model of ours. The head is left out."""
+    """Weights to begin with: none, for random ones; imagenet, for timm's usual ones; a .safetensors file with timm's
+    names; or a folder of a model of ours. The head is left out."""
     image_size_px: Annotated[int | None, Option(flag="image-size", at_least=8, default="as the images, up to 224")] = (
         None
     )

@@ -289,8 +289,8 @@ def _read_progress(path: Path, kind: Kind) -> _Progress:
     note = parse_record(_Progress, text.encode(), f"the notes of '{path}'", _ANEW)
     if note.format != kind.format:
         raise UsageError(
-            f"Expected a checkpoint of a {kind.noun} in '{path}', got '{note.format[:40]}'; nothing was changed. Choose "
-            f"another {setting('output_dir')}."
+            f"Expected a checkpoint of a {kind.noun} in '{path}', got '{note.format[:40]}'; nothing was changed. "
+            f"Choose another {setting('output_dir')}."
         )
     return note
 

@@ -14,6 +14,7 @@ from synthset.core.errors import UsageError, setting
 from synthset.core.seeds import derive_seed
 from synthset.pretraining.settings import Settings
 
+NONE = "none"  # random weights, as config files can say it
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, as most weights of timm have them
 
 
@@ -29,7 +30,7 @@ def find_weights(settings: Settings, tag: str) -> Start | None:
         named = setting("PretrainConfig.weights", settings.weights)
         raise UsageError(f"Expected weights once, got those of the tag '{tag}' and {named}. Leave one out.")
     wanted = settings.weights or (IMAGENET if tag else None)
-    return find_start(wanted, settings.architecture, tag) if wanted else None
+    return find_start(wanted, settings.architecture, tag) if wanted not in (None, NONE) else None
 
 
 def new_backbone(settings: Settings, start: Start | None, num_images: int) -> tuple[nn.Module, BackboneConfig]:
