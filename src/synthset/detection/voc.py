@@ -186,8 +186,8 @@ def _object(item: Any, place: Path, size: tuple[int, int]) -> tuple[str, tuple[f
     if not box:
         raise DataError(f"Expected a bndbox of '{name[:40]}' in '{place}', found none. Mend the file.")
     left, top, right, bottom = (_number(box[0], key, place) for key in ("xmin", "ymin", "xmax", "ymax"))
-    # the devkit counts pixels from 1, the last one included; a box that counts from 0 begins at the border too
-    corners = (left - 1 if left else 0.0, top - 1 if top else 0.0, right, bottom)
+    # the devkit counts pixels from 1, the last one included; who counts from 0 is refused, for all boxes would be off
+    corners = (left - 1, top - 1, right, bottom)
     if not (0 <= corners[0] < corners[2] <= size[0] and 0 <= corners[1] < corners[3] <= size[1]):
         raise DataError(
             f"Expected the box of '{name[:40]}' in '{place}' inside {size[0]}×{size[1]} pixels and with an area, got "
