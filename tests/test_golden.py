@@ -98,7 +98,8 @@ def read(*parts):
 
 
 def without_times(note):
-    return {key: value for key, value in note.items() if key not in ("seconds", "libraries", "checksum")}
+    later = ("seconds", "libraries", "generator", "checksum")  # the generator's entry came after these
+    return {key: value for key, value in note.items() if key not in later}
 
 
 def pixels(row):

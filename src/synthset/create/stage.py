@@ -26,6 +26,7 @@ from synthset.core.files import is_local, to_path
 from synthset.core.locks import reading, writing
 from synthset.core.options import expect, with_options
 from synthset.create.config import CreateConfig
+from synthset.create.described import recall, record
 from synthset.create.inputs import CreateInputs, read_inputs, tell_cut, texts_of
 from synthset.create.job import as_begun, default_job, job_of_config, make_job
 from synthset.create.real_guidance import check_conditions, with_initial_images
@@ -39,7 +40,7 @@ from synthset.dataset.reader import Dataset, open_dataset
 from synthset.dataset.writer import DatasetWriter, check_folder, check_part_of_job
 from synthset.executors import Executor, LocalExecutor
 from synthset.filters.run import check_other
-from synthset.generators.source import GeneratorSource
+from synthset.generators.source import Description, GeneratorSource
 from synthset.prompts.language_enhancement import SentenceConfig
 from synthset.prompts.sentences.cache import sentence_job, sentences_for
 from synthset.prompts.strategies import mixing_strategies, readers
@@ -109,13 +110,14 @@ def create(
     inputs, sentences = _with_sentences(inputs, folder, overwrite=overwrite)
     plan, config, initial = _plan(inputs), inputs.config, inputs.initial_images
     _check_places(folder, config)
-    executor = executor or LocalExecutor()
-    source = GeneratorSource(partial(load_with_images, inputs, generator))
-    (described,) = executor.map(source.describe, [texts_of(plan.table)])
+    executor, source = executor or LocalExecutor(), GeneratorSource(partial(load_with_images, inputs, generator))
+    recalled = None if generator is not None or overwrite else _recall(folder, config, executor)
+    (described,) = [recalled] if recalled else executor.map(source.describe, [texts_of(plan.table)])
     refill_job = prepare_refill(plan.class_names, config, described.config.model, encoder)
     job = make_job(plan, config, described.config, initial, sentences, refill_job)
     batch_size = min(config.shard_size, config.batch_size or described.preferred_batch_size)
     writer = DatasetWriter(folder, job, plan, config.shard_size, batch_size, defaults=default_job(described.config))
+    writer.generator = record(config, described) if generator is None else None
     writer.check(overwrite)
     tell_cut(plan.table, described)
     with reading(*config.reuse, path_of(config.filter.real)), writing(folder):
@@ -127,10 +129,15 @@ def create(
             writer, refilled = refill(refill_job, writer, inputs.plan, draw)
             filled += refilled.filled
         dataset = _finish(writer, time.monotonic() - start, refilled, filled)
-    took = time.monotonic() - start
-    result = CreateResult(dataset, dataset.accounting, filled.drawn, took, refilled, filled.copied)
-    _check_failures(result, config)
-    return result
+    took, total = time.monotonic() - start, dataset.accounting
+    return _check_failures(CreateResult(dataset, total, filled.drawn, took, refilled, filled.copied), config)
+
+
+def _recall(folder: Path, config: CreateConfig, executor: Executor) -> Description | None:
+    """What the finished dataset in the folder tells of the generator, so that it need not be loaded, see `recall`."""
+    manifest = check_folder(folder)
+    is_finished = manifest is not None and manifest["status"] == "complete"
+    return recall(manifest, config) if is_finished and isinstance(executor, LocalExecutor) else None
 
 
 def _check_places(folder: Path, config: CreateConfig) -> None:
@@ -228,7 +235,8 @@ def _finish(writer: DatasetWriter, seconds: float, refilled: Refill | None, fill
     return dataset
 
 
-def _check_failures(result: CreateResult, config: CreateConfig) -> None:
+def _check_failures(result: CreateResult, config: CreateConfig) -> CreateResult:
+    """The result. Raises FailureThresholdError."""
     lost = result.accounting.requested - result.accounting.ok
     if lost > config.max_failures * result.accounting.requested:
         raise FailureThresholdError(
@@ -238,3 +246,4 @@ def _check_failures(result: CreateResult, config: CreateConfig) -> None:
         )
     if result.refill is not None and result.refill.short:
         raise FailureThresholdError(f"Finished with {result.accounting}, but {result.refill.complaint()}")
+    return result
