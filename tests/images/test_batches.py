@@ -135,3 +135,14 @@ def test_other_pickles_are_refused_and_never_run(cifar10, monkeypatch, content):
 def test_what_a_pickle_names_is_not_called_by_another_name():
     with pytest.raises(ValueError, match=r"names posix\.mkdir|names nt\.mkdir"):
         unpack(pickle.dumps(Attack()))
+
+
+def test_batches_that_are_missing_are_named(cifar10, caplog):
+    splits_at(cifar10)
+    assert "2 of CIFAR-10's 5 batches" in caplog.text
+    assert "data_batch_3, data_batch_4, data_batch_5 missing" in caplog.text
+    caplog.clear()
+    for number in (3, 4, 5):
+        (cifar10 / f"data_batch_{number}").write_bytes(as_python_2(pixels_of(2, number), [2, 0]))
+    splits_at(cifar10)
+    assert "missing" not in caplog.text

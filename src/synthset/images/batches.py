@@ -6,6 +6,7 @@ numbers and arrays of bytes, is read step by step here, and whatever else stands
 
 from __future__ import annotations
 
+import logging
 import pickletools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,12 +23,15 @@ from synthset.images.folders import Folder
 from synthset.images.imageset import ImageSet
 from synthset.images.splits import TEST, TRAIN, split_of
 
+log = logging.getLogger("synthset")
+
 META = ("batches.meta", "meta")  # of CIFAR-10 and of CIFAR-100
 # of the binary version: where the names of each column of labels stand, in the order of a row's bytes
 BINARY_META = {
     "batches.meta.txt": {"labels": "batches.meta.txt"},
     "fine_label_names.txt": {"coarse_labels": "coarse_label_names.txt", "fine_labels": "fine_label_names.txt"},
 }
+NUM_BATCHES = 5  # to train on, of CIFAR-10
 SIDE_PX = 32
 _MARK = object()
 
@@ -59,6 +63,12 @@ def _batches_of(folder: Folder) -> dict[str, list[Path]]:
         TRAIN: [file for file in batches if file.stem.startswith("data_batch") or file.stem == TRAIN],
         TEST: [file for file in batches if split_of(file.stem) == TEST],
     }
+    numbers = {int(file.stem.rpartition("_")[2]) for file in by_split[TRAIN] if file.stem[-1].isdecimal()}
+    if numbers and (missing := set(range(1, NUM_BATCHES + 1)) - numbers):
+        named = ", ".join(f"data_batch_{number}{ending}" for number in sorted(missing))
+        log.warning(
+            "%d of CIFAR-10's %d batches are in '%s': %s missing", len(numbers), NUM_BATCHES, folder.path, named
+        )
     return {split: found for split, found in by_split.items() if found}
 
 
