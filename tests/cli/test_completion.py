@@ -27,7 +27,7 @@ def test_bash_completes(own_folder, run):
     lines = "source ./synthset.bash; COMP_WORDS=(synthset tr); COMP_CWORD=1; COMP_LINE='synthset tr'; COMP_POINT=11; "
     lines += 'f=$(complete -p synthset | sed -E "s/.*-F ([^ ]+).*/\\1/"); $f; echo "${COMPREPLY[@]}"'
     ended = subprocess.run([bash, "--norc", "-c", lines], capture_output=True, text=True, check=True)
-    assert ended.stdout.split() == ["train"]
+    assert ended.stdout.split() == ["train", "transfer"]
 
 
 def test_another_shell_is_refused(own_folder, run):

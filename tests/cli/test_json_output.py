@@ -31,7 +31,7 @@ def test_results_are_plain():
 
 
 def test_every_printer_of_a_result_is_one():
-    printers = [name for name in dir(tables) if name.startswith("print_")]
+    printers = [name for name in dir(tables) if name.startswith("print_") and name != "print_table"]
     assert len(printers) > 10
     assert [name for name in printers if not hasattr(getattr(tables, name), "__wrapped__")] == []
 

@@ -13,7 +13,7 @@ CREATE = ("create", "--classes", "one", "two", "--dry-run", "--generator", "nowh
         ("class_prompt", "--template 'a {class}'", "--template (base, random_guidance"),
         ("multi_domain", "--template 'a {class}'", "--template"),
         ("base", "--domains photo", "--domains (multi_domain, all_combined"),
-        ("base class_prompt", "--satellite", "--satellite"),
+        ("class_prompt", "--satellite", "--satellite"),
         ("class_prompt", "--literal-articles", "--literal-articles"),
         ("base", "--augmentation-file words.yaml", "--augmentation-file (prompt_augmentation)"),
         ("language_enhancement", "--domains photo", "--domains"),

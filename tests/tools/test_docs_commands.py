@@ -2,7 +2,8 @@
 
 So do the examples of `--help` and the README's, in a folder of their own, and what they train works. Variables make
 them small, 20 images of a class in 6 steps. There are stand-ins for what lies on the hub: Stable Diffusion is one of
-random weights, CIFAR-10 an image folder; what learns from those learns nothing. `demo` has tests of its own.
+random weights, CIFAR-10 an image folder, VOC's devkit a toy one; what learns from those learns nothing. `demo` has
+tests of its own.
 """
 
 import json
@@ -12,6 +13,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from tools.toy_devkit import write_toy_devkit
 
 from synthset.classifiers.scoring import chance_of
 from synthset.cli import main
@@ -122,6 +124,8 @@ def newcomer(newcomers_folder, reader, monkeypatch):
 
 SMALL = {"CREATE_IMAGES_PER_CLASS": "20", "CREATE_STEPS": "6", "TUNE_EPOCHS": "3"}
 SMALL |= {"PRETRAIN_EPOCHS": "1", "PRETRAIN_BATCH_SIZE": "16"}
+SMALL |= {"DETECT_ITERATIONS": "2", "DETECT_BATCH_SIZE": "2", "DETECT_TRAIN_SIDES": "64", "DETECT_TEST_SIDE": "64"}
+SMALL |= {"DETECT_LONGEST_SIDE": "64"}
 SMALL |= {"COMPARE_SEEDS": "1", "COMPARE_EPOCHS": "20", "COMPARE_BATCH_SIZE": "16", "COMPARE_LEARNING_RATE": "2e-3"}
 
 
@@ -153,6 +157,7 @@ def run_all(commands, checkpoint, monkeypatch, caplog):
     for index, class_name in enumerate(class_names_of("cifar10")):
         Path("photos", class_name).mkdir(parents=True)
         Path("photos", class_name, "0.png").write_bytes(digits.read(index))
+    write_toy_devkit(Path("VOCdevkit"), num_train=40, num_test=2)
     for command in commands:
         assert run(with_stand_ins(command, checkpoint), monkeypatch) == 0, command
     assert learned("digits-model")
