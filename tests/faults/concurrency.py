@@ -14,7 +14,7 @@ from typing import Any
 
 from commands import Commands, Ended, warm
 from fault_report import FaultReport
-from signals import CREATE, DIAGNOSIS, ENCODER, FILES, MODEL, copy_of, make_ready, outcome
+from signals import CLIP, CREATE, DIAGNOSIS, ENCODER, FILES, MODEL, copy_of, make_ready, outcome
 
 CREATE_AGAIN = f"{CREATE} set --seed 7 --overwrite"
 FILTER = f"filter set --method clip duplicates {ENCODER} --threshold"
@@ -37,7 +37,7 @@ PAIRS = {
     "train, eval": (f"{MODEL.line} --seed 7 --overwrite", "eval model --real files --allow-training-images"),
     "train, tune": (
         f"{MODEL.line} --seed 7 --overwrite",
-        f"tune set --all-images {ENCODER} --output-dir model --overwrite",
+        f"tune set --all-images {CLIP} --output-dir model --overwrite",
     ),
     "two exports": (f"{FILES.line} --overwrite", "export set --strategy base --output-dir files --overwrite"),
     "export, train on it": ("export another --output-dir files --overwrite", "train files --epochs 2 --output-dir new"),

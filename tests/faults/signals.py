@@ -35,6 +35,7 @@ class Stage:
 
 
 ENCODER = "--encoder miniature"  # a fake, like the generator, whose images it is not made for
+CLIP = "--clip miniature"
 CREATE = "create --classes zero one two three --images-per-class 12 --shard-size 4 --output-dir"
 SET = Stage(f"{CREATE} set", "set")
 ANOTHER = Stage(f"{CREATE} another --seed 9", "another")
@@ -47,13 +48,13 @@ STAGES = {
     "filter": Stage(f"filter set --method clip duplicates {ENCODER}", "set"),
     "train": Stage(f"{MODEL.line}led", "modelled"),
     "export": Stage(f"{FILES.line} --overwrite", "files"),
-    "tune": Stage(f"tune set --all-images {ENCODER} --epochs 20 --output-dir tuned", "tuned"),
+    "tune": Stage(f"tune set --all-images {CLIP} --epochs 20 --output-dir tuned", "tuned"),
     "diagnose": DIAGNOSIS,
     "report": Stage("report diagnosis", "diagnosis"),
     "create": Stage(f"{CREATE} created", "created"),
     "refill": Stage(f"{CREATE} refilled --refill clip {ENCODER} --threshold 0.2 --max-draws 24", "refilled"),
     "eval": Stage("eval model --real files --allow-training-images", "model"),
-    "curve": Stage(f"tune set --all-images --real files {ENCODER} --shots 1 2 --seeds 1 --output-dir curve", "curve"),
+    "curve": Stage(f"tune set --all-images --real files {CLIP} --shots 1 2 --seeds 1 --output-dir curve", "curve"),
     "demo": Stage("demo --images-per-class 2 --output-dir demo", "demo"),
 }
 
