@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import time
@@ -23,6 +22,7 @@ from torch import Tensor, nn
 
 from synthset.classifiers.averaging import WeightAverage
 from synthset.classifiers.models import CONFIG_FILE, FORMAT, WEIGHTS_FILE, plain_state
+from synthset.classifiers.tensor_files import hash_tensors, optimizer_tensors, restore_optimizer, under
 from synthset.core.errors import DataError, UsageError, first_line, setting
 from synthset.core.files import atomic_write, read_json, with_checksum, write_json
 from synthset.core.jobs import differences, refuse
@@ -172,18 +172,14 @@ class Session:
         tensors |= {f"best.{name}": value for name, value in self.best_state.items()}
         if self.average is not None:
             tensors |= {f"average.{name}": value.cpu().contiguous() for name, value in self.average.state.items()}
-        for index, parameter in enumerate(self.model.parameters()):
-            for key, value in self.optimizer.state[parameter].items():
-                if isinstance(value, Tensor):  # the rest an optimiser knows by the weight's shape
-                    copy = value.detach().to("cpu", memory_format=torch.contiguous_format)
-                    tensors[f"optimizer.{index}.{key}"] = copy.clone()
+        tensors |= optimizer_tensors(self.model, self.optimizer)
         note = {
             "format": TRAINING_FORMAT,
             "job": self.job.to_json(),
             "history": [asdict(epoch) for epoch in self.history],
             "best": asdict(self.best) if self.best else None,
             "averaged_steps": self.average.steps if self.average else 0,
-            "sha256": _hash(tensors),
+            "sha256": hash_tensors(tensors),
         }
         with atomic_write(self.folder / RESUME_FILE) as file:
             file.write(save(tensors, {"training": json.dumps(with_checksum(note))}))
@@ -198,24 +194,18 @@ class Session:
         note = _read_progress(path)
         try:
             tensors = load_file(path)
-            if note.sha256 not in ("", _hash(tensors)):
+            if note.sha256 not in ("", hash_tensors(tensors)):
                 raise ValueError("its tensors are not those of its 'sha256'")
-            self.model.load_state_dict(_under(tensors, "model."))
+            self.model.load_state_dict(under(tensors, "model."))
             if self.average is not None:
-                self.average.restore(_under(tensors, "average."), note.averaged_steps)
-            for index, parameter in enumerate(self.model.parameters()):
-                saved = _under(tensors, f"optimizer.{index}.")
-                # moments in the memory layout of their weights, as if they had never been away
-                self.optimizer.state[parameter] = {
-                    key: value.to(parameter.device) if key == "step" else torch.empty_like(parameter).copy_(value)
-                    for key, value in saved.items()
-                }
+                self.average.restore(under(tensors, "average."), note.averaged_steps)
+            restore_optimizer(self.model, self.optimizer, tensors)
         except (SafetensorError, OSError, RuntimeError, ValueError) as error:
             raise DataError(
                 f"Expected a checkpoint in '{path}', it does not read ({first_line(error)}). {_ANEW}"
             ) from error
         self.history, self.best = list(note.history), note.best
-        self.best_state = _under(tensors, "best.")
+        self.best_state = under(tensors, "best.")
 
 
 def check_folder(folder: Path, job: Job, *, resume: bool = True, overwrite: bool = False) -> None:
@@ -370,16 +360,3 @@ def _read_progress(path: Path) -> _Progress:
             f"Expected a checkpoint in '{path}', it does not read ({first_line(error)}). {_ANEW}"
         ) from error
     return parse_record(_Progress, note.encode(), f"the notes of '{path}'", _ANEW)
-
-
-def _hash(tensors: Mapping[str, Tensor]) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        value = tensors[name]
-        digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
-        digest.update(value.contiguous().flatten().view(torch.uint8).numpy().data)
-    return digest.hexdigest()
-
-
-def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

@@ -7,7 +7,6 @@ optimiser, the losses of the pass so far. `training.json` is written last and ma
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import json
 import time
@@ -20,10 +19,11 @@ from typing import Annotated, Any, TypeAlias
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
-from torch import Tensor, nn
+from torch import nn
 
 from synthset.classifiers.checkpoints import PATIENCE_SECONDS
 from synthset.classifiers.models import CONFIG_FILE, WEIGHTS_FILE, plain_state
+from synthset.classifiers.tensor_files import hash_tensors, optimizer_tensors, restore_optimizer, under
 from synthset.core.errors import DataError, SynthsetError, UsageError, first_line, setting
 from synthset.core.files import atomic_write, delete_parts, with_checksum, write_json, write_text
 from synthset.core.jobs import differences, refuse
@@ -128,11 +128,7 @@ class Session:
     def save(self) -> None:
         """Write the checkpoint."""
         tensors = {f"network.{name}": value for name, value in plain_state(self.network).items()}
-        for index, parameter in enumerate(self.network.parameters()):
-            for key, value in self.optimizer.state.get(parameter, {}).items():
-                if isinstance(value, Tensor):
-                    copy = value.detach().to("cpu", memory_format=torch.contiguous_format)
-                    tensors[f"optimizer.{index}.{key}"] = copy.clone()
+        tensors |= optimizer_tensors(self.network, self.optimizer)
         note = {
             "format": self.kind.format,
             "job": asdict(self.job),
@@ -140,7 +136,7 @@ class Session:
             "step": self.step,
             "loss_sum": self.loss_sum,
             "seconds": self.seconds,
-            "sha256": _hash(tensors),
+            "sha256": hash_tensors(tensors),
         }
         with atomic_write(self.folder / RESUME_FILE) as file:
             file.write(save(tensors, {"training": json.dumps(with_checksum(note))}))
@@ -154,15 +150,10 @@ class Session:
         note = _read_progress(path, self.kind)
         try:
             tensors = load_file(path)
-            if note.sha256 != _hash(tensors):
+            if note.sha256 != hash_tensors(tensors):
                 raise ValueError("its tensors are not those of its 'sha256'")
-            self.network.load_state_dict(_under(tensors, "network."))
-            for index, parameter in enumerate(self.network.parameters()):
-                if saved := _under(tensors, f"optimizer.{index}."):
-                    self.optimizer.state[parameter] = {
-                        key: value.to(parameter.device) if key == "step" else torch.empty_like(parameter).copy_(value)
-                        for key, value in saved.items()
-                    }
+            self.network.load_state_dict(under(tensors, "network."))
+            restore_optimizer(self.network, self.optimizer, tensors)
         except (SafetensorError, OSError, RuntimeError, ValueError) as error:
             raise _damaged(path, error) from error
         self.history, self.step = list(note.history), note.step
@@ -297,16 +288,3 @@ def _read_progress(path: Path, kind: Kind) -> _Progress:
 
 def _damaged(path: Path, error: Exception) -> DataError:
     return DataError(f"Expected a checkpoint in '{path}', it does not read ({first_line(error)}). {_ANEW}")
-
-
-def _hash(tensors: Mapping[str, Tensor]) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        value = tensors[name]
-        digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
-        digest.update(value.contiguous().flatten().view(torch.uint8).numpy().data)
-    return digest.hexdigest()
-
-
-def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
