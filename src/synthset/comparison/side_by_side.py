@@ -123,7 +123,7 @@ def _columns(labels: Sequence[str], datasets: Sequence[Dataset], strategies: Seq
                 raise UnknownNameError(f"plain strategy of '{dataset.folder}'", strategy, drawn)
             chosen = pc.equal(dataset.rows.column("strategy"), strategy)  # pyright: ignore[reportAttributeAccessIssue]
             indices = pc.indices_nonzero(chosen)  # pyright: ignore[reportAttributeAccessIssue]
-            part = dataset.rows.select(["class_name", "index"]).take(indices)
+            part = dataset.drawn_rows.select(["class_name", "index"]).take(indices)
             keys = zip(*(part.column(name).to_pylist() for name in part.column_names), strict=True)
             name = f"{label}: {strategy}" if len(datasets) > 1 else strategy
             yield _Column(name, dataset, images, dict(zip(keys, indices.to_pylist(), strict=True)))

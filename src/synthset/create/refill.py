@@ -177,7 +177,7 @@ def _judge(job: RefillJob, writer: DatasetWriter) -> tuple[Counter[Cell], int]:
     if verdicts is None or verdicts.rows_hash != dataset.rows_hash or verdicts.config != settings:
         verdicts = judge(dataset, job.method, FILTERS[job.method], job.inputs)
         write_verdicts(writer.folder, verdicts)
-    kept = dataset.rows.filter(pa.array(verdicts.keep))
+    kept = dataset.drawn_rows.filter(pa.array(verdicts.keep))
     return _count(kept, "label"), dataset.rows.num_rows - kept.num_rows
 
 

@@ -6,7 +6,8 @@
     sentences.jsonl       the sentences of language enhancement, where there are any, see sentences/cache.py
     data/train-*.parquet  the images with all that each depended on, one file a shard of the plan
     failures.parquet      what could not be drawn, and why
-    filters/*.parquet     what filters said about each image, see verdicts.py
+    filters/*.parquet     what filters said about each image, see verdicts.py; review.parquet by hand, see by_hand.py
+    relabels.parquet      classes of images that are not those they were drawn for, where there are any, see relabels.py
     README.md             the dataset card
     preview.png           a contact sheet, classes × strategies
 

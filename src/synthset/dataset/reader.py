@@ -16,11 +16,13 @@ import pyarrow as pa
 from synthset.core.errors import DataError
 from synthset.core.files import refuse_links, to_path
 from synthset.core.parquet_files import KeptGroups, group_sizes, read_table
+from synthset.dataset.by_hand import as_verdicts, read_by_hand
 from synthset.dataset.layout import INITIAL_IMAGES_FILE
 from synthset.dataset.manifest import MANIFEST_FILE, Accounting, Copied, read_manifest
 from synthset.dataset.records import Request, columns_of, request_of, stored_schema, unknown_columns
+from synthset.dataset.relabels import read_relabels, relabelled
+from synthset.dataset.verdicts import BY_HAND, Verdicts, kept_rows, read_verdicts
 from synthset.dataset.verdicts import FOLDER as VERDICTS_FOLDER
-from synthset.dataset.verdicts import Verdicts, kept_rows, read_verdicts
 from synthset.images.imageset import ImageSet
 from synthset.prompts.strategies import select_rows
 
@@ -78,7 +80,12 @@ class Dataset:
 
     @cached_property
     def rows(self) -> pa.Table:
-        """All columns but the images. Raises DataError for a shard that is damaged or lost."""
+        """All columns but the images, with the classes of relabels, see relabels.py. Raises as `drawn_rows`."""
+        return relabelled(self.drawn_rows, self.class_names, read_relabels(self.folder), str(self.folder))
+
+    @cached_property
+    def drawn_rows(self) -> pa.Table:
+        """The same as it was drawn. Raises DataError for a shard that is damaged or lost."""
         schema = stored_schema(name for name in self.columns if name != "image")
         later = unknown_columns(self.columns)
         tables = [read_table(path, schema, REDRAW, others=later) for path in self.shards]
@@ -120,16 +127,22 @@ class Dataset:
     @cached_property
     def rows_hash(self) -> str:
         """SHA-256 over the ids and the bytes of all images, which verdicts are about."""
-        digest = hashlib.sha256(self.rows.column("request_id").to_numpy().tobytes())
-        digest.update("".join(self.rows.column("sha256").to_pylist()).encode())
+        digest = hashlib.sha256(self.drawn_rows.column("request_id").to_numpy().tobytes())
+        digest.update("".join(self.drawn_rows.column("sha256").to_pylist()).encode())
         return digest.hexdigest()
 
     def verdicts(self) -> dict[str, Verdicts]:
-        """Verdicts of filters on the images, by method; empty where none was run. DataError for a damaged file."""
-        return read_verdicts(self.folder)
+        """Verdicts of filters on the images, and of a person, by method; empty where there are none.
+
+        Raises DataError for a damaged file.
+        """
+        verdicts = read_verdicts(self.folder)
+        if (said := read_by_hand(self.folder)) and (by_hand := as_verdicts(self.drawn_rows, said)):
+            verdicts[BY_HAND] = by_hand
+        return verdicts
 
     def kept(self) -> np.ndarray:
-        """Which rows every filter keeps: bool (n,), all of them where none was run.
+        """Which rows every filter keeps, or a person: bool (n,), all of them where none was run.
 
         Raises:
             DataError: verdicts that are damaged, or not about the images that are there now.
@@ -196,9 +209,10 @@ class Dataset:
     def _turns(self, keep: np.ndarray) -> list[int]:
         """The number of each row within its class and strategy, as a combination of equal parts counts them.
 
-        That is its index; where images are left out, or drawn in their stead, only those that are kept count.
+        That is its index; where images are left out, relabelled, or drawn in their stead, those that are kept count.
         """
-        if keep.all() and not self.manifest["job"].get("refill"):
+        is_as_drawn = keep.all() and self.rows is self.drawn_rows
+        if is_as_drawn and not self.manifest["job"].get("refill"):
             return self.rows.column("index").to_pylist()
         turns, counts = [], dict[tuple[str, int], int]()
         columns = (self.rows.column(name).to_pylist() for name in ("strategy", "label"))

@@ -1,9 +1,10 @@
 """Verdicts: the judgements of a filter on each image of a dataset, in a file beside the images.
 
     filters/<method>.parquet     request_id, keep, reason, score; the filter's config in the schema's metadata
+    filters/review.parquet       what a person said, see by_hand.py
 
 A filter deletes nothing. An image is kept when every file there keeps it; a file that does not cover exactly
-the images of the dataset is stale, and refused.
+the images of the dataset is stale, and refused. What a person said of an image stands above all of them.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from synthset.core.errors import DataError, setting
 from synthset.core.parquet_files import read_notes, read_table, write_table
 
 FOLDER = "filters"
+BY_HAND = "review"  # the filter that is a person
 SCHEMA = pa.schema([("request_id", pa.int64()), ("keep", pa.bool_()), ("reason", pa.string()), ("score", pa.float64())])
 
 
@@ -72,8 +74,11 @@ def write_verdicts(folder: Path, verdicts: Verdicts) -> Path:
 
 
 def read_verdicts(folder: Path) -> dict[str, Verdicts]:
-    """The verdicts in the dataset `folder`, by method, in that order. Raises DataError for a damaged file."""
-    return {method: _read(verdicts_path(folder, method)) for method in _methods(folder)}
+    """The verdicts in the dataset `folder`, by method, in that order, but for those by hand, see by_hand.py.
+
+    Raises DataError for a damaged file.
+    """
+    return {method: _read(verdicts_path(folder, method)) for method in _methods(folder) if method != BY_HAND}
 
 
 def read_one(folder: Path, method: str) -> Verdicts | None:
@@ -83,8 +88,8 @@ def read_one(folder: Path, method: str) -> Verdicts | None:
 
 
 def delete_verdicts(folder: Path, methods: list[str] | None = None) -> list[str]:
-    """Delete the verdicts of these filters, or of all, damaged or not; returns the methods that were there."""
-    deleted = [method for method in _methods(folder) if methods is None or method in methods]
+    """Delete the verdicts of these filters, or of all but a person, damaged or not; returns those that were there."""
+    deleted = [method for method in _methods(folder) if (method != BY_HAND if methods is None else method in methods)]
     for method in deleted:
         verdicts_path(folder, method).unlink()
     if (folder / FOLDER).is_dir() and not any((folder / FOLDER).iterdir()):
@@ -93,7 +98,7 @@ def delete_verdicts(folder: Path, methods: list[str] | None = None) -> list[str]
 
 
 def kept_rows(verdicts: Mapping[str, Verdicts], request_ids: np.ndarray, rows_hash: str, name: str) -> np.ndarray:
-    """Which of a dataset's rows every filter keeps: bool (n,).
+    """Which of a dataset's rows every filter keeps, or a person: bool (n,).
 
     Args:
         verdicts: by method.
@@ -116,7 +121,11 @@ def kept_rows(verdicts: Mapping[str, Verdicts], request_ids: np.ndarray, rows_ha
                 f"got verdicts on others: {without:,} images have none, {extra:,} have no image. "
                 f"Run the filter again: 'synthset filter {name}' with {setting('method', method)}."
             )
-        kept &= verdict.keep[order[place]]
+        if method != BY_HAND:
+            kept &= verdict.keep[order[place]]
+    if (by_hand := verdicts.get(BY_HAND)) is not None:  # which covers the rows in their order
+        said = by_hand.table.column("reason").to_numpy(zero_copy_only=False) != ""
+        kept[said] = by_hand.keep[said]
     return kept
 
 

@@ -273,7 +273,8 @@ def _how_to_reuse(folder: Path, texts: Collection[str]) -> str:
 def _delete_own_files(folder: Path) -> None:
     """Delete the files of a dataset, and nothing else that someone may have put there.
 
-    Sentences stay: they are found by all that they depend on, and can have cost hours.
+    Sentences stay: they are found by all that they depend on, and can have cost hours. So do verdicts by hand and
+    relabels, which are about images by their hashes.
     """
     delete_parts(folder)
     delete_verdicts(folder)  # first: they must never be read with other images

@@ -18,7 +18,7 @@ from synthset.core.locks import reading, writing
 from synthset.core.options import declared_options, with_options
 from synthset.dataset.reader import Dataset, open_dataset
 from synthset.dataset.suited_encoder import model_of, suited_encoder
-from synthset.dataset.verdicts import SCHEMA, Verdicts, delete_verdicts, write_verdicts
+from synthset.dataset.verdicts import BY_HAND, SCHEMA, Verdicts, delete_verdicts, write_verdicts
 from synthset.encoders.embed import fill_cache
 from synthset.executors import Executor
 from synthset.filters.base import Filter, FilterInputs
@@ -199,6 +199,8 @@ def _find(methods: Sequence[str] | Mapping[str, Filter]) -> dict[str, Filter]:
         for name in methods:
             if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):  # it becomes the name of a file
                 raise UsageError(f"Expected small letters, digits, - and _ as the name of a filter, got '{name}'.")
+            if name == BY_HAND:
+                raise UsageError(f"Expected another name of a filter than '{name}', which holds verdicts by hand.")
         return dict(methods)
     names = [methods] if isinstance(methods, str) else methods
     for name in names:
