@@ -8,6 +8,7 @@ from typing import Annotated
 from synthset.core.errors import UsageError, setting
 from synthset.core.options import Option, check_options
 from synthset.encoders.clip import DEFAULT_ENCODER, ENCODERS
+from synthset.images.near_copies import HASH_DISTANCE
 from synthset.images.opening import ImagePath
 
 
@@ -29,7 +30,7 @@ class FilterConfig:
     real: str | ImagePath | None = None
     """Real images that the filters real and duplicates compare with: a known name or a path. Where there are parts,
     real chooses by those to learn from alone, and duplicates looks for copies of those to test on."""
-    hash_distance: Annotated[int, Option(at_least=0, at_most=64)] = 4
+    hash_distance: Annotated[int, Option(at_least=0, at_most=64)] = HASH_DISTANCE
     """Bits of 64 in which the hashes of near copies differ at most, for the filter duplicates."""
     similarity: Annotated[float, Option(at_least=-1, at_most=1)] = 0.95
     """Cosine that the vectors of near copies have at least, for the filter duplicates."""

@@ -9,20 +9,17 @@ only kept images are compared with, so each rejected one has a copy among the ke
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
 
-from synthset.core.progress import track
 from synthset.filters.base import Filter, FilterInputs, Judgement
 from synthset.images.imageset import ImageSet
+from synthset.images.near_copies import HASH_BITS, perceptual_hashes
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-HASH_BITS = 64
 BLOCK = 1024
 OTHER_BLOCK = 4096  # a block of comparisons: 16 MB
 
@@ -66,28 +63,6 @@ def judge(images: ImageSet, inputs: FilterInputs) -> Judgement:
         reasons[row] = _reason(f"an earlier image: {place}", inside[row], _distance(hashes[row], hashes[first]))
     highest = np.maximum(best, inside)
     return Judgement(highest < config.similarity, 1 - highest.clip(0, 1), reasons)
-
-
-def perceptual_hashes(images: ImageSet) -> Tensor:
-    """The 64-bit perceptual hash of each image, as -1 and 1: float32 (n, 64).
-
-    Two hashes differ in (64 - their product) / 2 bits, so a matrix product compares all with all. A bit says whether
-    one of the 8 × 8 lowest frequencies is above their median, in grey at 32 × 32 pixels: the same as ImageHash gives.
-    """
-    import torch
-    from scipy.fft import dct
-
-    bits = np.empty((len(images), HASH_BITS), np.float32)
-
-    def hash_one(index: int) -> None:
-        grey = np.asarray(images.image(index).convert("L").resize((32, 32), Image.Resampling.LANCZOS))
-        lowest = np.asarray(dct(dct(grey, axis=0), axis=1))[:8, :8].reshape(-1)
-        bits[index] = np.where(lowest > np.median(lowest), 1, -1)
-
-    with track(len(images), f"hashing {images.name}") as bar, ThreadPoolExecutor() as pool:
-        for _ in pool.map(hash_one, range(len(images))):
-            bar.advance()
-    return torch.from_numpy(bits)
 
 
 def nearest_copies(

@@ -1,0 +1,135 @@
+"""Parts of a dataset for training, validation and tests: what must not lie on two sides is found here, and only here.
+
+Two images of a dataset are tied where one of these says so:
+
+    copies   their perceptual hashes are near: one is a copy of the other, or nearly
+    noise    they were drawn on the same noise, whatever the prompt
+    source   the same real image is behind both, as a beginning or a condition
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from synthset.core.errors import DataError, UnknownNameError, UsageError, setting
+from synthset.images.imageset import ImageSet
+from synthset.images.near_copies import HASH_DISTANCE, near_pairs, perceptual_hashes
+from synthset.images.parting import deal, group_ids, same
+
+TIES = {
+    "copies": "near copies, by their perceptual hashes",
+    "noise": "images that were drawn on the same noise",
+    "source": "images that have a real image behind them in common",
+}
+PART_NAMES = ("train", "validation", "test")
+
+
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """Images dealt into parts.
+
+    Attributes:
+        names: of the parts.
+        part: int64 (n,), of each image.
+        groups: int64 (n,), of each image; those of one group are tied.
+    """
+
+    names: tuple[str, ...]
+    part: np.ndarray
+    groups: np.ndarray
+
+    def rows(self, name: str) -> np.ndarray:
+        """The images of a part, int64, in their order."""
+        return np.flatnonzero(self.part == self.names.index(name))
+
+    @property
+    def num_tied(self) -> int:
+        """How many images are tied to another one."""
+        return int((np.bincount(self.groups)[self.groups] > 1).sum())
+
+    @property
+    def largest(self) -> int:
+        """Images of the largest group."""
+        return int(np.bincount(self.groups).max(initial=0))
+
+
+def part_images(
+    images: ImageSet,
+    shares: Mapping[str, float],
+    *,
+    seed: int = 0,
+    rows: pa.Table | None = None,
+    ties: Sequence[str] = tuple(TIES),
+    hash_distance: int = HASH_DISTANCE,
+) -> Parts:
+    """Deal images into parts of these shares, every class and strategy alike, so that nothing leaks.
+
+    Args:
+        images: to be dealt; their groups are the strategies.
+        shares: of the parts, by name, above 0; they add up to 1.
+        seed: of the choice.
+        rows: of a Synthset dataset, those of the images, in their order; without them nothing is known of noise and
+            real images.
+        ties: keys of TIES that count.
+        hash_distance: the most bits in which the hashes of near copies differ.
+    Raises:
+        UsageError: shares that cannot be, or an unknown tie.
+        DataError: images that cannot be read, or so few groups that a part has none.
+    """
+    check_shares(shares)
+    for name in ties:
+        if name not in TIES:
+            raise UnknownNameError("tie", name, TIES)
+    found = list[np.ndarray]()
+    if "copies" in ties:
+        found.append(near_pairs(perceptual_hashes(images), hash_distance))
+    if rows is not None and "noise" in ties:
+        found.append(same(rows.column("seed").to_pylist()))
+    if rows is not None and "source" in ties:
+        found += _of_sources(rows)
+    groups = group_ids(len(images), found)
+    strata = images.groups or ("",) * len(images)
+    part = deal(groups, images.labels, strata, tuple(shares.values()), seed)
+    parts = Parts(tuple(shares), part, groups)
+    _check_none_empty(parts, images.name, ties)
+    return parts
+
+
+def check_shares(shares: Mapping[str, float]) -> None:
+    """Raise UsageError unless the shares of parts are above 0 and add up to 1."""
+    texts = ", ".join(f"{name} {share:g}" for name, share in shares.items())
+    if not shares or any(not 0 < share <= 1 for share in shares.values()) or abs(sum(shares.values()) - 1) > 1e-6:
+        raise UsageError(f"Expected shares above 0 that add up to 1, got {texts or 'none'}.")
+
+
+def _of_sources(rows: pa.Table) -> list[np.ndarray]:
+    """Ties of images that have a real image in common."""
+    found = list[np.ndarray]()
+    if "initial_image" in rows.column_names:
+        found.append(same(name or None for name in rows.column("initial_image").to_pylist()))
+    if "condition_images" in rows.column_names:
+        found.append(_sharing(rows.column("condition_images").to_pylist()))
+    return found
+
+
+def _sharing(several: Iterable[Sequence[str]]) -> np.ndarray:
+    """Ties of images whose lists have a name in common, int64 (p, 2)."""
+    first: dict[str, int] = {}
+    pairs = [(first.setdefault(name, i), i) for i, names in enumerate(several) for name in names or ()]
+    return np.array([pair for pair in pairs if pair[0] != pair[1]], np.int64).reshape(-1, 2)
+
+
+def _check_none_empty(parts: Parts, name: str, ties: Sequence[str]) -> None:
+    counts = np.bincount(parts.part, minlength=len(parts.names))
+    if counts.all():
+        return
+    empty = next(name for name, count in zip(parts.names, counts.tolist(), strict=True) if not count)
+    raise DataError(
+        f"Expected images for '{empty}' of '{name}', got none: its {len(parts.part):,} images make "
+        f"{len(set(parts.groups.tolist())):,} groups that must not be parted ({', '.join(ties)}), the largest of "
+        f"{parts.largest:,}. Draw more, give another share, or name fewer {setting('ties')}."
+    )
