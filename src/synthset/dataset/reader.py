@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +18,7 @@ from synthset.core.files import refuse_links, to_path
 from synthset.core.parquet_files import KeptGroups, group_sizes, read_table
 from synthset.dataset.by_hand import as_verdicts, read_by_hand
 from synthset.dataset.layout import INITIAL_IMAGES_FILE
-from synthset.dataset.manifest import MANIFEST_FILE, Accounting, Copied, read_manifest
+from synthset.dataset.manifest import MANIFEST_FILE, Accounting, Copied, Merged, Split, merged_of, read_manifest, split_of
 from synthset.dataset.records import Request, columns_of, request_of, stored_schema, unknown_columns
 from synthset.dataset.relabels import read_relabels, relabelled
 from synthset.dataset.verdicts import BY_HAND, Verdicts, kept_rows, read_verdicts
@@ -60,6 +60,16 @@ class Dataset:
     def copied(self) -> tuple[Copied, ...]:
         """Images that were not drawn for it, by the dataset that they are from."""
         return tuple(Copied(**part) for part in self.manifest.get("copied", ()))
+
+    @property
+    def merged(self) -> Merged | None:
+        """The datasets that it was merged from; None where it was drawn."""
+        return merged_of(self.manifest)
+
+    @property
+    def split(self) -> Split | None:
+        """Which part of which dataset it is; None where it is none."""
+        return split_of(self.manifest)
 
     @property
     def phrases(self) -> Mapping[str, str]:
@@ -189,6 +199,10 @@ class Dataset:
         name, together = self.folder.resolve().name, reader.together
         return ImageSet(name, self.class_names, labels, reader.read, names, together=together).select(rows)
 
+    def files(self, budget_bytes: int = KeptGroups.budget_bytes) -> Callable[[int], bytes]:
+        """Reads the file of the image of a row, with row groups of so many bytes at hand. It raises DataError."""
+        return _ShardReader(self.shards, budget_bytes).read
+
     def select(self, strategy: Strategies = None, *, kept: bool = True) -> np.ndarray:
         """The rows behind `images`, as int64 indices into `rows`. Arguments and errors as there."""
         if not self.rows.num_rows:
@@ -212,7 +226,7 @@ class Dataset:
         That is its index; where images are left out, relabelled, or drawn in their stead, those that are kept count.
         """
         is_as_drawn = keep.all() and self.rows is self.drawn_rows
-        if is_as_drawn and not self.manifest["job"].get("refill"):
+        if is_as_drawn and not any((self.manifest["job"].get("refill"), self.merged, self.split)):
             return self.rows.column("index").to_pylist()
         turns, counts = [], dict[tuple[str, int], int]()
         columns = (self.rows.column(name).to_pylist() for name in ("strategy", "label"))
@@ -261,7 +275,7 @@ class _ShardReader:
         together: images that are read at once, at most.
     """
 
-    def __init__(self, shards: Sequence[Path]) -> None:
+    def __init__(self, shards: Sequence[Path], budget_bytes: int = KeptGroups.budget_bytes) -> None:
         self._shards = list(shards)
         sizes = [group_sizes(path, REDRAW) for path in shards]
         # of each group its shard, and its first row in that; and of each the first row of all
@@ -273,9 +287,10 @@ class _ShardReader:
         self._starts = np.cumsum([0, *(size for of_shard in sizes for size in of_shard)])
         self.together = int(np.diff(self._starts).max(initial=1))
         self._kept = KeptGroups(self._load)
+        self._kept.budget_bytes = budget_bytes
 
     def __reduce__(self) -> tuple[Any, ...]:  # to another process go the names of the files alone
-        return type(self), (self._shards,)
+        return type(self), (self._shards, self._kept.budget_bytes)
 
     def read(self, index: int) -> bytes:
         group = int(np.searchsorted(self._starts, index, "right")) - 1
