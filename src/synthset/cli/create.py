@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -31,7 +31,8 @@ class CreateCall:
     """Class names, an underscore becomes a space in prompts; or one list of names: cifar100, imagenet-1k, or
     imagenet-2k, which is imagenet-1k and 1,000 more of ImageNet-21K, no persons among them."""
     classes_file: Path | None = None
-    """Text file with one class a line, or JSON or YAML with a list of names, instead of `classes`."""
+    """Text file with one class a line, JSON or YAML with a list of names, or CSV or TSV with a column of them, instead
+    of `classes`."""
     dataset: str | None = None
     """Known real set, instead of `classes`: its class names, image size and number of images."""
     output_dir: str = "dataset"
@@ -73,7 +74,8 @@ def create(call: CreateCall, given: Given[CreateConfig], machines: Machines, pri
             f"Expected {setting('resume')} to stay on. Give {setting('overwrite', True)} to begin anew, or another "
             f"{setting('output_dir')}."
         )
-    names = _class_names(call)
+    classes = _class_names(call)
+    names = tuple(classes)
     config = _config(call, given, short)
     _check_drawable(names, call, config, "trick" if short.trick else "strategy")
     if call.dry_run:
@@ -83,7 +85,7 @@ def create(call: CreateCall, given: Given[CreateConfig], machines: Machines, pri
     if price.price_per_hour is not None:
         raise UsageError(f"Expected {setting('dry_run', True)} with {setting('price_per_hour')}. Or leave it out.")
     executor = machines.load()
-    print_create(run_create(names, call.output_dir, config, executor=executor, overwrite=call.overwrite))
+    print_create(run_create(classes, call.output_dir, config, executor=executor, overwrite=call.overwrite))
 
 
 def _config(call: CreateCall, given: Given[CreateConfig], short: ShortForms) -> CreateConfig:
@@ -176,16 +178,20 @@ def _and(names: Sequence[str]) -> str:
     return " and ".join(map(setting, names))
 
 
-def _class_names(call: CreateCall) -> Sequence[str]:
+def _class_names(call: CreateCall) -> Sequence[str] | Mapping[str, Sequence[str]]:
+    """The class names; those of a file with their synonyms."""
     sources = [name for name in ("classes", "classes_file", "dataset") if getattr(call, name)]
     if len(sources) != 1:
         raise UsageError(
             f"Expected one of {setting('classes')}, {setting('classes_file')} and {setting('dataset')}, got "
             f"{_and(sources) or 'none'}. For example: {setting('classes', 'dog cat')}."
         )
-    from synthset.prompts.class_lists import check_typed, expand_list, read_classes
+    from synthset.prompts.class_lists import check_typed, expand_list, read_class_list
     from synthset.real import class_names_of
 
     if call.classes:
         return expand_list(check_typed(call.classes))
-    return read_classes(call.classes_file) if call.classes_file else class_names_of(str(call.dataset))
+    if call.classes_file:
+        found = read_class_list(call.classes_file)
+        return {name: found.synonyms.get(name, ()) for name in found.names}
+    return class_names_of(str(call.dataset))

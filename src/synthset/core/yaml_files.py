@@ -79,8 +79,17 @@ def load_yaml(path: str | Path, flag: str, loader: type[Any] = _StrictLoader) ->
             data = file.read(MAX_BYTES + 1)  # no more: a device has no end
         if len(data) > MAX_BYTES:
             raise UsageError(f"Expected at most {MAX_BYTES:,} bytes of YAML for {flag}, '{path}' has more.")
-        return yaml.load(data.decode("utf-8-sig"), loader)
-    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+        text = data.decode("utf-8-sig")
+    except (OSError, ValueError) as error:
+        raise UsageError(f"Expected a YAML file for {flag}, '{path}' does not read ({_reason(error)}).") from error
+    return parse_yaml(text, path, flag, loader)
+
+
+def parse_yaml(text: str, path: str | Path, flag: str, loader: type[Any] = _StrictLoader) -> Any:
+    """What the text of a YAML file holds. Arguments and errors as for `load_yaml`."""
+    try:
+        return yaml.load(text, loader)
+    except (ValueError, yaml.YAMLError, RecursionError) as error:
         raise UsageError(f"Expected a YAML file for {flag}, '{path}' does not read ({_reason(error)}).") from error
 
 

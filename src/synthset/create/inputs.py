@@ -13,6 +13,7 @@ import pyarrow.compute
 from synthset import miniature
 from synthset.core.errors import setting
 from synthset.core.locks import reading
+from synthset.core.names import plain_name
 from synthset.core.seeds import ImageSeeds
 from synthset.create.config import CreateConfig
 from synthset.create.plan import Part, make_plan
@@ -68,6 +69,12 @@ def read_inputs(classes: Sequence[str], config: CreateConfig, generator: Generat
     config = with_matched_phrases(config, classes)
     names = check_names(classes, config, generator)
     return CreateInputs(names, config, read_initial_images(names, config))
+
+
+def synonyms_of(classes: Sequence[str] | Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """Other names of those classes that have any, by class name as it is seen."""
+    pairs = classes.items() if isinstance(classes, Mapping) else ()
+    return {plain_name(name): list(others) for name, others in pairs if others}
 
 
 def check_names(classes: Sequence[str], config: CreateConfig, generator: Generator | None = None) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ language_enhancement.py.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,7 +27,7 @@ from synthset.core.locks import reading, writing
 from synthset.core.options import expect, with_options
 from synthset.create.config import CreateConfig
 from synthset.create.described import recall, record
-from synthset.create.inputs import CreateInputs, read_inputs, tell_cut, texts_of
+from synthset.create.inputs import CreateInputs, read_inputs, synonyms_of, tell_cut, texts_of
 from synthset.create.job import as_begun, default_job, job_of_config, make_job
 from synthset.create.real_guidance import check_conditions, with_initial_images
 from synthset.create.refill import Refill, prepare_refill, refill
@@ -73,7 +73,7 @@ class CreateResult:
 
 
 def create(
-    classes: Sequence[str],
+    classes: Sequence[str] | Mapping[str, Sequence[str]],
     output_dir: str | Path,
     config: CreateConfig | None = None,
     *,
@@ -86,7 +86,7 @@ def create(
     """Draw a synthetic dataset of `classes` into `output_dir`, or finish the one begun there.
 
     Args:
-        classes: class names, in label order.
+        classes: class names, in label order; or with the synonyms of each, which the manifest keeps.
         output_dir: folder of the dataset, or a URL that fsspec reads, such as s3://bucket/pets.
         config: options of the run; `options` are its fields, e.g. `strategies=["base"], images_per_class=500`.
         generator: a name as in the config, or an object of your own to draw with.
@@ -106,7 +106,7 @@ def create(
         options["generator"], generator = generator, None
     folder = to_path(output_dir)
     config = with_options(config or CreateConfig(), options)
-    inputs = read_inputs(classes, config if overwrite else as_begun(config, folder), generator)
+    inputs = read_inputs(tuple(classes), config if overwrite else as_begun(config, folder), generator)
     inputs, sentences = _with_sentences(inputs, folder, overwrite=overwrite)
     plan, config, initial = _plan(inputs), inputs.config, inputs.initial_images
     _check_places(folder, config)
@@ -118,6 +118,7 @@ def create(
     batch_size = min(config.shard_size, config.batch_size or described.preferred_batch_size)
     writer = DatasetWriter(folder, job, plan, config.shard_size, batch_size, defaults=default_job(described.config))
     writer.generator = record(config, described) if generator is None else None
+    writer.synonyms = synonyms_of(classes)
     writer.check(overwrite)
     tell_cut(plan.table, described)
     with reading(*config.reuse, path_of(config.filter.real)), writing(folder):

@@ -47,6 +47,7 @@ class DatasetWriter:
             dataset, which listed none.
         recorded_job: the job as whoever began the dataset wrote it.
         generator: entry of the manifest about how it was described, see `create.described`; None for none.
+        synonyms: entry of the manifest with other names of some classes; empty for none.
         defaults: entries of a job that an older manifest may lack, by dotted keys or nested.
     """
 
@@ -62,6 +63,7 @@ class DatasetWriter:
         self.listed_columns: tuple[str, ...] | None = shard_columns(self.plan.table.column_names)
         self.recorded_job = self.job
         self.generator: Mapping[str, Any] | None = None
+        self.synonyms: Mapping[str, Sequence[str]] = {}
 
     def check(self, overwrite: bool = False) -> dict[str, Any] | None:
         """The manifest of the dataset in the folder, None where there is nothing; touches nothing.
@@ -143,7 +145,7 @@ class DatasetWriter:
         """The writer of a further round, whose shards follow those of this one."""
         writer = replace(self, plan=plan, first_shard=self.first_shard + self.num_shards)
         writer.listed_columns, writer.recorded_job = self.listed_columns, self.recorded_job
-        writer.generator = self.generator
+        writer.generator, writer.synonyms = self.generator, self.synonyms
         return writer
 
     def round_path(self, number: int) -> Path:
@@ -216,7 +218,8 @@ class DatasetWriter:
         self, status: str, accounting: Accounting, seconds: float, outcome: Mapping[str, Any] | None = None
     ) -> None:
         job, columns = self.recorded_job, self.listed_columns
-        outcome = {**({"generator": dict(self.generator)} if self.generator else {}), **(outcome or {})}
+        notes = {"generator": self.generator and dict(self.generator), "synonyms": dict(self.synonyms)}
+        outcome = {**{name: note for name, note in notes.items() if note}, **(outcome or {})}
         write_manifest(self.folder, status, job, self.batch_size, accounting, seconds, outcome, columns)
 
 

@@ -36,16 +36,23 @@ def check_classes(names: Sequence[str]) -> tuple[str, ...]:
     if not cleaned:
         raise UsageError("Expected at least one class name, such as dog, got none.")
     seen: dict[str, str] = {}
-    for name in cleaned:
+    for given, name in zip(names, cleaned, strict=True):
         _check_one(name)
         key = as_words(name).casefold()
         if key in seen:
             raise UsageError(
-                f"Expected each class once, got '{seen[key]}' and '{name}'. Tell the two apart by their names: without "
-                "one of them the labels behind it would be others."
+                f"Expected each class once, got '{_spelled(seen[key])}' and '{_spelled(given)}'. Tell the two apart by "
+                "their names: without one of them the labels behind it would be others."
             )
-        seen[key] = name
+        seen[key] = given
     return cleaned
+
+
+def _spelled(name: str) -> str:
+    """A name with what makes two look alike written out: marks of their own, and characters that nobody sees."""
+    marks = {c for c in name if unicodedata.combining(c) or unicodedata.category(c) == "Cf"}
+    is_usual = plain_name(name) == name.strip()
+    return name if is_usual else "".join(f"\\u{ord(c):04x}" if c in marks else c for c in name)
 
 
 def _check_one(name: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterable
 from functools import cache
 from importlib.resources import files
 
@@ -87,6 +88,19 @@ def imagenet_2k() -> dict[str, str]:
     ]
     drawn = sorted(free, key=lambda synset: derive_seed(_SEED_OF_2K, "imagenet-2k", synset))[:1000]
     return known | {synset: names[synset] for synset in sorted(drawn)}
+
+
+def lemmas_of(synsets: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """The lemmas of those of the WordNet ids that ImageNet-21K has; of ImageNet-1K's, its name there is first."""
+    from timm.data import ImageNetInfo
+
+    name_of = dict(zip(imagenet_ids(), imagenet_names(), strict=True))
+    of_1k, of_21k = ImageNetInfo("imagenet-1k"), ImageNetInfo("imagenet-21k-goog")
+    known, found = {*of_21k.label_names(), *name_of}, dict[str, tuple[str, ...]]()
+    for synset in (synset for synset in synsets if synset in known):
+        lemmas = (of_1k if synset in name_of else of_21k).label_name_to_description(synset).split(", ")
+        found[synset] = tuple(dict.fromkeys([name_of.get(synset, lemmas[0]), *lemmas]))
+    return found
 
 
 def _first_lemma(description: str) -> str:
