@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from synthset.core.errors import DataError
 from synthset.core.files import write_text
-from synthset.dataset.reader import Dataset
+from synthset.dataset.reader import Dataset, open_dataset
 from synthset.dataset.records import column_texts, features
 from synthset.generators.sampling import SamplingOptions
 
@@ -23,35 +25,123 @@ MODEL_LICENCES = {
 }
 
 
-def write_card(dataset: Dataset) -> None:
-    """Write README.md into the dataset folder, from its manifest and rows."""
+@dataclass(frozen=True)
+class _Kept:
+    """What is known of the verdicts: how many images are kept, and how many each filter rejects.
+
+    Attributes:
+        rejected_ids: of the images that are left out, in order.
+        trouble: why nothing is left out though there are verdicts; empty where that is not so.
+    """
+
+    kept: int
+    rejected_by: Mapping[str, int]
+    rejected_ids: tuple[int, ...] = ()
+    trouble: str = ""
+
+
+def write_card(dataset: Dataset, name: str = "") -> None:
+    """Write README.md into the dataset folder, from its manifest, its rows and what filters say of them.
+
+    Args:
+        name: of the dataset, where it is not that of the folder.
+    """
     from jinja2 import Environment  # 40 ms that reading a dataset need not take
 
-    head = yaml.safe_dump(_head(dataset), sort_keys=False, allow_unicode=True)
+    kept = _look_at_verdicts(dataset)
+    head = yaml.dump(_head(dataset, kept), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
     page = Environment(trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
     page.filters |= {"plain": _plain, "code": _code, "grouped": "{:,}".format}
     body = page.from_string(Path(__file__).with_suffix(".md.j2").read_text(encoding="utf-8")).render(
         dataset=dataset,
+        name=name or dataset.folder.resolve().name,
+        drawings=_drawings(dataset),
+        kept=kept,
+        relabelled=_count_relabelled(dataset),
         manifest=dataset.manifest,
         job=dataset.manifest["job"],
         counts=dataset.strategy_counts(),
-        sampling=_departures(dataset.manifest["job"]),
         columns=column_texts(dataset.columns),
     )
     write_text(dataset.folder / "README.md", f"---\n{head}---\n\n{body}")
 
 
-def _head(dataset: Dataset) -> dict[str, Any]:
+def refresh_card(dataset: Dataset) -> None:
+    """Write the card anew, as verdicts or relabels changed; whoever took it away does not get it back."""
+    if (dataset.folder / "README.md").exists():
+        write_card(open_dataset(dataset.folder))
+
+
+def licences(dataset: Dataset) -> list[str]:
+    """The licences that hold for the images, as those of the models that drew them; "other" is to be looked up."""
+    models = [job["generation"].get("model") for job in jobs_of(dataset)]
+    return list(dict.fromkeys(MODEL_LICENCES.get(model, "other") for model in models))
+
+
+def jobs_of(dataset: Dataset) -> list[Mapping[str, Any]]:
+    """The jobs that the images were drawn by: its own, or those of the datasets that it was merged from."""
+    return [source.job for source in dataset.merged.sources] if dataset.merged else [dataset.manifest["job"]]
+
+
+def _look_at_verdicts(dataset: Dataset) -> _Kept:
+    try:
+        keep, verdicts = dataset.kept(), dataset.verdicts()
+    except DataError as error:  # the card says so, and whoever uses the images is told again
+        return _Kept(dataset.accounting.ok, {}, trouble=str(error))
+    rejected = {method: int((~verdict.keep).sum()) for method, verdict in verdicts.items()}
+    ids = dataset.rows.column("request_id").to_numpy()
+    return _Kept(int(keep.sum()), rejected, tuple(ids[~keep].tolist()))
+
+
+def _count_relabelled(dataset: Dataset) -> int:
+    """Images whose class is another than their shards have."""
+    if dataset.rows is dataset.drawn_rows:
+        return 0
+    return int((dataset.rows.column("label").to_numpy() != dataset.drawn_rows.column("label").to_numpy()).sum())
+
+
+def _drawings(dataset: Dataset) -> list[dict[str, Any]]:
+    """How images were drawn, for each job: the generation config, the seed, and where sampling departs."""
+    names = [source.name for source in dataset.merged.sources] if dataset.merged else [""]
+    return [
+        {"name": name, "job": job, "generation": job["generation"], "sampling": _departures(job)}
+        for name, job in zip(names, jobs_of(dataset), strict=True)
+    ]
+
+
+class _Inline(list):
+    """A list that stands on one line, for there may be thousands in it."""
+
+
+class _Dumper(yaml.SafeDumper):
+    def ignore_aliases(self, data: Any) -> bool:
+        return True  # what stands twice is written twice: not every reader of cards knows anchors
+
+
+_Dumper.add_representer(
+    _Inline, lambda dumper, value: dumper.represent_sequence("tag:yaml.org,2002:seq", value, flow_style=True)
+)
+
+
+def _head(dataset: Dataset, kept: _Kept) -> dict[str, Any]:
     count = dataset.accounting.ok
     described = features(dataset.columns, dataset.class_names)
+    shown = [_yaml_feature(*item) for item in described.items()]
+    licence = licences(dataset)
+    # without this, preview.png and the plan would be taken for data
+    files = {"data_files": [{"split": "train", "path": "data/train-*.parquet"}]}
+    # no image is copied or moved for it: `datasets` reads the shards and leaves these rows out
+    left_out = {"filters": [_Inline(["request_id", "not in", _Inline(kept.rejected_ids)])]} if kept.rejected_ids else {}
     return {
-        "license": MODEL_LICENCES.get(dataset.manifest["job"]["generation"]["model"], "other"),
+        "license": licence[0] if len(licence) == 1 else licence,
         "tags": ["synthetic", "synthset"],
         "task_categories": ["image-classification"],
         "size_categories": [next((name for limit, name in _SIZES if count < limit), "n>1M")],
-        # without this, preview.png and the plan would be taken for data
-        "configs": [{"config_name": "default", "data_files": [{"split": "train", "path": "data/train-*.parquet"}]}],
-        "dataset_info": {"features": [_yaml_feature(*item) for item in described.items()]},
+        "configs": [
+            {"config_name": "default", "default": True, **files, **left_out},
+            {"config_name": "all", **files},
+        ],
+        "dataset_info": [{"config_name": name, "features": shown} for name in ("default", "all")],
     }
 
 

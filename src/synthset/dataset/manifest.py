@@ -54,6 +54,64 @@ class Copied:
     images: Count
 
 
+@dataclass(frozen=True)
+class Source:
+    """A dataset that images were taken from by `merge`: all that its images depend on beside their rows.
+
+    Attributes:
+        name: by which rows name it.
+        images: that are from it.
+        seconds: that drawing took.
+    """
+
+    name: str
+    job: Mapping[str, Any]
+    images: Count
+    accounting: Accounting
+    libraries: Mapping[str, Any]
+    seconds: Seconds = 0.0
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What `merge` made a dataset of.
+
+    Attributes:
+        duplicates: images that were left out, as an earlier one is the same file.
+        relabelled: images that have the class of a relabel.
+    """
+
+    sources: tuple[Source, ...]
+    duplicates: Count = 0
+    relabelled: Count = 0
+
+    def __post_init__(self) -> None:
+        names = [source.name for source in self.sources]
+        if not names or len(set(names)) < len(names):
+            raise ValueError("'sources' must name each dataset once")
+
+
+@dataclass(frozen=True)
+class Split:
+    """Which part of which dataset `split` made a dataset of.
+
+    Attributes:
+        dataset: name of the folder.
+        rows_hash: of that dataset.
+        shares: of all parts, by name.
+        ties: for which images were kept on one side.
+    """
+
+    dataset: str
+    rows_hash: str
+    part: str
+    shares: Mapping[str, float]
+    seed: Count
+    ties: tuple[str, ...]
+    hash_distance: Count
+    relabelled: Count = 0
+
+
 def total_copied(parts: Iterable[Copied]) -> list[Copied]:
     """A record for each dataset, in the order of their names."""
     counts = Counter[tuple[str, str]]()
@@ -116,6 +174,16 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return {**manifest, "accounting": asdict(accounting)}
 
 
+def merged_of(manifest: Mapping[str, Any]) -> Merged | None:
+    """What `merge` made the dataset of a manifest of; None where it did not."""
+    return as_record(Merged, manifest["merged"], "'merged'", "", is_part=True) if manifest.get("merged") else None
+
+
+def split_of(manifest: Mapping[str, Any]) -> Split | None:
+    """Which part of which dataset that of a manifest is; None where `split` did not make it."""
+    return as_record(Split, manifest["split"], "'split'", "", is_part=True) if manifest.get("split") else None
+
+
 # the entries that something reads; the others are only compared with those of the same job
 
 
@@ -149,6 +217,8 @@ class _Manifest:
     columns: tuple[str, ...] | None = None
     copied: tuple[Copied, ...] = ()
     refill: Mapping[str, Any] | None = None
+    merged: Merged | None = None
+    split: Split | None = None
 
     def __post_init__(self) -> None:
         if self.columns is not None and (

@@ -18,7 +18,16 @@ from synthset.core.files import refuse_links, to_path
 from synthset.core.parquet_files import KeptGroups, group_sizes, read_table
 from synthset.dataset.by_hand import as_verdicts, read_by_hand
 from synthset.dataset.layout import INITIAL_IMAGES_FILE
-from synthset.dataset.manifest import MANIFEST_FILE, Accounting, Copied, Merged, Split, merged_of, read_manifest, split_of
+from synthset.dataset.manifest import (
+    MANIFEST_FILE,
+    Accounting,
+    Copied,
+    Merged,
+    Split,
+    merged_of,
+    read_manifest,
+    split_of,
+)
 from synthset.dataset.records import Request, columns_of, request_of, stored_schema, unknown_columns
 from synthset.dataset.relabels import read_relabels, relabelled
 from synthset.dataset.verdicts import BY_HAND, Verdicts, kept_rows, read_verdicts

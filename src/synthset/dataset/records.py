@@ -99,6 +99,11 @@ OUTCOMES = {
     "status": Column(pa.string(), in_shards=False, in_failures=True, text="Kind of failure: blank, flagged or failed."),
     "reason": Column(pa.string(), in_shards=False, in_failures=True, text="Reason in a few words."),
 }
+# where an image is from, in shards that were made of several datasets
+PROVENANCE = {
+    "source": Column(pa.string(), text="Dataset that the image was drawn for, by the name that the manifest has."),
+    "source_id": Column(pa.int64(), text="Number of the request within that dataset."),
+}
 # a shard begins with these, in this order; later columns stand behind them
 _FIRST = ("image", "label", "class_name", "strategy", "prompt", "negative_prompt")
 _FIRST += ("guidance_scale", "seed", "index", "request_id", "attempts", "sha256")
@@ -114,7 +119,7 @@ def _declared_columns() -> dict[str, Column]:
 _OF_REQUEST = _declared_columns()  # by field, in the order of plans
 _DEFAULTS = {item.name: item.default for item in fields(Request)}
 _STORED_NAMES = {name: column.stored_as or name for name, column in _OF_REQUEST.items()}
-_STORED = {_STORED_NAMES.get(name, name): column for name, column in {**_OF_REQUEST, **OUTCOMES}.items()}
+_STORED = {_STORED_NAMES.get(name, name): column for name, column in {**_OF_REQUEST, **OUTCOMES, **PROVENANCE}.items()}
 REQUIRED_COLUMNS = frozenset(_FIRST)  # of every shard
 
 
@@ -157,6 +162,17 @@ def columns_of(manifest: Mapping[str, Any]) -> tuple[str, ...]:
         return tuple(manifest["columns"])
     real = manifest["job"].get("initial_images") or {}
     return (*_FIRST, *(name for key, names in _FIRST_OF_REAL_IMAGES.items() if key in real for name in names))
+
+
+def merged_columns(columns: Iterable[Sequence[str]]) -> tuple[str, ...]:
+    """The columns of shards that are made of such with these columns, and where each image is from."""
+    return tuple(dict.fromkeys([*_FIRST, *(name for names in columns for name in names), *PROVENANCE]))
+
+
+def default_of(name: str) -> Any:
+    """The value of a column of shards for an image whose shard lacks it."""
+    fields_of = {stored: field for field, stored in _STORED_NAMES.items()}
+    return _DEFAULTS[fields_of[name]]
 
 
 def unknown_columns(columns: Iterable[str]) -> list[str]:

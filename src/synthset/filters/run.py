@@ -16,6 +16,7 @@ from synthset.core.errors import DataError, UnknownNameError, UsageError, settin
 from synthset.core.files import delete_parts
 from synthset.core.locks import reading, writing
 from synthset.core.options import declared_options, with_options
+from synthset.dataset.card import refresh_card
 from synthset.dataset.reader import Dataset, open_dataset
 from synthset.dataset.suited_encoder import model_of, suited_encoder
 from synthset.dataset.verdicts import BY_HAND, SCHEMA, Verdicts, delete_verdicts, write_verdicts
@@ -131,6 +132,7 @@ def filter_dataset(
             write_verdicts(dataset.folder, written)
         labels = dataset.rows.column("label").to_numpy().astype(np.int64)
         result = FilterResult(dataset.folder, dataset.class_names, labels, verdicts, _kept(dataset, verdicts))
+        refresh_card(dataset)
     _warn(result)
     return result
 
@@ -188,7 +190,9 @@ def clear_filters(folder: str | Path) -> list[str]:
     """
     dataset = open_dataset(folder)
     with writing(dataset.folder):
-        return delete_verdicts(dataset.folder, list(FILTERS))
+        deleted = delete_verdicts(dataset.folder, list(FILTERS))
+        refresh_card(dataset)
+        return deleted
 
 
 def _find(methods: Sequence[str] | Mapping[str, Filter]) -> dict[str, Filter]:
