@@ -6,7 +6,7 @@ import time
 import pytest
 from PIL import Image
 
-from report.browser import Browser, find_browser
+from browser import Browser, find_browser
 from report.make_example import HOSTILE, SETS, write_example
 from report.test_comparison import write_comparison
 from synthset.report import build_report

@@ -17,8 +17,25 @@ def find_browser():
     return next((path for path in map(shutil.which, NAMES) if path), None)
 
 
+# names of keys, their codes in Windows, and the text that they enter
+KEYS = {
+    "Enter": (13, "\r"),
+    "Escape": (27, ""),
+    "Tab": (9, ""),
+    " ": (32, " "),
+    "End": (35, ""),
+    "Home": (36, ""),
+    "ArrowLeft": (37, ""),
+    "ArrowUp": (38, ""),
+    "ArrowRight": (39, ""),
+    "ArrowDown": (40, ""),
+    "PageDown": (34, ""),
+}
+MODIFIERS = {"Alt": 1, "Control": 2, "Shift": 8}
+
+
 class Browser:
-    """One page. `events` holds everything that the browser reported, in order."""
+    """Its tabs, of which one is driven. `events` holds everything that the browser reported, in order."""
 
     def __init__(self, profile, width=1400, height=1000):
         ours_in, theirs_out = os.pipe()
@@ -41,10 +58,7 @@ class Browser:
         os.close(theirs_out)
         self._in, self._out, self._rest = ours_in, ours_out, b""
         self._session, self._count, self.events = None, 0, []
-        target = self.send("Target.createTarget", url="about:blank")["targetId"]
-        self._session = self.send("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        for domain in ("Page", "Runtime", "Log", "Network"):
-            self.send(f"{domain}.enable")
+        self.new_tab()
 
     def __enter__(self):
         return self
@@ -55,9 +69,33 @@ class Browser:
         os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
-    def open(self, path):
+    def new_tab(self):
+        """Make a tab and drive it; gives what `switch` takes."""
+        self._session = None
+        target = self.send("Target.createTarget", url="about:blank")["targetId"]
+        self._session = self.send("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            self.send(f"{domain}.enable")
+        return self._session
+
+    @property
+    def tab(self):
+        return self._session
+
+    def switch(self, tab):
+        self._session = tab
+
+    def open(self, place):
+        """Open a file, or an address."""
+        url = place if isinstance(place, str) else place.resolve().as_uri()
+        self._load("Page.navigate", url=url)
+
+    def reload(self):
+        self._load("Page.reload")
+
+    def _load(self, method, **params):
         self.events.clear()
-        self.send("Page.navigate", url=path.resolve().as_uri())
+        self.send(method, **params)
         self._wait(lambda: any(event["method"] == "Page.loadEventFired" for event in self.events), "the page to load")
 
     def run(self, script):
@@ -79,6 +117,22 @@ class Browser:
         )
         for kind in ("mousePressed", "mouseReleased"):
             self.send("Input.dispatchMouseEvent", type=kind, x=place[0], y=place[1], button="left", clickCount=1)
+
+    def press(self, *keys, modifiers=()):
+        """Real keys, one after the other, such as "k" or "ArrowRight"."""
+        held = sum(MODIFIERS[name] for name in modifiers)
+        for key in keys:
+            code, text = KEYS.get(key, (ord(key[0].upper()), key))
+            plain = {} if held & 3 or not text else {"text": text}
+            for kind in ("keyDown", "keyUp"):
+                entered = plain if kind == "keyDown" else {}
+                self.send(
+                    "Input.dispatchKeyEvent", type=kind, key=key, windowsVirtualKeyCode=code, modifiers=held, **entered
+                )
+
+    def type(self, text):
+        """Enter a text where the focus is."""
+        self.send("Input.insertText", text=text)
 
     def screenshot(self, path, whole=False):
         answer = self.send("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
