@@ -18,7 +18,7 @@ from typing import Annotated
 
 from synthset.core.options import Option, check_options
 from synthset.prompts.sentences import default_writer, load_writer
-from synthset.prompts.sentences.base import DEFAULT_COUNT, SentenceWriter
+from synthset.prompts.sentences.base import DEFAULT_COUNT, SentenceWriter, WritesSideBySide
 from synthset.prompts.sentences.cache import kept_sentences, sentences_for
 from synthset.prompts.sentences.file import FileWriter
 
@@ -38,6 +38,8 @@ class SentenceConfig:
     """Name of the model on the server, with a URL."""
     revision: str | None = None
     """Branch, tag or commit, with a hub id."""
+    requests: Annotated[int | None, Option(flag="sentence-requests", at_least=1, at_most=64, default="4")] = None
+    """Requests that are made to the server at once, with a URL; fewer while it refuses them as too many."""
     require_mention: Annotated[
         bool,
         Option(flag="no-require-mention", inverted="Take sentences of a model that do not mention the class, too."),
@@ -51,7 +53,12 @@ class SentenceConfig:
         """Who writes, for images by `generator`. Raises UsageError and ModelError as sentences.load_writer does."""
         source = default_writer(generator) if self.source is None else self.source
         return load_writer(
-            source, revision=self.revision, model=self.model, device=device, require_mention=self.require_mention
+            source,
+            revision=self.revision,
+            model=self.model,
+            requests=self.requests,
+            device=device,
+            require_mention=self.require_mention,
         )
 
 
@@ -62,7 +69,8 @@ class SampleSentences:
     Attributes:
         texts: of each class; where there was no time to ask the writer, what stands for the class in prompts.
         writer: name of the writer.
-        seconds_a_class: that the slowest class took; near 0 where they are kept or stand in a file.
+        seconds_a_class: that the slowest class took, or of those that are written side by side the average; near 0
+            where they are kept or stand in a file.
         unasked: classes that the writer was not asked about.
     """
 
@@ -97,4 +105,6 @@ def sample_sentences(
     known = kept | written
     texts = {name: known.get(name) or (phrases.get(name, name),) for name in class_names}
     seconds = max((later - earlier for earlier, later in itertools.pairwise(times)), default=0.0)
+    if isinstance(writer, WritesSideBySide) and asked:
+        seconds = (times[-1] - times[0]) / len(asked)
     return SampleSentences(texts, writer.name, seconds, len(set(class_names) - set(known)))

@@ -31,6 +31,7 @@ def load_writer(
     *,
     revision: str | None = None,
     model: str | None = None,
+    requests: int | None = None,
     device: str = "auto",
     require_mention: bool = True,
 ) -> SentenceWriter:
@@ -41,25 +42,28 @@ def load_writer(
             ("https://host/v1"); the folder or the hub id of an encoder-decoder such as T5.
         revision: branch, tag or commit of a hub id.
         model: the server's name for the model, with a URL.
+        requests: made to the server at once, with a URL; by default 4.
         device: of a model that runs here; 'auto' is a GPU where there is one.
         require_mention: leave out sentences that do not mention the class; a file's count as they are.
     Raises:
         UsageError: a file that does not read, a URL that cannot be, a device that is not at hand, or a
-            revision or model where there is none.
+            revision, model or number of requests where there is none.
         ModelError: a model that is not at hand, incomplete, unsafe, or of another kind.
     """
     is_url = re.match(r"[a-z][a-z0-9+.-]*://", name, re.IGNORECASE) is not None
     is_file = not is_url and name.lower().endswith(ENDINGS) and not Path(name).is_dir()
     if revision and (is_url or is_file):
         raise _needless_revision(name, revision)
-    if model is not None and not is_url:
-        raise UsageError(
-            f"Expected {setting('SentenceConfig.model')} with a URL only, got '{model}' for '{name}'. Leave it out."
-        )
+    for option, value in (("model", model), ("requests", requests)):
+        if value is not None and not is_url:
+            raise UsageError(
+                f"Expected {setting(f'SentenceConfig.{option}')} with a URL only, got '{value}' for '{name}'. Leave it "
+                "out."
+            )
     if is_url:
-        from synthset.prompts.sentences.endpoint import EndpointWriter
+        from synthset.prompts.sentences.endpoint import DEFAULT_REQUESTS, EndpointWriter
 
-        return EndpointWriter(name, model or "", require_mention)
+        return EndpointWriter(name, model or "", require_mention, requests=requests or DEFAULT_REQUESTS)
 
     if is_file:
         return FileWriter.from_file(name)

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol
+from collections.abc import Callable, Generator, Iterator, Sequence
+from typing import Protocol, runtime_checkable
 
-from synthset.core.errors import ModelError, setting
+from synthset.core.errors import ModelError, SynthsetError, setting
 from synthset.core.options import expect
 from synthset.prompts.classes import MAX_PHRASE_LENGTH, as_words, split_article
 
@@ -22,8 +22,15 @@ SPARE = 50
 _SMALL_WORDS = frozenset({"a", "an", "the", "of", "in", "on", "at", "to", "for", "with", "and"})
 
 
+class ServerError(ModelError):
+    """A server fails whatever it is asked, as far as can be told."""
+
+
 class SentenceWriter(Protocol):
-    """Writes sentences about classes."""
+    """Writes sentences about classes.
+
+    One that can write about several at once also has that of `WritesSideBySide`.
+    """
 
     @property
     def name(self) -> str:
@@ -46,6 +53,25 @@ class SentenceWriter(Protocol):
         Raises:
             ModelError: the writer cannot give as many, or fails.
             UsageError: a count below 1, or a file without the class.
+        """
+        ...
+
+
+@runtime_checkable
+class WritesSideBySide(Protocol):
+    """Writes about several classes at once."""
+
+    @property
+    def requests(self) -> int:
+        """How many at once."""
+        ...
+
+    def write_all(
+        self, classes: Sequence[tuple[str, str]], count: int, seed: int
+    ) -> Generator[tuple[int, list[str] | SynthsetError], None, None]:
+        """As `write`, for each (class name, phrase): its place and its sentences, or its error, as they come.
+
+        Whoever stops reading ends the rest.
         """
         ...
 

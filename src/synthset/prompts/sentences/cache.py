@@ -10,18 +10,20 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from synthset.core.errors import DataError
+from synthset.core.errors import DataError, ModelError, SynthsetError, UsageError, some
 from synthset.core.files import with_checksum
 from synthset.core.json_records import parse_record
 from synthset.core.progress import track
-from synthset.prompts.sentences.base import SentenceWriter, check_count
+from synthset.prompts.sentences.base import SentenceWriter, ServerError, WritesSideBySide, check_count
 
 SENTENCES_FILE = "sentences.jsonl"
+_FAILURES_IN_A_ROW = 3  # of a server, or as many as it is asked at once, until it is given up
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,8 @@ def sentences_for(
     Args:
         classes: class names.
         phrases: what stands for some classes in prompts, by class name.
-        writer: asked for the classes that are missing, one after another; each is kept as soon as it is there.
+        writer: asked for the classes that are missing, one after another, or several at once if it can; each is kept
+            as soon as it is there.
         count: sentences a class.
         seed: of the run.
         folder: of the dataset; made when there is something to keep.
@@ -66,24 +69,77 @@ def sentences_for(
     Returns:
         Sentences by class name, in the order of `classes`.
     Raises:
-        ModelError, UsageError: of the writer; the classes before it are kept.
+        ModelError, UsageError: of the writer; the classes that it wrote about are kept.
         DataError: the file does not read, or cannot be written.
     """
     check_count(count)
     path = Path(folder) / SENTENCES_FILE
     kept = {line.key: line.sentences for line in _read(path)}
     elsewhere = {line.key: line.sentences for other in others for line in _read(Path(other) / SENTENCES_FILE)}
-    sentences = {}
+    lines = [_Line(name, phrases.get(name, ""), writer.name, writer.fingerprint, count, seed) for name in classes]
     with track(len(classes), "sentences", "classes") as bar:
-        for name in classes:
-            line = _Line(name, phrases.get(name, ""), writer.name, writer.fingerprint, count, seed)
+
+        def keep(line: _Line, sentences: tuple[str, ...]) -> None:
             if line.key not in kept:
-                kept[line.key] = elsewhere.get(line.key) or tuple(writer.write(name, line.phrase, count, seed))
-                _append(path, {**asdict(line), "sentences": kept[line.key]})
-            sentences[name] = kept[line.key]
-            on_class(name)
+                kept[line.key] = sentences
+                _append(path, {**asdict(line), "sentences": sentences})
+            on_class(line.class_name)
             bar.advance()
-    return sentences
+
+        missing = []
+        for line in lines:
+            if found := kept.get(line.key) or elsewhere.get(line.key):
+                keep(line, found)
+            else:
+                missing.append(line)
+        with closing(_written(writer, missing)) as written:
+            for line, sentences in written:
+                keep(line, sentences)
+    return {line.class_name: kept[line.key] for line in lines}
+
+
+def _written(writer: SentenceWriter, lines: Sequence[_Line]) -> Generator[tuple[_Line, tuple[str, ...]], None, None]:
+    """The sentences of each line, as they come.
+
+    Raises:
+        ModelError: of the writer. Of one that writes side by side a class that fails costs that class alone, and all
+            others are written before it is raised; unless the server fails so often in a row that it will fail on.
+    """
+    if not isinstance(writer, WritesSideBySide):
+        for line in lines:
+            yield line, tuple(writer.write(line.class_name, line.phrase, line.count, line.seed))
+        return
+    if not lines:
+        return
+    asked = [(line.class_name, line.phrase) for line in lines]
+    failures: dict[int, SynthsetError] = {}
+    in_a_row = num_written = 0
+    with closing(writer.write_all(asked, lines[0].count, lines[0].seed)) as answers:
+        for place, answer in answers:
+            if isinstance(answer, UsageError):
+                raise answer
+            if isinstance(answer, SynthsetError):
+                failures[place] = answer
+                in_a_row += isinstance(answer, ServerError)
+                if in_a_row >= max(_FAILURES_IN_A_ROW, writer.requests):
+                    break
+            else:
+                in_a_row, num_written = 0, num_written + 1
+                yield lines[place], tuple(answer)
+    if failures:
+        raise _failed(failures, lines, len(lines) - num_written)
+
+
+def _failed(failures: Mapping[int, SynthsetError], lines: Sequence[_Line], num_missing: int) -> SynthsetError:
+    """The error of the first class that failed, and which other classes lack sentences."""
+    first = min(failures)
+    if len(lines) == 1:
+        return failures[first]
+    names = some([lines[place].class_name for place in sorted(failures)])
+    return ModelError(
+        f"{failures[first].args[0]} So it was for {names}; {num_missing:,} of {len(lines):,} classes have no sentences "
+        "yet. Those of the others are kept, and the same command goes on with what is missing."
+    )
 
 
 def kept_sentences(

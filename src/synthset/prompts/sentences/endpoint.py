@@ -1,6 +1,7 @@
 """Sentences by a language model behind a URL that speaks OpenAI's chat completions: a server of one's own or a service.
 
-It is asked for one sentence a line, a few dozen at a time, and again for what is missing. The key is read from
+It is asked for one sentence a line, a few dozen at a time, and again for what is missing; about several classes at
+once, by threads that all wait as long as the server tells any of them, see side_by_side.py. The key is read from
 OPENAI_API_KEY when a request is made; it is sent over https and to this machine only, follows no redirection,
 and is written nowhere. Such an answer cannot be had again, so the sentences themselves are what a dataset keeps.
 """
@@ -11,10 +12,11 @@ import hashlib
 import json
 import os
 import re
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from http.client import HTTPException
 from ipaddress import ip_address
 from threading import Thread
@@ -23,18 +25,22 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
 
-from synthset.core.errors import ModelError, UsageError, setting
+from synthset.core.errors import ModelError, SynthsetError, UsageError, setting
 from synthset.core.redaction import without_secrets
 from synthset.prompts.classes import as_words
-from synthset.prompts.sentences.base import gather_sentences
+from synthset.prompts.sentences.base import ServerError, gather_sentences
+from synthset.prompts.sentences.side_by_side import Gate, run_side_by_side
 
 KEY_VARIABLE = "OPENAI_API_KEY"
 SENTENCES_A_REQUEST = 50
 MAX_ATTEMPTS = 5  # of one request
 MAX_WAIT_SECONDS = 60.0  # between attempts, whatever the server asks for
 MAX_ANSWER_BYTES = 4 * 2**20
+DEFAULT_REQUESTS = 4  # at once
 _SHOWN = 30  # sentences that the model is told it has written already
 _RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
+_LIMITED = frozenset({429, 529})  # too many requests, of this user or of all
+_OF_THE_QUESTION = frozenset({400, 413, 422})  # what is refused may be the class that it is about
 _ASK = (
     "Write {count} short sentences, each describing a different picture that shows {phrase}. "
     'Each sentence has the words "{name}" in it. Vary the place, the look, the action and what else there is. '
@@ -52,14 +58,16 @@ class EndpointWriter:
         model: the server's name for the model.
         require_mention: leave out sentences that do not mention the class.
         timeout_seconds: for the server to answer, or to go on answering; for the whole answer twice as long.
-        pause: waits between attempts.
+        pause: waits between attempts; None for a wait that ends with the run.
+        requests: made at once by `write_all`.
     """
 
     url: str
     model: str
     require_mention: bool = True
     timeout_seconds: float = 120.0
-    pause: Callable[[float], None] = time.sleep
+    pause: Callable[[float], object] | None = None
+    requests: int = DEFAULT_REQUESTS
 
     def __post_init__(self) -> None:
         _check_url(self.url)
@@ -85,31 +93,60 @@ class EndpointWriter:
 
         The seed has no effect: not every server takes one, and none promises the same answer twice.
         """
+        return self._write(class_name, phrase, count, Gate(1))
 
+    def write_all(
+        self, classes: Sequence[tuple[str, str]], count: int, seed: int
+    ) -> Generator[tuple[int, list[str] | SynthsetError], None, None]:
+        """`count` distinct sentences about each class, several at once: the place of a class and its sentences.
+
+        They come as they are there, and of a class that fails its error. Whoever stops reading ends the rest: no
+        further request is made.
+
+        Args:
+            classes: names, and what stands for each in prompts, as for `write`.
+        """
+        gate = Gate(self.requests)
+        tasks = [lambda name=name, phrase=phrase: self._write(name, phrase, count, gate) for name, phrase in classes]
+        return run_side_by_side(tasks, self.requests, gate)
+
+    def _write(self, class_name: str, phrase: str, count: int, gate: Gate) -> list[str]:
         def draw(number: int, have: Sequence[str]) -> list[str]:
             missing = min(SENTENCES_A_REQUEST, count - len(have) + 5)  # some will be there already
-            return parse_sentences(self._ask(_question(class_name, phrase, missing, have)))
+            return parse_sentences(self._ask(_question(class_name, phrase, missing, have), gate))
 
         rounds = 3 + 2 * -(-count // SENTENCES_A_REQUEST)
         return gather_sentences(
             draw, class_name, phrase, count, origin=self.name, rounds=rounds, require_mention=self.require_mention
         )
 
-    def _ask(self, question: str) -> str:
+    def _ask(self, question: str, gate: Gate) -> str:
         """The model's answer; tries again after errors that pass."""
         body = json.dumps({"model": self.model, "messages": [{"role": "user", "content": question}]}).encode()
+        pause, waited_for = self.pause or gate.pause, 0.0
         for attempt in range(MAX_ATTEMPTS):
+            gate.enter(pause, waited_for)
+            limited_seconds = None
             try:
                 return _content(self._post(body))
             except _AnswerError as error:
+                seconds = min(MAX_WAIT_SECONDS, error.wait_seconds or 2.0**attempt)
+                limited_seconds = seconds if error.is_of_all else None
                 if attempt + 1 == MAX_ATTEMPTS or error.wait_seconds is None:
-                    times = "" if error.wait_seconds is None else f", {MAX_ATTEMPTS} times"
-                    raise ModelError(
-                        f"Expected sentences from '{self.name}', got {error.what}{times}. {error.advice} Or name "
-                        f"another writer ({setting('SentenceConfig.source')})."
-                    ) from error
-                self.pause(min(MAX_WAIT_SECONDS, error.wait_seconds or 2.0**attempt))
+                    raise self._refused(error) from error
+            finally:
+                waited_for = gate.leave(limited_seconds)
+            pause(seconds)
         raise AssertionError("the last attempt returns or raises")
+
+    def _refused(self, error: _AnswerError) -> ModelError:
+        """What is wrong with the server, or with the question."""
+        times = "" if error.wait_seconds is None else f", {MAX_ATTEMPTS} times"
+        kind = ModelError if error.is_of_question else ServerError
+        return kind(
+            f"Expected sentences from '{self.name}', got {error.what}{times}. {error.advice} Or name another writer "
+            f"({setting('SentenceConfig.source')})."
+        )
 
     def _post(self, body: bytes) -> bytes:
         """The answer within twice the timeout, however slowly its bytes come. Raises as `_exchange` does."""
@@ -193,7 +230,7 @@ def _content(answer: bytes) -> str:
     if not isinstance(content, str):
         raise _AnswerError(f"content of type {type(content).__name__} where text should be", advice)
     if not content.strip():
-        raise _AnswerError("an empty answer", "Does the model chat?", 0.0)
+        raise _AnswerError("an empty answer", "Does the model chat?", 0.0, is_of_question=True)
     return content
 
 
@@ -204,12 +241,18 @@ def _content(answer: bytes) -> str:
 class _AnswerError(Exception):
     """What came in place of an answer, and what to do.
 
-    It may be better a little later, `wait_seconds` where the server says when, or 0; None for one that will not change.
+    Attributes:
+        wait_seconds: it may be better a little later, so long where the server says when, or 0; None for one that will
+            not change.
+        is_of_all: the server asks all that is done here to wait.
+        is_of_question: another question may be answered.
     """
 
     what: str
     advice: str
     wait_seconds: float | None = None
+    is_of_all: bool = False
+    is_of_question: bool = False
 
 
 class _NoRedirection(HTTPRedirectHandler):
@@ -259,12 +302,14 @@ def _of_status(error: HTTPError) -> _AnswerError:
     what = f"HTTP {error.code} ({_server_message(error) or error.reason})"
     if error.code in _RETRIED:
         advice = "Try again later: finished classes are kept." if error.code == 429 else "Is the server in order?"
-        return _AnswerError(what, advice, _retry_after(error))
+        seconds = _retry_after(error)
+        return _AnswerError(what, advice, seconds, is_of_all=error.code in _LIMITED or seconds > 0)
     if error.code in (401, 403):
         return _AnswerError(what, f"Set {KEY_VARIABLE}; it is sent over https only.")
     if 300 <= error.code < 400:
         return _AnswerError(what, "Give the URL that it redirects to.")
-    return _AnswerError(what, f"Are the URL, up to /v1, and {setting('SentenceConfig.model')} right?")
+    advice = f"Are the URL, up to /v1, and {setting('SentenceConfig.model')} right?"
+    return _AnswerError(what, advice, is_of_question=error.code in _OF_THE_QUESTION)
 
 
 def _server_message(error: HTTPError) -> str:
@@ -279,9 +324,15 @@ def _server_message(error: HTTPError) -> str:
 
 
 def _retry_after(error: HTTPError) -> float:
+    """Seconds that the server asks to wait, which it may give as a date; 0 where it does not say."""
+    text = error.headers.get("Retry-After", "")
     try:
-        return max(0.0, float(error.headers.get("Retry-After", "")))
-    except ValueError:  # none, or a date
+        return max(0.0, float(text))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):  # no date either, or one without a zone
         return 0.0
 
 
