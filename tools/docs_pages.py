@@ -324,13 +324,14 @@ def pipelines_page() -> Page:
 
 
 def export_page() -> Page:
-    """Formats of `export`, by the first line of their function."""
+    """Formats of `export`, of datasets and of models."""
+    from synthset.classifiers.export import MODEL_FORMATS
     from synthset.dataset.export import FORMATS
 
-    rows = [(code(name), first_sentence(function.__doc__)) for name, function in FORMATS.items()]
+    rows = [(code(name), form.summary) for name, form in {**FORMATS, **MODEL_FORMATS}.items()]
     return Page(
         "Export formats",
-        "other forms of a dataset",
+        "other forms of a dataset, or of a model",
         f"Of `export --format`; see [Exporting](../guide/exporting.md).\n\n{table(('format', 'what it writes'), rows)}",
     )
 

@@ -98,7 +98,8 @@ def test_create_train_eval_export(run, tiny, real):
 
     code, out, err = run("export", "made", "--format", "imagefolder", "--output-dir", "files")
     assert (code, out, err) == (0, "files\n", "")
-    assert sorted(path.name for path in Path("files").iterdir()) == ["000_one", "001_two", "classes.json"]
+    names = [".export.json", "classes.json", "metadata.jsonl", "one", "two"]
+    assert sorted(path.name for path in Path("files").iterdir()) == names
     assert len(list(Path("files").rglob("*.png"))) == 12
     assert run("eval", "m", "--real", "files")[0] == 2  # it has learned from them
 

@@ -8,7 +8,7 @@ from torchvision.datasets import ImageFolder
 
 from synthset.core.errors import DataError, UnknownNameError, UsageError
 from synthset.dataset.export import FORMATS, export, export_imagefolder
-from synthset.dataset.export.imagefolder import class_slug
+from synthset.dataset.export.class_folders import class_slug, folders_of, is_safe
 from synthset.images.decoding import encode
 from synthset.images.imageset import ImageSet
 from synthset.real import load_real
@@ -38,7 +38,7 @@ def tree(folder):
 def test_imagefolder_sees_our_labels_and_our_bytes(tmp_path):
     names = [f"class {i}" for i in reversed(range(12))]  # more than ten: text order is not number order
     images = make_set(names)
-    folder = export_imagefolder(images, tmp_path / "out")
+    folder = export(images, tmp_path / "out", numbered=True)
     opened = ImageFolder(folder)
     assert len(opened.classes) == 12
     for path, label in opened.samples:
@@ -58,6 +58,30 @@ def test_names_survive_the_round_trip_and_never_become_paths(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["deep"]
     assert [p.name for p in (tmp_path / "deep").iterdir()] == ["out"]
     assert ImageFolder(folder).classes == [class_slug(i, n, len(HOSTILE)) for i, n in enumerate(HOSTILE)]
+
+
+def test_folders_are_called_as_the_classes_where_all_names_can_be_folders(tmp_path, caplog):
+    names = ("sea lake", "Éclair", "C#", "数字", "50% grey (new)")
+    folder = export_imagefolder(make_set(names), tmp_path / "out")
+    assert ImageFolder(folder).classes == sorted(names)
+    assert load_real(folder).class_names == names  # in the order of the dataset
+    assert "have '50% grey (new)' as class 0, which is 4 here. Give numbered=True" in caplog.text
+    assert ImageFolder(export(make_set(names), tmp_path / "two", numbered=True)).classes[1] == "001_eclair"
+    assert folders_of(("Cat", "cat")) == ["000_cat", "001_cat"]  # one folder on some systems
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("", " cat", "cat ", "cat.", ".cat", "a/b", "a\\b", "a:b", "a*b", "a?b", "a|b", '"a"', "<a>", "a\nb"),
+        *("a\u202eb", "nul", "COM1", "lpt9.txt", "x" * 101, "cafe\u0301", "__pycache__", "-rf", "~user", "[a]"),
+        *("train", "bullet train", "Test tube", "dev", "valid_2", "evaluation"),  # splits, to datasets
+    ],
+)
+def test_a_name_that_some_system_or_tool_takes_otherwise_is_no_folder(name):
+    assert not is_safe(name)
+    (slug,) = folders_of((name,))
+    assert is_safe(slug)
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -165,12 +189,21 @@ def test_a_failed_swap_restores_the_old_export(tmp_path, monkeypatch):
     ],
 )
 def test_damaged_names_of_an_export_are_not_replaced_by_slugs(tmp_path, damage, message):
-    marker = export_imagefolder(make_set(), tmp_path / "out") / "classes.json"
+    marker = export(make_set(), tmp_path / "out", numbered=True) / "classes.json"
     marker.write_text(damage(marker.read_text()))
     with pytest.raises(DataError, match=message):
         load_real(tmp_path / "out")
+    (tmp_path / "out" / ".export.json").unlink()  # an export by an earlier version, which is known by its classes alone
     with pytest.raises(UsageError, match="holds other things"):
         export_imagefolder(make_set(), tmp_path / "out", overwrite=True)
+
+
+def test_an_export_by_an_earlier_version_is_replaced(tmp_path):
+    folder = export(make_set(), tmp_path / "out", numbered=True)
+    for name in (".export.json", "metadata.jsonl"):
+        (folder / name).unlink()
+    export(make_set(("x", "y")), folder, overwrite=True)
+    assert ImageFolder(folder).classes == ["x", "y"]
 
 
 def test_names_that_look_alike_in_a_path_have_folders_of_their_own(tmp_path):
@@ -195,7 +228,7 @@ def test_the_marker_holds_the_names(tmp_path):
     folder = export_imagefolder(make_set(("sea or lake", "数字")), tmp_path / "out")
     record = json.loads((folder / "classes.json").read_text(encoding="utf-8"))
     assert [entry["name"] for entry in record["classes"]] == ["sea or lake", "数字"]
-    assert [entry["folder"] for entry in record["classes"]] == ["000_sea_or_lake", "001_class"]
+    assert [entry["folder"] for entry in record["classes"]] == ["sea or lake", "数字"]
 
 
 def test_formats_are_declared_with_a_line_about_each(tmp_path):

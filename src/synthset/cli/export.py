@@ -6,13 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from synthset.cli.arguments import Positional, data_before_names
+from synthset.cli.arguments import Given, Positional, data_before_names
 from synthset.cli.commands import command
-from synthset.cli.tables import print_path
 from synthset.core.errors import UnknownNameError, UsageError, setting
 from synthset.core.options import Nested, Option
-from synthset.dataset.export import FORMATS
-from synthset.dataset.export import export as run_export
+from synthset.dataset.export import FORMATS, ExportConfig, export_images
 from synthset.images.opening import OPENING, ImagePath, Opening
 
 if TYPE_CHECKING:
@@ -54,20 +52,23 @@ class ExportCall:
 
 
 @command("export")
-def export(call: ExportCall) -> None:
+def export(call: ExportCall, config: Given[ExportConfig]) -> None:
     """Write a dataset, or a trained model, in another form, for other tools.
 
-    Example: `synthset export digits-synthetic --format imagefolder --output-dir digits-files`; a model:
+    Example: `synthset export digits-synthetic --format yolo --output-dir digits-files`; a model:
     `synthset export digits-model --format onnx --output-dir digits-onnx`
     """
     from synthset.classifiers.export import is_model
-    from synthset.cli.tables import print_export
+    from synthset.cli.sharing_tables import print_exported
+    from synthset.cli.tables import print_export, print_path
 
     if call.format is not None and call.format not in _formats():
         raise UnknownNameError("export format", call.format, _formats())
     if call.data is None:
         raise UsageError("Expected a dataset or a model, e.g. 'synthset export digits-synthetic'. Name one.")
     if is_model(call.data):
+        if named := [setting(path[-1]) for path in config.values]:
+            raise UsageError(f"Expected no {' and '.join(named)} with '{call.data}', a model. Leave it out.")
         print_export(_export_model(call.data, call))
         return
     form = call.format or "imagefolder"
@@ -75,9 +76,11 @@ def export(call: ExportCall) -> None:
         named = [setting("int8")] * call.int8 + [setting("trained_on")] * (call.trained_on is not None)
         wanted = form if form not in FORMATS else " and ".join(named)
         raise UsageError(f"Expected a trained model in '{call.data}' for {wanted}, found none. Train it first.")
-    options = {"format": form, "strategy": call.strategy, "all_images": call.all_images}
+    choice = {"strategy": call.strategy, "all_images": call.all_images, "overwrite": call.overwrite}
     data = ImagePath(str(call.data), call.opening)
-    print_path(run_export(data, call.output_dir, overwrite=call.overwrite, **options))
+    result = export_images(data, call.output_dir, form, config.build(), **choice)
+    print_exported(result)
+    print_path(result.folder)
 
 
 def _export_model(model: Path, call: ExportCall) -> ModelExport:

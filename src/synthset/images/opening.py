@@ -18,7 +18,14 @@ from synthset.core.names import plain_name, shown
 from synthset.core.options import Option, check_options
 from synthset.images.archives import ENDINGS, exists, is_folder
 from synthset.images.batches import find_batches, load_batches
-from synthset.images.folders import Folder, find_splits, load_imagefolder, tell_beside, tell_beside_tables
+from synthset.images.folders import (
+    EXPORT_MARKER,
+    Folder,
+    find_splits,
+    load_imagefolder,
+    tell_beside,
+    tell_beside_tables,
+)
 from synthset.images.imageset import ImageSet
 from synthset.images.labels import first_number
 from synthset.images.splits import choose_split, split_of
@@ -192,7 +199,8 @@ def _folder_loader(folder: Folder, path: Path, tell: Callable[[], None]) -> _Loa
         tell: what is left out beside it, when it is opened.
     """
 
-    metadata = find_metadata(folder)
+    # of an export, the folders are the classes by what it says itself
+    metadata = None if exists(folder.path / EXPORT_MARKER) else find_metadata(folder)
     is_sorted = sum(part.has_images for part in folder.folders) > 1
 
     def load(source: ImagePath) -> ImageSet:

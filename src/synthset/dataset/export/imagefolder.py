@@ -1,101 +1,74 @@
 """A folder of image files for each class, as `torchvision.datasets.ImageFolder` reads them.
 
-A raw class name never becomes a path: folders are called by class index and a slug (`003_sea_or_lake`),
-so that they sort in label order, and `classes.json` beside them keeps the names as they were.
+<class>/<id>.<ext>    the images; folders are called as the classes where all names can be, see class_folders.py
+metadata.jsonl        file_name, id, label, prompt, seed, … of each image, as `datasets` reads it
+classes.json          the folders with the names of the classes as they were, in label order
 """
 
 from __future__ import annotations
 
-import re
-import unicodedata
-from contextlib import suppress
+import logging
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
-
-from synthset.core.errors import DataError
+from synthset.core.errors import SynthsetError, setting
 from synthset.core.files import write_json
-from synthset.core.progress import track
-from synthset.core.whole_folders import whole_folder
-from synthset.images.folders import EXPORT_MARKER, ExportedClass, ExportRecord, exported_classes
-from synthset.images.imageset import ImageSet
+from synthset.dataset.export.class_folders import folders_of
+from synthset.dataset.export.config import ExportConfig
+from synthset.dataset.export.material import Material, as_line
+from synthset.images.folders import EXPORT_MARKER, ExportedClass, ExportRecord
+
+log = logging.getLogger("synthset")
+
+METADATA = "metadata.jsonl"
 
 
-def export_imagefolder(images: ImageSet, output_dir: str | Path, *, overwrite: bool = False) -> Path:
-    """Write `<output_dir>/<index>_<slug>/<row>.<ext>`, the bytes of every image unchanged.
+def write_imagefolder(material: Material, root: Path, config: ExportConfig) -> None:
+    """Write an image folder with what each image was drawn from."""
+    root.mkdir(parents=True, exist_ok=True)
+    with (root / METADATA).open("w", encoding="utf-8") as lines:
 
-    The folder appears whole or not at all. `torchvision.datasets.ImageFolder` opens it with the same
-    labels as `images`.
+        def note(row: int, file_name: str) -> None:
+            lines.write(as_line({"file_name": file_name, **material.describe(row)}))
+
+        folders = write_classes(material, root, config, note)
+    classes = tuple(ExportedClass(f, n) for f, n in zip(folders, material.images.class_names, strict=True))
+    write_json(root / EXPORT_MARKER, asdict(ExportRecord(source=material.images.name, classes=classes)))
+
+
+def write_classes(
+    material: Material, root: Path, config: ExportConfig, note: Callable[[int, str], object] | None = None
+) -> list[str]:
+    """Write a folder of image files for each class.
 
     Args:
-        images: every class needs one, since ImageFolder knows classes by folders.
-        output_dir: a new or empty folder; its parents are made.
-        overwrite: replace an earlier export, if nothing else lies in its folder.
+        note: is told of each image its row and the path of its file within the root.
     Returns:
-        The folder written.
-    Raises:
-        UsageError: something that is no export of ours is in the way, or one is and `overwrite` is off.
-        DataError: a class without images, an image that is not PNG, JPEG or WebP, or a full disk.
+        The names of the folders, in label order.
     """
-    counts = np.bincount(images.labels, minlength=len(images.class_names))
-    if not len(images) or not counts.all():
-        missing = [name for name, count in zip(images.class_names, counts, strict=True) if not count]
-        raise DataError(
-            f"Expected images of every class of '{images.name}', found none of: {', '.join(missing)}. "
-            "An image folder cannot hold an empty class: create the missing images first."
-        )
-    with whole_folder(Path(output_dir), _owned, overwrite=overwrite) as folder:
-        _write_classes(images, folder)
-    return Path(output_dir)
-
-
-def class_slug(index: int, name: str, k: int) -> str:
-    """A folder name for class `index` of `k`: ASCII letters, digits and `_` only, sorting by index.
-
-    >>> class_slug(3, "sea or lake", 10)
-    '003_sea_or_lake'
-    >>> class_slug(0, "../x", 2)
-    '000_x'
-    """
-    if not 0 <= index < k:
-        raise ValueError(f"Expected a class index in 0..{k - 1}, got {index}.")
-    ascii_name = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
-    slug = re.sub(r"[^a-z0-9]+", "_", ascii_name)[:40].strip("_") or "class"
-    return f"{index:0{max(3, len(str(k - 1)))}d}_{slug}"
-
-
-def _owned(folder: Path) -> set[str] | None:
-    """What an export wrote into a folder, see `whole_folder`."""
-    classes = None
-    with suppress(DataError):  # damaged, or never ours
-        classes = exported_classes(folder)
-    return None if classes is None else {EXPORT_MARKER, *classes}
-
-
-def _write_classes(images: ImageSet, root: Path) -> None:
-    k = len(images.class_names)
-    folders = [class_slug(index, name, k) for index, name in enumerate(images.class_names)]
+    folders = folders_of(material.images.class_names, numbered=config.numbered)
     for folder in folders:
-        (root / folder).mkdir()
-    width = max(6, len(str(len(images) - 1)))
-    with track(len(images), "Exporting") as bar:
-        for index, label in enumerate(images.labels):
-            data = images.read(index)
-            extension = _extension(data)
-            if extension is None:
-                raise DataError(f"{images.place(index)}: expected PNG, JPEG or WebP, got {data[:8]!r}….")
-            (root / folders[label] / f"{index:0{width}d}.{extension}").write_bytes(data)
-            bar.advance()
-    classes = tuple(ExportedClass(f, n) for f, n in zip(folders, images.class_names, strict=True))
-    write_json(root / EXPORT_MARKER, asdict(ExportRecord(source=images.name, classes=classes)))
+        (root / folder).mkdir(parents=True)
+
+    def write(row: int, stem: str, data: bytes, extension: str) -> None:
+        file_name = f"{folders[material.images.labels[row]]}/{stem}.{extension}"
+        (root / file_name).write_bytes(data)
+        if note is not None:
+            note(row, file_name)
+
+    material.for_each(write)
+    return folders
 
 
-def _extension(data: bytes) -> str | None:
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "png"
-    if data.startswith(b"\xff\xd8\xff"):
-        return "jpg"
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "webp"
-    return None
+def tell_order(material: Material, config: ExportConfig) -> None:
+    """Say where tools that number classes by their sorted folders number them otherwise than the dataset."""
+    names = material.images.class_names
+    folders = folders_of(names, numbered=config.numbered)
+    if sorted(folders) != folders:
+        first = min(range(len(folders)), key=folders.__getitem__)
+        text = (
+            f"Tools that number the classes by the names of their folders, such as torchvision, have '{names[first]}' "
+            f"as class 0, which is {first} here. Give {setting('numbered', True)} to have the same numbers."
+        )
+        log.warning("%s", SynthsetError(text))  # which words its option as the reader has it
