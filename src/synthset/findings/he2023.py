@@ -1,0 +1,517 @@
+"""F10 to F22: He et al. 2023, "Is synthetic data from generative models ready for image recognition?"."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from synthset.findings.drawing import Draw, Filter, Options, options
+from synthset.findings.finding import Finding, Paper, RuleAt, published, shares
+from synthset.findings.images import Drawn, Images, Real
+from synthset.findings.learning import Pretrain, Test, Train, Transfer, Tune
+from synthset.findings.measuring import Worth
+from synthset.findings.rules import Above, Every, Higher, best
+from synthset.findings.shipard2023 import QUICK_TRAINING
+from synthset.findings.work import Value
+from synthset.miniature import DIGITS
+from synthset.prompts.presets import SENTENCE_TEMPLATES
+from synthset.real import class_names_of
+
+FIRST_SEED = 2_000  # of the drawings of the first seed
+LE = "language_enhancement"
+
+
+@dataclass(frozen=True)
+class Task:
+    """Class names, and the real set that shots are drawn from and classifiers are tested on.
+
+    Attributes:
+        title: behind labels, where there are several tasks.
+        drawing: fields of CreateConfig.
+    """
+
+    title: str
+    classes: tuple[str, ...]
+    real: str
+    drawing: Options
+
+
+@dataclass(frozen=True)
+class PretrainingScale:
+    """What F20 to F22 are made of.
+
+    Attributes:
+        classes, drawing: of the images that are pre-trained on.
+        less, more: of these images, the strategies of the smaller and of the larger set, and images a class.
+        real, shots: what the backbones are transferred to.
+        transformer: whose gain F22 compares with that of `architecture`.
+    """
+
+    classes: tuple[str, ...]
+    drawing: Options
+    strategy: str
+    images_per_class: int
+    less: tuple[str, int | None]
+    more: tuple[str, int | None]
+    real: str
+    shots: int | None
+    architecture: str
+    transformer: str
+    supervised: Options
+    moco: Options
+    first_seed: int
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What the experiments are made of.
+
+    Attributes:
+        tasks: of F10 to F12; the first is that of all others.
+        from_scratch: of F15, whose real images are of `real_shots` of a class.
+        encoder_shares: of F14: of the image encoder's parameters that learn too.
+    """
+
+    tasks: tuple[Task, ...]
+    clip: str
+    images_per_class: int
+    guided_per_class: int
+    shots: tuple[int, ...]
+    tuning: Options
+    encoder_shares: tuple[float, ...]
+    from_scratch: Task
+    scratch_per_class: int
+    real_shots: tuple[int, ...]
+    architecture: str
+    training: Options
+    pretraining: PretrainingScale
+    guided_strategy: str = LE
+
+
+_DIGITS = Task("", DIGITS, "digits", options(steps=15, resize_px=8))
+_TUNING = options(clip="miniature", learning_rate=5e-2, epochs=30)
+
+
+def _miniature(
+    images_per_class: int, guided: int, shots: tuple[int, ...], pretrained: int, epochs: int, training: Options = ()
+) -> Scale:
+    return Scale(
+        tasks=(_DIGITS,),
+        clip="miniature",
+        images_per_class=images_per_class,
+        guided_per_class=guided,
+        shots=shots,
+        tuning=_TUNING,
+        encoder_shares=(0.02, 0.5, 1.0),
+        from_scratch=_DIGITS,
+        scratch_per_class=images_per_class,
+        real_shots=(1, 2, 4, 8, 16, 32),
+        architecture="small_cnn",
+        training=training,
+        pretraining=PretrainingScale(
+            classes=DIGITS,
+            drawing=options(steps=15),
+            strategy="all_combined",
+            images_per_class=pretrained,
+            less=("base", None),
+            more=("all_combined", None),
+            real="digits",
+            shots=5,
+            architecture="small_cnn",
+            transformer="vit_tiny_patch16_224",
+            supervised=options(epochs=epochs, batch_size=64, image_size_px=32, learning_rate=0.1),
+            moco=options(epochs=2 * epochs, batch_size=64, image_size_px=32, learning_rate=0.06),
+            first_seed=64,
+        ),
+    )
+
+
+def miniature() -> Scale:
+    """Minutes on two cores."""
+    return _miniature(100, 30, (1, 2, 4, 8, 16), 50, 20)
+
+
+def quick() -> Scale:
+    """A fifth of that, with wider intervals."""
+    return _miniature(20, 10, (1, 16), 10, 10, QUICK_TRAINING)
+
+
+def _paper_task(name: str, title: str) -> Task:
+    template = SENTENCE_TEMPLATES.get(name)
+    wording = {} if template is None else {"sentence_template": template}
+    drawing = options(
+        generator="CompVis/stable-diffusion-v1-4", scheduler="ddpm", steps=100, guidance_scale=3.0, **wording
+    )
+    return Task(title, tuple(class_names_of(name)), name, drawing)
+
+
+def paper_scale() -> Scale:
+    """The models, sets, counts and recipes of the paper; GLIDE, which it draws by, is not in diffusers."""
+    stable_diffusion = options(
+        generator="CompVis/stable-diffusion-v1-4", scheduler="ddpm", steps=100, guidance_scale=3.0, resize_px=256
+    )
+    return Scale(
+        tasks=(_paper_task("eurosat", "EuroSAT"), _paper_task("cifar10", "CIFAR-10")),
+        clip="RN50",
+        images_per_class=2_000,
+        guided_per_class=800,
+        shots=(1, 2, 4, 8, 16),
+        tuning=options(clip="RN50", epochs=30, learning_rate=2e-3),
+        encoder_shares=(0.02, 0.5, 0.92),
+        from_scratch=_paper_task("cifar100", ""),
+        scratch_per_class=500,
+        real_shots=(25, 50, 95, 200, 500),
+        architecture="resnet50",
+        training=(),
+        guided_strategy="base",
+        pretraining=PretrainingScale(
+            classes=tuple(class_names_of("imagenet")),
+            drawing=stable_diffusion,
+            strategy=LE,
+            images_per_class=2_400,
+            less=(LE, 1_200),
+            more=(LE, None),
+            real="cifar100",
+            shots=None,
+            architecture="resnet50",
+            transformer="deit_small_patch16_224",
+            supervised=options(epochs=90, batch_size=256, image_size_px=224),
+            moco=options(epochs=200, batch_size=256, image_size_px=224),
+            first_seed=FIRST_SEED,
+        ),
+    )
+
+
+# ---- what is drawn and tuned --------------------------------------------------------------------------------
+
+
+def _of(task: Task, label: str) -> str:
+    return f"{label}, {task.title}" if task.title else label
+
+
+def _draw(scale: Scale, task: Task, seed: int, strategy: str, **more: Any) -> Draw:
+    count = more.pop("images_per_class", scale.images_per_class)
+    return Draw(task.classes, (strategy,), count, FIRST_SEED + seed, options(**{**dict(task.drawing), **more}))
+
+
+def _images(scale: Scale, task: Task, seed: int, strategy: str, *, filtered: bool = False) -> Drawn:
+    drawing = _draw(scale, task, seed, strategy)
+    return Drawn(drawing, strategy, Filter(drawing, options=options(encoder=scale.clip)) if filtered else None)
+
+
+def _tuned(scale: Scale, task: Task, images: Drawn | None, seed: int, shots: int = 0, **more: Any) -> Tune:
+    return Tune(images, task.real, seed, shots, options(**{**dict(scale.tuning), **more}))
+
+
+def _enhanced(scale: Scale, seed: int, shots: int = 0, **more: Any) -> Tune:
+    """The first task's classifier, tuned on filtered images of language enhancement."""
+    task = scale.tasks[0]
+    return _tuned(scale, task, _images(scale, task, seed, LE, filtered=True), seed, shots, **more)
+
+
+def _guided(scale: Scale, seed: int, shots: int, **more: Any) -> Tune:
+    """The same on images that begin at the shots."""
+    task = scale.tasks[0]
+    real = {"initial_images": task.real, "shots": shots, "shots_seed": seed}
+    drawing = _draw(scale, task, seed, scale.guided_strategy, images_per_class=scale.guided_per_class, **real)
+    images = Drawn(drawing, scale.guided_strategy)
+    return _tuned(scale, task, images, seed, shots, loss="sce", use_of_shots="real_guidance", **more)
+
+
+def _real_alone(scale: Scale, seed: int, shots: int, **more: Any) -> Tune:
+    return _tuned(scale, scale.tasks[0], None, seed, shots, **more)
+
+
+# ---- F10 to F19 ---------------------------------------------------------------------------------------------
+
+
+def _zero_shot(scale: Scale, seed: int) -> dict[str, Value]:
+    found = {}
+    for task in scale.tasks:
+        work = _tuned(scale, task, _images(scale, task, seed, LE, filtered=True), seed, loss="sce")
+        found |= {_of(task, "zero-shot CLIP"): work["zero-shot"], _of(task, "tuned on synthetic images"): work["tuned"]}
+    return found
+
+
+def _enhancement(scale: Scale, seed: int) -> dict[str, Value]:
+    found = {}
+    for task in scale.tasks:
+        for label, strategy in (("basic prompts", "base"), ("language enhancement", LE)):
+            found[_of(task, label)] = _tuned(scale, task, _images(scale, task, seed, strategy), seed)["tuned"]
+    return found
+
+
+def _filtering(scale: Scale, seed: int) -> dict[str, Value]:
+    found = {}
+    for task in scale.tasks:
+        for label, filtered in (("all images", False), ("filtered images", True)):
+            found[_of(task, label)] = _tuned(scale, task, _images(scale, task, seed, LE, filtered=filtered), seed)[
+                "tuned"
+            ]
+    return found
+
+
+def _each_task(this: str, than: str) -> RuleAt:
+    return lambda scale: Every(tuple(Higher(_of(task, this), _of(task, than)) for task in scale.tasks))
+
+
+def _losses(scale: Scale, seed: int) -> dict[str, Value]:
+    return {
+        "soft targets": _enhanced(scale, seed, loss="sce")["tuned"],
+        "hard targets": _enhanced(scale, seed, loss="ce")["tuned"],
+    }
+
+
+def _share(share: float) -> str:
+    return f"{share:.0%} of the encoder too"
+
+
+def _shares(scale: Scale, seed: int) -> dict[str, Value]:
+    found = {"classifier alone": _enhanced(scale, seed, loss="sce")["tuned"]}
+    for share in scale.encoder_shares:
+        found[_share(share)] = _enhanced(scale, seed, loss="sce", encoder_share=share)["tuned"]
+    return found
+
+
+def _worth(scale: Scale, seed: int) -> dict[str, Value]:
+    task, test = scale.from_scratch, Real(scale.from_scratch.real, "test")
+    drawing = _draw(scale, task, seed, LE, images_per_class=scale.scratch_per_class)
+
+    def accuracy(images: Images) -> Value:
+        return Test(Train(images, scale.architecture, seed, scale.training), test)["accuracy"]
+
+    k = len(task.classes)
+    synthetic = accuracy(Drawn(drawing, LE))
+    real = tuple(accuracy(Real(task.real, "train", shots, seed, k)) for shots in scale.real_shots)
+    worth = Worth(synthetic, drawing.count_of(), real, tuple(shots * k for shots in scale.real_shots))
+    return {"synthetic images for one real": worth["synthetic images for one real"]}
+
+
+def _gains(scale: Scale, seed: int) -> dict[str, Value]:
+    return {
+        f"gain at {shots} shot{'s' * (shots > 1)}": _guided(scale, seed, shots)["tuned"]
+        - _real_alone(scale, seed, shots)["tuned"]
+        for shots in scale.shots
+    }
+
+
+def _gains_rule(scale: Scale) -> Higher:
+    first, *_, last = scale.shots
+    return Higher(f"gain at {first} shot{'s' * (first > 1)}", f"gain at {last} shots")
+
+
+def _uses(scale: Scale, seed: int) -> dict[str, Value]:
+    most = max(scale.shots)
+    return {
+        "real guidance": _guided(scale, seed, most)["tuned"],
+        "real filtering": _enhanced(scale, seed, most, loss="sce", use_of_shots="real_filtering")["tuned"],
+        "basic": _enhanced(scale, seed, most, loss="sce")["tuned"],
+    }
+
+
+def _batch_norm(scale: Scale, seed: int) -> dict[str, Value]:
+    most, found = max(scale.shots), {}
+    for label, given in (("frozen", {}), ("unfrozen", {"freeze_batch_norm": False})):
+        found[f"{label}, real images"] = _real_alone(scale, seed, most, **given)["tuned"]
+        found[f"{label}, synthetic images"] = _enhanced(scale, seed, **given)["tuned"]
+    return found
+
+
+def _orders(scale: Scale, seed: int) -> dict[str, Value]:
+    most = max(scale.shots)
+    return {
+        "mixed": _guided(scale, seed, most)["tuned"],
+        "synthetic, then real": _guided(scale, seed, most, order="syn_then_real")["tuned"],
+        "real, then synthetic": _guided(scale, seed, most, order="real_then_syn")["tuned"],
+    }
+
+
+# ---- F20 to F22 ---------------------------------------------------------------------------------------------
+
+
+def _pretrained(
+    own: PretrainingScale, seed: int, method: str, architecture: str, part: tuple[str, int | None]
+) -> Pretrain:
+    drawing = Draw(own.classes, (own.strategy,), own.images_per_class, own.first_seed + seed, own.drawing)
+    given = own.supervised if method == "supervised" else own.moco
+    return Pretrain((Drawn(drawing, part[0], per_class=part[1]),), method, architecture, seed, given)
+
+
+def _transferred(own: PretrainingScale, seed: int, backbone: Pretrain | None, architecture: str) -> Value:
+    image_size = dict(own.supervised)["image_size_px"]
+    training = {} if backbone else {"image_size_px": image_size}
+    return Transfer(backbone, architecture, own.real, "finetune", seed, own.shots, options(**training))["accuracy"]
+
+
+def _amounts(scale: Scale, seed: int) -> dict[str, Value]:
+    own = scale.pretraining
+    parts = {"fewer synthetic images": own.less, "more synthetic images": own.more}
+    found = {"random weights": _transferred(own, seed, None, own.architecture)}
+    for label, part in parts.items():
+        backbone = _pretrained(own, seed, "supervised", own.architecture, part)
+        found[label] = _transferred(own, seed, backbone, own.architecture)
+    return found
+
+
+def _methods(scale: Scale, seed: int) -> dict[str, Value]:
+    own = scale.pretraining
+    return {
+        method: _transferred(own, seed, _pretrained(own, seed, method, own.architecture, own.more), own.architecture)
+        for method in ("moco", "supervised")
+    }
+
+
+def _gain_of(own: PretrainingScale, seed: int, architecture: str) -> Value:
+    backbone = _pretrained(own, seed, "supervised", architecture, own.more)
+    return _transferred(own, seed, backbone, architecture) - _transferred(own, seed, None, architecture)
+
+
+def _transformers(scale: Scale, seed: int) -> dict[str, Value]:
+    own = scale.pretraining
+    return {
+        "gain of the transformer": _gain_of(own, seed, own.transformer),
+        "gain of the convolutions": _gain_of(own, seed, own.architecture),
+    }
+
+
+FINDINGS: Sequence[Finding] = (
+    Finding(
+        "F10",
+        "Tuning CLIP's classifier on synthetic images beats zero-shot CLIP.",
+        "Table 1",
+        shares(
+            *(("zero-shot, mean of 17 sets", 55.13), ("tuned, mean of 17 sets", 59.47)),
+            *(("zero-shot, EuroSAT", 37.51), ("tuned, EuroSAT", 55.37)),
+        ),
+        _zero_shot,
+        _each_task("tuned on synthetic images", "zero-shot CLIP"),
+        note="Language enhancement, CLIP filter and soft targets, as in the table.",
+    ),
+    Finding(
+        "F11",
+        "Language enhancement helps mostly, and can hurt by its noise.",
+        "Table 2",
+        shares(("gain, EuroSAT", 6.71), ("gain, CIFAR-10", -0.68)),
+        _enhancement,
+        lambda scale: Higher(*(_of(scale.tasks[0], label) for label in ("language enhancement", "basic prompts"))),
+        note="The rule asks for the gain, on the first set.",
+    ),
+    Finding(
+        "F12",
+        "The CLIP filter repairs the noise of language enhancement.",
+        "Table 2",
+        shares(("all images, CIFAR-10", 77.2), ("filtered images, CIFAR-10", 80.01)),
+        _filtering,
+        _each_task("filtered images", "all images"),
+    ),
+    Finding(
+        "F13",
+        "Soft targets beat hard targets.",
+        "Table 2",
+        shares(*(("soft", 44.25), ("hard", 43.99), ("soft, filtered", 45.69), ("hard, filtered", 44.55))),
+        _losses,
+        lambda scale: Higher("soft targets", "hard targets"),
+    ),
+    Finding(
+        "F14",
+        "Tuning the classifier alone is best; the more of the encoder learns too, the worse.",
+        "Table 3",
+        shares(("0.02 % of the parameters, EuroSAT", 55.37), ("92 % of the parameters, EuroSAT", 52.09)),
+        _shares,
+        lambda scale: best("classifier alone", *map(_share, scale.encoder_shares)),
+    ),
+    Finding(
+        "F15",
+        "From scratch, synthetic images are about five times less data-efficient than real ones.",
+        "Table 4",
+        published(("synthetic images for one real, CIFAR-100", 50_000 / 9_500)),
+        _worth,
+        lambda scale: Above("synthetic images for one real", 1),
+        unit="number",
+        note="Read off the curve of real images at the accuracy of the synthetic ones.",
+    ),
+    Finding(
+        "F16",
+        "What synthetic images add shrinks as real shots grow.",
+        "Figure 1",
+        (),
+        _gains,
+        _gains_rule,
+        note="The figure is a picture, so no numbers of the paper stand here.",
+    ),
+    Finding(
+        "F17",
+        "Real guidance beats real filtering, which beats neither.",
+        "Table 5",
+        shares(("real guidance", 88.47), ("real filtering", 87.33), ("basic", 87.1)),
+        _uses,
+        lambda scale: Every((Higher("real guidance", "real filtering"), Higher("real filtering", "basic"))),
+    ),
+    Finding(
+        "F18",
+        "Batch norm that keeps its statistics is better, on real and on synthetic images.",
+        "Table 6",
+        shares(
+            *(("frozen, real images", 85.63), ("unfrozen, real images", 75.31)),
+            *(("frozen, synthetic images", 55.37), ("unfrozen, synthetic images", 44.73)),
+        ),
+        _batch_norm,
+        lambda scale: Every(
+            tuple(Higher(f"frozen, {kind} images", f"unfrozen, {kind} images") for kind in ("real", "synthetic"))
+        ),
+    ),
+    Finding(
+        "F19",
+        "Mixed training beats either order of phases.",
+        "Table 7",
+        (),
+        _orders,
+        lambda scale: best("mixed", "synthetic, then real", "real, then synthetic"),
+        note="At the most shots; the paper's table has the figures of each number of shots.",
+    ),
+    Finding(
+        "F20",
+        "Pre-training on synthetic images nears that on ImageNet as they grow, passes it, and adds to it.",
+        "Table 8",
+        shares(
+            *(("random weights", 78.83), ("1.2 M synthetic", 83.9), ("2.4 M synthetic", 85.03)),
+            *(("3.6 M synthetic", 85.24), ("ImageNet", 84.5), ("ImageNet and synthetic", 85.52)),
+        ),
+        _amounts,
+        lambda scale: Every(
+            (
+                Higher("more synthetic images", "random weights"),
+                Higher("more synthetic images", "fewer synthetic images"),
+            )
+        ),
+        note="Of the finding, that pre-training helps, and more images more; weights of ImageNet are not at hand.",
+    ),
+    Finding(
+        "F21",
+        "Self-supervised pre-training uses synthetic images better than supervised.",
+        "Tables 10 and 11",
+        published(
+            *(("AP50, moco, 1.2 M", 81.55), ("AP50, moco, 2.4 M", 82.13)),
+            *(("AP50, supervised, 1.2 M", 79.0), ("AP50, supervised, 2.4 M", 80.0)),
+        ),
+        _methods,
+        lambda scale: Higher("moco", "supervised"),
+        note="By fine-tuning on few real images of the classes that were drawn, where the paper detects objects.",
+    ),
+    Finding(
+        "F22",
+        "Transformers gain more from pre-training on synthetic images.",
+        "Tables 8 and 9",
+        shares(
+            *(("DeiT-S, random weights", 69.29), ("DeiT-S, 1.2 M synthetic", 87.98), ("DeiT-S, ImageNet", 88.07)),
+            *(("ResNet-50, random weights", 78.83), ("ResNet-50, 1.2 M synthetic", 83.9)),
+        ),
+        _transformers,
+        lambda scale: Higher("gain of the transformer", "gain of the convolutions"),
+        note="Of the finding, the gain of transformers; a larger label space than ten digits cannot be drawn.",
+    ),
+)
+
+SCALES: Mapping[str, Any] = {"miniature": miniature, "quick": quick, "paper": paper_scale}
+PAPER = Paper("he2023", "He et al. 2023, Is synthetic data ready for image recognition?", SCALES, tuple(FINDINGS))
