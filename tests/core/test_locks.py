@@ -69,6 +69,14 @@ def test_a_reader_may_let_go_early(tmp_path):
             pass
 
 
+def test_who_reads_waits_for_a_verdict_to_be_written(tmp_path):
+    holder = hold("writing", tmp_path)
+    threading.Timer(0.2, holder.kill).start()
+    with reading(tmp_path):
+        pass
+    holder.communicate()
+
+
 def test_who_has_patience_waits(tmp_path):
     holder = hold("writing", tmp_path)
     threading.Timer(0.2, holder.kill).start()

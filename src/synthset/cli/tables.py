@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from synthset.images.imageset import ImageSet
     from synthset.prediction.stage import PredictResult
     from synthset.recipes import PaperRecipe, RecipeUse
+    from synthset.review import ReviewResult
     from synthset.tuning.curve_results import CurveMean, CurveResult
     from synthset.tuning.inputs import TuneInputs
     from synthset.tuning.results import TuneResult
@@ -413,6 +414,17 @@ def print_filter(result: FilterResult) -> None:
         found = int((~verdicts.keep).sum())
         say(f"{method:11}{f'{found:,} rejected' if found else 'none found to reject'}")
     say(f"verdicts   {result.folder / 'filters'}")
+
+
+@shows("review")
+def print_review(result: ReviewResult) -> None:
+    """What a person said of the images, and where it lies."""
+    rows = [("kept by hand", result.kept), ("rejected by hand", result.rejected), ("relabelled", result.relabelled)]
+    rows += [("left out, by filters too", result.left_out), ("images", result.images)]
+    print_table(("", ">images"), [(name, f"{count:,}") for name, count in rows])
+    say(f"verdicts   {result.folder / 'filters'}")
+    if result.phrases is not None:
+        say(f"phrases    {result.phrases}")
 
 
 @shows("cleared")

@@ -20,16 +20,17 @@ from synthset.core.names import shown
 
 log = logging.getLogger("synthset")
 
+BRIEF_SECONDS = 0.5  # that everybody waits for others: a person's verdict is written within that
 _RETRY_SECONDS = 0.05
 
 
 @contextmanager
-def writing(folder: Path, patience_seconds: float = 0.0) -> Iterator[None]:
+def writing(folder: Path, patience_seconds: float = BRIEF_SECONDS) -> Iterator[None]:
     """Alone with `folder` for the time of the block. It is made, and goes again if nothing came to be in it.
 
     Args:
         folder: to write into; a file or a URL is not locked.
-        patience_seconds: how long to wait for others: none by default, for they may take hours.
+        patience_seconds: how long to wait for others: no longer than for a verdict by default, for they may take hours.
     Raises:
         UsageError: another command reads or writes it, or its name is not in UTF-8.
     """
@@ -38,11 +39,7 @@ def writing(folder: Path, patience_seconds: float = 0.0) -> Iterator[None]:
         return
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     with ExitStack() as stack:
-        deadline = time.monotonic() + patience_seconds
-        while not _lock(folder, stack, shared=False):
-            if time.monotonic() >= deadline:
-                raise _busy(folder)
-            time.sleep(_RETRY_SECONDS)
+        _lock_patiently(folder, stack, patience_seconds, shared=False)
         try:
             yield
         finally:
@@ -62,15 +59,20 @@ def reading(*places: object) -> Iterator[ExitStack]:
     """
     with ExitStack() as stack:
         for place in places:
-            if (
-                isinstance(place, str | os.PathLike)
-                and Path(place).is_dir()
-                and not _lock(Path(place), stack, shared=True)
-            ):
-                raise _busy(Path(place))
             if isinstance(place, str | os.PathLike):
+                if Path(place).is_dir():
+                    _lock_patiently(Path(place), stack, BRIEF_SECONDS, shared=True)
                 log.debug("reading '%s'", place)
         yield stack
+
+
+def _lock_patiently(folder: Path, stack: ExitStack, patience_seconds: float, *, shared: bool) -> None:
+    """Lock a folder until the stack is closed. Raises UsageError where others have it for longer."""
+    deadline = time.monotonic() + patience_seconds
+    while not _lock(folder, stack, shared=shared):
+        if time.monotonic() >= deadline:
+            raise _busy(folder)
+        time.sleep(_RETRY_SECONDS)
 
 
 def _lock(folder: Path, stack: ExitStack, *, shared: bool) -> bool:
