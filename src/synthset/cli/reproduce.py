@@ -16,7 +16,7 @@ class ReproduceCall:
     """Which findings, where to, and whether at all."""
 
     findings: Annotated[tuple[str, ...], Positional()] = ("all",)
-    """Findings: F1 to F32, those of a paper by its name (shipard2023, he2023, marwood2023), or all."""
+    """Findings: F1 to F32, B (an appendix), those of a paper by its name (shipard2023, he2023, marwood2023), or all."""
     output_dir: Path = Path("reproduction")
     """Folder of the reproduction."""
     dry_run: bool = False

@@ -1,4 +1,4 @@
-"""F23 to F32: Marwood et al. 2023, "Diversity and Diffusion": why synthetic sets fall short, in CLIP's space."""
+"""F23 to F32, and appendix B: Marwood et al. 2023, "Diversity and Diffusion": why synthetic sets fall short, in CLIP's space."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from synthset.findings.drawing import Draw, Options, options
 from synthset.findings.finding import Figures, Finding, Paper, published, shares
 from synthset.findings.images import Drawn, Real
 from synthset.findings.learning import Test, Train
-from synthset.findings.measuring import Correlate, Cosines, Diagnose
+from synthset.findings.measuring import Correlate, Cosines, Diagnose, StudyPrompts
 from synthset.findings.rules import Above, Alike, Every, Higher, Rule, rising
 from synthset.findings.shipard2023 import FIRST_SEED, QUICK_TRAINING, TRICKS, phrases_of_digits
 from synthset.findings.work import Value
@@ -39,6 +39,7 @@ class Scale:
         phrases: that leave no doubt about a class.
         held_out_per_class: further images of a set, to test on.
         drawing, training: fields of CreateConfig and TrainConfig.
+        tuned: a class, and prompts of it: its own, a narrower one, an unlikely one.
         tricks: whether the sets of Shipard's tricks, of the same classes and drawing, are among those of F31.
     """
 
@@ -51,6 +52,7 @@ class Scale:
     architecture: str
     training: Options
     encoder: str
+    tuned: tuple[str, tuple[str, str, str]]
     tricks: bool
 
 
@@ -65,6 +67,7 @@ def _miniature(images_per_class: int, held_out: int, training: Options = ()) -> 
         architecture="small_cnn",
         training=training,
         encoder="miniature",
+        tuned=("seven", ("the digit seven", "a thick digit seven in ink", "a rock drawing of the digit seven")),
         tricks=True,
     )
 
@@ -81,6 +84,7 @@ def paper_scale() -> Scale:
         architecture="resnetrs152",
         training=options(validation_fraction=0.04),
         encoder="ViT-L-14",
+        tuned=("school bus", ("school bus", "yellow school bus", "purple school bus in a jungle")),
         tricks=False,
     )
 
@@ -196,6 +200,20 @@ def _correlations(scale: Scale, seed: int) -> dict[str, Value]:
     }
 
 
+def _tuned_prompts(scale: Scale, seed: int) -> dict[str, Value]:
+    class_name, prompts = scale.tuned
+    study = StudyPrompts(
+        _set(scale, seed, LOW), class_name, prompts, scale.images_per_class, scale.encoder, FIRST_SEED + seed
+    )
+    plain, narrow, unlikely = prompts
+    return {
+        "distance, plain": study[f"{plain} centroid_distance"],
+        "distance, narrower prompt": study[f"{narrow} centroid_distance"],
+        "shift, plain": study[f"{plain} centroid_shift"],
+        "shift, unlikely prompt": study[f"{unlikely} centroid_shift"],
+    }
+
+
 FINDINGS = (
     Finding(
         "F23",
@@ -283,6 +301,21 @@ FINDINGS = (
         (),
         _accuracies(LOW, LOWEST),
         lambda scale: Higher(LOW, LOWEST),
+    ),
+    Finding(
+        "B",
+        "A prompt can narrow a class, which costs diversity, and call for unlikely images, which shifts its centroid.",
+        "Appendix B, Figure 9",
+        published(("distance, school bus", 10.96e-4), ("distance, yellow school bus", 5.33e-4)),
+        _tuned_prompts,
+        lambda scale: Every(
+            (
+                Higher("distance, plain", "distance, narrower prompt"),
+                Higher("shift, unlikely prompt", "shift, plain"),
+            )
+        ),
+        unit="number",
+        note="Four prompts of one class in the paper, three here; an appendix, and none of the 32 findings.",
     ),
 )
 

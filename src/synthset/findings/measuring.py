@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from synthset.core.files import write_text
 from synthset.findings.images import Drawn, Real
 from synthset.findings.learning import Train
 from synthset.findings.work import Cost, Lab, Value, Work
@@ -124,6 +125,55 @@ def _mean_of_pairs(vectors) -> float:
     """Mean cosine of two different ones."""
     n, total = len(vectors), vectors.sum(0)
     return float((total @ total - n) / (n * (n - 1)))
+
+
+@dataclass(frozen=True)
+class StudyPrompts(Work):
+    """Prompts of one class, drawn anew and held against a fixed set; its figures are named "PROMPT MEASURE".
+
+    Attributes:
+        prompts: the first is what the others are compared with.
+    """
+
+    kind = "prompts"
+    reference: Drawn
+    class_name: str
+    prompts: tuple[str, ...]
+    images_per_prompt: int
+    encoder: str
+    seed: int
+
+    @property
+    def title(self) -> str:
+        """The class."""
+        return f"prompts of {self.class_name}"
+
+    @property
+    def cost(self) -> Cost:
+        """Each prompt is drawn as its reference was."""
+        images = len(self.prompts) * self.images_per_prompt
+        rows = self.reference.of.cost.unet_rows * images // self.reference.of.count_of()
+        return Cost(unet_rows=rows, encoded_images=images + self.reference.count)
+
+    def run(self, home: Path, lab: Lab) -> Mapping[str, float]:
+        """Draw the prompts and measure each variant."""
+        from synthset.diagnosis.config import DiagnoseConfig, StudyConfig
+        from synthset.diagnosis.prompt_study import study_prompts
+
+        write_text(home / "prompts.txt", "\n".join(self.prompts) + "\n")
+        study = StudyConfig(
+            class_name=self.class_name,
+            reference=str(lab.home(self.reference.of) / "dataset"),
+            prompts=str(home / "prompts.txt"),
+            images_per_prompt=self.images_per_prompt,
+        )
+        result = study_prompts([], home / "study", study, DiagnoseConfig(encoder=self.encoder, seed=self.seed))
+        return {
+            f"{row.prompt} {name}": value
+            for row in result.variants
+            for name in ("accuracy", "centroid_distance", "centroid_shift")
+            if (value := getattr(row, name)) is not None
+        }
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,6 @@ def find_findings(names: Sequence[str]) -> list[tuple[Paper, Finding]]:
     known[ALL] = {finding.name for _, finding in everything}
     for name in names:
         if name.lower() not in known:
-            raise UnknownNameError("finding", name, ["F1", "…", "F32", *(paper.name for paper in papers()), ALL])
+            raise UnknownNameError("finding", name, ["F1", "…", "F32", "B", *(paper.name for paper in papers()), ALL])
         wanted |= known[name.lower()]
     return [pair for pair in everything if pair[1].name in wanted]

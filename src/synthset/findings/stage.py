@@ -81,7 +81,7 @@ def reproduce(
     """Run the experiments behind findings of the papers, and judge each by its rule.
 
     Args:
-        findings: F1 to F32, those of a paper by its name (shipard2023, he2023, marwood2023), or all.
+        findings: F1 to F32, B (an appendix), those of a paper by its name (shipard2023, he2023, marwood2023), or all.
         output_dir: folder of the reproduction, which goes on there if it was interrupted.
         config: at which scale; `options` are its fields, e.g. `quick=True`.
     Raises:
