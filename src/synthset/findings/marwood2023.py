@@ -1,4 +1,4 @@
-"""F23 to F32, and appendix B: Marwood et al. 2023, "Diversity and Diffusion": why synthetic sets fall short, in CLIP's space."""
+"""F23 to F32, and appendix B: Marwood et al. 2023, "Diversity and Diffusion": why synthetic sets fall short."""
 
 from __future__ import annotations
 
