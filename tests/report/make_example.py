@@ -159,6 +159,7 @@ def _summary(random, sets, has_real):
                 "frechet_distance": 0.31 - 0.04 * i,
                 "frechet_mean": 0.2 - 0.02 * i,
                 "frechet_covariance": 0.11 - 0.02 * i,
+                "frechet_rows_a_dimension": 996 / 128,
                 "backbone_frechet_distance": 31.4 - 4 * i,
                 "backbone_frechet_mean": 20.3 - 2 * i,
                 "backbone_frechet_covariance": 11.1 - 2 * i,

@@ -13,6 +13,7 @@ from synthset.detection.voc import AnnotatedImage
 from synthset.images.decoding import decode
 from synthset.images.drawing import FAINT, INK, PAPER, clean, load_font, save_png, shorten
 
+PICTURE_FILE = "detections.png"
 SHOWN, ACROSS, SIDE_PX, GAP_PX, TEXT_PX = 12, 4, 320, 16, 14
 LEAST_SCORE = 0.5  # of detections that are drawn
 THERE, RIGHT, WRONG = (120, 120, 120), (0, 158, 115), (213, 94, 0)  # told apart by the colour-blind too

@@ -15,6 +15,7 @@ from synthset.detection.average_precision import Detections, average_precision
 from synthset.detection.voc import AnnotatedImage
 
 FORMAT = "synthset-detection-scores-1"
+RESULTS_FILE = "results.json"
 COCO_LIBRARIES = ("torchmetrics", "faster_coco_eval")
 
 

@@ -39,16 +39,17 @@ from synthset.detection.average_precision import Detections
 from synthset.detection.batches import Photographs, Sample, ahead, as_network_sees, resized, targets_of
 from synthset.detection.config import USUAL_BATCH, USUAL_RATE, DetectConfig, rate_at, split_set
 from synthset.detection.detector import build_detector, default_form
-from synthset.detection.pictures import draw_detections
-from synthset.detection.scores import Scores, score
+from synthset.detection.pictures import PICTURE_FILE, draw_detections
+from synthset.detection.scores import RESULTS_FILE, Scores, score
 from synthset.detection.start import Beginning, find_beginning, load_backbone
 from synthset.detection.voc import AnnotatedImage, DetectionSet, check_apart, find_parts, read_voc
 from synthset.images.imageset import ImageSet
 from synthset.pretraining.session import OWN_FILES, Kind, PassRecord, RecordedJob, Session, claim, read_finished
 
-RESULTS_FILE, DETECTIONS_FILE, PICTURE_FILE = "results.json", "detections.parquet", "detections.png"
+DETECTIONS_FILE = "detections.parquet"
 DETECTOR: Literal["detector"] = "detector"
-KIND = Kind("synthset-detection-1", "detector", (*OWN_FILES, RESULTS_FILE, DETECTIONS_FILE, PICTURE_FILE))
+REPORT_FILE = "report.html"  # that `synthset report` makes of what is here, and which would outlive it
+KIND = Kind("synthset-detection-1", "detector", (*OWN_FILES, RESULTS_FILE, DETECTIONS_FILE, PICTURE_FILE, REPORT_FILE))
 USUAL_SETS = (("2007", "trainval"), ("2012", "trainval"))
 
 

@@ -19,6 +19,7 @@ from synthset.measures.correlation import FEWEST, Correlation, correlate
 from synthset.measures.registry import measures_of
 
 CENTROIDS = "transfer_accuracy"  # the measure that is an accuracy itself
+WORDS = {CENTROIDS: "the share of real images that is right by them"}
 
 Accuracies = Mapping[str, Mapping[str, float]]  # by how it was tested, and by the name of the set
 
@@ -110,7 +111,7 @@ def say_too_few(accuracies: Accuracies) -> str:
     few = {kind: len(values) for kind, values in accuracies.items() if len(values) < FEWEST}
     if not few or (len(accuracies) > 1 and few == {CENTROIDS: 0}):  # without real images classifiers have been tested
         return ""
-    counts = ", ".join(f"{count} with {kind}" for kind, count in few.items())
+    counts = ", ".join(f"{count} with {WORDS.get(kind, kind)}" for kind, count in few.items())
     return (
         f"A correlation of measures with accuracy takes at least {FEWEST} synthetic sets of which both are known; here "
         f"are {counts}, so none is given."

@@ -51,21 +51,29 @@ def read_evaluations(paths: Sequence[str | Path]) -> dict[str, Any]:
         DataError: a folder without an evaluation, or one that does not read.
     """
     evaluations: dict[str, Any] = {}
+    known: set[Path] = set()  # one file may be named twice, by its folder and by that of its model
     for path in map(Path, paths):
         # beside a model lie other JSON files; where there is none, `eval --output-dir` wrote into the folder
         own = () if (path / "config.json").exists() else path.glob("*.json")
         files = [path] if path.is_file() else sorted([*path.glob("evaluation/*.json"), *own])
         if not files:
             raise DataError(f"Expected an evaluation in '{path}', found none. Run 'synthset eval {path}' first.")
-        for file in files:
+        for file in (one for one in files if one.resolve() not in known):
+            known.add(file.resolve())
             home = file.parent.parent if file.parent.name == "evaluation" else file.parent
-            name = f"{home.resolve().name} on {file.stem}"
-            unique = name if name not in evaluations else f"{home.resolve().parent.name}/{name}"
+            name = _unique_name(home.resolve(), file.stem, evaluations)
             read_record(SavedEvaluation, file, "Run 'synthset eval' again.")
             facts = read_facts(home)
             about = {} if facts is None else {"model": asdict(facts)}
-            evaluations[unique] = read_json(file) | about  # with whatever else stands there
+            evaluations[name] = read_json(file) | about  # with whatever else stands there
     return evaluations
+
+
+def _unique_name(home: Path, real: str, taken: Mapping[str, Any]) -> str:
+    """The folder of a model and the real set, with as many folders above it as tell it from those that are taken."""
+    parts = home.parts
+    names = (f"{'/'.join(parts[-count:])} on {real}" for count in range(1, len(parts) + 1))
+    return next((name for name in names if name not in taken), f"{home} on {real}")
 
 
 def save(

@@ -14,7 +14,7 @@ from synthset.comparison.results import CurveForecast, Growth, SavedComparison, 
 from synthset.comparison.summary import ComparisonRow, main_rows
 from synthset.comparison.trials import ALL, Cell
 from synthset.report.formatting import label, percent
-from synthset.report.parts import LEGEND_ON_TOP, NUM_COLOURS, Part, rows_layout, scatter
+from synthset.report.parts import LEGEND_ON_TOP, NUM_COLOURS, Part, rows_layout, scatter, share_axis
 
 MAX_CHART_ROWS = 100  # the table has all
 MAX_CURVES = NUM_COLOURS
@@ -119,8 +119,8 @@ def _scores(comparison: Comparison) -> Part:
         whiskers |= Part(array=[above for above, _ in ends], arrayminus=[below for _, below in ends])
         trace = scatter("markers", [rows[i].score for i in own], own, texts)
         traces.append(trace | Part(name=title, marker=Part(color=colour, size=10), error_x=whiskers))
-    layout = rows_layout(names, "accuracy and 95 % interval")
-    layout["xaxis"]["tickformat"] = ".0%"
+    layout = rows_layout(names, [percent(row.score) for row in rows])
+    layout["xaxis"] = share_axis([end for row in rows for end in (row.low, row.high)])
     if len(traces) > 1:
         layout["height"] += 30  # for the legend
         layout["margin"] |= Part(t=34)
@@ -151,12 +151,12 @@ def _curves(comparison: Comparison) -> Part | None:
         around = scatter("lines", [*ahead, *reversed(ahead[1:])], band, []) | Part(hoverinfo="skip", opacity=0.18)
         around |= Part(fill="toself", fillcolor=colour, line=Part(width=0))
         traces += [part | Part(showlegend=False, legendgroup=name) for part in (around, dashed)]
-    layout = Part(height=420, margin=Part(l=64, r=16, t=34, b=52), legend=LEGEND_ON_TOP, showlegend=True)
+    layout = Part(height=400, margin=Part(l=48, r=16, t=34, b=32), legend=LEGEND_ON_TOP, showlegend=True)
     ticks = _apart(sorted(counts))
     x_axis = Part(type="log", tickvals=ticks, ticktext=[f"{count:,}" for count in ticks])
     x_axis |= Part(range=[math.log10(ticks[0]) - 0.06, math.log10(max(counts)) + 0.06])  # in powers of ten
-    layout["xaxis"] = x_axis | Part(title=Part(text="images a class"))
-    layout["yaxis"] = Part(title=Part(text="accuracy on real images"), tickformat=".0%")
+    layout["xaxis"] = x_axis
+    layout["yaxis"] = Part(tickformat=".1~%", nticks=7)
     return Part(data=traces, layout=layout)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from synthset.classifiers.scoring import SavedEvaluation
-from synthset.report.formatting import is_number, label, number, percent
+from synthset.report.formatting import ZERO, is_number, label, number, percent
 from synthset.report.parts import (
     LEGEND_ON_TOP,
     NUM_COLOURS,
@@ -21,7 +21,10 @@ from synthset.report.parts import (
     line_across,
     rows_layout,
     scatter,
-    written,
+    share_axis,
+    widest,
+    written_inside,
+    written_on,
 )
 from synthset.report.reading import Diagnosis
 
@@ -37,8 +40,8 @@ def build_figures(diagnosis: Diagnosis) -> dict[str, Part]:
     """Every chart there is data for, by the id of its element; `confusion-0` is that of the first evaluation."""
     figures = {
         "accuracy": _accuracies(diagnosis.evaluations),
-        "centroid-distance": _bars(diagnosis, "centroid_distance", "Centroid Distance"),
-        "vendi": _bars(diagnosis, "vendi_score", "Vendi score"),
+        "centroid-distance": _bars(diagnosis, "centroid_distance"),
+        "vendi": _bars(diagnosis, "vendi_score"),
         "frechet": _frechet(diagnosis),
         "error-split": _error_split(diagnosis),
         "matrix": _matrix(diagnosis),
@@ -63,57 +66,60 @@ def _accuracies(evaluations: Sequence[SavedEvaluation]) -> Part | None:
     ]
     trace = scatter("markers", [e.accuracy for e in evaluations], list(range(len(evaluations))), texts)
     trace |= Part(marker=Part(color="--accent", size=10), error_x=bars)
-    layout = rows_layout([e.name for e in evaluations], "accuracy and 95 % interval")
-    layout["xaxis"]["tickformat"] = ".0%"
+    layout = rows_layout([e.name for e in evaluations], [percent(e.accuracy) for e in evaluations])
+    layout["xaxis"] = share_axis([end for e in evaluations for end in (e.low, e.high)])
     return Part(data=[trace], layout=layout)
 
 
-def _bars(diagnosis: Diagnosis, column: str, title: str) -> Part | None:
+def _bars(diagnosis: Diagnosis, column: str) -> Part | None:
     """One bar a synthetic set, and the real set as a line across."""
     rows = [row for row in diagnosis.summary.to_pylist() if is_number(row[column])]
     bars, real = _apart(rows)
     if not bars:
         return None
-    trace = bar(bars, column, number, "--accent") | Part(textposition="auto", showlegend=False)
-    layout = rows_layout([row["set"] for row in bars], title)
+    layout = rows_layout([row["set"] for row in bars], [number(row[column]) for row in bars])
+    end = max(row[column] for row in rows) * 1.12 or 1
     dashed, paper = Part(color="--real", width=2, dash="dash"), Part(yref="paper")
-    texts = Part(y=1, yanchor="bottom", showarrow=False, font=Part(color="--real"))
     layout["shapes"] = [line_across(row[column], dashed) | paper for row in real]
-    layout["annotations"] = [texts | paper | Part(x=row[column], text=f"real: {number(row[column])}") for row in real]
-    layout["xaxis"] |= Part(range=[0, max(row[column] for row in rows) * 1.12 or 1], nticks=5)
+    layout["annotations"] += [_named_line(row[column] / end, f"real: {number(row[column])}") for row in real]
+    layout["xaxis"] |= Part(range=[0, end], nticks=5)
     layout["margin"] |= Part(t=26)
-    return Part(data=[trace], layout=layout)
+    layout["height"] += 20
+    return Part(data=[bar(bars, column, number, "--accent") | Part(showlegend=False)], layout=layout)
+
+
+def _named_line(share: float, text: str) -> Part:
+    """The name of a line above the axes, at a share of their width, and within it."""
+    side = "left" if share < 0.25 else "right" if share > 0.75 else "center"
+    name = Part(xref="paper", yref="paper", x=share, y=1, xanchor=side, yanchor="bottom", showarrow=False)
+    return name | Part(text=text, font=Part(color="--real"))
 
 
 def _frechet(diagnosis: Diagnosis) -> Part | None:
-    parts = (("frechet_mean", "means apart"), ("frechet_covariance", "spreads apart"))
-    return _stacked(diagnosis, parts, "Fréchet distance to the real set", number)
+    return _stacked(diagnosis, (("frechet_mean", "means apart"), ("frechet_covariance", "spreads apart")), number)
 
 
 def _error_split(diagnosis: Diagnosis) -> Part | None:
-    parts = (
-        ("diversity_error", "diversity (errs against own centroids)"),
-        ("shift_error", "centroid shift (errs against prompts only)"),
-    )
-    figure = _stacked(diagnosis, parts, "share of the images that are misread", percent)
+    """None where no image is misread, whose bars would have no length."""
+    parts = (("diversity_error", "by diversity"), ("shift_error", "by centroid shift"))
+    figure = _stacked(diagnosis, parts, percent)
     if figure:
-        figure["layout"]["xaxis"]["tickformat"] = ".0%"
+        figure["layout"]["xaxis"] |= Part(tickformat=".1~%", nticks=7)
     return figure
 
 
-def _stacked(
-    diagnosis: Diagnosis, parts: Sequence[tuple[str, str]], title: str, write: Callable[[Any], str]
-) -> Part | None:
-    """Bars of several columns end to end, one row a synthetic set."""
+def _stacked(diagnosis: Diagnosis, parts: Sequence[tuple[str, str]], write: Callable[[Any], str]) -> Part | None:
+    """Bars of several columns end to end, one row a synthetic set; None where all are 0."""
     measured = [row for row in diagnosis.summary.to_pylist() if all(is_number(row[column]) for column, _ in parts)]
     rows, _ = _apart(measured)
-    if not rows:
+    if not any(abs(row[column]) > ZERO for row in rows for column, _ in parts):
         return None
-    traces = [
-        bar(rows, column, write, f"--series-{i}", f", {name}") | Part(name=name, textposition="inside")
-        for i, (column, name) in enumerate(parts)
-    ]
-    layout = rows_layout([row["set"] for row in rows], title) | Part(barmode="relative")
+    traces = []
+    for i, (column, name) in enumerate(parts):
+        texts = [write(row[column]) if abs(row[column]) > ZERO else "" for row in rows]
+        trace = bar(rows, column, write, f"--series-{i}", f", {name}") | Part(name=name)
+        traces.append(trace | written_inside(texts, f"--on-series-{i}"))
+    layout = rows_layout([row["set"] for row in rows]) | Part(barmode="relative")
     layout["height"] += 30  # for the legend
     layout["margin"] |= Part(t=34)
     return Part(data=traces, layout=layout | Part(legend=LEGEND_ON_TOP | Part(traceorder="normal")))
@@ -136,10 +142,10 @@ def _matrix(diagnosis: Diagnosis) -> Part | None:
     cells = {(row["reference"], row["query"]): row for row in rows}
     grid = [[cells.get((reference, query)) for query in queries] for reference in references]
     values = [[cell and cell["centroid_accuracy"] for cell in line] for line in grid]
-    trace = heat_map(values, [[_matrix_text(cell) for cell in line] for line in grid])
+    traces = [heat_map(values, [[_matrix_text(cell) for cell in line] for line in grid])]
     if len(queries) <= 14:
-        trace |= written([[percent(cell["centroid_accuracy"]) if cell else "" for cell in line] for line in grid])
-    return Part(data=[trace], layout=grid_layout(references, queries, "reference", "query", 36))
+        traces += written_on(values, [[f"{100 * v:.1f}" if is_number(v) else "" for v in line] for line in values])
+    return Part(data=traces, layout=grid_layout(references, queries, 36), widest=widest(queries))
 
 
 def _matrix_text(cell: Part | None) -> str:
@@ -165,11 +171,11 @@ def _confusion(evaluation: SavedEvaluation) -> Part | None:
         [f"{names[i]}<br>taken for {names[j]}:<br>{count:,} of {totals[i]:,}" for j, count in enumerate(row)]
         for i, row in enumerate(confusion)
     ]
-    trace = heat_map(shares, texts)
+    traces = [heat_map(shares, texts)]
     if k <= MAX_CONFUSION_COUNTS:
-        trace |= written([[f"{count:,}" if count else "" for count in row] for row in confusion])
+        traces += written_on(shares, [[f"{count:,}" if count else "" for count in row] for row in confusion])
     side = 34 if k <= MAX_CONFUSION_COUNTS else max(5, min(24, 760 // k))
-    return Part(data=[trace], layout=grid_layout(classes, classes, "true class", "predicted class", side))
+    return Part(data=traces, layout=grid_layout(classes, classes, side), widest=widest(classes))
 
 
 # ---- points and curves ------------------------------------------------------------------------------------
@@ -243,7 +249,7 @@ def _threshold_curves(diagnosis: Diagnosis) -> Part | None:
             shapes.append(line_across(threshold, Part(color=colour, dash="dot", width=1.5)))
     if not traces:
         return None
-    layout = Part(height=340, margin=Part(l=64, r=16, t=34, b=52), shapes=shapes, legend=LEGEND_ON_TOP)
-    layout["xaxis"] = Part(title=Part(text="score"))
-    layout["yaxis"] = Part(title=Part(text="share with this score or more"), tickformat=".0%", range=[0, 1.02])
+    layout = Part(height=320, margin=Part(l=48, r=16, t=34, b=32), shapes=shapes, legend=LEGEND_ON_TOP)
+    layout["xaxis"] = Part(nticks=8)
+    layout["yaxis"] = Part(tickformat=".0%", range=[0, 1.02])
     return Part(data=traces, layout=layout)

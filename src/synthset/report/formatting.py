@@ -11,6 +11,7 @@ from typing import Any, TypeGuard
 from markupsafe import Markup
 
 NOTHING = "–"
+ZERO = 1e-12
 LONGEST_LABEL = 28  # characters of a name beside a chart
 
 
@@ -37,9 +38,13 @@ def number(value: float | None) -> str:
 
     >>> number(0.0000205), number(0.5), number(12.3456), number(45678.0), number(7), number(float("nan"))
     ('2.05e-05', '0.5', '12.3', '45,678', '7', '–')
+    >>> number(-3.99e-18)  # rounding's remainder of a zero
+    '0'
     """
     if not is_number(value):
         return NOTHING
+    if abs(value) < ZERO:
+        return "0"
     return f"{value:,.0f}" if abs(value) >= 1000 or isinstance(value, int) else f"{value:.3g}"
 
 

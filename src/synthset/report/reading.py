@@ -21,7 +21,8 @@ from synthset.core.parquet_files import count_rows, read_table
 from synthset.measures.registry import Of, measures_of
 
 AGAIN = "Run 'synthset diagnose' again."
-FIRST = "Run 'synthset diagnose' or 'synthset compare' first."
+FIRST = "Run 'synthset diagnose', 'compare', 'transfer', 'detect' or 'tune' first."
+INFO_FILE = "diagnosis.json"
 
 
 @dataclass(frozen=True)
@@ -187,7 +188,7 @@ def read_diagnosis(folder: Path) -> Diagnosis:
     """
     if not folder.is_dir():
         raise DataError(f"Expected a folder at '{folder}', found none. {FIRST}")
-    path = folder / "diagnosis.json"
+    path = folder / INFO_FILE
     try:
         info = read_record(Info, path, AGAIN)
     except FileNotFoundError as error:

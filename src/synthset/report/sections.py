@@ -13,12 +13,14 @@ import pyarrow as pa
 
 from synthset.classifiers.scoring import SavedEvaluation
 from synthset.measures.registry import Measure, measures_of
-from synthset.report.formatting import NOTHING, is_number
+from synthset.report.formatting import ZERO, is_number
 from synthset.report.reading import Diagnosis
 
 MAX_AMBIGUOUS = 200
 MAX_PROMPTS = 300
 MAX_CONFUSIONS = 10
+MANY = 30  # images a class, from which on a share is no longer coarse
+MANY_QUERIES = 10
 
 
 @dataclass(frozen=True)
@@ -30,10 +32,11 @@ class Shown:
 
 
 def ranked_classes(ranking: pa.Table | None) -> Shown | None:
-    """A ranking of classes as saved, its head."""
+    """A ranking of the classes of all sets as one, the least recognised first; its head."""
     if ranking is None or not ranking.num_rows:
         return None
-    table = ranking.sort_by("rank")
+    # ranks begin anew with each set
+    table = ranking.sort_by([("accuracy", "ascending"), ("rank", "ascending")])
     return Shown(tuple(table.slice(0, MAX_AMBIGUOUS).to_pylist()), table.num_rows)
 
 
@@ -56,9 +59,44 @@ def prompts_by_class(diagnosis: Diagnosis, class_order: Sequence[int]) -> Shown 
     return Shown(tuple(table.take(numbers).to_pylist()), table.num_rows)
 
 
-def set_measures(section: str) -> list[Measure]:
-    """The measures of sets that stand in the table of a section."""
-    return [measure for measure in measures_of("set") if measure.section == section]
+def set_measures(section: str, *, of_real: bool | None = None) -> list[Measure]:
+    """The measures of sets that stand in the table of a section; those that need a real set, or do not, alone."""
+    own = [measure for measure in measures_of("set") if measure.section == section]
+    return [measure for measure in own if of_real is None or measure.needs_real == of_real]
+
+
+def taken(measures: Sequence[Measure], rows: Sequence[Mapping[str, Any]]) -> list[Measure]:
+    """Those of which any row has a value: a column of dashes says nothing."""
+    return [measure for measure in measures if any(is_number(row[measure.name]) for row in rows)]
+
+
+def zero_sets(rows: Sequence[Mapping[str, Any]], *columns: str) -> list[str]:
+    """Names of the synthetic sets of which one of the columns is exactly 0."""
+    drawn = [row for row in rows if row["kind"] != "real"]
+    return [row["set"] for row in drawn if any(is_number(row[column]) and row[column] == 0 for column in columns)]
+
+
+def negative_sets(rows: Sequence[Mapping[str, Any]], column: str) -> list[str]:
+    """Names of the sets of which the column is below 0, by more than rounding."""
+    return [row["set"] for row in rows if is_number(row[column]) and row[column] < -ZERO]
+
+
+def fewest_images(diagnosis: Diagnosis) -> int | None:
+    """The fewest images that a share of a class is of, synthetic or real, where they are too few for a close figure.
+
+    Of real images the mean of the classes stands: how many each has is not saved.
+    """
+    counts = diagnosis.classes.column("images").to_pylist()
+    counts += [info.images // len(diagnosis.info.class_names) for info in diagnosis.info.sets if info.is_real]
+    fewest = min(counts, default=MANY)
+    return fewest if fewest < MANY else None
+
+
+def fewest_queries(diagnosis: Diagnosis) -> int | None:
+    """The fewest queries of images a class, on average, in any pairing of the matrix, where they are few."""
+    rows = [row for row in diagnosis.matrix.to_pylist() if str(row["query"]).endswith("-IM")]
+    fewest = min((row["queries"] // len(diagnosis.info.class_names) for row in rows), default=MANY)
+    return fewest if fewest < MANY_QUERIES else None
 
 
 def correlated_measures(diagnosis: Diagnosis) -> dict[str, list[dict[str, Any]]]:
@@ -68,7 +106,8 @@ def correlated_measures(diagnosis: Diagnosis) -> dict[str, list[dict[str, Any]]]
         for measure in measures_of("set")
     }
     found: dict[str, list[dict[str, Any]]] = {}
-    for row in diagnosis.correlations.to_pylist() if diagnosis.correlations is not None else ():
+    saved = diagnosis.correlations.to_pylist() if diagnosis.correlations is not None else []
+    for row in (row for row in saved if row["n"]):  # the others were not taken of any set
         accuracy, measure = (str(labels.get(row[key], row[key])) for key in ("accuracy", "measure"))
         found.setdefault(accuracy, []).append(row | {"label": measure})
     return found
@@ -101,37 +140,6 @@ def filter_settings(config: dict[str, Any]) -> str:
         if text is not None:
             words.append(f"{key.replace('_', ' ')} {', '.join(map(str, text)) if isinstance(text, list) else text}")
     return ", ".join(words)
-
-
-def began_with(settings: Mapping[str, Any]) -> str:
-    """The weights that a training began with, in words.
-
-    >>> began_with({}), began_with({"weights": "timm/resnet18.a1_in1k", "freeze": True})
-    ('random weights', 'timm/resnet18.a1_in1k, head alone trained')
-    """
-    parts = [_identity(settings.get("weights") or "random weights")]
-    parts += ["head alone trained"] * bool(settings.get("freeze"))
-    decay = settings.get("layer_decay", 1)
-    return ", ".join([*parts, *[f"layer decay {decay}"] * (decay != 1)])
-
-
-def taught_by(settings: Mapping[str, Any]) -> str:
-    """The teacher of a training and how much it had to say, in words.
-
-    >>> taught_by({"teacher": None}), taught_by({"teacher": "a" * 64, "teacher_share": 0.5, "teacher_temperature": 2.0})
-    ('–', 'aaaaaaaaaaaa…, share 0.5, temperature 2.0')
-    """
-    if settings.get("teacher") is None:
-        return NOTHING
-    share, temperature = settings.get("teacher_share"), settings.get("teacher_temperature")
-    return f"{_identity(settings['teacher'])}, share {share}, temperature {temperature}"
-
-
-def _identity(text: Any) -> str:
-    """A name as it is, and the beginning of a hash, with its kind if it says so."""
-    kind, _, digits = str(text).rpartition(":")
-    is_hash = len(digits) >= 32 and set(digits) <= set("0123456789abcdef")
-    return f"{kind}{':' * bool(kind)}{digits[:12]}…" if is_hash else str(text)
 
 
 def set_details(diagnosis: Diagnosis) -> list[tuple[str, str]]:

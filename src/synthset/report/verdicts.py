@@ -27,25 +27,38 @@ TONES = {
 
 
 @dataclass(frozen=True)
-class VerdictGroup:
-    """The classes of one set that share a verdict and its remedy."""
+class Ailing:
+    """The classes of one set that share a verdict."""
 
-    verdict: str
-    explanation: str
-    remedy: str
+    set: str
     class_names: tuple[str, ...]
     evidence: tuple[tuple[str, str], ...]  # of each class, in words; none where an earlier version wrote none
 
 
 @dataclass(frozen=True)
+class Finding:
+    """A verdict and its remedy, said once for all sets, and whose classes have it."""
+
+    verdict: str
+    explanation: str
+    remedy: str
+    sets: tuple[Ailing, ...]
+
+
+@dataclass(frozen=True)
 class SetVerdicts:
-    """One synthetic set: how many classes are fine, and what ails the others."""
+    """One synthetic set: how many classes are fine, in need, and too few images to tell of."""
 
     info: SetInfo
     summary: dict[str, Any] | None  # its row of summary.parquet
     num_classes: int
     num_fine: int
-    groups: tuple[VerdictGroup, ...]
+    num_open: int
+
+    @property
+    def num_in_need(self) -> int:
+        """Classes that a test finds worse than the others."""
+        return self.num_classes - self.num_fine - self.num_open
 
 
 def order_by_need(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -61,21 +74,30 @@ def order_by_need(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(rows, key=need)
 
 
-def group_verdicts(diagnosis: Diagnosis, rows: Sequence[dict[str, Any]]) -> list[SetVerdicts]:
-    """For each synthetic set its verdicts, from the ordered rows of classes.parquet."""
+def count_verdicts(diagnosis: Diagnosis, rows: Sequence[dict[str, Any]]) -> list[SetVerdicts]:
+    """For each synthetic set how its classes fare, from rows of classes.parquet."""
     summaries = {row["set"]: row for row in diagnosis.summary.to_pylist()}
     results = []
     for info in diagnosis.info.sets:
-        own = [row for row in rows if row["set"] == info.name]
-        if info.is_real or not own:
-            continue
-        groups: dict[str, list[dict[str, Any]]] = {}
-        for row in own:
-            groups.setdefault(row["verdict"], []).append(row)
-        num_fine = len(groups.pop(FINE, ()))
-        ailing = tuple(_group(members) for members in groups.values())
-        results.append(SetVerdicts(info, summaries.get(info.name), len(own), num_fine, ailing))
+        own = [row["verdict"] for row in rows if row["set"] == info.name]
+        if own and not info.is_real:
+            counts = (len(own), own.count(FINE), own.count(TOO_FEW))
+            results.append(SetVerdicts(info, summaries.get(info.name), *counts))
     return results
+
+
+def find_ailments(diagnosis: Diagnosis, rows: Sequence[dict[str, Any]]) -> list[Finding]:
+    """Each verdict but `fine` with its classes by set, from the ordered rows of classes.parquet."""
+    order = {info.name: i for i, info in enumerate(diagnosis.info.sets)}
+    groups: dict[tuple[str, str, str], dict[str, list[dict[str, Any]]]] = {}
+    for row in rows:
+        if row["verdict"] != FINE:
+            key = (row["verdict"], row["explanation"] or "", row["remedy"] or "")
+            groups.setdefault(key, {}).setdefault(row["set"], []).append(row)
+    return [
+        Finding(*key, tuple(_ailing(name, sets[name]) for name in sorted(sets, key=lambda name: order.get(name, 0))))
+        for key, sets in groups.items()
+    ]
 
 
 def tone(verdict: str) -> str:
@@ -83,8 +105,6 @@ def tone(verdict: str) -> str:
     return TONES.get(verdict, "unclear")
 
 
-def _group(members: list[dict[str, Any]]) -> VerdictGroup:
-    first = members[0]
-    class_names = tuple(row["class_name"] for row in members)
+def _ailing(name: str, members: list[dict[str, Any]]) -> Ailing:
     evidence = tuple((row["class_name"], row["evidence"]) for row in members[:MAX_EVIDENCE] if row["evidence"])
-    return VerdictGroup(first["verdict"], first["explanation"] or "", first["remedy"] or "", class_names, evidence)
+    return Ailing(name, tuple(row["class_name"] for row in members), evidence)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from synthset.core.json_records import Count, Seconds, Share
 
+MARKER, RESULT = "transfer-job.json", "transfer.json"
+
 
 @dataclass(frozen=True)
 class Attempt:

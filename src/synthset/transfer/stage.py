@@ -47,9 +47,7 @@ from synthset.transfer import finetune, knn, linear
 from synthset.transfer.config import TransferConfig
 from synthset.transfer.features import features_of, linear_head
 from synthset.transfer.inputs import folder_of, open_test_part, open_training_part, training_of
-from synthset.transfer.results import Attempt, TransferResult, Trial, best_of
-
-MARKER, RESULT = "transfer-job.json", "transfer.json"
+from synthset.transfer.results import MARKER, RESULT, Attempt, TransferResult, Trial, best_of
 
 
 @dataclass(frozen=True)

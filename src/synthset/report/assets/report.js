@@ -65,13 +65,35 @@ function refresh(table) {
   }
 }
 
+// A table that is wider or longer than its box can be scrolled by the keyboard.
+const fitted = new ResizeObserver((entries) => {
+  for (const { target } of entries) {
+    const isCut = target.scrollWidth > target.clientWidth + 1 || target.scrollHeight > target.clientHeight + 1;
+    if (!isCut) target.removeAttribute("tabindex");
+    else target.tabIndex = 0;
+  }
+});
+for (const box of document.querySelectorAll(".scroll")) {
+  box.setAttribute("role", "region");
+  box.setAttribute("aria-label", box.closest("section").querySelector("h2").textContent);
+  fitted.observe(box);
+}
+
 // Charts.
 const source = document.getElementById("figures");
 const figures = source ? JSON.parse(source.textContent) : {};
 const charts = Array.from(document.querySelectorAll("[data-figure]"));
 const COLOUR_KEYS = new Set(["color", "colorscale", "fillcolor"]);
 
-for (const chart of charts) chart.style.height = `${figures[chart.dataset.figure].layout.height}px`;
+const NARROW_PX = 520; // charts that are no wider have shorter names beside them
+const NARROW_NAME = 14;
+const PAPER_PX = 672; // on A4 or Letter, between the margins
+
+for (const chart of charts) {
+  const figure = figures[chart.dataset.figure];
+  chart.style.height = `${figure.layout.height}px`;
+  if (figure.widest) chart.style.maxWidth = `${figure.widest}px`;
+}
 
 const coming = new IntersectionObserver(
   (entries) => entries.filter((entry) => entry.isIntersecting).forEach((entry) => draw(entry.target)),
@@ -79,11 +101,28 @@ const coming = new IntersectionObserver(
 );
 charts.forEach((chart) => coming.observe(chart));
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
-  charts.filter((chart) => chart.dataset.drawn).forEach(draw);
+  charts.filter((chart) => chart.dataset.drawn).forEach((chart) => draw(chart));
 });
-addEventListener("beforeprint", () => charts.filter((chart) => !chart.dataset.drawn).forEach(draw));
 
-function draw(chart) {
+// On paper every chart is there, in light colours, and as wide as the paper: one that keeps its width on the screen
+// would lie over its neighbours.
+addEventListener("beforeprint", () => {
+  document.documentElement.dataset.printed = "yes";
+  charts.forEach((chart) => draw(chart, paperWidth(chart)));
+});
+addEventListener("afterprint", () => {
+  delete document.documentElement.dataset.printed;
+  charts.forEach((chart) => draw(chart));
+});
+
+// Of a pair of charts each has half of the paper; beside a short table there is more.
+function paperWidth(chart) {
+  const pair = chart.closest(".pair");
+  const room = !pair ? PAPER_PX : pair.classList.contains("uneven") ? 424 : PAPER_PX / 2 - 20;
+  return Math.min(room, figures[chart.dataset.figure].widest || room);
+}
+
+function draw(chart, width = undefined) {
   coming.unobserve(chart);
   chart.dataset.drawn = "yes";
   const figure = coloured(figures[chart.dataset.figure]);
@@ -94,15 +133,18 @@ function draw(chart) {
     hoverlabel: { bgcolor: colour("--raised"), bordercolor: colour("--rule"), font: { color: colour("--ink") }, align: "left" },
     modebar: { bgcolor: "rgba(0,0,0,0)", color: colour("--quiet"), activecolor: colour("--accent") },
     dragmode: false,
+    width,
     ...figure.layout,
   };
   for (const name of ["xaxis", "yaxis"]) {
     const grid = { gridcolor: colour("--grid"), zerolinecolor: colour("--grid"), linecolor: colour("--rule") };
     layout[name] = { fixedrange: true, automargin: true, ...grid, ...layout[name] };
+    const names = layout[name].ticktext;
+    if (names && (width || chart.clientWidth) <= NARROW_PX) layout[name].ticktext = names.map(shortened);
   }
   const options = {
     displaylogo: false,
-    displayModeBar: Boolean(figure.zoom),
+    displayModeBar: Boolean(figure.zoom) && !width,
     modeBarButtons: [["zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"]],
     responsive: true,
   };
@@ -116,6 +158,12 @@ function draw(chart) {
     });
   }
   Plotly.react(chart, figure.data, layout, options);
+}
+
+// A name that is escaped for plotly, cut between its characters.
+function shortened(name) {
+  const characters = name.match(/&[a-z#0-9]+;|./gu) || [];
+  return characters.length <= NARROW_NAME ? name : `${characters.slice(0, NARROW_NAME - 1).join("")}…`;
 }
 
 // The indices of the traces whose set is ticked, or null where a chart has no boxes.
