@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import yaml
 
 from synthset.core.errors import DataError
 from synthset.core.files import write_text
-from synthset.dataset.reader import Dataset, open_dataset
+from synthset.dataset.reader import Dataset, is_dataset, open_dataset
 from synthset.dataset.records import column_texts, features
 from synthset.generators.sampling import SamplingOptions
 
@@ -49,7 +49,8 @@ def write_card(dataset: Dataset, name: str = "") -> None:
     from jinja2 import Environment  # 40 ms that reading a dataset need not take
 
     kept = _look_at_verdicts(dataset)
-    head = yaml.dump(_head(dataset, kept), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+    files = [{"split": "train", "path": "data/train-*.parquet"}]
+    head = _as_yaml(_head(dataset, dataset.accounting.ok, kept.rejected_ids, files))
     page = Environment(trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
     page.filters |= {"plain": _plain, "code": _code, "grouped": "{:,}".format}
     body = page.from_string(Path(__file__).with_suffix(".md.j2").read_text(encoding="utf-8")).render(
@@ -67,9 +68,44 @@ def write_card(dataset: Dataset, name: str = "") -> None:
 
 
 def refresh_card(dataset: Dataset) -> None:
-    """Write the card anew, as verdicts or relabels changed; whoever took it away does not get it back."""
-    if (dataset.folder / "README.md").exists():
-        write_card(open_dataset(dataset.folder))
+    """Write the card anew, as verdicts or relabels changed; whoever took it away does not get it back.
+
+    Of a part of a dataset, that of the parts together too.
+    """
+    folder = dataset.folder
+    if (folder / "README.md").exists():
+        write_card(open_dataset(folder))
+    if dataset.split is not None and (folder.parent / "README.md").exists():
+        names = list(dataset.split.shares)
+        if folder.resolve().name == dataset.split.part and all(is_dataset(folder.parent / name) for name in names):
+            write_parts_card(folder.parent, names)
+
+
+def write_parts_card(folder: Path, names: Sequence[str], name: str = "") -> None:
+    """Write README.md into a folder that holds the parts of a dataset, so that `datasets` reads them as its splits.
+
+    Args:
+        names: of the parts, which are datasets in folders of these names.
+        name: of the folder, where it is not its own.
+    """
+    parts = [open_dataset(folder / part) for part in names]
+    looks = [_look_at_verdicts(part) for part in parts]
+    ids = tuple(number for look in looks for number in look.rejected_ids)  # which no two parts share
+    files = [{"split": part, "path": f"{part}/data/train-*.parquet"} for part in names]
+    head = _head(parts[0], sum(part.accounting.ok for part in parts), ids, files)
+    rows = [
+        f"| [{part}]({part}/README.md) | {one.accounting.ok:,} | {look.kept:,} |"
+        for part, one, look in zip(names, parts, looks, strict=True)
+    ]
+    whole = parts[0].split.dataset if parts[0].split else ""
+    lines = (
+        f"# {_plain(name or folder.resolve().name)}\n",
+        f"Parts of the synthetic dataset `{_code(whole)}`. Each is a dataset, whose card says how it was drawn.\n",
+        "| part | images | kept by filters |\n|---|---|---|",
+        *rows,
+        '\n`datasets.load_dataset(…)` gives those that are kept, `datasets.load_dataset(…, "all")` all of them.\n',
+    )
+    write_text(folder / "README.md", f"---\n{_as_yaml(head)}---\n\n" + "\n".join(lines))
 
 
 def licences(dataset: Dataset) -> list[str]:
@@ -123,23 +159,25 @@ _Dumper.add_representer(
 )
 
 
-def _head(dataset: Dataset, kept: _Kept) -> dict[str, Any]:
-    count = dataset.accounting.ok
+def _as_yaml(head: Mapping[str, Any]) -> str:
+    return yaml.dump(head, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+
+
+def _head(dataset: Dataset, count: int, rejected: Sequence[int], files: Sequence[Mapping[str, str]]) -> dict[str, Any]:
     described = features(dataset.columns, dataset.class_names)
     shown = [_yaml_feature(*item) for item in described.items()]
     licence = licences(dataset)
-    # without this, preview.png and the plan would be taken for data
-    files = {"data_files": [{"split": "train", "path": "data/train-*.parquet"}]}
     # no image is copied or moved for it: `datasets` reads the shards and leaves these rows out
-    left_out = {"filters": [_Inline(["request_id", "not in", _Inline(kept.rejected_ids)])]} if kept.rejected_ids else {}
+    left_out = {"filters": [_Inline(["request_id", "not in", _Inline(rejected)])]} if rejected else {}
     return {
         "license": licence[0] if len(licence) == 1 else licence,
         "tags": ["synthetic", "synthset"],
         "task_categories": ["image-classification"],
         "size_categories": [next((name for limit, name in _SIZES if count < limit), "n>1M")],
         "configs": [
-            {"config_name": "default", "default": True, **files, **left_out},
-            {"config_name": "all", **files},
+            # without these, preview.png and the plan would be taken for data
+            {"config_name": "default", "default": True, "data_files": files, **left_out},
+            {"config_name": "all", "data_files": files},
         ],
         "dataset_info": [{"config_name": name, "features": shown} for name in ("default", "all")],
     }

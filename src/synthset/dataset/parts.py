@@ -63,17 +63,19 @@ def part_images(
     *,
     seed: int = 0,
     rows: pa.Table | None = None,
+    strata: Sequence[str] = (),
     ties: Sequence[str] = tuple(TIES),
     hash_distance: int = HASH_DISTANCE,
 ) -> Parts:
     """Deal images into parts of these shares, every class and strategy alike, so that nothing leaks.
 
     Args:
-        images: to be dealt; their groups are the strategies.
+        images: to be dealt.
         shares: of the parts, by name, above 0; they add up to 1.
         seed: of the choice.
         rows: of a Synthset dataset, those of the images, in their order; without them nothing is known of noise and
             real images.
+        strata: of each image, what is shared out evenly within its class; by default its strategy.
         ties: keys of TIES that count.
         hash_distance: the most bits in which the hashes of near copies differ.
     Raises:
@@ -92,7 +94,7 @@ def part_images(
     if rows is not None and "source" in ties:
         found += _of_sources(rows)
     groups = group_ids(len(images), found)
-    strata = images.groups or ("",) * len(images)
+    strata = strata or images.groups or ("",) * len(images)
     part = deal(groups, images.labels, strata, tuple(shares.values()), seed)
     parts = Parts(tuple(shares), part, groups)
     _check_none_empty(parts, images.name, ties)
