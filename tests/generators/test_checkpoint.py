@@ -381,13 +381,20 @@ def test_a_tokenizer_that_knows_no_longest_text_has_that_of_its_encoder(copy_of,
 # ---- paths ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["models/sd.safetensors", "models/sd.ckpt"])
-def test_a_file_is_no_checkpoint_and_the_hub_is_not_asked(name, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("models/sd.weights", "got the file 'models/sd.weights'"),
+        ("models/sd.safetensors", "'models/sd.safetensors' is no readable safetensors file"),
+        ("models/sd.ckpt", "'models/sd.ckpt' as a safetensors file. Others may be pickles"),
+    ],
+)
+def test_a_file_is_no_checkpoint_and_the_hub_is_not_asked(name, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("models").mkdir()
     Path(name).write_bytes(b"weights")
     monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda *_, **__: pytest.fail("asked"))
-    assert f"got the file '{name}'" in refused(name)
+    assert message in refused(name)
 
 
 def test_a_checkpoint_that_does_not_fit_into_memory_is_one_line(sources, monkeypatch):

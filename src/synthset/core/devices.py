@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
@@ -14,15 +14,20 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("synthset")
 
+ACCELERATORS = ("cuda", "xpu", "mps")  # by preference
 DTYPES = ("auto", "float32", "bfloat16", "float16")  # what networks compute in
 
 
-def choose_device(name: str) -> torch.device:
-    """'auto' is the GPU where there is one, else the CPU. Raises UsageError if the device is not at hand."""
+def choose_device(name: str, accelerators: Sequence[str] = ("cuda",)) -> torch.device:
+    """'auto' is the first of the accelerators that is there, else the CPU.
+
+    Raises:
+        UsageError: the device is not at hand.
+    """
     import torch
 
     if name == "auto":
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = torch.device(next((kind for kind in accelerators if getattr(torch, kind).is_available()), "cpu"))
         log.debug("device auto: %s", _in_words(device))
         return device
     try:
@@ -46,7 +51,7 @@ def _in_words(device: torch.device) -> str:
 def choose_dtype(name: str, device: torch.device) -> str:
     """'auto' is bfloat16 on a GPU and float32 elsewhere; any other of DTYPES is itself."""
     if name == "auto":
-        return "bfloat16" if device.type == "cuda" else "float32"
+        return "bfloat16" if device.type in ACCELERATORS else "float32"
     return name
 
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
 from synthset.core.errors import UsageError, setting
+from synthset.generators.memory import NONE
 from synthset.generators.sampling import SamplingOptions
 
 EAGER = "eager"
@@ -97,6 +98,11 @@ class GenerationConfig:
         variant: of the weight files, such as fp16, where there are no plain ones; else empty.
         parts: SHA-256 over all but the weights that loading reads, by part of the checkpoint.
         engine: runs the denoiser, one of `names.ENGINES`; images of two engines differ by rounding.
+        lora, embedding: names of the files that were put into the checkpoint, embeddings with their tokens.
+        lora_scale: of each LoRA.
+        lora_hash, embedding_hash: SHA-256 over the contents of these files, and the tokens.
+        quantise: one of `memory.QUANTISATIONS`, in which the weights are held.
+        vae_tiling: whether large images are decoded by tiles.
     """
 
     model: str
@@ -111,11 +117,22 @@ class GenerationConfig:
     engine: str = EAGER
     variant: str = ""
     parts: Mapping[str, str] = field(default_factory=dict)
+    lora: tuple[str, ...] = ()
+    lora_scale: tuple[float, ...] = ()
+    lora_hash: str = ""
+    embedding: tuple[str, ...] = ()
+    embedding_hash: str = ""
+    quantise: str = NONE
+    vae_tiling: bool = False
 
     def describe(self) -> dict[str, Any]:
         """Its entry in a job. Keys that came after the first datasets are left out where nothing departs."""
-        absent = {"sampling": None, "engine": EAGER, "variant": "", "parts": {}}
+        absent = {item.name: _default_of(item) for item in fields(self) if _default_of(item) is not MISSING}
         return {key: value for key, value in asdict(self).items() if key not in absent or value != absent[key]}
+
+
+def _default_of(item: Field[Any]) -> Any:
+    return item.default_factory() if item.default_factory is not MISSING else item.default
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,10 @@ from synthset.core.errors import ModelError, UsageError, first_line, setting
 from synthset.core.files import read_json
 from synthset.core.hub import fetching, find_folder
 from synthset.core.libraries import quiet
+from synthset.core.plug_ins import plug_in_names
 from synthset.generators.families import FAMILIES, Family
 from synthset.generators.names import IMAGE_ADAPTER_FILE, IMAGE_ENCODER_FOLDER
+from synthset.generators.single_file import find_layout, has_decoder, is_single_file, make_tokenizers
 from synthset.miniature import FOLDER as MINIATURE_FOLDER
 
 if TYPE_CHECKING:
@@ -39,13 +41,14 @@ class Checkpoint:
 
     Attributes:
         name: as the user gave it.
-        folder: that holds its parts.
+        folder: that holds its parts, or the configurations that its file is read by.
         class_name: of its pipeline.
         revision: the hub commit, None for a folder.
         variant: of its weights, such as fp16, where it has no plain ones; else empty.
         weights_hash: SHA-256 over the names and contents of the weight files, in hexadecimal.
         parts: SHA-256 over all else that loading reads, by part.
         without: parts that its index has as null.
+        file: of a single file, which holds the whole, or the denoiser alone.
     """
 
     name: str
@@ -56,6 +59,7 @@ class Checkpoint:
     weights_hash: str
     parts: Mapping[str, str]
     without: tuple[str, ...]
+    file: Path | None = None
 
     @property
     def family(self) -> Family:
@@ -63,18 +67,24 @@ class Checkpoint:
         return FAMILIES[self.class_name]
 
 
-def find_checkpoint(name: str, revision: str | None = None, image_conditions: bool = False) -> Checkpoint:
+def find_checkpoint(
+    name: str, revision: str | None = None, image_conditions: bool = False, layout: str | None = None
+) -> Checkpoint:
     """The checkpoint that a name means; fetched from the hub if it is not in the hub's cache.
 
     Args:
-        name: 'miniature', a folder with a model_index.json, or a hub id.
+        name: 'miniature', a folder with a model_index.json, a single safetensors file, or a hub id.
         revision: branch, tag or commit of a hub id.
         image_conditions: it shall be conditioned on images; the hash covers the parts for that.
+        layout: what a single file is read by, see `single_file.find_layout`.
     Raises:
         UsageError: one that cannot be conditioned on images, or a revision of a folder.
         ModelError: one that is not at hand, or of another kind.
     """
-    folder, commit = _find_folder(name, revision)
+    file = Path(name).expanduser() if is_single_file(name) else None
+    if layout is not None and file is None:
+        raise UsageError(f"Expected a single safetensors file with {setting('layout')}, got '{name}'. Leave it out.")
+    folder, commit = (find_layout(file, layout), None) if file else _find_folder(name, revision)
     if revision is not None and commit is None:
         raise UsageError(
             f"Expected a hub id with {setting('CreateConfig.revision', revision)}, got '{name}', which has no "
@@ -91,15 +101,19 @@ def find_checkpoint(name: str, revision: str | None = None, image_conditions: bo
         )
     adapter = (Path(IMAGE_ADAPTER_FILE).parent.name, IMAGE_ENCODER_FOLDER) if with_adapter else ()
     variant = _choose_variant(name, parts, (path.relative_to(folder).as_posix() for path in folder.glob("*/*")))
+    weights_hash = hash_weights(folder, variant, adapter) if file is None or not has_decoder(file) else ""
+    if file is not None:
+        weights_hash = hashlib.sha256(f"{_file_sha256(file)} {weights_hash}".encode()).hexdigest()
     return Checkpoint(
         name=name,
         folder=folder,
         class_name=class_name,
         revision=commit,
         variant=variant,
-        weights_hash=hash_weights(folder, variant, adapter),
+        weights_hash=weights_hash,
         parts=_hash_parts(folder, [*(part for part in parts if parts[part]), *adapter]),
         without=tuple(part for part in parts if not parts[part]),
+        file=file,
     )
 
 
@@ -112,7 +126,8 @@ def _find_folder(name: str, revision: str | None) -> tuple[Path, str | None]:
                 "or name another checkpoint (a folder or a hub id) instead."
             )
         return MINIATURE_FOLDER, None
-    folder = find_folder(name, "'miniature', a checkpoint's folder or a hub id like 'owner/name'")
+    known = ", ".join(f"'{known}'" for known in ("miniature", *plug_in_names("generator")))
+    folder = find_folder(name, f"{known}, a checkpoint's folder or a hub id like 'owner/name'")
     if folder is None:
         return _download(name, revision)
     if not (folder / INDEX_FILE).is_file():
@@ -240,38 +255,68 @@ def load_pipeline(checkpoint: Checkpoint, dtype: torch.dtype) -> Any:
     import diffusers
 
     family, folder, name = checkpoint.family, checkpoint.folder, checkpoint.name
-    for part in [part for part in checkpoint.parts if part.startswith("tokenizer")]:
+    tokenizers = make_tokenizers(folder, checkpoint.parts) if checkpoint.file else {}
+    for part in [part for part in checkpoint.parts if part.startswith("tokenizer") and part not in tokenizers]:
         if not any(all(any(_place(folder, part).glob(file)) for file in files) for files in _VOCABULARIES):
             # transformers would go on with a vocabulary of nothing
             raise ModelError(f"The checkpoint '{name}' cannot be loaded ({part}/ holds no vocabulary).")
     try:
         with quiet() as warnings:
-            pipeline = getattr(diffusers, checkpoint.class_name).from_pretrained(
-                str(folder),
-                dtype=dtype,
-                variant=checkpoint.variant or None,
-                use_safetensors=True,
-                local_files_only=True,
-                trust_remote_code=False,
-                **family.init,
-                **{part: None for part in checkpoint.without if part in family.may_lack},
-            )
+            options = {"dtype": dtype, "local_files_only": True, **family.init, **tokenizers}
+            if checkpoint.file is not None and has_decoder(checkpoint.file):
+                pipeline = getattr(diffusers, checkpoint.class_name).from_single_file(
+                    str(checkpoint.file), config=str(folder), **options
+                )
+            else:
+                pipeline = getattr(diffusers, checkpoint.class_name).from_pretrained(
+                    str(folder),
+                    variant=checkpoint.variant or None,
+                    use_safetensors=True,
+                    trust_remote_code=False,
+                    **options,
+                    **{part: None for part in checkpoint.without if part in family.may_lack},
+                    **_denoiser_in(checkpoint, dtype),
+                )
         # transformers would go on with random numbers, diffusers with none
         if lost := [found for text in warnings for found in _LOST_TENSORS.findall(text)]:
             raise ModelError(f"no tensor {lost[0][0] or lost[0][1]}")
+        _check_whole(pipeline)
     except Exception as error:  # a checkpoint can be broken in any way
         lacking = [f"{part}/" for part in checkpoint.parts if part != "model_index" and not (folder / part).is_dir()]
         reason = f"no {' and no '.join(lacking)} is there" if lacking else first_line(error)
+        by_layout = f" It was read by the configurations in '{folder}'." if checkpoint.file else ""
         raise ModelError(
             f"The checkpoint '{name}' cannot be loaded as a {checkpoint.class_name} ({reason}). "
             f"Expected all parts of its {INDEX_FILE}, or [null, null] in it for one that its pipeline can do without, "
-            "with safetensors files; pickled weights are not read."
+            f"with safetensors files; pickled weights are not read.{by_layout}"
         ) from error
     for text in warnings:
         if "were not used" in text:  # of diffusers; transformers reads a part of many a file
             logger.warning("%s", " ".join(text.split()))
     _bound_tokenizers(pipeline)
     return pipeline
+
+
+def _denoiser_in(checkpoint: Checkpoint, dtype: torch.dtype) -> dict[str, Any]:
+    """The denoiser by the name of its part, where a single file holds it alone; else nothing."""
+    if checkpoint.file is None:
+        return {}
+    import diffusers
+
+    part = "unet" if "unet" in checkpoint.parts else "transformer"
+    class_name = read_json(checkpoint.folder / INDEX_FILE)[part][1]
+    network = getattr(diffusers, class_name).from_single_file(
+        str(checkpoint.file), config=str(checkpoint.folder), subfolder=part, dtype=dtype, local_files_only=True
+    )
+    return {part: network}
+
+
+def _check_whole(pipeline: Any) -> None:
+    """Raise ModelError for a tensor that no file had."""
+    for part, network in pipeline.components.items():
+        for name, value in network.named_parameters() if hasattr(network, "named_parameters") else ():
+            if value.is_meta:
+                raise ModelError(f"no tensor {part}.{name}")
 
 
 def _bound_tokenizers(pipeline: Any) -> None:

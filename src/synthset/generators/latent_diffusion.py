@@ -63,7 +63,9 @@ from synthset.generators.image_conditioning import (
     is_conditioned,
     mix,
 )
-from synthset.generators.reading import reader_of
+from synthset.generators.memory import MemoryOptions
+from synthset.generators.placing import place
+from synthset.generators.reading import EmbeddedTokens, reader_of
 from synthset.generators.real_images import RealImages
 from synthset.generators.sampling import SamplingOptions
 from synthset.generators.schedulers import FewSteps, make_scheduler, start
@@ -101,6 +103,8 @@ class LatentDiffusionGenerator:
         device: torch.device,
         stored: StoredSize | None = None,
         adapter_folder: Path | None = None,
+        memory: MemoryOptions | None = None,
+        embedded: EmbeddedTokens | None = None,
     ) -> None:
         """Take over the parts of `pipeline`, whose networks already have the dtype of `config`.
 
@@ -110,23 +114,26 @@ class LatentDiffusionGenerator:
             device: to draw on.
             stored: the size that images are shrunk to, if one is given.
             adapter_folder: of a checkpoint that has an image adapter beside its parts, to be conditioned by.
+            memory: where the networks lie, and how many images are decoded at once.
+            embedded: tokens that embeddings brought.
         """
         self._check_parts(pipeline, config)
         self.config = config
         self.sampling = config.sampling or SamplingOptions()
         self.device = device
         self.stored = stored
-        self.dtype: torch.dtype = pipeline.unet.dtype
+        self.memory = memory or MemoryOptions()
+        self.embedded = embedded or EmbeddedTokens()
+        self.dtype: torch.dtype = getattr(torch, config.dtype)
         self.conditioning = conditioning_of(pipeline, config.model, device)
         self.reads_text = self.conditioning is None or self.conditioning.reads_text
         if self.reads_text:
             self.tokenizer = pipeline.tokenizer
-            self.text_reader = reader_of(pipeline)
-            self.text_encoder = pipeline.text_encoder.to(device)
-        self.unet = pipeline.unet.to(device, memory_format=torch.channels_last)
-        self.vae = pipeline.vae.to(device, memory_format=torch.channels_last)
-        safety_checker = getattr(pipeline, "safety_checker", None)
-        self.safety_checker = safety_checker and safety_checker.to(device)
+            self.text_reader = reader_of(pipeline, self.embedded)
+            self.text_encoder = pipeline.text_encoder
+        self.unet = pipeline.unet.to(memory_format=torch.channels_last)
+        self.vae = pipeline.vae.to(memory_format=torch.channels_last)
+        self.safety_checker = getattr(pipeline, "safety_checker", None)
         self.feature_extractor = pipeline.feature_extractor
         self.scheduler = make_scheduler(pipeline.scheduler, config)
         self._memories: list[Remembering | DeepCache | CompiledUNet] = [*remember_text_projections(self.unet)]
@@ -134,10 +141,13 @@ class LatentDiffusionGenerator:
             self._memories.append(DeepCache(self.unet, self.sampling.cache_interval))
         if device.type == "cpu":
             tune_for_cpu()
-            if self.dtype == torch.float32:  # MKL, which other dtypes do not go through, is what they are faster than
+            # MKL, which other dtypes do not go through, is what they are faster than
+            if self.dtype == torch.float32 and not self.memory.is_quantised:
                 use_convolutions_for_attention(self.unet)
         if adapter_folder is not None:
             self.conditioning = ImageAdapter(self.unet, adapter_folder, config.model, device)
+        networks = (getattr(self, "text_encoder", None), self.unet, self.vae, self.safety_checker)
+        place([network for network in networks if network is not None], self.memory, device)
         if self.conditioning is not None:
             self._check_options_for_images()
             self._memories += self.conditioning.memories
@@ -360,8 +370,9 @@ class LatentDiffusionGenerator:
 
     def _encode_new(self, texts: list[str]) -> Tensor:
         max_tokens = min(self.tokenizer.model_max_length, self.text_encoder.config.max_position_embeddings)
+        expanded = [self.embedded.expand(text) for text in texts]
         tokens = self.tokenizer(
-            texts, padding="max_length", max_length=max_tokens, truncation=True, return_tensors="pt"
+            expanded, padding="max_length", max_length=max_tokens, truncation=True, return_tensors="pt"
         )
         mask = None
         if getattr(self.text_encoder.config, "use_attention_mask", False):
@@ -382,7 +393,7 @@ class LatentDiffusionGenerator:
         pixels, finite = [], []
         # on a CPU as many as its cache holds: 16 images of 32 × 32
         chunk_px = 2**14 if self.device.type == "cpu" else 2**21
-        chunk = max(1, chunk_px // (self.config.height_px * self.config.width_px))
+        chunk = 1 if self.memory.vae_slicing else max(1, chunk_px // (self.config.height_px * self.config.width_px))
         for part in (latents / self.vae.config.scaling_factor).to(self.dtype).split(chunk):
             decoded = self.vae.decode(part, return_dict=False)[0].float()  # NCHW, about -1..1
             finite.append(decoded.isfinite().flatten(1).all(1))

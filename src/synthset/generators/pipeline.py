@@ -22,15 +22,17 @@ import torch
 from diffusers import DiffusionPipeline
 
 from synthset.core.cpu import tune_for_cpu
-from synthset.core.errors import UsageError
+from synthset.core.errors import UsageError, setting
 from synthset.core.libraries import library_errors, quiet
 from synthset.generators.base import COMPILED, GeneratedImage, GenerationConfig, ImageRequest, StoredSize
 from synthset.generators.compiled_unet import compiler_errors
 from synthset.generators.families import FAMILIES, denoiser_of
 from synthset.generators.finishing import expect_numbers, finish
 from synthset.generators.image_conditioning import is_conditioned
+from synthset.generators.memory import MemoryOptions
 from synthset.generators.names import SCHEDULERS
-from synthset.generators.reading import reader_of
+from synthset.generators.placing import place_pipeline
+from synthset.generators.reading import EmbeddedTokens, reader_of
 from synthset.generators.schedulers import FewSteps, make_scheduler, try_scheduler
 
 logger = logging.getLogger("synthset")
@@ -61,10 +63,13 @@ class PipelineGenerator:
         config: GenerationConfig,
         device: torch.device,
         stored: StoredSize | None = None,
+        memory: MemoryOptions | None = None,
+        embedded: EmbeddedTokens | None = None,
     ) -> None:
         """Take over `pipeline`, whose networks already have the dtype of `config`, and its scheduler.
 
-        Images are shrunk to the size `stored`, if one is given.
+        Images are shrunk to the size `stored`, if one is given; networks lie where `memory` says, and read the tokens
+        that were `embedded`.
         """
         self.family = FAMILIES[type(pipeline).__name__]
         self.guidance = self.family.guidance_in(pipeline)
@@ -74,13 +79,17 @@ class PipelineGenerator:
         self.stored = stored
         self._check_size(pipeline)
         # the class of each family has its own signature of __call__
-        self.pipeline: Any = pipeline.to(device)
+        self.pipeline: Any = place_pipeline(pipeline, memory or MemoryOptions(), device)
         trained = pipeline.scheduler
         if SCHEDULERS.get(config.scheduler, type(trained).__name__) != type(trained).__name__:
             self.pipeline.scheduler = make_scheduler(trained, config)
         elif self.family.scheduler is not None:  # the pipeline steps as our own loop does, whatever it is that steps
             try_scheduler(trained, trained, config)
         self.pipeline.set_progress_bar_config(disable=True)
+        threshold = config.sampling.block_cache if config.sampling else 0.0
+        self._has_cache = threshold > 0
+        if self._has_cache:
+            self._cache_blocks(threshold)
         if config.engine == COMPILED:
             # for another number of images it is compiled once more, then for any number
             denoiser_of(self.pipeline).compile()
@@ -88,7 +97,8 @@ class PipelineGenerator:
             tune_for_cpu()
         if hasattr(self.pipeline.vae, "enable_slicing"):
             self.pipeline.vae.enable_slicing()  # one image at a time: decoding takes the most memory
-        self.text_reader = reader_of(self.pipeline)
+        self.embedded = embedded or EmbeddedTokens()
+        self.text_reader = reader_of(self.pipeline, self.embedded)
         self._warned: set[str] = set()
         self._is_sound = False
 
@@ -114,11 +124,12 @@ class PipelineGenerator:
         """
         self._check(requests)
         self._few_steps.check(requests)
-        groups: dict[_Call, list[int]] = {}
+        groups: dict[tuple[_Call, int], list[int]] = {}
         for i, request in enumerate(requests):
-            groups.setdefault(self._call_of(request), []).append(i)
+            # a block cache goes by the mean of a call, of which no image may depend
+            groups.setdefault((self._call_of(request), i if self._has_cache else 0), []).append(i)
         images: dict[int, GeneratedImage] = {}
-        for call, rows in groups.items():
+        for (call, _), rows in groups.items():
             images |= zip(rows, self._draw(call, [requests[i] for i in rows]), strict=True)
         return [images[i] for i in range(len(requests))]
 
@@ -143,13 +154,15 @@ class PipelineGenerator:
         if call.num_inference_steps != 2:
             options |= family.unless_two_steps
         if call.has_negative_prompt:
-            options["negative_prompt"] = [request.negative_prompt for request in requests]
+            options["negative_prompt"] = [self.embedded.expand(request.negative_prompt) for request in requests]
         elif self.guidance == "classifier_free" and family.unconditional is not None and call.guidance_scale > 1:
             options["negative_prompt"] = [family.unconditional] * len(requests)
+        if self._has_cache:
+            denoiser_of(self.pipeline)._reset_stateful_cache()
         compiling = compiler_errors() if self.config.engine == COMPILED else nullcontext()
         with library_errors(f"The pipeline of '{self.config.model}' cannot draw"), compiling, quiet():
             drawn = self.pipeline(
-                prompt=[request.prompt for request in requests],
+                prompt=[self.embedded.expand(request.prompt) for request in requests],
                 num_inference_steps=call.num_inference_steps,
                 height=self.config.height_px,
                 width=self.config.width_px,
@@ -180,6 +193,20 @@ class PipelineGenerator:
             self._warn_once("'%s' draws without guidance: scales and negative prompts have no effect.")
         if self.guidance == "embedded" and any(request.negative_prompt for request in requests):
             self._warn_once("'%s' reads its guidance scale and no negative prompts: these have no effect.")
+
+    def _cache_blocks(self, threshold: float) -> None:
+        """Have the transformer remember what all blocks but the first add; diffusers' FirstBlockCache."""
+        from diffusers import FirstBlockCacheConfig
+
+        if self.config.engine == COMPILED:
+            raise UsageError(
+                f"Expected {setting('block_cache')} or the engine '{COMPILED}', got both: which blocks are left out is "
+                "known in each step alone. Drop one."
+            )
+        with library_errors(
+            f"The transformer of '{self.config.model}' has no block cache", f"Leave out {setting('block_cache')}."
+        ):
+            denoiser_of(self.pipeline).enable_cache(FirstBlockCacheConfig(threshold=threshold))
 
     def _warn_once(self, message: str) -> None:
         if message not in self._warned:

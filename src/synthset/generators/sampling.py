@@ -66,6 +66,9 @@ class SamplingOptions:
     """Interval of DeepCache: the UNet's deep blocks are computed in every so many-th step only, e.g. 3 for twice the
     speed."""
     annealing: Annotated[ConditionAnnealing | None, Nested(switch="noise_scale", job="annealing")] = None
+    block_cache: Annotated[float, Option(at_least=0, default="off")] = 0.0
+    """Threshold of the block cache of transformers (FirstBlockCache), e.g. 0.1: all blocks but the first are left out
+    in a step where that one's answer changed by a smaller share; images are then drawn one by one."""
 
     def __post_init__(self) -> None:
         if isinstance(self.guidance_interval, list):  # from YAML or JSON
@@ -96,6 +99,8 @@ class SamplingOptions:
             departures.append("guidance from {:.0%} to {:.0%} of the steps".format(*self.guidance_interval))
         if self.cache_interval > 1:
             departures.append(f"deep blocks in every {_ordinal(self.cache_interval)} step (DeepCache)")
+        if self.block_cache:
+            departures.append(f"blocks left out where the first changes by less than {self.block_cache:g}")
         if self.annealing and self.anneals:
             departures.append(
                 f"prompts through noise of {self.annealing.noise_scale:g}, alone down to time "
@@ -106,7 +111,7 @@ class SamplingOptions:
     @property
     def is_plain(self) -> bool:
         """Whether nothing departs."""
-        return not self.limits_guidance and self.cache_interval == 1 and not self.anneals
+        return not self.limits_guidance and self.cache_interval == 1 and not self.block_cache and not self.anneals
 
     @property
     def limits_guidance(self) -> bool:

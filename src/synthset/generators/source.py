@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute
 
+from synthset.generators.additions import placeholders
 from synthset.generators.base import GenerationConfig, Generator
 from synthset.generators.reading import TextReader
 
@@ -22,12 +23,16 @@ class Description:
     Attributes:
         cut_texts: those of its texts of which the generator reads the beginning alone.
         most_tokens: that it reads of a text; 0 where it does not tell.
+        unknown_tokens: what of its texts looks like the token of an embedding that was not added.
+        unused_tokens: those of embeddings that none of its texts has.
     """
 
     config: GenerationConfig
     preferred_batch_size: int
     cut_texts: tuple[str, ...] = ()
     most_tokens: int = 0
+    unknown_tokens: tuple[str, ...] = ()
+    unused_tokens: tuple[str, ...] = ()
 
 
 class GeneratorSource:
@@ -55,10 +60,20 @@ class GeneratorSource:
         """
         generator = self.get()
         reader: TextReader | None = getattr(generator, "text_reader", None)
-        most = reader.most_tokens if reader else 0
-        long = texts.filter(pc.greater(pc.binary_length(texts), most)).to_pylist() if reader else []
-        cut = tuple(reader.cut(long)) if reader else ()
-        return Description(generator.config, getattr(generator, "preferred_batch_size", 1), cut, most)
+        described = Description(generator.config, getattr(generator, "preferred_batch_size", 1))
+        if reader is None:
+            return described
+        long = texts.filter(pc.greater(pc.binary_length(texts), reader.most_bytes)).to_pylist()
+        looking = texts.filter(pc.match_substring(texts, "<")).to_pylist()
+        tokens = set(reader.embedded.words)
+        unknown = {found for text in looking for found in placeholders(text)} - reader.embedded.in_texts(looking)
+        return replace(
+            described,
+            cut_texts=tuple(reader.cut(long)),
+            most_tokens=reader.most_tokens,
+            unknown_tokens=tuple(sorted(unknown)),
+            unused_tokens=tuple(sorted(tokens - reader.embedded.in_texts(texts.to_pylist() if tokens else []))),
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         return {"_load": self._load, "_generator": None}

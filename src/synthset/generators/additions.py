@@ -1,0 +1,196 @@
+"""Additions to a checkpoint: LoRAs and embeddings of textual inversion, found and hashed.
+
+`adapting` puts them in; importing this loads no torch. All are safetensors files; a pickle is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from synthset.core.errors import ModelError, UsageError, setting, some
+from synthset.core.files import sha256_of
+from synthset.core.hub import is_hub_id
+from synthset.core.options import Option, check_options, expect
+
+SAFETENSORS = ".safetensors"
+_HOW_TO_CONVERT = (
+    'Where you trust it, convert it once: python -c "import sys, torch; from safetensors.torch import save_file; '
+    "old, new = sys.argv[1:]; tensors = torch.load(old, weights_only=True, map_location='cpu'); "
+    "tensors = tensors.get('state_dict', tensors); save_file({name: value.contiguous() for name, value in "
+    "tensors.items() if hasattr(value, 'contiguous')}, new)\""
+)
+_TOKEN = re.compile(r"\S+")
+_PLACEHOLDER = re.compile(r"<[\w-]+>")  # as tokens of textual inversion are mostly written
+
+
+@dataclass(frozen=True)
+class Additions:
+    """What is put into a checkpoint before it draws; it becomes part of its weights, and of the job.
+
+    Raises:
+        UsageError: a value that cannot be.
+    """
+
+    lora: Annotated[tuple[str, ...], Option(default="none")] = ()
+    """LoRAs to draw with, each a safetensors file or a folder with one, and after a colon its scale where that is not
+    1: style.safetensors:0.8."""
+    embedding: Annotated[tuple[str, ...], Option(default="none")] = ()
+    """Embeddings of textual inversion, each a safetensors file or a folder with one, and after a colon the token that
+    stands for it in prompts and `phrases`, where that is not the file's own: toy.safetensors:<toy>."""
+
+    def __post_init__(self) -> None:
+        for name in ("lora", "embedding"):
+            given = getattr(self, name)
+            several = given if isinstance(given, list | tuple) else (given,)
+            object.__setattr__(self, name, tuple(str(one) if isinstance(one, Path) else one for one in several))
+        check_options(self)
+
+
+@dataclass(frozen=True)
+class Lora:
+    """A LoRA at hand: low-rank changes of weights (Hu et al. 2021), `scale` times."""
+
+    path: Path
+    scale: float
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """An embedding of textual inversion at hand (Gal et al. 2022); without a token it has the file's own."""
+
+    path: Path
+    token: str
+    sha256: str
+
+    def __str__(self) -> str:
+        return f"{self.path.name}:{self.token}" if self.token else self.path.name
+
+
+@dataclass(frozen=True)
+class FoundAdditions:
+    """Additions at hand, in the order in which they are put in."""
+
+    loras: tuple[Lora, ...] = ()
+    embeddings: tuple[Embedding, ...] = ()
+
+    def describe(self) -> dict[str, Any]:
+        """Their part of a generation config: names for people, scales, tokens, and hashes of contents."""
+        entries: dict[str, Any] = {}
+        if self.loras:
+            entries["lora"] = tuple(lora.path.name for lora in self.loras)
+            entries["lora_scale"] = tuple(lora.scale for lora in self.loras)
+            entries["lora_hash"] = _hash(lora.sha256 for lora in self.loras)
+        if self.embeddings:
+            entries["embedding"] = tuple(str(embedding) for embedding in self.embeddings)
+            entries["embedding_hash"] = _hash(f"{one.sha256} {one.token}" for one in self.embeddings)
+        return entries
+
+
+def _hash(contents: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(contents).encode()).hexdigest()
+
+
+def find_additions(additions: Additions) -> FoundAdditions:
+    """The files that are meant, with their hashes.
+
+    Raises:
+        UsageError: a scale or a token that cannot be, or a path that can be read in two ways.
+        ModelError: a file that is not there, or no safetensors file.
+    """
+    loras, embeddings = [], []
+    for text in additions.lora:
+        path, scale = _split(text, "lora")
+        path = find_safetensors(path, "LoRA", "lora")
+        loras.append(Lora(path, _read_scale(scale, text), sha256_of(path)))
+    for text in additions.embedding:
+        path, token = _split(text, "embedding")
+        path = find_safetensors(path, "embedding", "embedding")
+        expect(
+            not token or bool(_TOKEN.fullmatch(token)),
+            f"a token without spaces in {setting('embedding', text)}, got '{token}'",
+        )
+        embeddings.append(Embedding(path, token, sha256_of(path)))
+    return FoundAdditions(tuple(loras), tuple(embeddings))
+
+
+def _split(text: str, option: str) -> tuple[Path, str]:
+    """The path, and what stands after its last colon; a file may have a colon in its name."""
+    before, _, after = text.rpartition(":")
+    whole, part = Path(text).expanduser(), Path(before).expanduser()
+    if before and whole.exists() and part.exists():
+        raise UsageError(
+            f"Expected {setting(option)} that can be read in one way, got '{text}': both '{whole}' and '{part}' exist. "
+            "Rename one of them."
+        )
+    return (part, after) if before and not whole.exists() else (whole, "")
+
+
+def _read_scale(scale: str, text: str) -> float:
+    try:
+        value = float(scale or 1)
+    except ValueError:
+        value = math.nan
+    expect(
+        math.isfinite(value),
+        f"a safetensors file and its scale as {setting('lora', 'style.safetensors:0.8')}, got '{text}', whose scale "
+        f"'{scale}' is no finite number",
+    )
+    return value
+
+
+def find_safetensors(path: Path, kind: str, option: str) -> Path:
+    """The safetensors file that a path means: itself, or the only one in a folder.
+
+    Args:
+        kind: what it is, for people.
+        option: field that names it.
+    Raises:
+        ModelError: there is none, or several, or it is a pickle or anything else.
+    """
+    if path.is_dir():
+        files = sorted(path.glob(f"*{SAFETENSORS}"))
+        if len(files) != 1:
+            names = some([file.name for file in files]) or "no such file"
+            raise ModelError(
+                f"Expected one safetensors file in '{path}' for {setting(option)}, found {names}. Name the file itself."
+            )
+        return files[0]
+    if not path.is_file():
+        fetch = f" One of the hub is fetched before: hf download {path} --local-dir …" if is_hub_id(str(path)) else ""
+        raise ModelError(f"Expected the {kind} '{path}' of {setting(option)}, there is no such file.{fetch}")
+    check_safetensors(path, kind)
+    return path
+
+
+def check_safetensors(path: Path, kind: str) -> None:
+    """Raise ModelError for a file that is no safetensors file, of which only the header is read."""
+    from safetensors import SafetensorError, safe_open
+
+    if path.suffix != SAFETENSORS:
+        raise ModelError(
+            f"Expected the {kind} '{path}' as a safetensors file. Others may be pickles, which can run any code when "
+            f"they are opened, so it is not. {_HOW_TO_CONVERT} '{path}' '{path.with_suffix(SAFETENSORS)}'"
+        )
+    try:
+        with safe_open(path, "np") as file:
+            is_empty = not file.keys()
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"The {kind} '{path}' is no readable safetensors file ({error}). Fetch it anew.") from error
+    if is_empty:
+        raise ModelError(f"The {kind} '{path}' holds no tensor. Fetch it anew.")
+
+
+def placeholders(text: str) -> list[str]:
+    """What of a text looks like the token of an embedding.
+
+    >>> placeholders("a photo of a <cat-toy> on a table, 3 < 4")
+    ['<cat-toy>']
+    """
+    return _PLACEHOLDER.findall(text)
