@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from synthset.core.options import job_of
+from synthset.core.plug_ins import find_plug_in
 from synthset.create.config import CreateConfig
 from synthset.create.real_guidance import InitialImages
 from synthset.create.refill import RefillJob
@@ -15,8 +16,9 @@ from synthset.dataset.plan import Plan
 from synthset.dataset.writer import check_folder
 from synthset.filters import FilterConfig
 from synthset.generators.base import EAGER, GenerationConfig
+from synthset.generators.plug_in import describe_generation
 from synthset.generators.sampling import SamplingOptions
-from synthset.prompts.strategies import readers
+from synthset.prompts.strategies import STRATEGIES, readers
 
 AUGMENTATION_WORDS = 2  # version of the words and the form of prompt_augmentation; jobs that do not say have the first
 
@@ -32,7 +34,7 @@ def make_job(
     """The whole job; it is compared, and named where it differs."""
     return {
         **job_of_config(plan.class_names, config),
-        "generation": generation.describe(),
+        "generation": describe_generation(generation, config.generator),
         **({"initial_images": initial.describe(config.runs())} if initial else {}),
         "requests": len(plan),
         "plan_hash": plan.hash,
@@ -48,9 +50,17 @@ def job_of_config(class_names: Sequence[str], config: CreateConfig) -> dict[str,
         "strategies": {run.name: str(run.guidance) for run in config.runs()},
         **job_of(config),
         **({"steps": config.steps} if ":" in str(config.steps) else {}),
+        **({"plugins": plug_ins} if (plug_ins := _strategy_plug_ins(config)) else {}),
         **({"shared_noise": True} if config.shared_noise else {}),
         **({"augmentation_words": AUGMENTATION_WORDS} if _augments(config) and not config.style.first_words else {}),
     }
+
+
+def _strategy_plug_ins(config: CreateConfig) -> dict[str, Any]:
+    """Packages of the strategies that others add."""
+    names = (run.name.partition("@")[0] for run in config.runs())
+    found = {name: find_plug_in("strategy", name) for name in names if name not in STRATEGIES}
+    return {name: plug_in.record() for name, plug_in in found.items() if plug_in}
 
 
 def _augments(config: CreateConfig) -> bool:

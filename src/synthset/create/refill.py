@@ -27,8 +27,8 @@ from synthset.dataset.plan import Plan
 from synthset.dataset.reader import Dataset
 from synthset.dataset.verdicts import read_one, write_verdicts
 from synthset.dataset.writer import DatasetWriter
-from synthset.filters import FILTERS, FilterInputs, judge
-from synthset.filters.run import prepare
+from synthset.filters import FilterInputs, judge
+from synthset.filters.run import find_filter, prepare
 
 if TYPE_CHECKING:
     from synthset.encoders.clip import Encoder
@@ -56,7 +56,7 @@ class RefillJob:
 
     def settings(self) -> dict[str, Any]:
         """Those of the filter. Raises UsageError for what it cannot judge."""
-        return FILTERS[self.method].settings(self.class_names, self.inputs)
+        return find_filter(self.method).settings(self.class_names, self.inputs)
 
     def describe(self) -> dict[str, Any]:
         """The entry in the job: the filter and its settings. How far to go may differ."""
@@ -175,7 +175,7 @@ def _judge(job: RefillJob, writer: DatasetWriter) -> tuple[Counter[Cell], int]:
         log.warning("%s It is judged again.", error)
         verdicts = None
     if verdicts is None or verdicts.rows_hash != dataset.rows_hash or verdicts.config != settings:
-        verdicts = judge(dataset, job.method, FILTERS[job.method], job.inputs)
+        verdicts = judge(dataset, job.method, find_filter(job.method), job.inputs)
         write_verdicts(writer.folder, verdicts)
     kept = dataset.drawn_rows.filter(pa.array(verdicts.keep))
     return _count(kept, "label"), dataset.rows.num_rows - kept.num_rows

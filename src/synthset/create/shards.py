@@ -26,6 +26,7 @@ from synthset.dataset.manifest import Accounting
 from synthset.dataset.records import MAX_RETRIES, Request, failure_row
 from synthset.dataset.writer import DatasetWriter
 from synthset.executors import Executor
+from synthset.generators.plug_in import describe_generation
 
 if TYPE_CHECKING:
     from synthset.generators.base import GeneratedImage, GenerationConfig, Generator
@@ -161,7 +162,8 @@ class ShardWorker:
         return encoding, failures, retries
 
     def _check_same_generator(self, generator: Generator) -> None:
-        planned, local = self.writer.job["generation"], generator.config.describe()
+        planned = self.writer.job["generation"]
+        local = describe_generation(generator.config, self.config.generator)
         if local != planned:
             names = [name for name in {**planned, **local} if local.get(name) != planned.get(name)]
             raise ModelError(

@@ -21,6 +21,8 @@ from synthset.core.errors import ModelError, UnknownNameError, first_line, setti
 from synthset.core.files import read_json
 from synthset.core.hub import fetching, find_folder, is_hub_id
 from synthset.core.libraries import library_errors
+from synthset.core.plug_ins import find_plug_in, plug_in_names
+from synthset.encoders.plug_in import load_plug_in
 from synthset.miniature import FOLDER as MINIATURE_FOLDER
 
 if TYPE_CHECKING:
@@ -87,13 +89,14 @@ class Encoder(Protocol):
         ...
 
 
-def load_encoder(name: str = "miniature", *, device: str = "auto", dtype: str = "auto") -> OpenClipEncoder:
+def load_encoder(name: str = "miniature", *, device: str = "auto", dtype: str = "auto") -> Encoder:
     """Load a CLIP, or a model of its kind, that open_clip can build.
 
     Args:
         name: 'miniature'; an architecture of open_clip with its usual weights ('RN50', 'ViT-B-16', 'ViT-B/16':
             OpenAI's; 'ViT-B-16-SigLIP': webli); 'ARCHITECTURE/WEIGHTS' ('ViT-B-32/laion2b_s34b_b79k'); a folder
-            with an open_clip_config.json, 'local-dir:' before it or not; a hub id, 'hf-hub:' before it or not.
+            with an open_clip_config.json, 'local-dir:' before it or not; a hub id, 'hf-hub:' before it or not; or a
+            name that another package adds, see core/plug_ins.py.
         device: a torch device; 'auto' is a GPU where there is one.
         dtype: one of DTYPES; 'auto' is bfloat16 on a GPU and float32 on a CPU. What is not float32 is mixed
             precision: matrices in `dtype`, norms and the vectors in float32.
@@ -104,7 +107,12 @@ def load_encoder(name: str = "miniature", *, device: str = "auto", dtype: str = 
     """
     if dtype not in DTYPES:
         raise UnknownNameError("dtype", dtype, DTYPES)
-    source = _find(name)
+    try:
+        source = _find(name)
+    except UnknownNameError:
+        if plug_in := find_plug_in("encoder", name):
+            return load_plug_in(plug_in, device, dtype)
+        raise
 
     import torch
 
@@ -157,7 +165,7 @@ def _find(name: str) -> _Source:
     if is_path or is_hub_id(name) or Path(name).exists():
         folder = find_folder(name, f"a folder with {CONFIG_FILE} and safetensors weights, or a hub id")
         return _from_folder(folder, name) if folder else _from_hub(name, name)
-    raise UnknownNameError("encoder", name, ENCODERS, _HINT)
+    raise UnknownNameError("encoder", name, (*ENCODERS, *plug_in_names("encoder")), _HINT)
 
 
 def _usual_tag(architecture: str) -> str:

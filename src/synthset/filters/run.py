@@ -16,6 +16,7 @@ from synthset.core.errors import DataError, UnknownNameError, UsageError, settin
 from synthset.core.files import delete_parts
 from synthset.core.locks import reading, writing
 from synthset.core.options import declared_options, with_options
+from synthset.core.plug_ins import find_plug_in, plug_in_names
 from synthset.dataset.card import refresh_card
 from synthset.dataset.reader import Dataset, open_dataset
 from synthset.dataset.suited_encoder import model_of, suited_encoder
@@ -190,7 +191,7 @@ def clear_filters(folder: str | Path) -> list[str]:
     """
     dataset = open_dataset(folder)
     with writing(dataset.folder):
-        deleted = delete_verdicts(dataset.folder, list(FILTERS))
+        deleted = delete_verdicts(dataset.folder, known_filters())
         refresh_card(dataset)
         return deleted
 
@@ -198,7 +199,7 @@ def clear_filters(folder: str | Path) -> list[str]:
 def _find(methods: Sequence[str] | Mapping[str, Filter]) -> dict[str, Filter]:
     """The filters by name."""
     if not methods:
-        raise UsageError(f"Expected at least one filter. Valid: {', '.join(FILTERS)}.")
+        raise UsageError(f"Expected at least one filter. Valid: {', '.join(known_filters())}.")
     if isinstance(methods, Mapping):
         for name in methods:
             if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):  # it becomes the name of a file
@@ -207,10 +208,34 @@ def _find(methods: Sequence[str] | Mapping[str, Filter]) -> dict[str, Filter]:
                 raise UsageError(f"Expected another name of a filter than '{name}', which holds verdicts by hand.")
         return dict(methods)
     names = [methods] if isinstance(methods, str) else methods
-    for name in names:
-        if name not in FILTERS:
-            raise UnknownNameError("filter", name, FILTERS)
-    return {name: FILTERS[name] for name in names}
+    return {name: find_filter(name) for name in names}
+
+
+def find_filter(name: str) -> Filter:
+    """The filter of a name: Synthset's, or one that another package adds, whose verdicts name the package.
+
+    Raises:
+        UnknownNameError: there is none.
+        UsageError: one of a package that cannot be loaded, or that is no filter.
+    """
+    if name in FILTERS:
+        return FILTERS[name]
+    plug_in = find_plug_in("filter", name)
+    if plug_in is None:
+        raise UnknownNameError("filter", name, known_filters())
+    added = plug_in.value
+    if not isinstance(added, Filter):
+        raise plug_in.is_wrong("a synthset.filters.base.Filter")
+    return replace(
+        added,
+        settings=lambda names, inputs: {**plug_in.call(added.settings, names, inputs), "plugin": plug_in.record()},
+        judge=lambda images, inputs: plug_in.call(added.judge, images, inputs),
+    )
+
+
+def known_filters() -> list[str]:
+    """The names of all filters, those that other packages add behind Synthset's own."""
+    return [*FILTERS, *(name for name in plug_in_names("filter") if name not in FILTERS)]
 
 
 def check_other(config: FilterConfig, folder: Path) -> None:

@@ -11,11 +11,12 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated
 
 from synthset.core.errors import UnknownNameError, UsageError, setting
 from synthset.core.options import Option, check_options
+from synthset.core.plug_ins import find_plug_in, plug_in_names
 from synthset.prompts.classes import as_words, check_phrase, split_article, with_article
 from synthset.prompts.interpolation import Count
 from synthset.prompts.prompt_augmentation import (
@@ -338,6 +339,37 @@ STRATEGIES: dict[str, Strategy | Combination] = {
         Combination("all_combined_equal", "the first four in equal parts: no more images", TRICKS, equal_budget=True),
     )
 }
+
+
+def find_strategy(name: str) -> Strategy | Combination | None:
+    """The strategy of a plain name: Synthset's, or one that another package adds; None for neither.
+
+    Raises:
+        UsageError: one of a package that cannot be loaded, or that is no strategy.
+    """
+    if name in STRATEGIES:
+        return STRATEGIES[name]
+    plug_in = find_plug_in("strategy", name)
+    if plug_in is None:
+        return None
+    if not isinstance(plug_in.value, Strategy):
+        raise plug_in.is_wrong("a synthset.prompts.strategies.Strategy")
+    strategy = plug_in.value
+
+    def prompt(class_name: str, index: int, style: PromptStyle) -> str:
+        text = plug_in.call(strategy.prompt, class_name, index, style)
+        if not isinstance(text, str):
+            raise plug_in.is_wrong("prompts that are text", type(text).__name__)
+        return text
+
+    return replace(strategy, name=name, prompt=prompt, aliases=())
+
+
+def known_strategies() -> list[str]:
+    """The names of all strategies, those that other packages add behind Synthset's own."""
+    return [*STRATEGIES, *(name for name in plug_in_names("strategy") if name not in STRATEGIES)]
+
+
 ALIASES = {alias: strategy.name for strategy in STRATEGIES.values() for alias in strategy.aliases}
 
 
@@ -354,11 +386,12 @@ def strategy_name(name: str) -> str:
     source, at, scales = name.partition("@")
     plain = source.strip().lower().replace("-", "_")
     plain = ALIASES.get(plain, plain)
-    if plain not in STRATEGIES:
-        raise UnknownNameError("strategy", source, STRATEGIES)
+    strategy = find_strategy(plain)
+    if strategy is None:
+        raise UnknownNameError("strategy", source, known_strategies())
     if not at:
         return plain
-    if isinstance(STRATEGIES[plain], Combination):
+    if isinstance(strategy, Combination):
         raise UsageError(f"Expected guidance with a single strategy, got '{name}'. Name its members instead.")
     return f"{plain}@{Guidance.parse(scales)}"
 
@@ -383,19 +416,19 @@ def readers(option: str, names: Sequence[str] = tuple(STRATEGIES)) -> list[str]:
 
 def _strategies_of(name: str) -> list[Strategy]:
     """The strategy, or the members of the combination, of any name."""
-    found = [STRATEGIES[member.partition("@")[0]] for member in _members(strategy_name(name))]
+    found = [find_strategy(member.partition("@")[0]) for member in _members(strategy_name(name))]
     return [strategy for strategy in found if isinstance(strategy, Strategy)]
 
 
 def _members(name: str) -> tuple[str, ...]:
     """The names of a combination's members, or the name itself, all in standard spelling."""
-    strategy = STRATEGIES[name.partition("@")[0]]
+    strategy = find_strategy(name.partition("@")[0])
     return strategy.members if isinstance(strategy, Combination) else (name,)
 
 
 def _shares(name: str, images_per_class: int) -> dict[str, int]:
     """How many images of a class each member draws."""
-    members, strategy = _members(name), STRATEGIES[name.partition("@")[0]]
+    members, strategy = _members(name), find_strategy(name.partition("@")[0])
     if not (isinstance(strategy, Combination) and strategy.equal_budget):
         return dict.fromkeys(members, images_per_class)
     share, rest = divmod(images_per_class, len(members))
@@ -438,7 +471,7 @@ def resolve_strategies(
         UsageError: no strategy, an unknown one, fewer than one image, or more than there are prompts.
     """
     if not names:
-        raise UsageError(f"Expected at least one strategy. Valid: {', '.join(STRATEGIES)}.")
+        raise UsageError(f"Expected at least one strategy. Valid: {', '.join(known_strategies())}.")
     if images_per_class < 1:
         raise UsageError(f"Expected at least 1 image a class, got {images_per_class}.")
     counts: dict[str, int] = {}
@@ -469,8 +502,10 @@ def select_rows(strategies: Sequence[str], indices: Sequence[int], name: str) ->
     Raises:
         UsageError: the dataset lacks images of one of the members.
     """
-    name = strategy_name(name)
-    members, present = _members(name), set(strategies)
+    present = set(strategies)
+    # a dataset that was drawn by a package's strategy is read where that package is not
+    name = name if name in present else strategy_name(name)
+    members = _members(name)
     missing = [member for member in members if member not in present]
     if missing:
         raise UsageError(
