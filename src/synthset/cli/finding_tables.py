@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 from synthset.cli.json_output import shows
 from synthset.cli.tables import print_table, say
 from synthset.core.progress import duration
+from synthset.findings.results import FILE, PAGE
+from synthset.findings.wording import count_verdicts, deciding, difference, interval
 
 if TYPE_CHECKING:
     from synthset.findings.plan import ReproductionPlan
     from synthset.findings.results import FindingResult, ReproductionResult
-    from synthset.findings.rules import Difference
 
 
 @shows("plan")
@@ -48,29 +49,16 @@ def print_findings(result: ReproductionResult) -> None:
     )
     for one in result.failed:
         say(f"not done: {one}")
-    counts = {verdict: sum(one.verdict == verdict for one in result.findings) for verdict in _VERDICTS}
-    say("\n" + ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count))
-    say(f"results  {result.folder / 'findings.json'}")
-
-
-_VERDICTS = ("shown", "not shown", "contradicted", "not measurable here")
+    say("\n" + ", ".join(f"{count} {verdict}" for verdict, count in count_verdicts(result.findings).items()))
+    say(f"results  {result.folder / FILE}")
+    say(f"page     {result.folder / PAGE}")
 
 
 def _deciding(one: FindingResult) -> tuple[str, str, str]:
     """The difference behind the verdict: the first that has it; and how many others there are."""
-    own = next((item for item in one.differences if item.verdict == one.verdict), None)
+    own = deciding(one)
     if own is None:
         return one.reason, "", ""
     others = len(one.differences) - 1
     label = own.label + (f" (and {others} more)" if others else "")
-    return label, _number(own.mean, one.unit), _interval(own, one.unit)
-
-
-def _number(value: float, unit: str) -> str:
-    return f"{100 * value:+.1f}" if unit == "percent" else f"{value:+.3g}"
-
-
-def _interval(item: Difference, unit: str) -> str:
-    if item.low is None or item.high is None:
-        return ""
-    return f"{_number(item.low, unit)} to {_number(item.high, unit)}"
+    return label, difference(own.mean, one.unit), interval(own, one.unit)

@@ -16,16 +16,18 @@ class ReportCall:
     """What is reported."""
 
     folder: Annotated[Path, Positional()]
-    """Folder that `synthset diagnose` or `synthset compare` wrote."""
+    """Folder that `synthset diagnose`, `compare`, `transfer`, `detect`, `tune` or `reproduce` wrote."""
 
 
 @command("report")
 def report(call: ReportCall) -> None:
-    """Build the report of a comparison, or that of a diagnosis again, from its saved files: one HTML file that works
-    offline.
+    """Build the report of a comparison, or that of a diagnosis or a reproduction again, from its saved files: one HTML
+    file that works offline.
 
     Example: `synthset report digits-comparison`
     """
+    from synthset.findings.page import build_page, is_reproduction
     from synthset.report import build_report
 
-    print_path(build_report(call.folder), "report")
+    build = build_page if is_reproduction(call.folder) else build_report
+    print_path(build(call.folder), "report")

@@ -21,6 +21,8 @@ from synthset.findings.rules import Difference
 
 FORMAT = "synthset-findings-1"
 FILE, VERDICTS, FIGURES = "findings.json", "verdicts", "figures"
+PAGE = "findings.html"
+MARKER = "reproduction.json"  # of the folder, from the first moment on
 
 _VERDICTS = pa.schema(
     [
@@ -92,8 +94,8 @@ class ReproductionResult:
     Attributes:
         folder: where it lies.
         scale: miniature, quick or paper.
-        seeds: repetitions that every figure is over.
-        findings: in the order of the papers.
+        seeds: repetitions of this run.
+        findings: in the order of the papers; of an earlier run too, where this one was not asked for them.
         failed: work that could not be done, and why.
     """
 
@@ -128,7 +130,7 @@ def read_findings(folder: Path) -> SavedFindings:
 
 
 def with_earlier(folder: Path, findings: Sequence[FindingResult]) -> Iterator[FindingResult]:
-    """The findings with what an earlier run into the folder said of them by another rule."""
+    """The findings with what earlier runs into the folder said of them by another rule; then all others of these."""
     before: dict[str, FindingResult] = {}
     with suppress(SynthsetError):  # there was none, or a damaged one, which is written anew
         before = {one.name: one for one in read_findings(folder).findings}
@@ -138,6 +140,8 @@ def with_earlier(folder: Path, findings: Sequence[FindingResult]) -> Iterator[Fi
         if earlier and earlier.rule != finding.rule:
             judged = (*judged, Judged(earlier.rule, earlier.verdict))
         yield replace(finding, earlier=judged)
+    asked = {finding.name for finding in findings}
+    yield from (finding for name, finding in before.items() if name not in asked)
 
 
 def write_results(result: ReproductionResult) -> None:
@@ -157,7 +161,7 @@ def write_results(result: ReproductionResult) -> None:
 def _verdict_rows(result: ReproductionResult) -> Iterator[dict[str, Any]]:
     for one in result.findings:
         named = {name: getattr(one, name) for name in ("paper", "source", "claim", "verdict", "rule", "reason")}
-        yield {"finding": one.name, **named, "seeds": result.seeds}
+        yield {"finding": one.name, **named, "seeds": len(one.measured[0].values) if one.measured else None}
 
 
 def _figure_rows(result: ReproductionResult) -> Iterator[dict[str, Any]]:

@@ -12,7 +12,7 @@ interrupted goes on, and a run of more findings or seeds adds to what is there.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
@@ -26,15 +26,15 @@ from synthset.core.json_records import read_record
 from synthset.core.locks import writing
 from synthset.core.options import Option, check_options, with_options
 from synthset.core.progress import track
+from synthset.findings.page import write_page
 from synthset.findings.plan import Experiment, ReproductionPlan, experiments_of, rehearse, seconds_by, work_of
-from synthset.findings.registry import find_findings
-from synthset.findings.results import FindingResult, Measured, ReproductionResult, with_earlier, write_results
+from synthset.findings.registry import ALL, find_findings
+from synthset.findings.results import MARKER, FindingResult, Measured, ReproductionResult, with_earlier, write_results
 from synthset.findings.rules import NOT_MEASURABLE, verdict_of
 from synthset.findings.work import Lab, Work
 
 log = logging.getLogger("synthset")
 
-MARKER = "reproduction.json"
 SCALES = {
     "miniature": "the embedded miniature and scikit-learn's handwritten digits, on a CPU",
     "paper": "the models, data sets, counts and recipes of the papers, on a GPU",
@@ -103,10 +103,11 @@ def reproduce(
         delete_parts(folder, below=False)
         lab = Lab(folder)
         failed = dict(_do(work_of(experiments, config.seeds), lab, choose_device("auto").type))
-        results = tuple(with_earlier(folder, [_judge(one, lab, failed) for one in experiments]))
+        judged = with_earlier(folder, [_judge(one, lab, failed) for one in experiments])
         told = tuple(f"{work.title}: {why}" for work, why in failed.items())
-        result = ReproductionResult(folder, config.size, config.seeds, results, told)
+        result = ReproductionResult(folder, config.size, config.seeds, _in_order(judged), told)
         write_results(result)
+        write_page(folder)
     return result
 
 
@@ -155,6 +156,12 @@ def _judge(experiment: Experiment, lab: Lab, failed: dict[Work, str]) -> Finding
     differences = tuple(rule.judge(values))
     measured = tuple(_measured(label, own) for label, own in values.items())
     return FindingResult(*about, finding.published, measured, differences, rule.text, verdict_of(differences))
+
+
+def _in_order(findings: Iterable[FindingResult]) -> tuple[FindingResult, ...]:
+    """In that of the papers."""
+    places = {finding.name: place for place, (_, finding) in enumerate(find_findings([ALL]))}
+    return tuple(sorted(findings, key=lambda one: places.get(one.name, len(places))))
 
 
 def _measured(label: str, values: tuple[float, ...]) -> Measured:
