@@ -87,7 +87,7 @@ def render_results(results: Results) -> str:
 
 
 def render_elsewhere(package: str, template: str, **values: Any) -> str:
-    """A page without charts in the look of these, of a template in another wing, whose sections are looked for first."""
+    """A page without charts, in the look of these, of a template of another wing, with its sections."""
     return _render(template, {}, package, **values)
 
 
