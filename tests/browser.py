@@ -57,7 +57,7 @@ class Browser:
         os.close(theirs_in)
         os.close(theirs_out)
         self._in, self._out, self._rest = ours_in, ours_out, b""
-        self._session, self._count, self.events = None, 0, []
+        self._session, self._count, self.events, self._targets = None, 0, [], {}
         self.new_tab()
 
     def __enter__(self):
@@ -74,6 +74,7 @@ class Browser:
         self._session = None
         target = self.send("Target.createTarget", url="about:blank")["targetId"]
         self._session = self.send("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        self._targets[self._session] = target
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.send(f"{domain}.enable")
         return self._session
@@ -84,6 +85,13 @@ class Browser:
 
     def switch(self, tab):
         self._session = tab
+
+    def close_tabs(self):
+        """Close all tabs, whatever their pages have to say."""
+        self._session = None
+        for target in self._targets.values():
+            self.send("Target.closeTarget", targetId=target)
+        self._targets.clear()
 
     def open(self, place):
         """Open a file, or an address."""
@@ -138,9 +146,10 @@ class Browser:
         answer = self.send("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
         path.write_bytes(base64.b64decode(answer["data"]))
 
-    def show_as(self, width=1400, height=1000, theme="light"):
+    def show_as(self, width=1400, height=1000, theme="light", media=""):
         self.send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
-        self.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": theme}])
+        features = [{"name": "prefers-color-scheme", "value": theme}]
+        self.send("Emulation.setEmulatedMedia", media=media, features=features)
 
     def requests(self):
         """The addresses of everything that the page was let ask for, but for itself and what it holds itself."""

@@ -6,6 +6,7 @@ import pyarrow.parquet as pq
 
 import synthset
 from synthset.dataset.reader import open_dataset
+from synthset.dataset.verdicts import SCHEMA, Verdicts, write_verdicts
 from synthset.images.decoding import encode
 from synthset.images.imageset import ImageSet
 from synthset.testing import FakeGenerator
@@ -23,6 +24,15 @@ def hashes(folder):
     """The SHA-256 of each image of a dataset, by its request."""
     rows = open_dataset(folder).rows
     return dict(zip(rows.column("request_id").to_pylist(), rows.column("sha256").to_pylist(), strict=True))
+
+
+def reject_first(folder):
+    """Verdicts of a filter `clip` that rejects the first image."""
+    dataset = open_dataset(folder)
+    n = dataset.rows.num_rows
+    keep = np.arange(n) > 0
+    columns = [dataset.rows.column("request_id"), keep, [""] * n, keep.astype(float)]
+    write_verdicts(folder, Verdicts("clip", {}, pa.table(columns, SCHEMA.names), dataset.rows_hash))
 
 
 VERDICTS_DAMAGE = ("cut", "column", "empty", "notes")

@@ -1,16 +1,15 @@
 """Verdicts by hand are about images by their hashes, and stand above every filter."""
 
 import numpy as np
-import pyarrow as pa
 import pytest
 
 import synthset
-from small_datasets import make
+from small_datasets import make, reject_first
 from synthset.core.errors import DataError, UsageError
 from synthset.dataset.by_hand import read_by_hand, write_by_hand
 from synthset.dataset.opening import open_images
 from synthset.dataset.reader import open_dataset
-from synthset.dataset.verdicts import SCHEMA, Verdicts, verdicts_path, write_verdicts
+from synthset.dataset.verdicts import verdicts_path
 from synthset.filters import audit, filter_dataset
 
 
@@ -24,14 +23,6 @@ def hash_of(dataset, row):
     return dataset.rows.column("sha256")[row].as_py()
 
 
-def reject_first(dataset):
-    """A filter that rejects the first image."""
-    n = dataset.rows.num_rows
-    keep = np.arange(n) > 0
-    columns = [dataset.rows.column("request_id"), keep, ["so"] * n, keep.astype(float)]
-    write_verdicts(dataset.folder, Verdicts("clip", {}, pa.table(columns, SCHEMA.names), dataset.rows_hash))
-
-
 def test_what_is_rejected_is_left_out_and_what_is_not_judged_is_kept(dataset):
     write_by_hand(dataset.folder, {hash_of(dataset, 3): False, hash_of(dataset, 4): True})
     assert np.flatnonzero(~dataset.kept()).tolist() == [3]
@@ -42,7 +33,7 @@ def test_what_is_rejected_is_left_out_and_what_is_not_judged_is_kept(dataset):
 
 
 def test_a_person_stands_above_every_filter(dataset):
-    reject_first(dataset)
+    reject_first(dataset.folder)
     assert not dataset.kept()[0]
     write_by_hand(dataset.folder, {hash_of(dataset, 0): True})
     assert dataset.kept().all()
@@ -70,7 +61,7 @@ def test_an_image_that_is_drawn_anew_has_its_verdict_again(dataset):
 
 
 def test_taking_verdicts_of_filters_away_leaves_those_by_hand(dataset):
-    reject_first(dataset)
+    reject_first(dataset.folder)
     write_by_hand(dataset.folder, {hash_of(dataset, 5): False})
     assert synthset.filters.clear_filters(dataset.folder) == ["clip"]
     assert np.flatnonzero(~dataset.kept()).tolist() == [5]

@@ -55,6 +55,13 @@ class Contents:
         """Names of the plain strategies."""
         return self.dataset.strategies()
 
+    @cached_property
+    def strategy_indices(self) -> np.ndarray:
+        """Strategy of each image, by its place among them: int32 (n,)."""
+        places = {name: index for index, name in enumerate(self.strategies)}
+        names = self.dataset.drawn_rows.column("strategy").to_pylist()
+        return np.array([places[name] for name in names], np.int32)
+
     def pack(self, hand: np.ndarray, labels: np.ndarray, version: int, about: Mapping[str, Any]) -> bytes:
         """All that the page lists.
 
@@ -64,14 +71,12 @@ class Contents:
             version: of these two.
             about: further entries of the head.
         """
-        places = {name: index for index, name in enumerate(self.strategies)}
-        strategy = [places[name] for name in self.dataset.drawn_rows.column("strategy").to_pylist()]
         columns: dict[str, np.ndarray] = {
             "row": self.shown.astype(np.int32),
             "drawn": self.labels[self.shown],
             "label": labels[self.shown],
             "hand": hand[self.shown],
-            "strategy": np.array(strategy, np.int32)[self.shown],
+            "strategy": self.strategy_indices[self.shown],
         }
         scores = []
         for method, verdict in self.verdicts.items():

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from synthset.core.errors import DataError, UsageError, setting
-from synthset.core.locks import reading
+from synthset.core.errors import DataError, SynthsetError, UsageError, setting
+from synthset.core.locks import reading, writing
+from synthset.dataset.card import refresh_card
 from synthset.dataset.reader import Dataset, open_dataset
+from synthset.dataset.relabels import FILE as RELABELS_FILE
 from synthset.dataset.suited_encoder import model_of, suited_encoder
+from synthset.dataset.verdicts import BY_HAND, FOLDER, verdicts_path
 from synthset.images.imageset import ImageSet, readable
 from synthset.images.opening import open_strictly
 from synthset.images.splits import FOR_TESTS
@@ -28,6 +32,8 @@ if TYPE_CHECKING:
     from synthset.encoders.clip import Encoder
     from synthset.encoders.embed import EmbeddingCache
     from synthset.generators.base import Generator
+
+log = logging.getLogger("synthset")
 
 _JOIN_SECONDS = 2.0
 
@@ -77,6 +83,22 @@ class Session:
             if self._parts is not None:
                 self._parts.close()
 
+    def write_card(self) -> None:
+        """Have the dataset's card, by which `datasets` reads it, follow what a person said, where it does not yet.
+
+        That takes a second for 100,000 images: so it is done when a review begins or ends, not for each verdict.
+        """
+        card, said = self.folder / "README.md", (self.folder / FOLDER, verdicts_path(self.folder, BY_HAND))
+        times = [path.stat().st_mtime_ns for path in (*said, self.folder / RELABELS_FILE) if path.exists()]
+        is_old = card.exists() and max(times, default=0) > card.stat().st_mtime_ns
+        if not is_old and not (self._parts is not None and self._parts.decisions.version):
+            return
+        try:
+            with writing(self.folder):
+                refresh_card(open_dataset(self.folder))
+        except SynthsetError as error:
+            log.warning("The card does not follow the verdicts yet, the next review writes it. %s", error)
+
     def load_generator(self, dataset: Dataset) -> Generator:
         """The generator of previews."""
         return self._generator or load_recorded(dataset, self.config.device)
@@ -124,6 +146,7 @@ class _Parts:
         self.thumbnails = Thumbnails(self.read)
         self.decisions = Decisions(session.folder, contents.hashes, contents.labels, dataset.class_names)
         self.previews = Previews(dataset, partial(session.load_generator, dataset))
+        _ = contents.id, contents.strategy_indices  # so that the page need not wait for them
         self._session = session
 
     @cached_property

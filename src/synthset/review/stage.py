@@ -87,6 +87,7 @@ def review(
     config = with_options(config or ReviewConfig(), options)
     session = Session(Path(data), config, encoder=encoder, generator=generator, cache=cache)
     session.parts()  # whatever cannot be read is said now
+    session.write_card()
     with _listening(config.port) as listener:
         port, token = listener.getsockname()[1], new_token()
         settings = uvicorn.Config(
@@ -112,6 +113,7 @@ def review(
                 pass  # the way to end it
             finally:
                 session.close()
+                session.write_card()
     return _result(session)
 
 

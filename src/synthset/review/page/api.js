@@ -1,6 +1,7 @@
 // What the page asks of its server. The token comes behind the # of the address, and goes into a header.
 
 const KEY = "synthset-review-token";
+const RETRY_MS = 1000;
 const channel = new BroadcastChannel(KEY);
 const onToken = new Set();
 
@@ -101,7 +102,7 @@ export class Thumbnails {
     const batch = [];
     for (const [row, wish] of this.waiting) {
       this.waiting.delete(row);
-      if (wish.isWanted(row) && !this.urls.has(row)) batch.push([row, wish.done]);
+      if (wish.isWanted(row) && !this.urls.has(row)) batch.push([row, wish]);
       if (batch.length === 32) break;
     }
     if (!batch.length) return;
@@ -110,14 +111,15 @@ export class Thumbnails {
       const data = await getBytes(`${this.path}?rows=${batch.map(([row]) => row).join(",")}`);
       const lengths = new Uint32Array(data, 0, batch.length + 1);
       let start = 4 * (batch.length + 1);
-      batch.forEach(([row, done], i) => {
+      batch.forEach(([row, wish], i) => {
         const length = lengths[i + 1];
         this.keep(row, length ? URL.createObjectURL(new Blob([new Uint8Array(data, start, length)])) : "");
         start += length;
-        done(row);
+        wish.done(row);
       });
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
+      setTimeout(() => batch.forEach(([row, wish]) => this.want([row], wish.isWanted, wish.done)), RETRY_MS);
     } finally {
       this.running -= 1;
       if (this.waiting.size) this.send();

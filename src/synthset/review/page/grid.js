@@ -15,6 +15,7 @@ export class Grid extends EventTarget {
     this.store = store;
     this.thumbnails = thumbnails;
     this.cells = new Map();  // by place in the view
+    this.placeOf = new Map();  // of those that have a cell, by row
     this.free = [];
     this.place = 0;  // the focused one
     this.anchor = 0;
@@ -125,24 +126,23 @@ export class Grid extends EventTarget {
         cell.setAttribute("aria-setsize", this.view.length);
         cell.setAttribute("aria-posinset", place + 1);
         cell.hidden = false;
+        cell.shift = NaN;
         this.dress(place, cell);
+        if (!this.thumbnails.has(cell.row)) missing.push(cell.row);
       }
+      if (cell.shift === shift) continue;
+      cell.shift = shift;
       const y = Math.floor(place / this.perRow) * this.rowHeight + shift;
       const x = (place % this.perRow) * (this.side + GAP);
       cell.style.transform = `translate(${x}px, ${y}px)`;
-      if (!this.thumbnails.has(this.store.row(this.view[place]))) missing.push(this.store.row(this.view[place]));
     }
-    if (missing.length) this.thumbnails.want(missing, (row) => this.isSeen(row), (row) => this.arrived(row));
+    if (missing.length) this.thumbnails.want(missing, (row) => this.placeOf.has(row), (row) => this.arrived(row));
     this.element.setAttribute("aria-activedescendant", `image-${this.place}`);
   }
 
-  isSeen(row) {
-    for (const cell of this.cells.values()) if (cell.row === row) return true;
-    return false;
-  }
-
   arrived(row) {
-    for (const [place, cell] of this.cells) if (cell.row === row) this.dress(place, cell);
+    const place = this.placeOf.get(row);
+    if (place !== undefined) this.dress(place, this.cells.get(place));
   }
 
   make() {
@@ -163,7 +163,7 @@ export class Grid extends EventTarget {
   release(cell) {
     cell.hidden = true;
     cell.removeAttribute("id");
-    cell.row = -1;
+    this.placeOf.delete(cell.row);
     cell.picture.removeAttribute("src");
     this.free.push(cell);
   }
@@ -177,6 +177,7 @@ export class Grid extends EventTarget {
     const isKept = store.isKept(position);
     const isNew = store.columns.label[position] !== store.columns.drawn[position];
     cell.row = row;
+    this.placeOf.set(row, place);
     cell.classList.toggle("left-out", !isKept);
     cell.classList.toggle("by-hand", hand !== 0);
     cell.classList.toggle("focused", place === this.place);
