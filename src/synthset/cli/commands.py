@@ -118,6 +118,7 @@ NAMES = {
     "merge": "merge",
     "split": "split",
     "export": "export",
+    "push": "push",
     "recipes": "recipes",
     "completion": "completion",
 }

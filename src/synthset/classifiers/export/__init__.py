@@ -108,7 +108,7 @@ def export_model(
         read_config(Path(model))  # says what it is not
     with (
         reading(model),
-        whole_folder(Path(output_dir), _owned, overwrite=overwrite) as folder,
+        whole_folder(Path(output_dir), exported_files, overwrite=overwrite) as folder,
         checked_on(Path(model), trained_on, strategy) as images,
     ):
         classifier = load_classifier(model, "cpu")
@@ -124,11 +124,12 @@ def is_model(path: str | Path) -> bool:
     return (Path(path) / TRAINING_FILE).is_file()
 
 
-def _owned(folder: Path) -> Collection[str] | None:
+def exported_files(folder: Path) -> Collection[str] | None:
+    """The files of an exported model; None where the folder holds none. Raises DataError for a damaged note of them."""
     try:
         return read_record(_Marker, folder / MARKER, "").files
     except FileNotFoundError:
         return None
 
 
-__all__ = ["MODEL_FORMATS", "CheckImages", "ModelExport", "ModelFormat", "export_model", "is_model"]
+__all__ = ["MODEL_FORMATS", "CheckImages", "ModelExport", "ModelFormat", "export_model", "exported_files", "is_model"]

@@ -74,7 +74,7 @@ def write_model_card(
                 for row in rows
             ],
         ),
-        f"## Accuracy on other images\n\n{_evaluations(model)}",
+        f"## Accuracy on other images\n\n{evaluations_table(model)}",
         f"## Training\n\n{note.num_training:,} synthetic images of '{note.images}', {chosen}"
         + (f" It learned from other images too: {config.seen}." if config.seen else "")
         + " Settings:\n\n"
@@ -88,8 +88,8 @@ def write_model_card(
     write_text(folder / CARD, f"---\n{yaml.safe_dump(head, sort_keys=False)}---\n\n{body}\n")
 
 
-def _evaluations(model: Path) -> str:
-    """The tests that lie in the model's folder."""
+def evaluations_table(model: Path) -> str:
+    """The tests that lie in a model's folder, as a table in Markdown; a sentence where there is none."""
     rows = []
     for path in sorted((model / "evaluation").glob("*.json")):
         try:

@@ -36,10 +36,35 @@ def write_timm(classifier: Classifier, images: CheckImages, folder: Path, *, int
             normalised by itself.
         ModelError: timm predicts otherwise.
     """
-    name = _check(classifier)
+    name, note = timm_config(classifier)
     config = classifier.config
-    size = config.image_size_px
     save_file(plain_state(classifier.model), folder / WEIGHTS, {"format": "pt"})
+    write_json(folder / CONFIG, note)
+    with library_errors(f"timm does not load '{name}' as it was trained"):
+        model = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
+    mean, std = (np.array(values, np.float32) for values in (config.mean, config.std))
+
+    def run(pixels: np.ndarray) -> np.ndarray:
+        normalised = (pixels.astype(np.float32) / 255 - mean) / std
+        with torch.inference_mode():
+            return model(torch.from_numpy(np.ascontiguousarray(normalised.transpose(0, 3, 1, 2)))).numpy()
+
+    pixels, labels = pixels_of(images.compared, classifier), images.compared.labels
+    num_bytes = (folder / WEIGHTS).stat().st_size
+    own, expected = compare("PyTorch", num_bytes, torch_runner(classifier), pixels, labels)
+    row, logits = compare(WEIGHTS, num_bytes, run, pixels, labels)
+    check_equal(logits, expected, "timm")
+    return [own, replace(row, agreement=float(np.mean(logits.argmax(1) == expected.argmax(1))))]
+
+
+def timm_config(classifier: Classifier) -> tuple[str, dict[str, Any]]:
+    """The architecture's name in timm, and the config by which timm loads the classifier's weights.
+
+    Raises:
+        UsageError: a classifier that timm's config cannot say.
+    """
+    name, config = _check(classifier), classifier.config
+    size = config.image_size_px
     default: Any = timm.get_pretrained_cfg(name)
     sized = {"img_size": size} if default is not None and default.fixed_input_size else {}
     described = {
@@ -56,22 +81,7 @@ def write_timm(classifier: Classifier, images: CheckImages, folder: Path, *, int
         **{key: getattr(default, key) for key in ("first_conv", "classifier") if default is not None},
     }
     note = {"architecture": name, "num_classes": len(config.class_names), "pretrained_cfg": described}
-    write_json(folder / CONFIG, note | ({"model_args": sized} if sized else {}))
-    with library_errors(f"timm does not load '{name}' as it was trained"):
-        model = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
-    mean, std = (np.array(values, np.float32) for values in (config.mean, config.std))
-
-    def run(pixels: np.ndarray) -> np.ndarray:
-        normalised = (pixels.astype(np.float32) / 255 - mean) / std
-        with torch.inference_mode():
-            return model(torch.from_numpy(np.ascontiguousarray(normalised.transpose(0, 3, 1, 2)))).numpy()
-
-    pixels, labels = pixels_of(images.compared, classifier), images.compared.labels
-    num_bytes = (folder / WEIGHTS).stat().st_size
-    own, expected = compare("PyTorch", num_bytes, torch_runner(classifier), pixels, labels)
-    row, logits = compare(WEIGHTS, num_bytes, run, pixels, labels)
-    check_equal(logits, expected, "timm")
-    return [own, replace(row, agreement=float(np.mean(logits.argmax(1) == expected.argmax(1))))]
+    return name, note | ({"model_args": sized} if sized else {})
 
 
 def _check(classifier: Classifier) -> str:

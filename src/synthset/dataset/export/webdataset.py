@@ -13,6 +13,7 @@ import tarfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -50,7 +51,7 @@ def _write_shards(material: Material, shard_of: np.ndarray, paths: dict[int, Pat
         material.for_each(write)
 
 
-def _add(shard: tarfile.TarFile, key: str, parts: Sequence[tuple[str, bytes]]) -> None:
+def _add(shard: Any, key: str, parts: Sequence[tuple[str, bytes]]) -> None:
     for extension, data in parts:
         member = tarfile.TarInfo(f"{key}.{extension}")  # of 1970, and nobody's
         member.size = len(data)
