@@ -73,7 +73,7 @@ def test_of_three_sets_there_is_no_table_and_a_line_says_so():
     assert table is None
     assert said == (
         "A correlation of measures with accuracy takes at least 4 synthetic sets of which both are known; here are 3 "
-        "with transfer_accuracy, so none is given."
+        "with the share of real images that is right by them, so none is given."
     )
 
 
@@ -130,4 +130,4 @@ def test_they_are_saved_as_tables_and_shown(tmp_path):
     assert "What goes with accuracy" in page
     synthset.diagnose(drawn[:3], tmp_path / "out", **options)  # in its place
     assert not (tmp_path / "out" / "correlations.parquet").exists()
-    assert "here are 3 with transfer_accuracy, so none is given" in build_report(tmp_path / "out").read_text("utf-8")
+    assert "here are 3 with the share of real images that is right by them, so none is given" in build_report(tmp_path / "out").read_text("utf-8")

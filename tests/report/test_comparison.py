@@ -70,6 +70,18 @@ def test_the_figures_of_the_files_are_in_the_page(page):
     assert "confused classes 30 65.0% +3.9 –" in text
 
 
+def test_the_headline_says_which_is_best_by_the_paired_difference(page, tmp_path):
+    text = page.text()
+    assert (
+        "Highest accuracy with all its images: many , 80.1% (78.8% to 81.5%), +2.4 points over few (+1.0 to +3.9)."
+        in text
+    )
+    assert "The 95 % intervals of the others lie below." in text  # though these of the means overlap
+    rows = tuple(replace(one, minus_low=-0.01) if one.budget == ALL and one.minus else one for one in ROWS)
+    found = Page(build_report(write_comparison(tmp_path / "out", replace(RESULT, rows=rows)))).text()
+    assert "+2.4 points over few (-1.0 to +3.9). Too near for chance to be ruled out: few ." in found
+
+
 def test_what_the_classifiers_learned_from_is_said(page):
     text = page.text()
     assert "Architecture small_cnn Synthetic images 181 Began with sha256:abababababab… Epoch 7 of 9" in text

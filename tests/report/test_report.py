@@ -3,6 +3,7 @@
 import json
 import re
 from html.parser import HTMLParser
+from importlib.resources import files
 
 import numpy as np
 import plotly.graph_objects as go
@@ -20,6 +21,7 @@ from synthset.report import build_report
 from synthset.report.figures import build_figures
 from synthset.report.galleries import MAX_CLASSES
 from synthset.report.page import ROWS_SHOWN_FIRST
+from synthset.report.parts import TURN
 from synthset.report.reading import LATER, MEASURED, read_diagnosis
 from synthset.report.verdicts import FINE, TONES, count_verdicts, find_ailments, order_by_need
 
@@ -282,6 +284,100 @@ def test_each_measure_is_explained_beside_its_table(page):
     for measure in MEASURES:
         assert text.count(measure.help) >= 1
         assert measure.help in hints
+
+
+def test_the_headline_says_which_is_best_and_whom_chance_may_have_put_behind(tmp_path, example, page):
+    text = page.text()
+    first = max(read_diagnosis(example).evaluations, key=lambda evaluation: evaluation.accuracy)
+    (best,) = re.findall(r"Highest accuracy on digits: (\S+)", text)
+    assert best == first.name
+    assert re.search(r"Too near for chance to be ruled out: .*-model and .*-model \.", text)
+    assert re.search(r"Highest share of digits that is nearest to synthetic images of its class: ", text)
+    assert f"Most classes that are fine: {SETS[2]} ." in text
+    one = Page(build_report(write_example(tmp_path, sets=SETS[:1]))).text()
+    assert "Highest" not in one
+    assert "Most classes that are fine" not in one
+
+
+def test_a_remedy_is_said_once_for_all_sets_and_classes(page, example):
+    remedies = {row["remedy"] for row in pq.read_table(example / "classes.parquet").to_pylist()} - {""}
+    plain = re.sub(r"</?span[^>]*>", "", page.html)
+    assert remedies
+    assert all(plain.count(remedy) == 1 for remedy in remedies)
+
+
+def test_shares_of_few_images_have_a_caveat(tmp_path, page):
+    assert "of few images" not in page.text()
+    assert "of few queries" not in page.text()
+    folder = write_example(tmp_path)
+    _replace(folder, "classes.parquet", images=2)
+    _replace(folder, "matrix.parquet", queries=25)
+    text = Page(build_report(folder)).text()
+    assert "Some of these shares are of few images: 2 of a class where they are fewest." in text
+    assert "Some of these shares are of few queries: about 2 images of a class where they are fewest." in text
+
+
+def test_a_zero_and_a_negative_error_are_explained(tmp_path, page):
+    assert "coverage of 0" not in page.text()
+    assert "is below 0" not in page.text()
+    folder = write_example(tmp_path)
+    _replace(folder, "summary.parquet", precision=0.0, recall=0.0, shift_error=-0.02)
+    text = Page(build_report(folder)).text()
+    assert "Precision, density and coverage of 0: no image of base , guidance 2.5 and prompt_augmentation is" in text
+    assert "A recall of 0: no real image" in text
+    assert re.search(r"The error by shift of .*base , guidance 2.5 and prompt_augmentation is below 0", text)
+
+
+def test_where_nothing_is_misread_there_is_a_sentence_and_no_empty_chart(tmp_path):
+    folder = write_example(tmp_path)
+    _replace(folder, "summary.parquet", shift_error=0.0, diversity_error=0.0, prompt_accuracy=1.0)
+    page = Page(build_report(folder))
+    assert "error-split" not in page.figures()
+    assert "No image is misread" in page.text()
+
+
+def test_a_column_that_no_row_has_is_left_out(tmp_path):
+    folder = write_example(tmp_path, has_real=False, without=("evaluations",))
+    needing = [column for measure in measures_of("set") if measure.needs_real for column in measure.columns]
+    _replace(folder, "summary.parquet", **dict.fromkeys(needing))
+    page = Page(build_report(folder))
+    assert "Distance to the real set" not in page.text()
+    headings = [attributes["data-title"] for attributes in page.all("th") if "data-title" in attributes]
+    assert "Real div." not in headings
+    assert "Diversity" in headings
+
+
+def test_classes_of_all_sets_are_one_ranking(page):
+    (table,) = re.findall(r'<table id="ambiguity-table".*?</table>', page.html, re.S)
+    shares = [float(value) for value in re.findall(r'data-value="([0-9.]+)"', table)]
+    assert len(shares) == 10 * len(SETS)
+    assert shares == sorted(shares)
+
+
+def test_what_is_written_on_a_heat_map_can_be_read_in_both_themes():
+    style = (files("synthset.report") / "assets" / "report.css").read_text("utf-8")
+    light, dark = style.split("@media screen and (prefers-color-scheme: dark)")
+    for theme in (light, dark):
+        ramp = [_rgb(theme, f"--ramp-{i}") for i in range(5)]
+        for value in np.linspace(0, 1, 101):
+            name = "--on-high" if value >= TURN else "--on-low"
+            below = np.array([np.interp(value, np.linspace(0, 1, 5), channel) for channel in zip(*ramp, strict=True)])
+            assert _contrast(_rgb(theme, name), below) >= 4.5, f"{value:.2f}"
+        for i in range(2):  # the bars with texts in them
+            assert _contrast(_rgb(theme, f"--on-series-{i}"), _rgb(theme, f"--series-{i}")) >= 4.5
+
+
+def _rgb(style, name):
+    text = re.search(rf"{name}: #([0-9a-f]{{6}})", style)[1]
+    return np.array([int(text[i : i + 2], 16) for i in (0, 2, 4)])
+
+
+def _contrast(one, other):
+    """Of WCAG 2, from the luminances of two colours."""
+    shares = np.array([one, other]) / 255
+    linear = np.where(shares <= 0.04045, shares / 12.92, ((shares + 0.055) / 1.055) ** 2.4)
+    low, high = sorted(linear @ [0.2126, 0.7152, 0.0722])
+    return (high + 0.05) / (low + 0.05)
 
 
 def _replace(folder, name, **columns):

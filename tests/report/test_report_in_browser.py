@@ -2,6 +2,7 @@
 
 import os
 import time
+from itertools import pairwise
 
 import pytest
 from PIL import Image
@@ -82,6 +83,125 @@ def test_it_is_drawn_in_each_theme_and_width(browser, report, tmp_path, theme, w
         assert (picture.convert("L").getpixel((width_px - 2, 990)) > 128) == (theme == "light")
     # nothing makes the page itself wider than the screen
     assert browser.run("document.documentElement.scrollWidth") <= width_px
+    check_quiet(browser)
+
+
+LONG = ("Arabian camel, dromedary, Camelus dromedarius", "Donaudampfschifffahrtsgesellschaftskapitän" * 2, "狸猫和浣熊")
+LONG += ("الجمل العربي ذو السنام الواحد", "भारतीय हाथी", "zero", "one", "two", "three", "four")
+# wide tables; a chart with many columns may be wider than its box
+TABLES = "Array.from(document.querySelectorAll('.scroll')).filter(box => box.querySelector('table'))"
+CUT = f"{TABLES}.filter(b => b.scrollWidth > b.clientWidth + 1).map(b => b.querySelector('table').id || b.innerText)"
+# pairs of texts of one chart whose boxes overlap, turned ones left out, whose boxes are larger than they are
+OVERLAPPING = """Array.from(document.querySelectorAll('.chart')).flatMap(chart => {
+  const isTurned = text => /rotate\\(-?[1-9]/.test(text.getAttribute('transform') || '');
+  const texts = Array.from(chart.querySelectorAll('.main-svg text'), text => [text, text.getBoundingClientRect()])
+    .filter(([text, box]) => text.textContent && box.width && !isTurned(text));
+  return texts.flatMap(([text, a], i) => texts.slice(i + 1).filter(([, b]) =>
+    Math.min(a.right, b.right) - Math.max(a.left, b.left) > 2 &&
+    Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 4
+  ).map(([other]) => `${chart.dataset.figure}: ${text.textContent} / ${other.textContent}`));
+})"""
+# texts that a line, such as that of the real set, runs through
+CROSSED = """Array.from(document.querySelectorAll('.chart .shapelayer path')).flatMap(path => {
+  const line = path.getBoundingClientRect();
+  const isCrossed = ({left, right, top, bottom}) =>
+    left < line.right && right > line.left && top + 4 < line.bottom && bottom - 4 > line.top;
+  return Array.from(path.closest('.chart').querySelectorAll('.main-svg text'))
+    .filter(text => text.textContent && isCrossed(text.getBoundingClientRect())).map(text => text.textContent);
+})"""
+# texts with less than 4.5 between them and what they stand on (WCAG 2, AA), outside charts
+PALE = """(() => {
+  const linear = v => v / 255 <= 0.04045 ? v / 255 / 12.92 : ((v / 255 + 0.055) / 1.055) ** 2.4;
+  const light = ([r, g, b]) => 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b);
+  const numbers = colour => (colour.match(/[0-9.]+/g) || []).map(Number);
+  const behind = element => {
+    for (let e = element; e; e = e.parentElement) {
+      const c = numbers(getComputedStyle(e).backgroundColor);
+      if (c.length === 3 || c[3] === 1) return c;
+    }
+    return [255, 255, 255];
+  };
+  const hasText = e => Array.from(e.childNodes).some(n => n.nodeType === 3 && n.textContent.trim());
+  const shown = e => !e.closest('.chart, .skip') && e.getClientRects().length && hasText(e);
+  return Array.from(document.querySelectorAll('main *, nav *')).filter(shown).filter(e => {
+    const [a, b] = [light(numbers(getComputedStyle(e).color)), light(behind(e))].sort((x, y) => y - x);
+    return (a + 0.05) / (b + 0.05) < 4.5;
+  }).map(e => `${e.className}: ${e.textContent.slice(0, 40)}`);
+})()"""
+
+
+@pytest.fixture(scope="module")
+def long_report(tmp_path_factory):
+    """Four sets, and names that are long, of other scripts, or one very long word."""
+    sets = (*SETS, "all_combined_equal, of another run")
+    return build_report(write_example(tmp_path_factory.mktemp("long"), class_names=LONG, sets=sets))
+
+
+def draw_all(browser):
+    browser.run("charts.forEach((chart) => draw(chart))")
+    browser.wait_for(f"{UNDRAWN} === 0")
+
+
+def test_nothing_is_cut_off_on_a_laptop_and_no_label_lies_on_another(browser, report, long_report):
+    for path in (report, long_report):
+        browser.show_as(1280, 900)
+        browser.open(path)
+        draw_all(browser)
+        assert browser.run(CUT) == []
+        assert browser.run(OVERLAPPING) == []
+        assert browser.run(CROSSED) == []
+    # long names have room for more than a word a line
+    widths = "Array.from(document.querySelectorAll('#classes-table tbody th .long'), name => name.clientWidth)"
+    assert min(browser.run(widths)) >= 150
+    check_quiet(browser)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_phone_shows_all_by_scrolling_within_tables_and_everything_can_be_read(browser, long_report, theme):
+    browser.show_as(400, 800, theme)
+    browser.open(long_report)
+    draw_all(browser)
+    assert browser.run("document.documentElement.scrollWidth") <= 400
+    assert browser.run(f"{TABLES}.every(b => b.scrollWidth <= b.clientWidth + 1 || b.tabIndex === 0)")  # by keys too
+    assert browser.run(f"{TABLES}.some(b => b.scrollWidth > b.clientWidth + 1)")
+    browser.run("document.querySelectorAll('details').forEach(one => one.open = true)")
+    assert browser.run(PALE) == []
+    assert browser.run("Array.from(document.images).every(image => image.alt)")
+    assert browser.run(
+        "Array.from(document.querySelectorAll('.chart')).every(c => c.getAttribute('aria-label').length > 12)"
+    )
+    levels = browser.run("Array.from(document.querySelectorAll('h1, h2, h3, h4'), h => Number(h.tagName[1]))")
+    assert levels[0] == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+    check_quiet(browser)
+
+
+def test_headings_of_a_long_table_stay_in_sight(browser, report):
+    browser.show_as(1280, 500)
+    browser.open(report)
+    box = "document.querySelector('#classes-table').closest('.scroll')"
+    browser.run(f"{box}.scrollTo(0, 300)")
+    assert browser.run(f"{box}.scrollTop") == 300
+    top = "document.querySelector('#classes-table thead th').getBoundingClientRect().top"
+    assert abs(browser.run(f"{top} - {box}.getBoundingClientRect().top")) < 2
+
+
+def test_paper_has_light_colours_and_charts_of_its_own_width(browser, long_report):
+    browser.show_as(1600, 900, "dark")
+    browser.open(long_report)
+    draw_all(browser)  # as wide as the screen
+    browser.run("dispatchEvent(new Event('beforeprint'))")
+    browser.show_as(703, 900, "dark", media="print")  # A4 within the margins
+    assert browser.run("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert browser.run("colour('--ink')") == "#1f2328"
+    wide = "Array.from(document.querySelectorAll('.chart')).filter(c => c.querySelector('.main-svg').clientWidth > "
+    assert browser.run(f"{wide} c.parentElement.clientWidth + 1).map(c => c.dataset.figure)") == []
+    assert browser.run(CUT) == []
+    assert browser.run("document.documentElement.scrollWidth") <= 703
+    assert browser.run(OVERLAPPING) == []
+    browser.show_as(1600, 900, "dark")
+    browser.run("dispatchEvent(new Event('afterprint'))")
+    assert browser.run("colour('--ink')") == "#e4e8ec"
     check_quiet(browser)
 
 

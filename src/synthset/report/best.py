@@ -1,4 +1,4 @@
-"""Which of several is best, for the headline: the highest saved figure, and the others that its interval leaves open."""
+"""Which of several is best, for the headline: the highest saved figure, and what others its interval leaves open."""
 
 from __future__ import annotations
 
