@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any
 
 from synthset.create.config import STYLE_OPTIONS, CreateConfig
 from synthset.findings.work import Cost, Lab, Work
-from synthset.prompts.strategies import PromptStyle, resolve_strategies
+from synthset.prompts.strategies import PromptStyle, readers, resolve_strategies
 
 Options = tuple[tuple[str, Any], ...]
 """Fields of a config and their values, in order of their names."""
@@ -19,6 +19,12 @@ Options = tuple[tuple[str, Any], ...]
 def options(**values: Any) -> Options:
     """Options that a declaration can hold."""
     return tuple(sorted(values.items()))
+
+
+def read_by(strategies: Sequence[str], given: Mapping[str, Any]) -> Options:
+    """Options as a drawing of these strategies can have them: without wording that none of them reads."""
+    wording = (*STYLE_OPTIONS, "sentences")
+    return options(**{name: value for name, value in given.items() if name not in wording or readers(name, strategies)})
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from synthset.findings.drawing import Draw, Filter, Options, options
+from synthset.findings.drawing import Draw, Filter, Options, options, read_by
 from synthset.findings.finding import Finding, Paper, RuleAt, published, shares
 from synthset.findings.images import Drawn, Images, Real
 from synthset.findings.learning import Pretrain, Test, Train, Transfer, Tune
@@ -15,7 +15,8 @@ from synthset.findings.rules import Above, Every, Higher, best
 from synthset.findings.shipard2023 import QUICK_TRAINING
 from synthset.findings.work import Value
 from synthset.miniature import DIGITS
-from synthset.prompts.presets import SENTENCE_TEMPLATES
+from synthset.prompts.language_enhancement import SentenceConfig
+from synthset.prompts.presets import preset_for
 from synthset.real import class_names_of
 
 FIRST_SEED = 2_000  # of the drawings of the first seed
@@ -28,7 +29,7 @@ class Task:
 
     Attributes:
         title: behind labels, where there are several tasks.
-        drawing: fields of CreateConfig.
+        drawing: fields of CreateConfig, of which a strategy has those that it reads.
     """
 
     title: str
@@ -137,22 +138,29 @@ def quick() -> Scale:
     return _miniature(20, 10, (1, 16), 10, 10, QUICK_TRAINING)
 
 
-def _paper_task(name: str, title: str) -> Task:
-    template = SENTENCE_TEMPLATES.get(name)
-    wording = {} if template is None else {"sentence_template": template}
-    drawing = options(
-        generator="CompVis/stable-diffusion-v1-4", scheduler="ddpm", steps=100, guidance_scale=3.0, **wording
-    )
-    return Task(title, tuple(class_names_of(name)), name, drawing)
+_DRAWING = {
+    "generator": "CompVis/stable-diffusion-v1-4",
+    "scheduler": "ddpm",
+    "steps": 100,
+    "guidance_scale": 3.0,
+}
+_SENTENCES = SentenceConfig(count=200, source="mrm8488/t5-base-finetuned-common_gen", require_mention=False)
+
+
+def _paper_task(name: str, title: str, words: str = "a photo of a {class}", sentence: str | None = None) -> Task:
+    """One of the paper's sets: `words` of a class, and those around a sentence."""
+    preset = preset_for(name)
+    own = {"resize_px": preset.size_px, "antialias": preset.antialias, "sentences": _SENTENCES, "template": words}
+    own |= {"sentence_template": sentence} if sentence else {}
+    return Task(title, tuple(class_names_of(name)), name, options(**_DRAWING, **own))
 
 
 def paper_scale() -> Scale:
     """The models, sets, counts and recipes of the paper; GLIDE, which it draws by, is not in diffusers."""
-    stable_diffusion = options(
-        generator="CompVis/stable-diffusion-v1-4", scheduler="ddpm", steps=100, guidance_scale=3.0, resize_px=256
-    )
+    satellite = "a centered satellite photo of"
+    eurosat = _paper_task("eurosat", "EuroSAT", f"{satellite} {{class}}", f"{satellite} {{sentence}}")
     return Scale(
-        tasks=(_paper_task("eurosat", "EuroSAT"), _paper_task("cifar10", "CIFAR-10")),
+        tasks=(eurosat, _paper_task("cifar10", "CIFAR-10")),
         clip="RN50",
         images_per_class=2_000,
         guided_per_class=800,
@@ -166,11 +174,11 @@ def paper_scale() -> Scale:
         training=(),
         guided_strategy="base",
         pretraining=PretrainingScale(
-            classes=tuple(class_names_of("imagenet")),
-            drawing=stable_diffusion,
+            classes=tuple(class_names_of("cifar100")),
+            drawing=options(**_DRAWING, resize_px=256, sentences=_SENTENCES),
             strategy=LE,
-            images_per_class=2_400,
-            less=(LE, 1_200),
+            images_per_class=24_000,
+            less=(LE, 12_000),
             more=(LE, None),
             real="cifar100",
             shots=None,
@@ -192,7 +200,7 @@ def _of(task: Task, label: str) -> str:
 
 def _draw(scale: Scale, task: Task, seed: int, strategy: str, **more: Any) -> Draw:
     count = more.pop("images_per_class", scale.images_per_class)
-    return Draw(task.classes, (strategy,), count, FIRST_SEED + seed, options(**{**dict(task.drawing), **more}))
+    return Draw(task.classes, (strategy,), count, FIRST_SEED + seed, read_by([strategy], dict(task.drawing) | more))
 
 
 def _images(scale: Scale, task: Task, seed: int, strategy: str, *, filtered: bool = False) -> Drawn:

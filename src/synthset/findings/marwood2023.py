@@ -14,6 +14,7 @@ from synthset.findings.rules import Above, Alike, Every, Higher, Rule, rising
 from synthset.findings.shipard2023 import FIRST_SEED, QUICK_TRAINING, TRICKS, phrases_of_digits
 from synthset.findings.work import Value
 from synthset.miniature import DIGITS
+from synthset.prompts.phrases import load_phrases
 from synthset.real import class_names_of
 
 BARE, CLARIFIED, LOW, LOWEST, AUGMENTED = "bare names", "clarified", "guidance 2.5", "guidance 1", "augmented prompts"
@@ -73,11 +74,15 @@ def _miniature(images_per_class: int, held_out: int, training: Options = ()) -> 
 
 
 def paper_scale() -> Scale:
-    """The models, classes and counts of the paper; its phrases and the recipe of its training were not published."""
+    """The models, classes and counts of the paper; its phrases and the recipe of its training were not published.
+
+    For its phrases of ambiguous classes stand the words of their synsets, as in the recipes.
+    """
+    classes = tuple(class_names_of("imagenet"))
     return Scale(
-        classes=tuple(class_names_of("imagenet")),
+        classes=classes,
         real="imagenet",
-        phrases=(),
+        phrases=tuple(load_phrases("imagenet-synsets", classes).items()),
         images_per_class=1_250,
         held_out_per_class=50,
         drawing=options(generator="stable-diffusion-v1-5/stable-diffusion-v1-5", scheduler="pndm", steps=50),

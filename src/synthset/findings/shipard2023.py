@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from synthset.findings.drawing import Draw, Options, options
+from synthset.findings.drawing import Draw, Options, options, read_by
 from synthset.findings.finding import Figures, Finding, Paper, RuleAt, published, shares
 from synthset.findings.images import Drawn, Images, Real
 from synthset.findings.learning import Test, Train
@@ -24,7 +24,6 @@ TRICKS = {
     "multi-domain": "multi_domain",
     "random guidance": "random_guidance",
 }
-UNION = "all_combined"  # of a task whose union is another, see Task.union
 
 
 @dataclass(frozen=True)
@@ -35,6 +34,8 @@ class Task:
         title: behind labels, where there are several tasks.
         are_ambiguous: whether a bare class name may mean something else.
         training: further fields of TrainConfig.
+        drawn: the tricks that are drawn.
+        union: those of them that "all combined" means.
     """
 
     title: str
@@ -44,6 +45,7 @@ class Task:
     training: Options = ()
     are_ambiguous: bool = True
     antialias_helps: bool = True
+    drawn: str = "all_combined"
     union: str = "all_combined"
 
 
@@ -112,17 +114,19 @@ QUICK = Scale(
 def _paper_task(name: str, title: str, **details: Any) -> Task:
     """One of the paper's sets, as the recipes have it."""
     preset = preset_for(name)
-    usual = {path[-1]: value for path, value in preset.defaults(preset.strategies([UNION])).items()}
-    drawing = options(generator="CompVis/stable-diffusion-v1-4", scheduler="ddim", steps=40, **usual)
+    usual = {path[-1]: value for path, value in preset.defaults([preset.union]).items()}
+    usual |= {"scheduler": "ddim", "steps": 40, "literal_articles": True}
+    drawing = options(generator="CompVis/stable-diffusion-v1-4", **usual)
     training = options(recipe="shipard2023", dataset=name, validation_fraction=0.0)
-    return Task(title, tuple(class_names_of(name)), name, drawing, training, union=preset.union, **details)
+    details = {"drawn": preset.union, "union": preset.union} | details
+    return Task(title, tuple(class_names_of(name)), name, drawing, training, **details)
 
 
 def paper_scale() -> Scale:
     """The models, sets, counts and recipes of the paper."""
     tasks = (
         _paper_task("cifar10", "CIFAR-10", are_ambiguous=False),
-        _paper_task("cifar100", "CIFAR-100"),
+        _paper_task("cifar100", "CIFAR-100", union="all_but_class_prompt"),
         _paper_task("eurosat", "EuroSAT", antialias_helps=False),
     )
     return Scale(
@@ -151,12 +155,12 @@ def _draw(scale: Scale, task: Task, seed: int, *strategies: str, **more: Any) ->
     own = dict(task.drawing) | more
     phrases = own.pop("phrases", ())
     count = own.pop("images_per_class", scale.images_per_class)
-    return Draw(task.classes, strategies, count, FIRST_SEED + seed, options(**own), phrases)
+    return Draw(task.classes, strategies, count, FIRST_SEED + seed, read_by(strategies, own), phrases)
 
 
 def all_tricks(scale: Scale, task: Task, seed: int) -> Draw:
     """The drawing that most findings share: every trick, and so their union."""
-    return _draw(scale, task, seed, task.union)
+    return _draw(scale, task, seed, task.drawn)
 
 
 def train_on(scale: Scale, task: Task, images: Images, seed: int, **more: Any) -> Train:
@@ -171,9 +175,9 @@ def tested(scale: Scale, task: Task, images: Images, seed: int, **more: Any) -> 
 
 
 def _drawn(task: Task, label: str) -> str | None:
-    """The strategy behind a label, if the task's union has it."""
+    """The strategy behind a label, if it is drawn for the task."""
     strategy = (TRICKS | {"all combined": task.union})[label]
-    plain = [run.name for run in resolve_strategies((task.union,), len(TRICKS))]
+    plain = [run.name for run in resolve_strategies((task.drawn,), len(TRICKS))]
     return strategy if strategy in (*plain, task.union) else None
 
 
