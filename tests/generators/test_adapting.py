@@ -282,9 +282,7 @@ def test_a_dataset_of_a_lora_is_finished_with_that_lora_alone(folders, lora, tmp
     assert f"`{lora.name}` at scale 0.5" in (folder / "README.md").read_text()
     renamed = Path(shutil.copy(lora, tmp_path / "renamed.safetensors"))
     assert synthset.create(["cat"], folder, **options, additions=Additions(lora=(f"{renamed}:0.5",))).drawn == 0
-    with pytest.raises(
-        ConfigChangedError, match=r'generation\.lora: \["pytorch_lora_weights.*"\] there, null'
-    ):
+    with pytest.raises(ConfigChangedError, match=r'generation\.lora: \["pytorch_lora_weights.*"\] there, null'):
         synthset.create(["cat"], folder, **options)
     with pytest.raises(ConfigChangedError, match=r"generation\.lora_scale: \[0.5\] there, \[1.0\] here"):
         synthset.create(["cat"], folder, **options, additions=Additions(lora=(str(lora),)))

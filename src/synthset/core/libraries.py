@@ -10,6 +10,14 @@ from typing import Any
 
 from synthset.core.errors import ModelError, SynthsetError, first_line
 
+# what these say when diffusers imports them, asked for or not, is about parts that nobody here uses
+for _name in (
+    "bitsandbytes.backends.cpu.ops",
+    "diffusers.quantizers.torchao.torchao_quantizer",
+    "torch.utils._pytree",  # of torchao
+):
+    logging.getLogger(_name).addFilter(lambda record: record.levelno >= logging.ERROR)
+
 
 @contextmanager
 def library_errors(problem: str, advice: str = "", kind: type[SynthsetError] = ModelError) -> Iterator[None]:

@@ -11,11 +11,14 @@ from synthset.core.devices import DTYPES
 from synthset.core.errors import UsageError, setting
 from synthset.core.options import Nested, Option, check_options, expect
 from synthset.filters import FILTERS, FilterConfig
-from synthset.filters.run import check_read
+from synthset.filters.run import check_read, find_filter
+from synthset.generators.additions import Additions
 from synthset.generators.base import EAGER, steps_to_pass
 from synthset.generators.families import describe_auto_scheduler, family_titles
+from synthset.generators.memory import MemoryOptions
 from synthset.generators.names import ENGINES, SCHEDULERS
 from synthset.generators.sampling import SamplingOptions
+from synthset.generators.single_file import LAYOUTS
 from synthset.images.imageset import ImageSet
 from synthset.images.opening import ImagePath
 from synthset.prompts.language_enhancement import SentenceConfig
@@ -39,6 +42,7 @@ IMAGE_FORMATS = ("auto", "png", "jpeg", "webp")
 WORDING = "Prompts and guidance"
 SENTENCES = "Sentences"
 SAMPLING = "Model and sampling"
+MEMORY = "Memory, for small GPUs"
 REAL_IMAGES = "Real guidance"
 SHORTCUTS = "Shortcuts and diversity, which change the images"
 STORAGE = "Stored images"
@@ -93,9 +97,15 @@ class CreateConfig:
     ] = None
 
     generator: Annotated[str, Option(group=SAMPLING, listed=family_titles, job=False)] = miniature.NAME
-    """Generator: miniature (ten digits), or the hub id or folder of a diffusers checkpoint. Known: {choices}."""
+    """Generator: miniature (ten digits), or the hub id or folder of a diffusers checkpoint, or a single safetensors
+    file. Known: {choices}."""
     revision: Annotated[str | None, Option(group=SAMPLING, job=False)] = None
     """Branch, tag or commit of the hub id."""
+    layout: Annotated[
+        str | None, Option(group=SAMPLING, listed=LAYOUTS, default="told by the file's tensors", job=False)
+    ] = None
+    """Layout of a single file, {choices}, or the folder of a checkpoint by whose configurations it is read."""
+    additions: Annotated[Additions, Nested(group=SAMPLING)] = field(default_factory=Additions)
     scheduler: Annotated[
         str, Option(group=SAMPLING, listed=SCHEDULERS, default=f"auto: {describe_auto_scheduler()}", job=False)
     ] = "auto"
@@ -117,7 +127,7 @@ class CreateConfig:
     dtype: Annotated[str, Option(group=SAMPLING, choices=DTYPES, job=False)] = "auto"
     """Number format of the networks: float32, bfloat16, float16, or auto, which is bfloat16 on a GPU."""
     device: Annotated[str, Option(group=SAMPLING, job=False)] = "auto"
-    """Device to draw on: cpu, cuda, or auto."""
+    """Device to draw on: cpu, cuda, xpu, mps, or auto, which is a GPU where there is one."""
     engine: Annotated[str, Option(group=SAMPLING, choices=ENGINES, job=False)] = EAGER
     """Engine of the denoiser: eager, or compiled, by torch.compile, which takes minutes to begin with."""
 
@@ -145,6 +155,8 @@ class CreateConfig:
     """Share of the steps that a noised real image passes: near 0 repeats it, 1 forgets it."""
 
     sampling: Annotated[SamplingOptions, Nested(group=SHORTCUTS)] = field(default_factory=SamplingOptions)
+
+    memory: Annotated[MemoryOptions, Nested(group=MEMORY)] = field(default_factory=MemoryOptions)
 
     resize_px: Annotated[
         int | None,
@@ -174,9 +186,9 @@ class CreateConfig:
     """Datasets to copy from, byte for byte, every image whose request, model, sampling and stored form are the same;
     the rest is drawn. So more images, classes or strategies, or another phrase, cost only what is new."""
 
-    refill: Annotated[
-        str | None, Option(group=REFILL, choices=FILTERS, default="keep all that is drawn", job=False)
-    ] = None
+    refill: Annotated[str | None, Option(group=REFILL, listed=FILTERS, default="keep all that is drawn", job=False)] = (
+        None
+    )
     """Filter to refill by, {choices}: draw until it keeps `images_per_class` images of each class and strategy."""
     max_draws: Annotated[
         int | None, Option(group=REFILL, at_least=1, default="five times `images_per_class`", job=False)
@@ -203,7 +215,7 @@ class CreateConfig:
 
     def _check_refill(self) -> None:
         if self.refill is not None:
-            check_read({self.refill: FILTERS[self.refill]}, self.filter)
+            check_read({self.refill: find_filter(self.refill)}, self.filter)
         expect(
             self.refill is not None or self.max_draws is None,
             f"{setting('refill')} with {setting('max_draws')}, e.g. {setting('refill', 'clip')}. Without it nothing is "

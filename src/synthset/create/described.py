@@ -16,8 +16,11 @@ from synthset.core.json_records import as_record
 from synthset.core.options import Option
 from synthset.core.versions import library_versions
 from synthset.create.config import CreateConfig
+from synthset.generators.additions import Additions
 from synthset.generators.base import GenerationConfig
 from synthset.generators.checkpoint import find_checkpoint
+from synthset.generators.memory import MemoryOptions
+from synthset.generators.plug_in import plug_in_of
 from synthset.generators.source import Description
 from synthset.prompts.strategies import mixing_strategies
 
@@ -53,9 +56,11 @@ class _Recorded:
 def record(config: CreateConfig, described: Description) -> dict[str, Any] | None:
     """The entry of the manifest; None where another run may have to be told something that only the model knows.
 
-    So where it cuts texts, or where there is a GPU, on which `auto` depends; nor of other than plain sampling.
+    So where it cuts texts or does not know a token, or where there is a GPU, on which `auto` depends; nor of other than
+    plain sampling, or of a checkpoint that was added to or is held otherwise.
     """
-    if described.cut_texts or described.config.sampling is not None or _may_have_gpu():
+    is_told = described.cut_texts or described.unknown_tokens or described.unused_tokens
+    if is_told or described.config.sampling is not None or _departs(config) or _may_have_gpu():
         return None
     return {
         "asked": _asked(config),
@@ -70,7 +75,7 @@ def recall(manifest: Mapping[str, Any] | None, config: CreateConfig) -> Descript
 
     The files of the checkpoint are hashed for it, as loading does. Raises as `find_checkpoint`.
     """
-    if manifest is None or KEY not in manifest or _may_have_gpu():
+    if manifest is None or KEY not in manifest or _departs(config) or _may_have_gpu():
         return None
     try:
         recorded = as_record(_Recorded, manifest[KEY], f"'{KEY}'", "", is_part=True)
@@ -79,11 +84,19 @@ def recall(manifest: Mapping[str, Any] | None, config: CreateConfig) -> Descript
     if recorded.asked != _asked(config) or recorded.libraries != library_versions():
         return None
     known = GenerationConfig(**vars(recorded.generation))
-    found = find_checkpoint(config.generator, config.revision, bool(mixing_strategies(config.strategies)))
+    found = find_checkpoint(
+        config.generator, config.revision, bool(mixing_strategies(config.strategies)), config.layout
+    )
     if (found.weights_hash, found.variant, dict(found.parts)) != (known.weights_hash, known.variant, dict(known.parts)):
         return None
     now = replace(known, model=found.name, revision=found.revision)
     return Description(now, recorded.preferred_batch_size)
+
+
+def _departs(config: CreateConfig) -> bool:
+    """Whether more is asked for than a checkpoint as it is."""
+    is_plain = config.additions == Additions() and config.memory == MemoryOptions()
+    return not is_plain or plug_in_of(config.generator) is not None
 
 
 def _asked(config: CreateConfig) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from synthset.core.errors import ModelError
 from synthset.core.locks import reading
 from synthset.create.config import CreateConfig
 from synthset.create.estimate import Estimate, estimate_run
-from synthset.create.inputs import CreateInputs, read_inputs, tell_cut, texts_of
+from synthset.create.inputs import CreateInputs, read_inputs, tell_cut, tell_tokens, texts_of
 from synthset.create.job import as_begun, default_job, make_job
 from synthset.create.plan import Part
 from synthset.create.refill import MAX_FACTOR
@@ -120,7 +120,9 @@ def rehearse(classes: Sequence[str], config: CreateConfig, folder: Path) -> DryR
     except ModelError as error:
         return replace(run, reason=error)
     requests = pa.table({name: [getattr(r, name) for r in sample.requests] for name in ("prompt", "negative_prompt")})
-    tell_cut(requests, GeneratorSource(lambda: generator).describe(texts_of(requests)))
+    described = GeneratorSource(lambda: generator).describe(texts_of(requests))
+    tell_cut(requests, described)
+    tell_tokens(replace(described, unused_tokens=()))  # others of its prompts may have them
     is_on_gpu = getattr(getattr(generator, "device", None), "type", "") == "cuda"
     reused = _find_reused(inputs, generator.config, sentences.unasked if sentences else 0)
     estimate = estimate_run(sample.requests, sample.total, generator, config, reused.total if reused else 0)

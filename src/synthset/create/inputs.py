@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute
 
 from synthset import miniature
-from synthset.core.errors import setting
+from synthset.core.errors import UsageError, setting, some
 from synthset.core.locks import reading
 from synthset.core.names import plain_name
 from synthset.core.seeds import ImageSeeds
@@ -131,6 +131,26 @@ def tell_cut(requests: pa.Table, described: Description) -> None:
         f"{requests.num_rows:,}",
         cut[0],
     )
+
+
+def tell_tokens(described: Description) -> None:
+    """Warn of tokens in prompts that no embedding brought, and of embeddings that no prompt names."""
+    if unknown := described.unknown_tokens:
+        log.warning(
+            "%s",
+            UsageError(
+                f"'{described.config.model}' reads {some(unknown)} letter by letter: no {setting('embedding')} has "
+                "that token."
+            ),
+        )
+    if unused := described.unused_tokens:
+        log.warning(
+            "%s",
+            UsageError(
+                f"No prompt has {some(unused)}, so {setting('embedding')} changes nothing. Put it into "
+                f"{setting('phrases')}, e.g. 'cat: {unused[0]}'."
+            ),
+        )
 
 
 def plan_run(

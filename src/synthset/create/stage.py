@@ -27,7 +27,7 @@ from synthset.core.locks import reading, writing
 from synthset.core.options import expect, with_options
 from synthset.create.config import CreateConfig
 from synthset.create.described import recall, record
-from synthset.create.inputs import CreateInputs, read_inputs, synonyms_of, tell_cut, texts_of
+from synthset.create.inputs import CreateInputs, read_inputs, synonyms_of, tell_cut, tell_tokens, texts_of
 from synthset.create.job import as_begun, default_job, job_of_config, make_job
 from synthset.create.real_guidance import check_conditions, with_initial_images
 from synthset.create.refill import Refill, prepare_refill, refill
@@ -121,6 +121,7 @@ def create(
     writer.synonyms = synonyms_of(classes)
     writer.check(overwrite)
     tell_cut(plan.table, described)
+    tell_tokens(described)
     with reading(*config.reuse, path_of(config.filter.real)), writing(folder):
         writer.open(overwrite, config.batch_size is None, initial.table() if initial else None)
         reuse = Reuse.open(config.reuse, job, writer.defaults)
@@ -211,6 +212,9 @@ def load(config: CreateConfig) -> Generator:
         stored=StoredSize(config.resize_px, config.antialias) if config.resize_px else None,
         image_conditions=bool(mixing_strategies(config.strategies)),
         engine=config.engine,
+        layout=config.layout,
+        additions=config.additions,
+        memory=config.memory,
     )
 
 

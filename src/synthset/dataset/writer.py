@@ -28,6 +28,8 @@ from synthset.prompts.sentences.cache import SENTENCES_FILE
 # names in a job, and what tells the thing whatever its name
 IDENTIFIED = {
     "generation.model": "generation.parts.model_index",
+    "generation.lora": "generation.lora_hash",
+    "generation.embedding": "generation.embedding_hash",
     "refill.encoder.name": "refill.encoder.fingerprint",
     "sentences.writer": "sentences.fingerprint",
 }

@@ -18,8 +18,9 @@ from synthset.core.libraries import library_errors, quiet
 from synthset.generators.families import denoiser_of
 from synthset.generators.memory import GROUP, MODEL, MemoryOptions
 
-# what layerwise casting leaves alone: normalisation and positions, of which little is to be saved (as diffusers does)
-_KEPT_IN_FP8 = ("pos_embed", "patch_embed", "norm", "^proj_in$", "^proj_out$")
+# what fp8 leaves alone: normalisation and positions, of which little is to be saved, as diffusers does; and the
+# embedding of words, by whose dtype transformers tells that of an encoder
+_KEPT_IN_FP8 = ("pos_embed", "patch_embed", "norm", "^proj_in$", "^proj_out$", "embed_tokens", "embedding", "shared")
 
 _GROUPS: dict[str, Any] = {"offload_device": torch.device("cpu"), "offload_type": "leaf_level"}
 
@@ -74,8 +75,9 @@ def _to_8bit(network: nn.Module, dtype: torch.dtype) -> None:
 
 def _to_fp8(network: nn.Module, dtype: torch.dtype) -> None:
     """Weights as float8 e4m3, each layer's unpacked while it computes."""
-    kept = tuple(getattr(network, "_skip_layerwise_casting_patterns", None) or ()) + _KEPT_IN_FP8
-    apply_layerwise_casting(network, torch.float8_e4m3fn, dtype, skip_modules_pattern=kept)
+    own = getattr(network, "_skip_layerwise_casting_patterns", None) or ()
+    kept = {*own, *_KEPT_IN_FP8, *(rf"\b{name}\b" for name in _kept_in_full(network))}
+    apply_layerwise_casting(network, torch.float8_e4m3fn, dtype, skip_modules_pattern=tuple(sorted(kept)))
 
 
 _QUANTISERS: Mapping[str, Callable[[nn.Module, torch.dtype], None]] = {
@@ -87,13 +89,18 @@ _QUANTISERS: Mapping[str, Callable[[nn.Module, torch.dtype], None]] = {
 
 def _linears(network: nn.Module) -> list[tuple[nn.Module, str, nn.Linear]]:
     """The linear layers of a network with their parent and name there, but those that it wants in full precision."""
-    kept = tuple(getattr(network, "_keep_in_fp32_modules", None) or ())
+    kept = _kept_in_full(network)
     return [
         (parent, name, child)
         for path, parent in network.named_modules()
         for name, child in parent.named_children()
         if type(child) is nn.Linear and not any(part in kept for part in (*path.split("."), name))
     ]
+
+
+def _kept_in_full(network: nn.Module) -> tuple[str, ...]:
+    """Names of the parts that a network wants in full precision, such as T5's `wo`."""
+    return tuple(getattr(network, "_keep_in_fp32_modules", None) or ())
 
 
 # ---- decoding ---------------------------------------------------------------------------------------------
