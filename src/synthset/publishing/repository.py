@@ -144,13 +144,20 @@ class Repository:
     @contextmanager
     def talking(self) -> Iterator[None]:
         """Whatever the hub, or the way to it, answers meanwhile is one line of ours, with what to do."""
+        from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+
+        has_bars = not are_progress_bars_disabled()  # one for each file
         try:
             with quiet():
+                disable_progress_bars()
                 yield
         except (SynthsetError, MemoryError):
             raise
         except Exception as error:  # of the hub, of the HTTP client, of the file system
             raise DataError(self._words(error)) from error
+        finally:
+            if has_bars:
+                enable_progress_bars()
 
     def _words(self, error: Exception) -> str:
         status, said = _status(error), f" ({_said(error)})"

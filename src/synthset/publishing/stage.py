@@ -140,9 +140,7 @@ def _look_up_by(api: HfApi) -> LookUp:
 @contextmanager
 def _publication(folder: Path, include_rejected: bool, look_up: LookUp | None) -> Iterator[Publication]:
     """What of a folder is published, which stays as it is meanwhile."""
-    from synthset.classifiers.export import exported_files, is_model
     from synthset.publishing.datasets import is_split, publish_dataset, publish_split
-    from synthset.publishing.models import publish_export, publish_model
 
     with tempfile.TemporaryDirectory(prefix="synthset-push-") as stage, reading(folder):
         if is_dataset(folder):
@@ -155,6 +153,9 @@ def _publication(folder: Path, include_rejected: bool, look_up: LookUp | None) -
             raise UsageError(
                 f"Expected a Synthset dataset for {setting('include_rejected')}, got '{folder}'. Leave it out."
             )
+        from synthset.classifiers.export import exported_files, is_model  # which take seconds to load
+        from synthset.publishing.models import publish_export, publish_model
+
         if is_model(folder):
             yield publish_model(folder, Path(stage), look_up)
             return
