@@ -28,6 +28,7 @@ from synthset.detection.voc import read_voc
 from synthset.images.imageset import ImageSet
 from synthset.images.sketch import Sketch, hash_files
 from synthset.pretraining.start import take_head_off
+from synthset.report import build_report
 
 OPTIONS = {
     "architecture": "small_cnn", "iterations": 5, "batch_size": 2, "boxes_per_image": 16, "anchor_sizes_px": (16, 24),
@@ -121,6 +122,17 @@ def test_another_photograph_or_another_kind_of_folder_is_refused(kit, whole, tmp
     (other / "training.json").write_text(json.dumps(note))
     with pytest.raises(UsageError, match=r"as 'synthset-detection-1', got 'synthset-pretraining-1'.* nothing was"):
         stage.detect("random", kit, other, **OPTIONS, overwrite=True)
+
+
+def test_a_report_does_not_outlive_the_detector_that_it_is_of(kit, whole, tmp_path):
+    other = shutil.copytree(whole.folder, tmp_path / "other")
+    page = build_report(other).read_text("utf-8")
+    assert f"{whole.scores.at_eleven:.1%}" in page
+    assert "VOC2007 test" in page
+    assert stage.detect("random", kit, other, **OPTIONS).was_finished  # a report is no stranger there
+    assert (other / "report.html").exists()
+    stage.detect("random", kit, other, **OPTIONS | {"iterations": 1}, overwrite=True)
+    assert not (other / "report.html").exists()
 
 
 def test_a_loss_that_is_no_number_ends_the_training_in_words(kit, tmp_path, monkeypatch):

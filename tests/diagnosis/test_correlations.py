@@ -130,4 +130,6 @@ def test_they_are_saved_as_tables_and_shown(tmp_path):
     assert "What goes with accuracy" in page
     synthset.diagnose(drawn[:3], tmp_path / "out", **options)  # in its place
     assert not (tmp_path / "out" / "correlations.parquet").exists()
-    assert "here are 3 with the share of real images that is right by them, so none is given" in build_report(tmp_path / "out").read_text("utf-8")
+    assert "here are 3 with the share of real images that is right by them, so none is given" in build_report(
+        tmp_path / "out"
+    ).read_text("utf-8")

@@ -14,6 +14,7 @@ from synthset.core.errors import ConfigChangedError, UsageError
 from synthset.evaluation.stage import evaluate
 from synthset.images.sketch import Sketch, hash_files
 from synthset.pretraining.start import take_head_off
+from synthset.report import build_report
 from synthset.transfer import finetune, stage
 from synthset.transfer.config import MODES, TransferConfig
 from synthset.transfer.features import features_of, linear_head
@@ -65,6 +66,15 @@ def test_a_transfer_learns_of_shots_and_is_saved(done, mode):
         assert result.score > 0.6
     assert result.low <= result.score <= result.high
     assert "synthetic images" in result.seen
+
+
+def test_transfers_stand_side_by_side_in_a_report(done):
+    folder = done["knn"].folder.parent
+    page = build_report(folder).read_text("utf-8")
+    assert "3 transfers" in page
+    for result in done.values():
+        assert f"{result.score:.1%}" in page
+        assert all(f'data-value="{trial.score}"' in page for trial in result.trials)
 
 
 @pytest.mark.parametrize("mode", ["finetune", "linear"])

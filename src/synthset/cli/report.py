@@ -1,4 +1,4 @@
-"""`synthset report`: the report of a diagnosis or a comparison, built from its saved files."""
+"""`synthset report`: the report of a diagnosis, a comparison or other results, built from their saved files."""
 
 from __future__ import annotations
 

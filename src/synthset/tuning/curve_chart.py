@@ -13,8 +13,10 @@ from synthset.images.drawing import FAINT, INK, PAPER, SCALE, Canvas, Colour, Po
 from synthset.tuning.baselines import BASELINES
 from synthset.tuning.curve_results import CurveMean, CurveResult
 
-WIDTH, HEIGHT = 720, 440
-LEFT, RIGHT, TOP, BOTTOM = 64, 28, 84, 56
+WIDTH = 720
+LEFT, RIGHT, BOTTOM = 64, 28, 56
+AXES_PX = 300  # height between the axes
+KEY_TOP, KEY_ROW = 52, 17  # of the legend, whose rows push the axes down
 RULE = (228, 231, 235)
 # apart from each other in hue and in lightness, so that they stay so for the colour-blind and in grey
 COLOURS = (
@@ -27,6 +29,7 @@ COLOURS = (
     (190, 28, 72),
     (96, 186, 222),
 )
+ZERO_SHOT = "zero-shot CLIP"
 BAND, WHISKER = 0.14, 0.45  # opacity of an interval
 MAX_BANDS = 2  # of more than so many lines, intervals stand side by side as whiskers: bands would hide each other
 DODGE_PX = 7
@@ -53,7 +56,10 @@ def _draw(curve: CurveResult) -> Canvas:
     colours = dict(zip(methods, cycle(COLOURS), strict=False))
     shots = sorted({mean.shots for mean in curve.means})
     low, high, step = _range(curve)
-    canvas = Canvas(WIDTH, HEIGHT)
+    key = _key_places(colours | {ZERO_SHOT: FAINT})
+    top = key[-1][2] + 32
+    bottom = top + AXES_PX
+    canvas = Canvas(WIDTH, round(bottom + BOTTOM))
 
     def x_of(count: int) -> float:
         """Equal steps between 1, 2, 4, …; 0 stands where a half would."""
@@ -62,21 +68,23 @@ def _draw(curve: CurveResult) -> Canvas:
         return LEFT + 24 + share * (WIDTH - LEFT - RIGHT - 48)
 
     def y_of(score: float) -> float:
-        return TOP + (high - score) / (high - low) * (HEIGHT - TOP - BOTTOM)
+        return top + (high - min(max(score, low), high)) / (high - low) * AXES_PX
 
     score = "mean accuracy of the classes" if curve.metric == "mean_per_class" else "accuracy"
-    canvas.write((LEFT, 18), fit(f"Tuned CLIP on {curve.real}", 18, WIDTH - LEFT), 18, INK, "lt")
-    _draw_legend(canvas, colours)
+    canvas.write((LEFT, 18), fit(f"Tuned CLIP on {curve.real}", 18, WIDTH - LEFT - RIGHT), 18, INK, "lt")
+    _draw_key(canvas, key)
     level = low
     while level <= high + 1e-9:
         canvas.line([(LEFT, y_of(level)), (WIDTH - RIGHT, y_of(level))], RULE, 1)
         canvas.write((LEFT - 8, y_of(level)), f"{level:.0%}", 12, FAINT, "rm")
         level += step
     for count in shots:
-        canvas.write((x_of(count), HEIGHT - BOTTOM + 14), str(count), 12, FAINT, "mm")
+        canvas.write((x_of(count), bottom + 14), str(count), 12, FAINT, "mm")
     seeds = max(mean.seeds for mean in curve.means)
     about = f", mean of {seeds} seeds with 95% interval" if seeds > 1 else ", one seed"
-    canvas.write(((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 22), f"real images a class; {score}{about}", 12, FAINT, "mm")
+    canvas.write(
+        ((LEFT + WIDTH - RIGHT) / 2, bottom + BOTTOM - 22), f"real images a class; {score}{about}", 12, FAINT, "mm"
+    )
 
     for x in range(LEFT, WIDTH - RIGHT - 4, 8):
         canvas.line([(x, y_of(curve.zero_shot)), (x + 4, y_of(curve.zero_shot))], FAINT, 1.5)
@@ -98,20 +106,30 @@ def _draw(curve: CurveResult) -> Canvas:
     return canvas
 
 
-def _draw_legend(canvas: Canvas, colours: dict[str, Colour]) -> None:
-    x, y = float(LEFT), 52.0
-    for name, colour in (colours | {"zero-shot CLIP": FAINT}).items():
-        words = NAMES.get(name, clean(name))
-        width = width_of(words, 12) + 42
-        if x + width > WIDTH - RIGHT:
-            x, y = float(LEFT), y + 17
-        if name == "zero-shot CLIP":
+def _key_places(colours: dict[str, Colour]) -> list[tuple[str, float, float, Colour]]:
+    """Name, x, y and colour of each entry of the legend, in as many rows as they take."""
+    places, x, y = [], float(LEFT), float(KEY_TOP)
+    for name, colour in colours.items():
+        width = width_of(_words(name), 12) + 42
+        if x + width > WIDTH - RIGHT and x > LEFT:
+            x, y = float(LEFT), y + KEY_ROW
+        places.append((name, x, y, colour))
+        x += width
+    return places
+
+
+def _words(name: str) -> str:
+    return NAMES.get(name, clean(name))
+
+
+def _draw_key(canvas: Canvas, places: Sequence[tuple[str, float, float, Colour]]) -> None:
+    for name, x, y, colour in places:
+        if name == ZERO_SHOT:
             canvas.line([(x, y), (x + 5, y)], colour, 1.5)
             canvas.line([(x + 9, y), (x + 14, y)], colour, 1.5)
         else:
             canvas.line([(x, y), (x + 14, y)], colour, 2.5)
-        canvas.write((x + 20, y), words, 12, INK, "lm")
-        x += width
+        canvas.write((x + 20, y), _words(name), 12, INK, "lm")
 
 
 def _draw_intervals(
@@ -127,9 +145,9 @@ def _draw_intervals(
 
 
 def _shade(canvas: Canvas, outline: Sequence[Point], colour: Colour, opacity: float) -> None:
-    """Fill an outline, as far as it lies between the axes."""
+    """Fill an outline, so that what lies below shows through."""
     mask = Image.new("L", canvas.image.size)
-    corners = [(x * SCALE, min(max(y, TOP), HEIGHT - BOTTOM) * SCALE) for x, y in outline]
+    corners = [(x * SCALE, y * SCALE) for x, y in outline]
     ImageDraw.Draw(mask).polygon(corners, fill=round(255 * opacity))
     canvas.image.paste(colour, (0, 0), mask)
 
