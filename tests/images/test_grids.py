@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image
 
-from synthset.images.grids import CAPTION_LINES, GridCell, GridRow, _wrap, draw_grid
+from synthset.images.grids import CAPTION_LINES, GridCell, GridRow, wrap, draw_grid
 from synthset.images.pictures import MAX_WIDTH_PX
 
 RED, GREEN, BLUE, PINK = (200, 10, 10), (10, 200, 10), (10, 10, 200), (250, 10, 250)
@@ -51,8 +51,8 @@ def test_twelve_columns_of_long_names_stay_within_the_width(tmp_path):
 
 
 def test_texts_go_on_below_and_end_with_an_ellipsis():
-    assert _wrap("class_prompt@7.5", 112, 16, 3) == ["class_prompt", "@7.5"]
-    lines = _wrap("word " * 40, 100, 12, CAPTION_LINES)
+    assert wrap("class_prompt@7.5", 112, 16, 3) == ["class_prompt", "@7.5"]
+    lines = wrap("word " * 40, 100, 12, CAPTION_LINES)
     assert len(lines) == CAPTION_LINES
     assert lines[-1].endswith("…")
-    assert _wrap("", 100, 12, 3) == []
+    assert wrap("", 100, 12, 3) == []

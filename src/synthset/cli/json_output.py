@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, ParamSpec
 
 from synthset.cli.verbosity import is_quiet
+from synthset.core.errors import FailureThresholdError
 
 Parameters = ParamSpec("Parameters")
 
@@ -21,16 +22,24 @@ _collected: dict[str, Any] | None = None
 
 @contextmanager
 def collecting(wanted: bool) -> Iterator[None]:
-    """Print what is shown meanwhile as JSON at the end, if that is wanted; not if the block raises."""
+    """Print what is shown meanwhile as JSON at the end, if that is wanted; not if the block raises halfway."""
     global _collected
     _collected = {} if wanted else None
     try:
-        yield
-        if _collected:
-            print(json.dumps(_collected, ensure_ascii=True, allow_nan=False))
-            sys.stdout.flush()
+        try:
+            yield
+        except FailureThresholdError:
+            _print_collected()
+            raise
+        _print_collected()
     finally:
         _collected = None
+
+
+def _print_collected() -> None:
+    if _collected:
+        print(json.dumps(_collected, ensure_ascii=True, allow_nan=False))
+        sys.stdout.flush()
 
 
 def is_wanted() -> bool:

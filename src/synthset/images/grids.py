@@ -63,7 +63,7 @@ def draw_grid(
     """
     layout = _lay_out(columns, rows, thumb_px)
     captions = [[_captions(cell, layout) for cell in row.cells] for row in rows]
-    headings = [_wrap(clean(name), layout.column_px, HEADING_PX, HEADING_LINES) for name in columns]
+    headings = [wrap(clean(name), layout.column_px, HEADING_PX, HEADING_LINES) for name in columns]
     top = MARGIN_PX + round((TITLE_PX + max(map(len, headings)) * HEADING_PX) * LINE) + 26
     tops, bottom = [], top
     for i, (row, texts) in enumerate(zip(rows, captions, strict=True)):
@@ -117,7 +117,7 @@ def _lay_out(columns: Sequence[str], rows: Sequence[GridRow], thumb_px: int) -> 
 
 
 def _captions(cell: GridCell, layout: _Layout) -> list[str]:
-    wrapped = (_wrap(clean(text), layout.column_px, CAPTION_PX, CAPTION_LINES) for text in cell.captions)
+    wrapped = (wrap(clean(text), layout.column_px, CAPTION_PX, CAPTION_LINES) for text in cell.captions)
     return [line for lines in wrapped for line in lines]
 
 
@@ -144,7 +144,7 @@ def _write(draw: ImageDraw.ImageDraw, place: tuple[int, int], lines: Sequence[st
         draw.text((place[0], place[1] + round(i * size_px * LINE)), line, ink, load_font(size_px, line))
 
 
-def _wrap(text: str, room_px: int, size_px: int, most: int) -> list[str]:
+def wrap(text: str, room_px: int, size_px: int, most: int) -> list[str]:
     """A text in lines that fit their room, at most so many; what is too long ends with an ellipsis."""
     lines = [""]
     for piece in _BREAKS.split(text):
