@@ -6,8 +6,9 @@ diagnosis share. The vectors take four bytes an image and dimension of memory.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from synthset.encoders.embed import EmbeddingCache
 
 NEAREST = 8
-_AT_ONCE = 4096  # images between two looks at whether to go on
 
 
 @dataclass(frozen=True)
@@ -97,12 +97,15 @@ class Neighbours:
     def _embed(self, images: ImageSet, encoder: Encoder, what: str) -> np.ndarray:
         from synthset.encoders.embed import embed_images
 
-        vectors = np.empty((len(images), encoder.dimension), np.float32)
-        for start in range(0, len(images), _AT_ONCE):
-            self.work.tell(f"embedding {what} by {encoder.name}", start, len(images))
-            rows = np.arange(start, min(start + _AT_ONCE, len(images)))
-            vectors[rows] = embed_images(images.select(rows), encoder, self._cache).numpy()
-        self.work.tell(f"embedding {what} by {encoder.name}", len(images), len(images))
+        doing, count = f"embedding {what} by {encoder.name}", itertools.count(1)
+
+        def read(index: int) -> bytes:
+            # an image is read twice, for its hash and for its vector, so the work can be stopped at any
+            self.work.tell(doing, next(count) // 2, len(images))
+            return images.read(index)
+
+        vectors = embed_images(replace(images, read=read), encoder, self._cache).numpy()
+        self.work.tell(doing, len(images), len(images))
         return vectors
 
 

@@ -45,7 +45,7 @@ class Previews:
     """Draws, one class at a time, in the background.
 
     Args:
-        load: loads the generator, see `load_recorded`; it stays.
+        load: loads the generator that drew the dataset; it stays.
     """
 
     def __init__(self, dataset: Dataset, load: Callable[[], Generator]) -> None:
@@ -90,6 +90,11 @@ class Previews:
 
 def rephrased(dataset: Dataset, class_name: str, phrase: str, strategy: str) -> tuple[list[int], list[Request]]:
     """The first images of a class and strategy, and their requests with another phrase. Raises as `Previews.start`."""
+    if dataset.merged is not None:
+        raise UsageError(
+            f"Expected a dataset that was drawn for previews, '{dataset.folder}' was merged. Review the one that the "
+            "images are from."
+        )
     rows = dataset.drawn_rows
     names = zip(rows.column("class_name").to_pylist(), rows.column("strategy").to_pylist(), strict=True)
     chosen = [row for row, (one, other) in enumerate(names) if (one, other) == (class_name, strategy)][:COUNT]
@@ -109,46 +114,16 @@ def rephrased(dataset: Dataset, class_name: str, phrase: str, strategy: str) -> 
     return chosen, requests
 
 
-def load_recorded(dataset: Dataset, device: str) -> Generator:
-    """The generator that drew a dataset.
-
-    Raises:
-        ModelError: it cannot be loaded, or is not the one that drew the dataset.
-    """
-    from synthset.generators.base import EAGER
-    from synthset.generators.loading import load_generator
-    from synthset.generators.names import SCHEDULERS
-    from synthset.generators.sampling import SamplingOptions
-
-    known = dataset.manifest["job"]["generation"]
-    generator = load_generator(
-        known["model"],
-        revision=known["revision"],
-        scheduler=known["scheduler"] if known["scheduler"] in SCHEDULERS else "auto",  # the checkpoint's own
-        num_inference_steps=known["num_inference_steps"],
-        height_px=known["height_px"],
-        width_px=known["width_px"],
-        dtype=known["dtype"],
-        device=device,
-        sampling=SamplingOptions.from_job(known.get("sampling")),
-        image_conditions="condition_images" in dataset.columns,
-        engine=known.get("engine", EAGER),
-    )
-    if generator.config.weights_hash != known["weights_hash"]:
-        raise ModelError(
-            f"Expected the weights of '{known['model']}' that drew '{dataset.folder}', found others. "
-            "Previews would show another model."
-        )
-    return generator
-
-
 def _style(recorded: Mapping[str, Any]) -> PromptStyle:
     """The style of a job."""
-    values = {name: tuple(value) if isinstance(value, list) else value for name, value in recorded.items()}
+    values = {name: _plain(value) for name, value in recorded.items()}
     if isinstance(words := values.get("augmentation"), Mapping):
-        lists = {name: tuple(value) if isinstance(value, list) else value for name, value in words.items()}
-        values["augmentation"] = Augmentation(**lists)
+        values["augmentation"] = Augmentation(**{name: _plain(value) for name, value in words.items()})
     return PromptStyle(**values)
+
+
+def _plain(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _drawing(generator: Generator, dataset: Dataset, requests: Sequence[Request]) -> Callable[..., Any]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from synthset.core.errors import DataError, SynthsetError, UsageError, setting
 from synthset.core.locks import reading, writing
+from synthset.create.recorded import RecordedConfig, load_recorded
 from synthset.dataset.card import refresh_card
 from synthset.dataset.reader import Dataset, open_dataset
 from synthset.dataset.relabels import FILE as RELABELS_FILE
@@ -25,7 +26,7 @@ from synthset.review.contents import Contents, read_contents, signature_of
 from synthset.review.decisions import Decisions
 from synthset.review.neighbours import Neighbours
 from synthset.review.phrases import Phrases
-from synthset.review.previews import Previews, load_recorded
+from synthset.review.previews import Previews
 from synthset.review.thumbnails import FILES_BYTES, Thumbnails
 
 if TYPE_CHECKING:
@@ -101,7 +102,8 @@ class Session:
 
     def load_generator(self, dataset: Dataset) -> Generator:
         """The generator of previews."""
-        return self._generator or load_recorded(dataset, self.config.device)
+        recorded = RecordedConfig(device=self.config.device)
+        return self._generator or load_recorded(dataset.manifest["job"], recorded)
 
     def neighbours_of(self, dataset: Dataset) -> Neighbours:
         """What finds neighbours; without an encoder it says why there is none."""

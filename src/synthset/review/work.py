@@ -51,7 +51,8 @@ class Work:
                 return False
             self._stop.clear()
             self.progress = Progress("working")
-            self._thread = threading.Thread(target=self._run, args=[task], daemon=True)
+            # no daemon: one that is within a library when Python ends would have it abort
+            self._thread = threading.Thread(target=self._run, args=[task])
             self._thread.start()
             return True
 
