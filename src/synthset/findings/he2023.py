@@ -507,7 +507,7 @@ FINDINGS: Sequence[Finding] = (
         "F21",
         "Self-supervised pre-training uses synthetic images better than supervised.",
         "Tables 10 and 11",
-        published(
+        shares(
             *(("AP50, moco, 1.2 M", 81.55), ("AP50, moco, 2.4 M", 82.13)),
             *(("AP50, supervised, 1.2 M", 79.0), ("AP50, supervised, 2.4 M", 80.0)),
         ),

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from synthset.core.errors import DataError
 from synthset.core.files import write_text
 from synthset.findings.images import Drawn, Real
 from synthset.findings.learning import Train
@@ -196,8 +197,10 @@ class Correlate(Work):
         return Cost()
 
     def run(self, home: Path, lab: Lab) -> Mapping[str, float]:
-        """Of the figures of other work."""
+        """Of the figures of other work. Raises DataError where one of them is the same for all sets."""
         x, y = ([value.read(lab) for value in values] for values in (self.x, self.y))
+        if np.ptp(x) == 0 or np.ptp(y) == 0:
+            raise DataError(f"Expected sets that differ for the correlation of '{self.name}', got one value for all.")
         return {"r": float(np.corrcoef(x, y)[0, 1]), "sets": len(x)}
 
 

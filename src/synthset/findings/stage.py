@@ -12,7 +12,7 @@ interrupted goes on, and a run of more findings or seeds adds to what is there.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
@@ -20,7 +20,7 @@ from typing import Annotated, Any, Literal
 
 from synthset.classifiers.scoring import seed_interval
 from synthset.core.devices import choose_device
-from synthset.core.errors import ConfigChangedError, SynthsetError, UsageError, setting
+from synthset.core.errors import ConfigChangedError, DataError, SynthsetError, UsageError, setting
 from synthset.core.files import delete_parts, is_part, write_json
 from synthset.core.json_records import read_record
 from synthset.core.locks import writing
@@ -102,7 +102,7 @@ def reproduce(
         _claim(folder, config)
         delete_parts(folder, below=False)
         lab = Lab(folder)
-        failed = dict(_do(work_of(experiments, config.seeds), lab, choose_device("auto").type))
+        failed = _do(work_of(experiments, config.seeds), lab, choose_device("auto").type)
         judged = with_earlier(folder, [_judge(one, lab, failed) for one in experiments])
         told = tuple(f"{work.title}: {why}" for work, why in failed.items())
         result = ReproductionResult(folder, config.size, config.seeds, _in_order(judged), told)
@@ -124,25 +124,24 @@ def plan_experiments(findings: Sequence[str] | str, config: ReproduceConfig) -> 
     return experiments_of(find_findings(names), config.size, config.seeds)
 
 
-def _do(work: Sequence[Work], lab: Lab, device: str) -> Iterator[tuple[Work, str]]:
+def _do(work: Sequence[Work], lab: Lab, device: str) -> dict[Work, str]:
     """Do all of it in order; gives what could not be done, and why."""
     estimate = seconds_by(work, lab, device)
     left = [one for one in work if lab.find(one) is None]
-    failed: set[Work] = set()
+    failed: dict[Work, str] = {}
     with track(round(sum(map(estimate, left))) or 1, "reproduce", "s of work") as bar:
         for one in left:
             bar.describe(f"{one.kind} {one.title}")
-            if lacking := failed.intersection(one.needs()):
-                failed.add(one)
-                yield one, f"needs {', '.join(need.title for need in lacking)}"
-                continue
             try:
-                lab.do(one)
+                if lacking := [need for need in one.needs() if need in failed]:
+                    failed[one] = f"needs {lacking[0].kind} {lacking[0].title}: {failed[lacking[0]]}"
+                else:
+                    lab.do(one)
             except SynthsetError as error:
-                failed.add(one)
+                failed[one] = str(error)
                 log.warning("%s %s: %s", one.kind, one.title, error)
-                yield one, str(error)
             bar.advance(round(estimate(one)))
+    return failed
 
 
 def _judge(experiment: Experiment, lab: Lab, failed: dict[Work, str]) -> FindingResult:
@@ -150,9 +149,16 @@ def _judge(experiment: Experiment, lab: Lab, failed: dict[Work, str]) -> Finding
     rule = finding.rule(experiment.settings)
     about = (finding.name, experiment.paper.name, finding.source, finding.claim, finding.note, finding.unit)
     reasons = [failed[work] for work in experiment.work if work in failed]
-    if reason := experiment.reason or (reasons[0] if reasons else ""):
+    values: dict[str, tuple[float, ...]] = {}
+    try:
+        if not experiment.reason and not reasons:
+            values = {
+                label: tuple(own[label].read(lab) for own in experiment.figures) for label in experiment.figures[0]
+            }
+    except DataError as error:  # a figure that the work could not give
+        reasons = [str(error)]
+    if reason := experiment.reason or "".join(reasons[:1]):
         return FindingResult(*about, finding.published, (), (), rule.text, NOT_MEASURABLE, reason)
-    values = {label: tuple(own[label].read(lab) for own in experiment.figures) for label in experiment.figures[0]}
     differences = tuple(rule.judge(values))
     measured = tuple(_measured(label, own) for label, own in values.items())
     return FindingResult(*about, finding.published, measured, differences, rule.text, verdict_of(differences))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 import time
 from abc import ABC, abstractmethod
@@ -186,12 +187,14 @@ class Lab:
         return done.figures
 
     def do(self, work: Work) -> Done:
-        """Do a piece of work whose needs are done, unless it is done itself."""
+        """Do a piece of work whose needs are done, unless it is done itself. Raises DataError for a figure like NaN."""
         if done := self.find(work):
             return done
         home, start = self.home(work), time.monotonic()
         home.mkdir(parents=True, exist_ok=True)
         figures = {name: float(value) for name, value in work.run(home, self).items()}
+        if odd := [name for name, value in figures.items() if not math.isfinite(value)]:
+            raise DataError(f"Expected a number for '{odd[0]}' of {work.kind} '{work.title}', got {figures[odd[0]]}.")
         seconds = round(time.monotonic() - start, 1)
         write_json(home / FILE, {"format": FORMAT, "work": work.declaration, "figures": figures, "seconds": seconds})
         return self._done.setdefault(work.key, Done(FORMAT, work.declaration, figures, seconds))
