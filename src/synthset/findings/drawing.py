@@ -114,7 +114,8 @@ class Filter(Work):
 
     def run(self, home: Path, lab: Lab) -> Mapping[str, float]:
         """Judge the images; the verdicts lie beside them."""
-        from synthset.filters import filter_dataset
+        from synthset.filters import FilterConfig, filter_dataset
 
-        result = filter_dataset(lab.home(self.of) / "dataset", list(self.methods), **dict(self.options))
+        config = FilterConfig(**dict(self.options))
+        result = filter_dataset(lab.home(self.of) / "dataset", list(self.methods), config)
         return {"kept": float(result.keep.mean())}
