@@ -59,6 +59,13 @@ def reader(folder, monkeypatch):
     monkeypatch.chdir(folder)
     monkeypatch.setenv("SYNTHSET_CACHE", str(folder / "cache"))
     monkeypatch.setattr(progress, "_enabled", False)
+    monkeypatch.setattr("uvicorn.Server.run", end_at_once)
+    monkeypatch.setattr("webbrowser.open", lambda address: None)
+
+
+def end_at_once(server, sockets):
+    """As somebody does who presses Ctrl-C."""
+    raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize("page", PAGES)
