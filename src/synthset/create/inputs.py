@@ -116,6 +116,12 @@ def texts_of(requests: pa.Table) -> pa.Array:
     return pa.concat_arrays(columns).unique()
 
 
+def tell_texts(requests: pa.Table, described: Description) -> None:
+    """Warn of what the generator does not read of the prompts of a plan's table, as it was described."""
+    tell_cut(requests, described)
+    tell_tokens(described)
+
+
 def tell_cut(requests: pa.Table, described: Description) -> None:
     """Warn of prompts of a plan's table of which the generator reads the beginning alone."""
     if not (cut := described.cut_texts):

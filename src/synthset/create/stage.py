@@ -27,7 +27,7 @@ from synthset.core.locks import reading, writing
 from synthset.core.options import expect, with_options
 from synthset.create.config import CreateConfig
 from synthset.create.described import recall, record
-from synthset.create.inputs import CreateInputs, read_inputs, synonyms_of, tell_cut, tell_tokens, texts_of
+from synthset.create.inputs import CreateInputs, read_inputs, synonyms_of, tell_texts, texts_of
 from synthset.create.job import as_begun, default_job, job_of_config, make_job
 from synthset.create.real_guidance import check_conditions, with_initial_images
 from synthset.create.refill import Refill, prepare_refill, refill
@@ -117,11 +117,10 @@ def create(
     job = make_job(plan, config, described.config, initial, sentences, refill_job)
     batch_size = min(config.shard_size, config.batch_size or described.preferred_batch_size)
     writer = DatasetWriter(folder, job, plan, config.shard_size, batch_size, defaults=default_job(described.config))
-    writer.generator = record(config, described) if generator is None else None
-    writer.synonyms = synonyms_of(classes)
+    recorded = record(config, described) if generator is None else None
+    writer.generator, writer.synonyms = recorded, synonyms_of(classes)
     writer.check(overwrite)
-    tell_cut(plan.table, described)
-    tell_tokens(described)
+    tell_texts(plan.table, described)
     with reading(*config.reuse, path_of(config.filter.real)), writing(folder):
         writer.open(overwrite, config.batch_size is None, initial.table() if initial else None)
         reuse = Reuse.open(config.reuse, job, writer.defaults)

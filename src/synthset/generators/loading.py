@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from synthset.core.devices import ACCELERATORS, DTYPES, choose_device, choose_dtype
@@ -13,6 +13,7 @@ from synthset.core.libraries import library_errors
 from synthset.generators.additions import Additions, FoundAdditions, find_additions
 from synthset.generators.base import COMPILED, EAGER, GenerationConfig, Generator, StoredSize
 from synthset.generators.checkpoint import Checkpoint, find_checkpoint, load_pipeline
+from synthset.generators.families import FAMILIES
 from synthset.generators.memory import NONE, MemoryOptions
 from synthset.generators.names import AUTO_SCHEDULER, ENGINES, SCHEDULERS
 from synthset.generators.plug_in import load_plug_in, plug_in_of
@@ -67,21 +68,10 @@ def load_generator(
             images that do not fit the checkpoint.
         ModelError: a checkpoint that is not at hand, incomplete, unsafe, or of another kind, or no compiler.
     """
-    given = dict(locals())
+    given = {**locals(), "memory": memory or MemoryOptions()}
     if plug_in := plug_in_of(name):
         return load_plug_in(plug_in, _asked_of_plug_in(given), _DEFAULTS)
-    drawing = _Drawing(
-        scheduler=scheduler,
-        num_inference_steps=num_inference_steps,
-        height_px=height_px,
-        width_px=width_px,
-        dtype=dtype,
-        device=device,
-        sampling=None if sampling is None or sampling.is_plain else sampling,
-        stored=stored,
-        engine=engine,
-        memory=memory or MemoryOptions(),
-    )
+    drawing = _Drawing(**{one.name: given[one.name] for one in fields(_Drawing)})
     drawing.memory.check(engine == COMPILED)
     found = find_additions(additions or Additions())
     checkpoint = find_checkpoint(name, revision, image_conditions, layout)
@@ -115,6 +105,8 @@ class _Drawing:
     memory: MemoryOptions
 
     def __post_init__(self) -> None:
+        if self.sampling is not None and self.sampling.is_plain:
+            object.__setattr__(self, "sampling", None)
         by_class = {class_name: name for name, class_name in SCHEDULERS.items()}
         object.__setattr__(self, "scheduler", by_class.get(self.scheduler, self.scheduler))
         for kind, name, valid in (
@@ -171,11 +163,11 @@ def _check_sampling(sampling: SamplingOptions, checkpoint: Checkpoint) -> None:
             f"Expected a Stable Diffusion 1.x or 2.x checkpoint for {' and '.join(by_unet.phrases())}, got "
             f"'{checkpoint.name}', a {checkpoint.class_name}. Leave it out, or use another checkpoint."
         )
-    if sampling.block_cache and (is_own or "transformer" not in checkpoint.parts):
+    if sampling.block_cache and not checkpoint.family.block_cache:
+        known = ", ".join(family.title for family in FAMILIES.values() if family.block_cache)
         raise UsageError(
-            f"Expected a checkpoint with a transformer for {setting('block_cache')}, got '{checkpoint.name}', a "
-            f"{checkpoint.class_name}, whose denoiser is a UNet. For Stable Diffusion 1.x and 2.x there is "
-            f"{setting('cache_interval')}."
+            f"Expected a checkpoint of {known} for {setting('block_cache')}, got '{checkpoint.name}', a "
+            f"{checkpoint.class_name}. Leave it out; Stable Diffusion 1.x and 2.x have {setting('cache_interval')}."
         )
 
 
