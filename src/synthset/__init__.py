@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from synthset.pretraining.config import PretrainConfig
     from synthset.pretraining.stage import PretrainResult, pretrain
     from synthset.prompts.strategies import PromptStyle
+    from synthset.publishing.stage import PushResult, push
     from synthset.real import load_real
     from synthset.report import build_report
     from synthset.tuning.config import TuneConfig
@@ -74,6 +75,7 @@ _HOMES = {
     "synthset.pretraining.config": ("PretrainConfig",),
     "synthset.pretraining.stage": ("PretrainResult", "pretrain"),
     "synthset.prompts.strategies": ("PromptStyle",),
+    "synthset.publishing.stage": ("PushResult", "push"),
     "synthset.real": ("load_real",),
     "synthset.report": ("build_report",),
     "synthset.tuning.config": ("TuneConfig",),
@@ -101,6 +103,7 @@ __all__ = [
     "PretrainConfig",
     "PretrainResult",
     "PromptStyle",
+    "PushResult",
     "SamplingOptions",
     "SynthsetError",
     "TrainConfig",
@@ -122,6 +125,7 @@ __all__ = [
     "load_real",
     "open_dataset",
     "pretrain",
+    "push",
     "train",
     "tune",
     "tune_curve",

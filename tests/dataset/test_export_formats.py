@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import datasets
@@ -206,6 +207,7 @@ def test_near_copies_stay_in_one_split(tmp_path):
     assert len(part_of) == 50
     assert all(part_of[40 + number] == part_of[4 * number] for number in range(10))
     assert set(part_of.values()) == {"train", "validation"}
+    assert export_images(doubled, tmp_path / "loose", "csv", replace(HALVES, ties=("none",))).tied == 0
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -255,7 +257,8 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path, format, monkeypatch):
             "Expected train and validation for format 'yolo', got none of validation",
         ),
         ("csv", {"train": 1.5}, "train above 0 and at most 1, got 1.5"),
-        ("csv", {"train": 1.0, "ties": ("copy",)}, "Unknown ties 'copy'. Valid: copies, noise, source"),
+        ("csv", {"train": 1.0, "ties": ("none", "copies")}, "Expected ties=none alone, got none, copies"),
+        ("csv", {"train": 1.0, "ties": ("copy",)}, "Unknown ties 'copy'. Valid: copies, noise, source, none"),
     ],
 )
 def test_options_that_nothing_reads_or_that_cannot_be_are_refused(tmp_path, format, options, message):

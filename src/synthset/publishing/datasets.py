@@ -22,6 +22,7 @@ from synthset.dataset.card import jobs_of
 from synthset.dataset.layout import INITIAL_IMAGES_FILE
 from synthset.dataset.manifest import MANIFEST_FILE, Accounting
 from synthset.dataset.reader import Dataset
+from synthset.dataset.records import unknown_columns
 from synthset.dataset.verdicts import BY_HAND, FOLDER, read_verdicts, write_verdicts
 from synthset.publishing.cards import published_card
 from synthset.publishing.contents import CARD, Publication, PublishedFile, listed, others_in
@@ -103,6 +104,8 @@ def _as_published(dataset: Dataset, stage: Path, include_rejected: bool) -> tupl
             f"Expected images that the filters keep in '{dataset.folder}', all {len(kept):,} are rejected "
             f"({', '.join(dataset.verdicts())}). Lower the threshold of 'synthset filter'."
         )
+    if later := unknown_columns(dataset.columns):
+        raise DataError(f"'{dataset.folder}' has columns of a later version: {', '.join(later)}. Update synthset.")
     rows = (kept | include_rejected).nonzero()[0]
     table, manifest, total = dataset.rows.take(pa.array(rows)), dataset.manifest, dataset.accounting
     verdicts = [v for method, v in dataset.verdicts().items() if method != BY_HAND] if include_rejected else []

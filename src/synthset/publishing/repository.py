@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 COMMIT_FILES, COMMIT_BYTES = 100, 5_000_000_000  # at most, of a commit; the hub takes a minute for more
-TRIES, FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 4, 1.0, 300.0  # of what may be better a moment later
+TRIES, FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 3, 1.0, 300.0  # of what may be better a moment later
 AGAIN = "Run the same command again: what is there is not sent again."
 _OWN_FILES = (".gitattributes",)  # that the hub puts into each repository
 _PASSING = (408, 409, 412, 429, 500, 502, 503, 504)  # answers to what may be better a moment later

@@ -209,7 +209,8 @@ def _write(
         raise DataError(f"Expected images in '{material.images.name}', found none.")
     with whole_folder(output, _owned, overwrite=overwrite) as folder:  # refuses what is in the way before any work
         if shares:
-            dealt = part_images(material.images, shares, seed=config.seed, rows=material.table, ties=config.ties)
+            ties = () if config.ties == ("none",) else config.ties
+            dealt = part_images(material.images, shares, seed=config.seed, rows=material.table, ties=ties)
             parts, tied = {name: material.select(dealt.rows(name)) for name in dealt.names}, dealt.num_tied
         if form.has_class_folders:
             for name, part in parts.items():

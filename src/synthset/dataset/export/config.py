@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
+from synthset.core.errors import UsageError, setting
 from synthset.core.options import Option, check_options
 from synthset.dataset.parts import PART_NAMES, TIES
 
@@ -30,11 +31,14 @@ class ExportConfig:
     """Share of the images to test on."""
     seed: Annotated[int, Option(at_least=0, below=2**63, group=SPLITS)] = 0
     """Seed of the choice."""
-    ties: Annotated[tuple[str, ...], Option(choices=TIES, group=SPLITS)] = tuple(TIES)
-    """Ties that keep images in one split: {choices}."""
+    ties: Annotated[tuple[str, ...], Option(choices=(*TIES, "none"), group=SPLITS, default="all three")] = tuple(TIES)
+    """Images that are kept in one split: copies (near ones, by their hashes), noise (drawn on the same), source (a real
+    image behind both); none parts them all."""
 
     def __post_init__(self) -> None:
         check_options(self)
+        if "none" in self.ties and len(self.ties) > 1:
+            raise UsageError(f"Expected {setting('ties', 'none')} alone, got {', '.join(self.ties)}.")
 
     @property
     def shares(self) -> dict[str, float]:
