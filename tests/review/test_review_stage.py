@@ -44,8 +44,8 @@ def test_it_ends_quietly_by_ctrl_c_and_the_card_follows(folder, signum, code):
     if code == 0:
         result = json.loads(out)["review"]
         assert (result["images"], result["rejected"], result["left_out"]) == (20, 1, 1)
-    assert "review" not in before
-    assert "review" in (folder / "README.md").read_text()
+    assert "`review`" not in before
+    assert "`review`" in (folder / "README.md").read_text()
 
 
 def test_a_port_that_is_taken_is_refused_where_it_was_asked_for(folder, capsys):

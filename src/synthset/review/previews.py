@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from synthset.generators.base import Generator
 
 COUNT = 4
+_AT_ONCE = 2  # they are seen, and can be stopped, after so many
 
 
 @dataclass(frozen=True)
@@ -73,11 +74,12 @@ class Previews:
             self.work.tell("loading the generator", 0, len(requests))
             self._generator = self._load()
         generate = _drawing(self._generator, self._dataset, requests)
-        for done, (row, request) in enumerate(zip(rows, requests, strict=True)):
+        for done in range(0, len(requests), _AT_ONCE):
             self.work.tell("drawing", done, len(requests))
-            (image,) = generate([request])
-            file = b"" if image.pixels is None else encode(self._stored(image.pixels))
-            self.drawn = (*self.drawn, Preview(row, request.prompt, file, image.reason))
+            some = requests[done : done + _AT_ONCE]
+            for row, request, image in zip(rows[done:], some, generate(some), strict=False):
+                file = b"" if image.pixels is None else encode(self._stored(image.pixels))
+                self.drawn = (*self.drawn, Preview(row, request.prompt, file, image.reason))
         self.work.tell("drawing", len(requests), len(requests))
 
     def _stored(self, pixels: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -107,7 +108,7 @@ class Session:
 
     def neighbours_of(self, dataset: Dataset) -> Neighbours:
         """What finds neighbours; without an encoder it says why there is none."""
-        images = dataset.images(kept=False)
+        images = replace(dataset.images(kept=False), read=dataset.files(FILES_BYTES))
         real = None if self.config.real is None else self._open_real
         if self._encoder is not None:
             return Neighbours(images, partial(_same, self._encoder), real, self._cache)

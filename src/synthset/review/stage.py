@@ -77,18 +77,33 @@ def review(
         UsageError: an argument that cannot be right, or a port that is taken.
         DataError: no dataset there, or one that cannot be read.
     """
-    import uvicorn
-
-    from synthset.review.guard import new_token
-    from synthset.review.server import make_app
-
     if isinstance(options.get("real"), str):
         options["real"] = ImagePath.of(options["real"])
     config = with_options(config or ReviewConfig(), options)
     session = Session(Path(data), config, encoder=encoder, generator=generator, cache=cache)
     session.parts()  # whatever cannot be read is said now
     session.write_card()
-    with _listening(config.port) as listener:
+    try:
+        _serve(session, when_ready)
+    except Stopped as stopped:
+        if stopped.signum != signal.SIGINT:
+            raise
+    except KeyboardInterrupt:
+        pass  # the way to end it
+    finally:
+        session.close()
+        session.write_card()
+    return _result(session)
+
+
+def _serve(session: Session, when_ready: Callable[[str], object]) -> None:
+    """Answer the page until a signal comes."""
+    import uvicorn
+
+    from synthset.review.guard import new_token
+    from synthset.review.server import make_app
+
+    with _listening(session.config.port) as listener:
         port, token = listener.getsockname()[1], new_token()
         settings = uvicorn.Config(
             make_app(session, token, port),
@@ -102,19 +117,9 @@ def review(
             timeout_graceful_shutdown=_GRACE_SECONDS,
         )
         address = f"http://{HOST}:{port}/#{token}"
-        with _shown(address if config.open_browser else None):
+        with _shown(address if session.config.open_browser else None):
             when_ready(address)
-            try:
-                uvicorn.Server(settings).run(sockets=[listener])
-            except Stopped as stopped:
-                if stopped.signum != signal.SIGINT:
-                    raise
-            except KeyboardInterrupt:
-                pass  # the way to end it
-            finally:
-                session.close()
-                session.write_card()
-    return _result(session)
+            uvicorn.Server(settings).run(sockets=[listener])
 
 
 def _result(session: Session) -> ReviewResult:
