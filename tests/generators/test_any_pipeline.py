@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import shutil
@@ -63,6 +64,11 @@ def embedded(request: Request, **more: Any) -> dict[str, Any]:
     return {"guidance_scale": request.guidance_scale, **more}
 
 
+def without_negative(request: Request) -> dict[str, Any]:
+    """FLUX.2 Klein steers away from the empty text, and takes no other."""
+    return {"guidance_scale": request.guidance_scale}
+
+
 def true_cfg(request: Request) -> dict[str, Any]:
     return {"true_cfg_scale": request.guidance_scale, "negative_prompt": request.negative_prompt}
 
@@ -81,6 +87,7 @@ def unguided(request: Request) -> dict[str, Any]:
 
 CLASSIFIER_FREE = ("prompt", "seed", "guidance_scale", "negative_prompt")
 EMBEDDED = ("prompt", "seed", "guidance_scale")
+NO_NEGATIVE = ("seed", "prompt", "guidance_scale")  # guided as classifier-free is
 UNGUIDED = ("prompt", "seed")
 
 
@@ -117,6 +124,15 @@ CASES = {
     # in calls of one prompt, so one more
     "CogView4": Case(tiny.build_cogview4, guided, calls=5),
     "Lumina2": Case(tiny.build_lumina2, guided),
+    "FLUX.2-Klein-base": Case(tiny.build_flux2_klein, without_negative, NO_NEGATIVE, 3),
+    "FLUX.2-Klein": Case(partial(tiny.build_flux2_klein, distilled=True), unguided, UNGUIDED, 1),
+    "HiDream": Case(tiny.build_hidream, guided),
+    "Ovis-Image": Case(tiny.build_ovis, lambda r: {**guided(r), "negative_prompt": r.negative_prompt}),
+    "CogView3-Plus": Case(
+        tiny.build_cogview3,
+        lambda r: {**guided(r), "negative_prompt": r.negative_prompt},
+        scheduler="CogVideoXDDIMScheduler",
+    ),
 }
 
 
@@ -131,6 +147,21 @@ def checkpoints(tmp_path_factory):
         return built[name]
 
     return get
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_hidream():
+    """HiDream's pipeline draws a megapixel, whatever it is asked for; here as little as the others."""
+    original, patch = diffusers.HiDreamImagePipeline.__init__, pytest.MonkeyPatch()
+
+    @functools.wraps(original)
+    def initialise(self: Any, *args: Any, **options: Any) -> None:
+        original(self, *args, **options)
+        self.default_sample_size = tiny.SIZE_PX // 4
+
+    patch.setattr(diffusers.HiDreamImagePipeline, "__init__", initialise)
+    yield
+    patch.undo()
 
 
 @pytest.fixture
@@ -187,7 +218,7 @@ def largest_difference(first: np.ndarray | None, second: np.ndarray | None) -> i
 
 
 def what_decides(request: Request, names: tuple[str, ...]) -> tuple[Any, ...]:
-    if names == CLASSIFIER_FREE and request.guidance_scale <= 1:
+    if "guidance_scale" in names and names != EMBEDDED and request.guidance_scale <= 1:
         request = replace(request, guidance_scale=1.0, negative_prompt="")
     return tuple(getattr(request, name) for name in names)
 
@@ -307,6 +338,20 @@ def test_a_scheduler_that_does_not_fit_is_one_line(name, checkpoints):
 def test_sizes_that_would_be_rounded_are_refused(checkpoints):
     with pytest.raises(UsageError, match="height divisible by 8"):
         load(checkpoints("Flux-dev"), height_px=36)
+
+
+def test_a_size_of_another_area_than_a_pipeline_draws_is_refused(checkpoints):
+    with pytest.raises(UsageError, match=r"height_px times width_px as 32 × 32 for .*, got 16 × 32"):
+        load(checkpoints("HiDream"), height_px=16)
+
+
+def test_negative_prompts_that_a_pipeline_does_not_take_are_said_once(checkpoints, caplog):
+    generator = load(checkpoints("FLUX.2-Klein-base"))
+    with caplog.at_level(logging.WARNING, logger="synthset"):
+        for _ in range(2):
+            generator.generate([make_request("a cat", "a dog", guidance_scale=3.0)])
+    assert len(caplog.messages) == 1
+    assert "no negative prompts" in caplog.messages[0]
 
 
 @pytest.mark.parametrize("name", ["SDXL", "PixArt-Sigma"])  # a UNet, and a transformer

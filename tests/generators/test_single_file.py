@@ -262,7 +262,7 @@ def test_pads_are_those_of_each_encoder():
 
     pads = {
         layout: [tokenizer.pad_token_id for tokenizer in make_tokenizers(LAYOUTS_FOLDER / layout, parts).values()]
-        for layout, parts in (("sd15", {"tokenizer": True}), ("sdxl", {"tokenizer": True, "tokenizer_2": True}))
+        for layout, parts in (("sd15", ["tokenizer"]), ("sdxl", ["tokenizer", "tokenizer_2"]))
     }
     assert pads == {"sd15": [49407], "sdxl": [49407, 0]}
 

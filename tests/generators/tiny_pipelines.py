@@ -15,21 +15,31 @@ from diffusers import (
     AuraFlowTransformer2DModel,
     AutoencoderDC,
     AutoencoderKL,
+    AutoencoderKLFlux2,
     AutoencoderKLQwenImage,
     ChromaPipeline,
     ChromaTransformer2DModel,
+    CogVideoXDDIMScheduler,
+    CogView3PlusPipeline,
+    CogView3PlusTransformer2DModel,
     CogView4Pipeline,
     CogView4Transformer2DModel,
     DPMSolverMultistepScheduler,
     EulerAncestralDiscreteScheduler,
     EulerDiscreteScheduler,
     FlowMatchEulerDiscreteScheduler,
+    Flux2KleinPipeline,
+    Flux2Transformer2DModel,
     FluxPipeline,
     FluxTransformer2DModel,
+    HiDreamImagePipeline,
+    HiDreamImageTransformer2DModel,
     LatentConsistencyModelPipeline,
     LCMScheduler,
     Lumina2Pipeline,
     Lumina2Transformer2DModel,
+    OvisImagePipeline,
+    OvisImageTransformer2DModel,
     PixArtAlphaPipeline,
     PixArtSigmaPipeline,
     PixArtTransformer2DModel,
@@ -57,10 +67,14 @@ from transformers import (
     GemmaTokenizer,
     GlmConfig,
     GlmModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
     Qwen2_5_VLConfig,
     Qwen2_5_VLForConditionalGeneration,
     Qwen2Tokenizer,
     Qwen3Config,
+    Qwen3ForCausalLM,
     Qwen3Model,
     T5Config,
     T5EncoderModel,
@@ -325,7 +339,7 @@ def build_cogview4(folder: Path) -> Path:
                     sample_size=SIZE_PX // 4,
                     in_channels=4,
                     out_channels=4,
-                    num_layers=1,
+                    num_layers=2,
                     attention_head_dim=8,
                     num_attention_heads=4,
                     text_embed_dim=WIDTH,
@@ -393,6 +407,141 @@ def build_flux(folder: Path, *, schnell: bool = False) -> Path:
     return _save(pipeline, folder)
 
 
+def build_flux2_klein(folder: Path, *, distilled: bool = False) -> Path:
+    with _seeded():
+        layers = 27  # of which the pipeline reads the 9th, the 18th and the last
+        pipeline = Flux2KleinPipeline(
+            scheduler=FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=not distilled),
+            vae=_strong(
+                AutoencoderKLFlux2(
+                    down_block_types=("DownEncoderBlock2D",) * 3,
+                    up_block_types=("UpDecoderBlock2D",) * 3,
+                    block_out_channels=(8, 8, 16),
+                    layers_per_block=1,
+                    latent_channels=4,
+                    norm_num_groups=4,
+                ),
+                "decoder.conv_out.weight",
+            ),
+            text_encoder=Qwen3ForCausalLM(_qwen3(layers)).eval(),
+            tokenizer=_qwen_tokenizer(),
+            transformer=_strong(
+                Flux2Transformer2DModel(
+                    in_channels=16,
+                    num_layers=1,
+                    num_single_layers=1,
+                    attention_head_dim=16,
+                    num_attention_heads=2,
+                    joint_attention_dim=3 * WIDTH,
+                    timestep_guidance_channels=16,
+                    axes_dims_rope=(4, 4, 4, 4),
+                    guidance_embeds=False,
+                ),
+                layers={"proj_out.weight": 3.0, "context_embedder.weight": 5.0},
+            ),
+            is_distilled=distilled,
+        )
+    return _save(pipeline, folder)
+
+
+def build_hidream(folder: Path) -> Path:
+    with _seeded():
+        tokenizer = _qwen_tokenizer()
+        fast = PreTrainedTokenizerFast(
+            tokenizer_object=tokenizer._tokenizer, eos_token="<|endoftext|>", model_max_length=MAX_TOKENS
+        )
+        llama = LlamaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=WIDTH,
+            intermediate_size=2 * WIDTH,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            num_key_value_heads=1,
+            head_dim=16,
+            initializer_range=0.3,
+        )
+        pipeline = HiDreamImagePipeline(
+            scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
+            vae=_autoencoder(),
+            text_encoder=_clip_text_encoder(projected=True, max_tokens=128),
+            tokenizer=_clip_tokenizer(128),
+            text_encoder_2=_clip_text_encoder(projected=True, max_tokens=128),
+            tokenizer_2=_clip_tokenizer(128),
+            text_encoder_3=_t5(WIDTH),
+            tokenizer_3=_t5_tokenizer(),
+            text_encoder_4=LlamaForCausalLM(llama).eval(),
+            tokenizer_4=fast,
+            transformer=_strong(
+                HiDreamImageTransformer2DModel(
+                    patch_size=2,
+                    in_channels=4,
+                    out_channels=4,
+                    num_layers=1,
+                    num_single_layers=1,
+                    attention_head_dim=16,
+                    num_attention_heads=2,
+                    caption_channels=[WIDTH, WIDTH],
+                    text_emb_dim=2 * WIDTH,
+                    num_routed_experts=2,
+                    num_activated_experts=1,
+                    axes_dims_rope=(4, 4, 8),
+                    max_resolution=(16, 16),
+                    llama_layers=[0, 1],
+                ),
+                "final_layer.linear.weight",
+            ),
+        )
+    return _save(pipeline, folder)
+
+
+def build_ovis(folder: Path) -> Path:
+    with _seeded():
+        pipeline = OvisImagePipeline(
+            scheduler=FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True),
+            vae=_autoencoder(),
+            text_encoder=Qwen3Model(_qwen3(2)).eval(),
+            tokenizer=_qwen_tokenizer(),
+            transformer=_strong(
+                OvisImageTransformer2DModel(
+                    in_channels=16,
+                    out_channels=16,
+                    num_layers=1,
+                    num_single_layers=1,
+                    attention_head_dim=16,
+                    num_attention_heads=2,
+                    joint_attention_dim=WIDTH,
+                    axes_dims_rope=(4, 4, 8),
+                ),
+            ),
+        )
+    return _save(pipeline, folder)
+
+
+def build_cogview3(folder: Path) -> Path:
+    with _seeded():
+        pipeline = CogView3PlusPipeline(
+            tokenizer=_t5_tokenizer(),
+            text_encoder=_t5(WIDTH),
+            vae=_autoencoder(),
+            transformer=_strong(
+                CogView3PlusTransformer2DModel(
+                    sample_size=SIZE_PX // 4,
+                    in_channels=4,
+                    out_channels=4,
+                    num_layers=1,
+                    attention_head_dim=8,
+                    num_attention_heads=4,
+                    text_embed_dim=WIDTH,
+                    time_embed_dim=32,
+                    condition_dim=8,
+                    pos_embed_max_size=16,
+                )
+            ),
+            scheduler=CogVideoXDDIMScheduler(prediction_type="v_prediction", timestep_spacing="trailing"),
+        )
+    return _save(pipeline, folder)
+
+
 def build_qwen_image(folder: Path) -> Path:
     with _seeded():
         tokenizer = _qwen_tokenizer()
@@ -438,7 +587,7 @@ def build_qwen_image(folder: Path) -> Path:
                 QwenImageTransformer2DModel(
                     in_channels=16,
                     out_channels=4,
-                    num_layers=1,
+                    num_layers=2,
                     attention_head_dim=16,
                     num_attention_heads=2,
                     joint_attention_dim=WIDTH,
@@ -456,18 +605,7 @@ def build_z_image(folder: Path) -> Path:
         pipeline = ZImagePipeline(
             scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
             vae=_autoencoder(),
-            text_encoder=Qwen3Model(
-                Qwen3Config(
-                    vocab_size=len(tokenizer),
-                    hidden_size=WIDTH,
-                    intermediate_size=2 * WIDTH,
-                    num_hidden_layers=2,
-                    num_attention_heads=2,
-                    num_key_value_heads=1,
-                    head_dim=16,
-                    initializer_range=0.3,
-                )
-            ).eval(),
+            text_encoder=Qwen3Model(_qwen3(2)).eval(),
             tokenizer=tokenizer,
             transformer=_strong(
                 ZImageTransformer2DModel(
@@ -536,12 +674,12 @@ def _letters() -> list[str]:
     return sorted(ByteLevel.alphabet())
 
 
-def _clip_tokenizer() -> CLIPTokenizer:
+def _clip_tokenizer(max_tokens: int = MAX_TOKENS) -> CLIPTokenizer:
     tokens = [*_letters(), *(f"{letter}</w>" for letter in _letters()), "<|startoftext|>", "<|endoftext|>"]
-    return CLIPTokenizer(vocab={token: i for i, token in enumerate(tokens)}, merges=[], model_max_length=MAX_TOKENS)
+    return CLIPTokenizer(vocab={token: i for i, token in enumerate(tokens)}, merges=[], model_max_length=max_tokens)
 
 
-def _clip_text_encoder(projected: bool = False) -> Any:
+def _clip_text_encoder(projected: bool = False, max_tokens: int = MAX_TOKENS) -> Any:
     tokenizer = _clip_tokenizer()
     config = CLIPTextConfig(
         vocab_size=len(tokenizer),
@@ -549,7 +687,7 @@ def _clip_text_encoder(projected: bool = False) -> Any:
         intermediate_size=2 * WIDTH,
         num_hidden_layers=2,
         num_attention_heads=2,
-        max_position_embeddings=MAX_TOKENS,
+        max_position_embeddings=max_tokens,
         projection_dim=WIDTH,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
@@ -599,6 +737,19 @@ def _gemma_tokenizer() -> GemmaTokenizer:
     special = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>"]
     tokens = [*special, "▁", *_letters()]
     return GemmaTokenizer(vocab={token: i for i, token in enumerate(tokens)}, merges=[])
+
+
+def _qwen3(num_layers: int) -> Qwen3Config:
+    return Qwen3Config(
+        vocab_size=len(_qwen_tokenizer()),
+        hidden_size=WIDTH,
+        intermediate_size=2 * WIDTH,
+        num_hidden_layers=num_layers,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=16,
+        initializer_range=0.3,
+    )
 
 
 def _qwen_tokenizer() -> Qwen2Tokenizer:

@@ -34,6 +34,8 @@ class Family:
             call then have one prompt and one negative prompt, so that no image depends on its batch.
         sample_size: side of the latents that it was trained for: where the pipeline has it, or a number.
         patch: latents of a side that the denoiser reads as one token.
+        one_area: its pipeline draws any size at the area of the trained one.
+        negative_prompts: whether its pipeline takes any; some steer away from the empty text alone.
         scale_argument: the pipeline's name of the scale.
         no_guidance: the value of that argument that stands for none. It is w - 1 + no_guidance that is passed for
             w of Imagen's equation 2: most pipelines mean w, Z-Image means w - 1.
@@ -46,6 +48,7 @@ class Family:
         reads_text: whether it has a tokenizer; only own loops do without.
         images: how own loops are conditioned on images, see image_conditioning: by an adapter beside the checkpoint's
             parts, or always, by a token in place of the text or by a label beside it.
+        block_cache: whether diffusers' FirstBlockCache knows its transformer.
         call: further arguments of each call.
         unless_two_steps: further arguments of a call that takes another number of steps than two.
         init: further arguments of loading.
@@ -58,6 +61,8 @@ class Family:
     one_prompt_a_call: bool = False
     sample_size: str | int = "default_sample_size"
     patch: int = 2
+    one_area: bool = False
+    negative_prompts: bool = True
     scale_argument: str = "guidance_scale"
     no_guidance: float = 1.0
     unconditional: str | None = ""
@@ -66,6 +71,7 @@ class Family:
     own_loop: bool = False
     reads_text: bool = True
     images: ImageReading = "none"
+    block_cache: bool = False
     call: Mapping[str, Any] = field(default_factory=dict)
     unless_two_steps: Mapping[str, Any] = field(default_factory=dict)
     init: Mapping[str, Any] = field(default_factory=dict)
@@ -74,6 +80,8 @@ class Family:
     def guidance_in(self, pipeline: Any) -> Guidance:
         """The effect of a guidance scale in a checkpoint, which may be distilled where its class is not."""
         denoiser, scheduler = denoiser_of(pipeline).config, pipeline.scheduler
+        if pipeline.config.get("is_distilled"):
+            return "none"  # FLUX.2 Klein
         if denoiser.get("time_cond_proj_dim") is not None:
             return "embedded"  # latent consistency models
         if self.guidance == "embedded" and denoiser.get("guidance_embeds") is False:
@@ -121,8 +129,13 @@ FAMILIES: dict[str, Family] = {
     "StableUnCLIPImg2ImgPipeline": Family("Stable unCLIP", **_OWN_LOOP, images="label"),
     "AuraFlowPipeline": Family("AuraFlow", "aura_flow", sample_size=_TRANSFORMER_SIZE),
     "ChromaPipeline": Family("Chroma", "chroma"),
-    "CogView4Pipeline": Family("CogView4", "cogview4", one_prompt_a_call=True, sample_size=_TRANSFORMER_SIZE),
-    "FluxPipeline": Family("Flux", "flux", guidance="embedded"),
+    "CogView3PlusPipeline": Family("CogView3-Plus", "cogview3", sample_size=_TRANSFORMER_SIZE),
+    "CogView4Pipeline": Family(
+        "CogView4", "cogview4", one_prompt_a_call=True, sample_size=_TRANSFORMER_SIZE, block_cache=True
+    ),
+    "Flux2KleinPipeline": Family("FLUX.2 Klein", "flux2", unconditional=None, negative_prompts=False),
+    "FluxPipeline": Family("Flux", "flux", guidance="embedded", block_cache=True),
+    "HiDreamImagePipeline": Family("HiDream-I1", "hidream_image", one_area=True),
     "LatentConsistencyModelPipeline": Family(
         "latent consistency models",
         "latent_consistency_models",
@@ -131,9 +144,10 @@ FAMILIES: dict[str, Family] = {
         patch=1,
     ),
     "Lumina2Pipeline": Family("Lumina 2", "lumina2"),
+    "OvisImagePipeline": Family("Ovis-Image", "ovis_image"),
     "PixArtAlphaPipeline": Family("PixArt-α", "pixart_alpha", sample_size=_TRANSFORMER_SIZE, call=_AS_ASKED),
     "PixArtSigmaPipeline": Family("PixArt-Σ", "pixart_alpha", sample_size=_TRANSFORMER_SIZE, call=_AS_ASKED),
-    "QwenImagePipeline": Family("Qwen-Image", "qwenimage", scale_argument="true_cfg_scale"),
+    "QwenImagePipeline": Family("Qwen-Image", "qwenimage", scale_argument="true_cfg_scale", block_cache=True),
     "SanaPipeline": Family("Sana", "sana", sample_size=_TRANSFORMER_SIZE, patch=1, call=_AS_ASKED),
     "SanaSprintPipeline": Family(
         "Sana-Sprint",
@@ -190,7 +204,7 @@ FAMILY_COLUMNS = ("model", "pipeline of diffusers", "guidance", "negative prompt
 def family_rows() -> list[tuple[str, ...]]:
     """A row of FAMILY_COLUMNS for each family, for docs.
 
-    >>> family_rows()[6]
+    >>> family_rows()[8]
     ('Flux', 'FluxPipeline', 'read by the network', 'no', "the checkpoint's own")
     """
     guidance = {"classifier_free": "classifier-free", "embedded": "read by the network", "none": "none"}
@@ -199,7 +213,7 @@ def family_rows() -> list[tuple[str, ...]]:
             family.title,
             class_name,
             guidance[family.guidance],
-            "yes" if family.guidance == "classifier_free" and family.reads_text else "no",
+            "yes" if family.guidance == "classifier_free" and family.reads_text and family.negative_prompts else "no",
             family.scheduler or "the checkpoint's own",
         )
         for class_name, family in FAMILIES.items()

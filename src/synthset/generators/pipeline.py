@@ -138,7 +138,7 @@ class PipelineGenerator:
         # at 1 and below there is no second prediction, whatever the scale and the negative prompt
         if self.guidance == "none" or (self.guidance == "classifier_free" and scale <= 1):
             scale = 1.0
-        if self.guidance != "classifier_free" or scale == 1:
+        if self.guidance != "classifier_free" or not self.family.negative_prompts or scale == 1:
             negative = ""
         return _Call(
             num_inference_steps=request.num_inference_steps or self.config.num_inference_steps,
@@ -191,7 +191,8 @@ class PipelineGenerator:
             )
         if self.guidance == "none" and any(r.guidance_scale > 1 or r.negative_prompt for r in requests):
             self._warn_once("'%s' draws without guidance: scales and negative prompts have no effect.")
-        if self.guidance == "embedded" and any(request.negative_prompt for request in requests):
+        reads_none = self.guidance == "embedded" or (self.guidance != "none" and not self.family.negative_prompts)
+        if reads_none and any(request.negative_prompt for request in requests):
             self._warn_once("'%s' reads its guidance scale and no negative prompts: these have no effect.")
 
     def _cache_blocks(self, threshold: float) -> None:
@@ -219,3 +220,10 @@ class PipelineGenerator:
         for side, size_px in (("height", self.config.height_px), ("width", self.config.width_px)):
             if size_px < multiple or size_px % multiple:
                 raise UsageError(f"Expected a {side} divisible by {multiple} for '{self.config.model}', got {size_px}.")
+        trained = self.family.trained_size_px(pipeline)
+        if self.family.one_area and self.config.height_px * self.config.width_px != trained[0] * trained[1]:
+            raise UsageError(
+                f"Expected {setting('height_px')} times {setting('width_px')} as {trained[0]} × {trained[1]} for "
+                f"'{self.config.model}', which draws at that area alone, got {self.config.height_px} × "
+                f"{self.config.width_px}."
+            )

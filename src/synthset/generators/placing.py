@@ -49,7 +49,7 @@ def quantise(pipeline: Any, form: str, dtype: torch.dtype, name: str) -> None:
 
 def _to_4bit(network: nn.Module, dtype: torch.dtype) -> None:
     """NF4 of Dettmers et al. 2023; weights are packed when they come to the device."""
-    import bitsandbytes
+    import bitsandbytes  # pyright: ignore[reportMissingImports]
 
     for parent, name, linear in _linears(network):
         packed = bitsandbytes.nn.Linear4bit(
@@ -67,7 +67,10 @@ def _to_4bit(network: nn.Module, dtype: torch.dtype) -> None:
 
 def _to_8bit(network: nn.Module, dtype: torch.dtype) -> None:
     """Weights as int8 with a scale for each row of them; activations stay as they are."""
-    from torchao.quantization import Int8WeightOnlyConfig, quantize_
+    from torchao.quantization import (  # pyright: ignore[reportMissingImports]
+        Int8WeightOnlyConfig,
+        quantize_,
+    )
 
     chosen = {id(linear) for _, _, linear in _linears(network)}
     quantize_(network, Int8WeightOnlyConfig(version=2), filter_fn=lambda module, _: id(module) in chosen)
@@ -172,7 +175,8 @@ def _offload_models(networks: Sequence[nn.Module], device: torch.device) -> None
     hook = None
     for network in networks:
         network, hook = cpu_offload_with_hook(network, device, prev_module_hook=hook)
-    networks[0]._hf_hook.prev_module_hook = hook  # the next batch begins where this one ends
+    first: Any = networks[0]
+    first._hf_hook.prev_module_hook = hook  # the next batch begins where this one ends
 
 
 def offload_groups(network: nn.Module, device: torch.device) -> None:

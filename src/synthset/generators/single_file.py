@@ -6,7 +6,7 @@ models lie in `layouts/`, so that nothing is fetched; others are read by those o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -103,13 +103,13 @@ def has_decoder(file: Path) -> bool:
     return any(name.startswith(_DECODERS) for name in _shapes(file))
 
 
-def make_tokenizers(folder: Path, parts: Mapping[str, bool]) -> dict[str, Any]:
+def make_tokenizers(folder: Path, parts: Collection[str]) -> dict[str, Any]:
     """The tokenizers of a layout of ours: CLIP's vocabulary, which comes with open_clip."""
     if folder.parent != LAYOUTS_FOLDER:
         return {}
     # Stable Diffusion 1.x and SDXL's first pad with the end, encoders of open_clip with "!", which has number 0
     by_part = {"tokenizer": "!" if folder.name.startswith("sd21") else "<|endoftext|>", "tokenizer_2": "!"}
-    return {part: _clip_tokenizer(pad) for part, pad in by_part.items() if parts.get(part)}
+    return {part: _clip_tokenizer(pad) for part, pad in by_part.items() if part in parts}
 
 
 def _clip_tokenizer(pad_token: str) -> Any:
@@ -117,10 +117,11 @@ def _clip_tokenizer(pad_token: str) -> Any:
     from transformers import CLIPTokenizer
 
     bpe = SimpleTokenizer()
+    merges: Any = sorted(bpe.bpe_ranks, key=lambda pair: bpe.bpe_ranks[pair])
     names = {"<start_of_text>": "<|startoftext|>", "<end_of_text>": "<|endoftext|>"}  # there, and in transformers
     return CLIPTokenizer(
         vocab={names.get(token, token): number for token, number in bpe.encoder.items()},
-        merges=sorted(bpe.bpe_ranks, key=lambda pair: bpe.bpe_ranks[pair]),
+        merges=merges,
         model_max_length=77,
         pad_token=pad_token,
     )
