@@ -33,6 +33,11 @@ def report(tmp_path_factory):
     return build_report(write_example(tmp_path_factory.mktemp("report")))
 
 
+def draw_all(browser):
+    browser.run("charts.forEach((chart) => draw(chart))")
+    browser.wait_for(f"{UNDRAWN} === 0")
+
+
 def check_quiet(browser):
     assert browser.complaints() == []
     assert browser.requests() == []
@@ -74,8 +79,7 @@ def test_filters_leave_the_rows_that_were_asked_for(browser, report):
 def test_it_is_drawn_in_each_theme_and_width(browser, report, tmp_path, theme, width_px):
     browser.show_as(width_px, 1000, theme)
     browser.open(report)
-    browser.run("dispatchEvent(new Event('beforeprint'))")  # draws what is not in view, too
-    browser.wait_for(f"{UNDRAWN} === 0")
+    draw_all(browser)
     browser.screenshot(tmp_path / "page.png")
     with Image.open(tmp_path / "page.png") as picture:
         assert picture.size == (width_px, 1000)
@@ -135,11 +139,6 @@ def long_report(tmp_path_factory):
     """Four sets, and names that are long, of other scripts, or one very long word."""
     sets = (*SETS, "all_combined_equal, of another run")
     return build_report(write_example(tmp_path_factory.mktemp("long"), class_names=LONG, sets=sets))
-
-
-def draw_all(browser):
-    browser.run("charts.forEach((chart) => draw(chart))")
-    browser.wait_for(f"{UNDRAWN} === 0")
 
 
 def test_nothing_is_cut_off_on_a_laptop_and_no_label_lies_on_another(browser, report, long_report):
@@ -205,11 +204,20 @@ def test_paper_has_light_colours_and_charts_of_its_own_width(browser, long_repor
     check_quiet(browser)
 
 
+def test_a_click_on_an_image_says_what_its_title_says(browser, report):
+    browser.show_as()
+    browser.open(report)
+    browser.click("#filters .gallery img.rejected")
+    said = browser.run("document.querySelector('#filters .gallery output').textContent")
+    assert said == browser.run("document.querySelector('#filters .gallery img.rejected').title")
+    assert "at most 0.1" in said
+    check_quiet(browser)
+
+
 def test_a_comparison_is_drawn_too(browser, tmp_path):
     browser.show_as()
     browser.open(build_report(write_comparison(tmp_path / "out")))
-    browser.run("dispatchEvent(new Event('beforeprint'))")
-    browser.wait_for(f"{UNDRAWN} === 0")
+    draw_all(browser)
     fills = "Array.from(document.querySelectorAll('[data-figure=curves] .js-fill'), path => path.style.fill)"
     assert browser.run(f"{fills}.map(fill => fill.startsWith('rgb'))") == [True]  # the band, in a colour of the theme
     check_quiet(browser)
@@ -232,8 +240,7 @@ def test_hostile_names_run_nothing(browser, tmp_path):
     path = build_report(write_example(tmp_path, class_names=names))
     browser.show_as(420)
     browser.open(path)
-    browser.run("dispatchEvent(new Event('beforeprint'))")
-    browser.wait_for(f"{UNDRAWN} === 0")
+    draw_all(browser)
     assert browser.run("window.hacked") is None
     assert browser.run("document.documentElement.scrollWidth") <= 420
     # a class of the name of a colour keeps its name

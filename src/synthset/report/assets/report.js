@@ -79,6 +79,15 @@ for (const box of document.querySelectorAll(".scroll")) {
   fitted.observe(box);
 }
 
+// What stands in an image's title, for those who cannot hover: a click or tap says it below the strip.
+document.addEventListener("click", ({ target }) => {
+  const image = target.closest(".gallery img[title]");
+  if (!image) return;
+  const strip = image.parentElement;
+  const caption = strip.querySelector("output") || strip.appendChild(document.createElement("output"));
+  caption.textContent = image.title;
+});
+
 // Charts.
 const source = document.getElementById("figures");
 const figures = source ? JSON.parse(source.textContent) : {};
