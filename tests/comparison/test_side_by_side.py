@@ -78,7 +78,7 @@ def test_rows_hold_equal_noise_and_leave_out_what_was_drawn_again(drawn, tmp_pat
                 if (request.strategy, request.class_name, f"noise {request.index}") == (strategy, row.block, row.label)
             )
             np.testing.assert_array_equal(np.asarray(cell.image), np.asarray(images.image(place)))
-            assert cell.captions == (requests[place].prompt, "scale 7.5")
+            assert cell.captions == (requests[place].prompt, f"scale 7.5 · id {requests[place].id}")
 
 
 def test_the_command_writes_a_picture_and_says_what_it_shows(drawn, tmp_path, run):

@@ -14,7 +14,9 @@ def test_the_audit_has_every_verdict_with_its_class_and_strategy(pets):
     assert table.num_rows == 80
     row = table.slice(21, 1).to_pylist()[0]
     verdict = verdicts(pets).slice(21, 1).to_pylist()[0]
-    assert row == {"method": "clip", "class_index": 1, "class_name": "dog", "strategy": "random_guidance"} | verdict
+    (drawn,) = [one for one in dataset.rows.to_pylist() if one["request_id"] == verdict["request_id"]]
+    said = {"method": "clip", "class_index": 1, "class_name": "dog", "strategy": "random_guidance"} | verdict
+    assert row == said | {name: drawn[name] for name in ("prompt", "guidance_scale", "seed")}
     assert set(table.column("method").to_pylist()) == {"clip", "duplicates"}
 
 

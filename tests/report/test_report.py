@@ -270,7 +270,8 @@ def test_a_diagnosis_without_evidence_nor_draft_is_of_an_older_version(tmp_path)
     folder = write_example(tmp_path)
     for name, later in LATER.items():
         table = pq.read_table(folder / f"{name}.parquet")
-        pq.write_table(table.drop_columns(list(later)), folder / f"{name}.parquet")
+        there = [column for column in later if column in table.column_names]
+        pq.write_table(table.drop_columns(there), folder / f"{name}.parquet")
     page = Page(build_report(folder))
     assert "The evidence" not in page.text()
     assert "phrases.yaml" not in page.text()

@@ -157,5 +157,6 @@ def _row(columns: Sequence[_Column], class_name: str, number: int) -> GridRow:
     for column in columns:
         row = column.rows[class_name, number]
         (request,) = column.dataset.requests([row])
-        cells.append(GridCell(column.images.image(row), (request.prompt, f"scale {request.guidance_scale:.3g}")))
+        told = f"scale {request.guidance_scale:.3g} · id {request.id}"
+        cells.append(GridCell(column.images.image(row), (request.prompt, told)))
     return GridRow(class_name, f"noise {number}", tuple(cells))

@@ -32,7 +32,7 @@ from synthset.dataset.records import Request, columns_of, request_of, stored_sch
 from synthset.dataset.relabels import read_relabels, relabelled
 from synthset.dataset.verdicts import BY_HAND, Verdicts, kept_rows, read_verdicts
 from synthset.dataset.verdicts import FOLDER as VERDICTS_FOLDER
-from synthset.images.imageset import ImageSet
+from synthset.images.imageset import IDENTITY, ImageSet
 from synthset.prompts.strategies import select_rows
 
 Strategies: TypeAlias = str | Sequence[str] | None
@@ -206,7 +206,8 @@ class Dataset:
         names = tuple(self.rows.column("strategy").to_pylist())
         reader = _ShardReader(self.shards)
         name, together = self.folder.resolve().name, reader.together
-        return ImageSet(name, self.class_names, labels, reader.read, names, together=together).select(rows)
+        known = {"identity": _Identities(self.drawn_rows), "together": together}
+        return ImageSet(name, self.class_names, labels, reader.read, names, **known).select(rows)
 
     def files(self, budget_bytes: int = KeptGroups.budget_bytes) -> Callable[[int], bytes]:
         """Reads the file of the image of a row, with row groups of so many bytes at hand. It raises DataError."""
@@ -275,6 +276,22 @@ def open_dataset(folder: str | Path) -> Dataset:
 def is_dataset(folder: str | Path) -> bool:
     """Whether a Synthset manifest stands in `folder`."""
     return (to_path(folder) / MANIFEST_FILE).is_file()
+
+
+class _Identities:
+    """Which drawing each row is; to another process, which reads pixels alone, none of it goes."""
+
+    def __init__(self, rows: pa.Table | None = None) -> None:
+        self._rows = rows
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), ()
+
+    def __call__(self, row: int) -> dict[str, Any]:
+        if self._rows is None:
+            return {}
+        columns = {"request_id": "id"} | {name: name for name in IDENTITY if name != "id"}
+        return {shown: self._rows.column(name)[row].as_py() for name, shown in columns.items()}
 
 
 class _ShardReader:

@@ -553,7 +553,7 @@ def _save(result: StudyResult, variants: Sequence[_Variant], encoder: Encoder) -
         write_table(folder / f"{name}.parquet", table)
         write_text(folder / f"{name}.csv", to_csv(table))
     samples = [
-        {"variant": place, "image": thumbnail(variant.images, index)}
+        {"variant": place, "image": thumbnail(variant.images, index), **variant.images.identity_of(index)}
         for place, variant in enumerate(variants)
         for index in range(min(SAMPLES, len(variant.images)))
     ]

@@ -110,7 +110,9 @@ def projection_table(
     for item, vector in zip(sets, features, strict=True):
         drawn = np.sort(generator.permutation(len(item))[:share])
         labels = item.images.labels[drawn]
-        rows += [{"set": item.name, "kind": item.kind, "class_index": int(label)} for label in labels]
+        for index, label in zip(drawn.tolist(), labels.tolist(), strict=True):
+            place = {"set": item.name, "kind": item.kind, "class_index": label}
+            rows.append(place | item.images.identity_of(index))
         vectors.append(vector[drawn])
     places = project(torch.cat(vectors), seed)
     for row, (x, y) in zip(rows, places.tolist(), strict=True):
@@ -170,6 +172,7 @@ def _gallery(item: DiagnosedSet, classes: frozenset[int]) -> Iterator[dict[str, 
                 "image": thumbnail(images, index),
                 "kept": reasons is None,
                 "reason": reasons[index] if reasons else "",
+                **images.identity_of(index),
             }
 
 

@@ -14,6 +14,9 @@ AUDIT_SCHEMA = pa.schema(
         ("class_index", pa.int64()),
         ("class_name", pa.string()),
         ("strategy", pa.string()),
+        ("prompt", pa.string()),
+        ("guidance_scale", pa.float64()),
+        ("seed", pa.int64()),
         ("score", pa.float64()),
         ("keep", pa.bool_()),
         ("reason", pa.string()),
@@ -56,7 +59,8 @@ def threshold_curve(scores: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
 
 def _audit_of(dataset: Dataset, method: str) -> pa.Table:
     """The verdicts of a filter beside the rows of the images, by request."""
-    rows = dataset.rows.select(["request_id", "label", "class_name", "strategy"]).sort_by("request_id")
+    names = ["request_id", "label", "class_name", "strategy", "prompt", "guidance_scale", "seed"]
+    rows = dataset.rows.select(names).sort_by("request_id")
     verdicts = dataset.verdicts()[method].table.sort_by("request_id")
     methods = pa.array([method] * rows.num_rows, pa.string())
     columns = [methods, *rows.columns, *(verdicts.column(name) for name in ("score", "keep", "reason"))]

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("synthset")
 Result = TypeVar("Result")
 
+# which drawing an image is: the id of its request, and what it was drawn from
+IDENTITY = ("id", "prompt", "guidance_scale", "seed")
 MAX_NAMED = 20  # unreadable images that an error names
 BLOCK_BYTES, BLOCK_IMAGES = 2**28, 4096  # that are decoded at once, at most
 
@@ -39,6 +41,7 @@ class ImageSet:
         read: gives the encoded bytes (PNG, JPEG or WebP) of image i, 0 ≤ i < n.
         groups: one free word an image (its strategy, where it has one), or empty.
         origin: says where image i lies (a file, a row), for errors; None where there is nothing to say.
+        identity: all that says which drawing image i is, see IDENTITY; None where nothing is known.
         metric: what the field scores the set by, accuracy or mean_per_class.
         kind: of images: "real"; "synthetic" where Synthset drew them, "exported" where it wrote them into folders.
         split: which part of a set with several they are, as it is called there; empty where there are none.
@@ -54,6 +57,7 @@ class ImageSet:
     read: Callable[[int], bytes]
     groups: tuple[str, ...] = ()
     origin: Callable[[int], str] | None = None
+    identity: Callable[[int], Mapping[str, Any]] | None = None
     metric: str = "accuracy"
     kind: str = "real"
     split: str = ""
@@ -84,6 +88,11 @@ class ImageSet:
         """How to speak of image `index` in an error: the set, the row, and the file where it is known."""
         where = f" ({self.origin(index)})" if self.origin else ""
         return f"Image {index} of '{self.name}'{where}"
+
+    def identity_of(self, index: int) -> dict[str, Any]:
+        """Which drawing, or which file, image `index` is: IDENTITY, None for what is not known."""
+        known = self.identity(index) if self.identity else {}
+        return {name: known.get(name) for name in IDENTITY} | {"file": self.origin(index) if self.origin else None}
 
     def image(self, index: int) -> Image.Image:
         """Image `index` in RGB at its own size. Raises DataError, naming the set and row, if unreadable."""
@@ -159,13 +168,14 @@ class ImageSet:
         if chosen.dtype == bool:
             chosen = np.flatnonzero(chosen)
         chosen = chosen.astype(np.int64)
-        origin = self.origin
+        origin, identity = self.origin, self.identity
         return replace(
             self,
             labels=self.labels[chosen],
             read=lambda i: self.read(int(chosen[i])),
             groups=tuple(self.groups[i] for i in chosen) if self.groups else (),
             origin=(lambda i: origin(int(chosen[i]))) if origin else None,
+            identity=(lambda i: identity(int(chosen[i]))) if identity else None,
         )
 
 

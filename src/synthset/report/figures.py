@@ -11,6 +11,7 @@ from typing import Any
 
 from synthset.classifiers.scoring import SavedEvaluation
 from synthset.report.formatting import ZERO, is_number, label, number, percent
+from synthset.report.galleries import tell_identity
 from synthset.report.parts import (
     LEGEND_ON_TOP,
     NUM_COLOURS,
@@ -199,7 +200,10 @@ def _tsne(diagnosis: Diagnosis) -> Part | None:
     for key in ordered:
         (set_name, index), rows = key, groups[key]
         family = index if by_class else sets.index(set_name)
-        texts = [f"{label(set_name)}<br>{names[row['class_index']]}" for row in rows]
+        told = [f"<br>{label(text, 160)}" if (text := tell_identity(row)) else "" for row in rows]
+        texts = [
+            f"{label(set_name)}<br>{names[row['class_index']]}{more}" for row, more in zip(rows, told, strict=True)
+        ]
         trace = scatter("markers", [row["x"] for row in rows], [row["y"] for row in rows], texts)
         trace |= Part(legendgroup=str(family), showlegend=family not in in_legend)
         trace |= Part(name=names[index] if by_class else label(set_name))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from synthset.report.reading import Diagnosis, damaged
+from synthset.report.reading import IDENTITY, Diagnosis, damaged
 
 MAX_CLASSES = 40
 MAX_THUMBNAILS = 10  # of a class, set and strategy
@@ -24,6 +25,12 @@ class Thumbnail:
     width_px: int
     height_px: int
     reason: str  # why a filter rejected it; empty where it was kept
+    identity: Mapping[str, Any] = field(default_factory=dict)  # what is known of it, by the names of IDENTITY
+
+    @property
+    def told(self) -> str:
+        """Which image it is, in a line: "id 12 · a photo of a cat · scale 7.5 · seed 64", or its file."""
+        return tell_identity(self.identity)
 
     @property
     def is_small(self) -> bool:
@@ -78,7 +85,9 @@ def build_galleries(diagnosis: Diagnosis, class_order: Sequence[int], *, audits:
         shown = tuple(
             (
                 _label(*key, audits=audits),
-                tuple(as_thumbnail(data, plain[i]["reason"] or "", diagnosis.folder) for i, data in some.items()),
+                tuple(
+                    as_thumbnail(data, plain[i]["reason"] or "", diagnosis.folder, plain[i]) for i, data in some.items()
+                ),
             )
             for key, some in first.items()
         )
@@ -92,13 +101,33 @@ def _label(set_name: str, strategy: str, was_kept: bool, *, audits: bool) -> str
     return f"{set_name} · {strategy}" if strategy and strategy != set_name else set_name
 
 
-def as_thumbnail(data: bytes, reason: str, folder: Path) -> Thumbnail:
-    """A saved PNG of a folder, ready for the page. Raises DataError for anything else."""
+def tell_identity(row: Mapping[str, Any]) -> str:
+    """Which image a row is about, in a line; empty where nothing is known.
+
+    >>> tell_identity({"id": 12, "prompt": "a cat", "guidance_scale": 7.5, "seed": 64})
+    'id 12 · a cat · scale 7.5 · seed 64'
+    """
+    if row.get("id") is None:
+        return row.get("file") or ""
+    scale, seed = row.get("guidance_scale"), row.get("seed")
+    parts = [f"id {row['id']}", row.get("prompt") or ""]
+    parts += [f"scale {scale:.3g}"] if scale is not None else []
+    parts += [f"seed {seed}"] if seed is not None else []
+    return " · ".join(filter(None, parts))
+
+
+def as_thumbnail(data: bytes, reason: str, folder: Path, row: Mapping[str, Any] | None = None) -> Thumbnail:
+    """A saved PNG of a folder, ready for the page. Raises DataError for anything else.
+
+    Args:
+        row: with what is known of the image, by the names of IDENTITY.
+    """
     if data[:8] != PNG_HEAD or len(data) < 24:
         raise damaged(folder / "galleries.parquet", "other images than PNG")
     # a PNG begins with its header chunk: width and height at bytes 16 to 24
     width, height = int.from_bytes(data[16:20]), int.from_bytes(data[20:24])
-    return Thumbnail("data:image/png;base64," + base64.b64encode(data).decode(), width, height, reason)
+    identity = {name: row[name] for name in IDENTITY if row.get(name) is not None} if row else {}
+    return Thumbnail("data:image/png;base64," + base64.b64encode(data).decode(), width, height, reason, identity)
 
 
 def order_classes(rows: Iterable[dict], num_classes: int) -> list[int]:

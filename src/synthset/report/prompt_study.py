@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -11,6 +12,7 @@ import pyarrow as pa
 from synthset.core.json_records import read_record
 from synthset.core.parquet_files import read_table
 from synthset.report.galleries import Thumbnail, as_thumbnail
+from synthset.report.reading import IDENTITY
 
 MARKER = "prompt-study.json"
 FORMAT = "synthset-prompt-study-1"
@@ -70,11 +72,11 @@ def read_study(folder: Path) -> PromptStudy:
     variants = _rows(folder / "variants.parquet", _VARIANTS)
     modifiers = _rows(folder / "modifiers.parquet", _MODIFIERS) if (folder / "modifiers.parquet").exists() else []
     samples: list[list[Thumbnail]] = [[] for _ in variants]
-    for row in _rows(folder / "samples.parquet", {"variant": _INT, "image": pa.binary()}):
-        samples[row["variant"]].append(as_thumbnail(row["image"], "", folder))
+    for row in _rows(folder / "samples.parquet", {"variant": _INT, "image": pa.binary()} | IDENTITY, tuple(IDENTITY)):
+        samples[row["variant"]].append(as_thumbnail(row["image"], "", folder, row))
     return PromptStudy(info, tuple(variants), tuple(modifiers), tuple(map(tuple, samples)))
 
 
-def _rows(path: Path, columns: dict[str, pa.DataType]) -> list[dict[str, Any]]:
+def _rows(path: Path, columns: dict[str, pa.DataType], may_lack: Sequence[str] = ()) -> list[dict[str, Any]]:
     never_null = {"source", "images", "variant", "image", "modifier"}
-    return read_table(path, pa.schema(columns), AGAIN, set(columns) - never_null).to_pylist()
+    return read_table(path, pa.schema(columns), AGAIN, set(columns) - never_null, may_lack=may_lack).to_pylist()

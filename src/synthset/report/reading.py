@@ -158,6 +158,7 @@ class Diagnosis:
 
 _TEXT, _INT, _FLOAT, _BOOL = pa.string(), pa.int64(), pa.float64(), pa.bool_()
 _CLASS = {"set": _TEXT, "class_index": _INT, "class_name": _TEXT}
+IDENTITY = {"id": _INT, "prompt": _TEXT, "guidance_scale": _FLOAT, "seed": _INT, "file": _TEXT}  # of an image
 _CORRELATED = {f"{kind}{end}": _FLOAT for kind in ("pearson", "spearman") for end in ("", "_low", "_high")}
 _RECOGNISED = {"accuracy": _FLOAT, "low": _FLOAT, "high": _FLOAT, "taken_for": _TEXT, "share_taken": _FLOAT}
 # of the tables, but for measures
@@ -170,13 +171,19 @@ SCHEMAS: dict[str, dict[str, pa.DataType]] = {
     | {"prompt": _TEXT, "rank": _INT, "judged_by": _TEXT, "verdict": _TEXT, "drafted": _BOOL}
     | _RECOGNISED,
     "judged": _CLASS | {"kind": _TEXT, "rank": _INT, "meant": _TEXT} | _RECOGNISED,
-    "tsne": {"set": _TEXT, "kind": _TEXT, "class_index": _INT, "x": _FLOAT, "y": _FLOAT},
+    "tsne": {"set": _TEXT, "kind": _TEXT, "class_index": _INT, "x": _FLOAT, "y": _FLOAT} | IDENTITY,
     "prompts": _CLASS | {"strategy": _TEXT, "prompt": _TEXT, "guidance_scale": _FLOAT, "images": _INT},
-    "galleries": _CLASS | {"strategy": _TEXT, "image": pa.binary(), "kept": _BOOL, "reason": _TEXT},
+    "galleries": _CLASS | {"strategy": _TEXT, "image": pa.binary(), "kept": _BOOL, "reason": _TEXT} | IDENTITY,
     "filters": _CLASS | {"method": _TEXT, "score": _FLOAT, "keep": _BOOL, "reason": _TEXT},
 }
 MEASURED: dict[str, Of] = {"summary": "set", "classes": "class", "matrix": "pairing"}  # tables that must be there
-LATER = {"classes": ("evidence",), "ambiguity": ("judged_by", "verdict", "drafted")}  # columns that 0.1 did not write
+# columns that 0.1 did not write
+LATER = {
+    "classes": ("evidence",),
+    "ambiguity": ("judged_by", "verdict", "drafted"),
+    "galleries": tuple(IDENTITY),
+    "tsne": tuple(IDENTITY),
+}
 NEVER_NULL = ("set", "class_index", "class_name", "kind", "verdict", "reference", "query", "rank", "image")
 
 
