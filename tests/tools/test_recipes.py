@@ -113,6 +113,20 @@ assert FAMILIES["KolorsPipeline"].patch == 1
     )
 
 
+def test_a_finding(check):
+    check(
+        "Add a finding",
+        """
+assert "1 finding over 3 seeds; 900 images" in run("reproduce F33 --quick --dry-run --output-dir r")
+from synthset.findings.registry import find_findings
+from synthset.findings.plan import experiments_of
+(one,) = experiments_of(find_findings(["F33"]), "quick", 1)
+assert one.finding.rule(one.settings).text == "guidance 2.5 > clarified; guidance 2.5 > bare names"
+assert {*one.finding.rule(one.settings).labels()} == set(one.figures[0])
+""",
+    )
+
+
 def test_a_filter(check):
     check(
         "Add a filter",

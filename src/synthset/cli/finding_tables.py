@@ -30,7 +30,10 @@ def print_reproduction_plan(plan: ReproductionPlan) -> None:
             for one in plan.kinds
         ],
     )
-    say(f"\n{len(plan.findings)} findings over {plan.seeds} seeds; {plan.images:,} images are to be drawn")
+    findings, seeds = (
+        f"{n} {one}{'s' * (n != 1)}" for n, one in ((len(plan.findings), "finding"), (plan.seeds, "seed"))
+    )
+    say(f"\n{findings} over {seeds}; {plan.images:,} images are to be drawn")
     for name, reason in plan.unmeasurable.items():
         say(f"{name} is not measurable at this scale: {reason}")
     if plan.device == "cpu":
