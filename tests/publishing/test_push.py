@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import datasets
 import huggingface_hub
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -138,7 +139,7 @@ def test_paths_of_this_machine_are_taken_out(pets, hub, tmp_path):
     assert "`sd-cats`" in text
 
 
-def test_rejected_images_are_left_out_unless_asked_for(pets, hub, tmp_path, caplog):
+def test_rejected_images_are_left_out_unless_asked_for(pets, hub, tmp_path, monkeypatch):
     keep = [number % 4 > 0 for number in range(20)]
     judge(pets, keep)
     result = push(pets, "ada/pets", endpoint=hub.endpoint)
@@ -155,6 +156,12 @@ def test_rejected_images_are_left_out_unless_asked_for(pets, hub, tmp_path, capl
     push(pets, "ada/pets", endpoint=hub.endpoint, include_rejected=True, overwrite=True)
     whole = open_dataset(fetch(hub, tmp_path / "whole"))
     assert (len(whole.images(kept=False)), len(whole.images())) == (20, 15)
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    loaded = [
+        datasets.load_dataset(str(one.folder), *name)["train"]
+        for one, name in ((back, ()), (whole, ()), (whole, ("all",)))
+    ]
+    assert list(map(len, loaded)) == [15, 15, 20]
     judge(pets, [False] * 20)
     with pytest.raises(DataError, match=r"Expected images that the filters keep in .* all 20 are rejected"):
         push(pets, "ada/other", endpoint=hub.endpoint)
@@ -341,6 +348,14 @@ def test_the_licence_is_that_of_the_models_own_card(pets, hub, caplog, card, exp
     assert head["tags"] == ["synthetic", "synthset"]
     assert ("is not known" in caplog.text) is not known
     assert ("The licence of `someone/cats-diffusion` is not known here" in text) is not known
+
+
+def test_what_a_person_wrote_into_the_card_stays(pets, hub):
+    card = pets / "README.md"
+    text = card.read_text("utf-8").replace("license: other", "license: mit").replace("# pets", "# My pets")
+    card.write_text(text, encoding="utf-8")
+    push(pets, "ada/pets", endpoint=hub.endpoint)
+    assert files_of(hub)["README.md"].decode() == text
 
 
 def test_a_dry_run_lists_all_and_connects_to_nothing(drawn, own_folder, run, monkeypatch, caplog):

@@ -41,7 +41,12 @@ class _Kept:
 
 
 def write_card(dataset: Dataset, name: str = "") -> None:
-    """Write README.md into the dataset folder, from its manifest, its rows and what filters say of them.
+    """Write README.md into the dataset folder, see `card_text`."""
+    write_text(dataset.folder / "README.md", card_text(dataset, name))
+
+
+def card_text(dataset: Dataset, name: str = "") -> str:
+    """The card of a dataset, from its manifest, its rows and what filters say of them.
 
     Args:
         name: of the dataset, where it is not that of the folder.
@@ -64,7 +69,7 @@ def write_card(dataset: Dataset, name: str = "") -> None:
         counts=dataset.strategy_counts(),
         columns=column_texts(dataset.columns),
     )
-    write_text(dataset.folder / "README.md", f"---\n{head}---\n\n{body}")
+    return f"---\n{head}---\n\n{body}"
 
 
 def refresh_card(dataset: Dataset) -> None:

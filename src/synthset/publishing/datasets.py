@@ -18,13 +18,13 @@ from synthset.core.files import read_json, write_json, write_text
 from synthset.curation.split import MARKER as SPLIT_MARKER
 from synthset.curation.split import split_files
 from synthset.curation.writing import Made, Taken, by_hand_of, local_dataset, read_failures, write_dataset
-from synthset.dataset.card import jobs_of
+from synthset.dataset.card import card_text, jobs_of
 from synthset.dataset.layout import INITIAL_IMAGES_FILE
 from synthset.dataset.manifest import MANIFEST_FILE, Accounting
 from synthset.dataset.reader import Dataset
 from synthset.dataset.records import unknown_columns
 from synthset.dataset.verdicts import BY_HAND, FOLDER, read_verdicts, write_verdicts
-from synthset.publishing.cards import published_card
+from synthset.publishing.cards import published_card, with_configs
 from synthset.publishing.contents import CARD, Publication, PublishedFile, listed, others_in
 from synthset.publishing.licences import LookUp, licence_of
 from synthset.publishing.privacy import json_without_paths, without_paths
@@ -61,7 +61,8 @@ def publish_dataset(
     if (folder / INITIAL_IMAGES_FILE).exists():
         remarks.append(f"The real images of `{INITIAL_IMAGES_FILE}` are not part of what was published.")
     card, manifest = stage / CARD, stage / MANIFEST_FILE
-    write_text(card, published_card(_read_card(source.folder), licences, remarks))
+    text = with_configs(_read_card(source.folder), card_text(source))
+    write_text(card, published_card(text, licences, remarks))
     write_json(manifest, json_without_paths(read_json(source.folder / MANIFEST_FILE)))
     files += [PublishedFile(f"{prefix}{path.name}", path) for path in (card, manifest)]
     left_out = others_in(folder, [file.path.removeprefix(prefix) for file in files])
