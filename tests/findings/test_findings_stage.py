@@ -108,7 +108,7 @@ def with_page(monkeypatch):
 
 
 def use(monkeypatch, findings):
-    scales = dict.fromkeys(registry.SCALES, lambda: None)
+    scales = {name: lambda: None for name in registry.SCALES}
     monkeypatch.setattr(registry, "papers", lambda: (Paper("own2026", "Our own", scales, tuple(findings)),))
 
 

@@ -266,8 +266,10 @@ def _forest(findings: Sequence[FindingResult], paper: str) -> Canvas | None:
             name = one.name
         canvas.write((left - 12, y), fit(item.label, 11, MOST_LABEL), 11, INK, "rm")
         limit = reach if one.unit == "percent" else 1.1 * max(map(abs, mark.ends)) or 1.0
-        ends = [None if end is None else middle + end / limit * (right - left) / 2 for end in (mark.low, mark.high)]
-        place_of = _Mark(middle + mark.value / limit * (right - left) / 2, *ends)
+        low, high = (
+            None if end is None else middle + end / limit * (right - left) / 2 for end in (mark.low, mark.high)
+        )
+        place_of = _Mark(middle + mark.value / limit * (right - left) / 2, low, high)
         _row(canvas, place_of, (left, right, y), colour)
         if one.unit != "percent":
             _dot(canvas, min(max(place_of.value, left), right), y, 2, PAPER)
