@@ -29,6 +29,11 @@ if TYPE_CHECKING:
     from synthset.core.errors import SynthsetError
     from synthset.create.config import CreateConfig
     from synthset.create.stage import CreateResult, create
+    from synthset.curation.listing import Listing, ShowConfig, show
+    from synthset.curation.merge import MergeConfig, MergeResult, merge
+    from synthset.curation.redraw import RedrawResult, redraw
+    from synthset.curation.relabel import RelabelResult, relabel
+    from synthset.curation.split import SplitConfig, SplitResult, split
     from synthset.dataset.export import export, export_imagefolder
     from synthset.dataset.reader import Dataset, open_dataset
     from synthset.demo import DemoResult, demo
@@ -61,6 +66,11 @@ _HOMES = {
     "synthset.core.errors": ("SynthsetError",),
     "synthset.create.config": ("CreateConfig",),
     "synthset.create.stage": ("CreateResult", "create"),
+    "synthset.curation.listing": ("Listing", "ShowConfig", "show"),
+    "synthset.curation.merge": ("MergeConfig", "MergeResult", "merge"),
+    "synthset.curation.redraw": ("RedrawResult", "redraw"),
+    "synthset.curation.relabel": ("RelabelResult", "relabel"),
+    "synthset.curation.split": ("SplitConfig", "SplitResult", "split"),
     "synthset.dataset.export": ("export", "export_imagefolder"),
     "synthset.dataset.reader": ("Dataset", "open_dataset"),
     "synthset.demo": ("DemoResult", "demo"),
@@ -100,11 +110,19 @@ __all__ = [
     "FilterConfig",
     "FilterResult",
     "ImageSet",
+    "Listing",
+    "MergeConfig",
+    "MergeResult",
     "PretrainConfig",
     "PretrainResult",
     "PromptStyle",
     "PushResult",
+    "RedrawResult",
+    "RelabelResult",
     "SamplingOptions",
+    "ShowConfig",
+    "SplitConfig",
+    "SplitResult",
     "SynthsetError",
     "TrainConfig",
     "TrainResult",
@@ -123,9 +141,14 @@ __all__ = [
     "load_encoder",
     "load_generator",
     "load_real",
+    "merge",
     "open_dataset",
     "pretrain",
     "push",
+    "redraw",
+    "relabel",
+    "show",
+    "split",
     "train",
     "tune",
     "tune_curve",
