@@ -24,10 +24,10 @@ from synthset.core.errors import DataError, UsageError, setting
 from synthset.core.files import delete_parts, is_part, read_json, refuse_links, write_json, write_text
 from synthset.core.json_records import read_record
 from synthset.core.parquet_files import write_table
+from synthset.core.spreadsheets import cell
 
 MARKER = "diagnosis.json"
 WITH_CSV = ("summary", "classes", "evidence", "matrix", "correlations", "ambiguity", "judged")
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would run a cell that begins so
 
 
 def check_folder(folder: Path) -> None:
@@ -110,9 +110,5 @@ def to_csv(table: pa.Table) -> str:
     writer = csv.writer(buffer)
     writer.writerow(table.column_names)
     for row in table.to_pylist():
-        writer.writerow([_cell(value) for value in row.values()])
+        writer.writerow([cell(value) for value in row.values()])
     return buffer.getvalue()
-
-
-def _cell(value: Any) -> Any:
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value

@@ -10,18 +10,16 @@ in front, which is how people type such a text there; no other cell is changed.
 from __future__ import annotations
 
 import csv
-import json
 import logging
 from pathlib import Path
-from typing import Any
 
+from synthset.core.spreadsheets import begins_a_formula, cell
 from synthset.dataset.export.config import ExportConfig
 from synthset.dataset.export.material import Material
 
 log = logging.getLogger("synthset")
 
 TABLE, IMAGES = "metadata.csv", "images"
-_BEGINS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def write_csv(material: Material, root: Path, config: ExportConfig) -> None:
@@ -48,19 +46,3 @@ def write_csv(material: Material, root: Path, config: ExportConfig) -> None:
             "for formulas.",
             *(f"{quoted:,}", TABLE),
         )
-
-
-def cell(value: Any) -> Any:
-    """A value as a cell of the table: a list as JSON, and no text that a spreadsheet would run.
-
-    >>> cell("=1+1"), cell("a cat"), cell(-2), cell(["a", "b"])
-    ("'=1+1", 'a cat', -2, '["a", "b"]')
-    """
-    if begins_a_formula(value):
-        return f"'{value}"
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, list) else value
-
-
-def begins_a_formula(value: Any) -> bool:
-    """Whether a spreadsheet would take a text for a formula, or a part of it for a cell of its own."""
-    return isinstance(value, str) and value.startswith(_BEGINS_A_FORMULA)
