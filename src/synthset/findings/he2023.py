@@ -287,7 +287,9 @@ def _worth(scale: Scale, seed: int) -> dict[str, Value]:
     drawing = _draw(scale, task, seed, LE, images_per_class=scale.scratch_per_class)
 
     def accuracy(images: Images) -> Value:
-        return Test(Train(images, scale.architecture, seed, scale.training), test)["accuracy"]
+        # one real image of a class leaves none to hold back
+        training = options(**{**dict(scale.training), "validation_fraction": 0.0})
+        return Test(Train(images, scale.architecture, seed, training), test)["accuracy"]
 
     k = len(task.classes)
     synthetic = accuracy(Drawn(drawing, LE))

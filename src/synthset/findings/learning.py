@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from synthset.findings.drawing import Draw, Options
-from synthset.findings.images import Drawn, Images, Real
+from synthset.findings.drawing import Options
+from synthset.findings.images import Drawn, Images
 from synthset.findings.work import Cost, Lab, Work
 
 AUTO_PASSES, AUTO_IMAGES = 40, 2_000  # what the recipe auto takes; its rule is in classifiers/recipes.py
@@ -175,7 +175,7 @@ class Transfer(Work):
 
     Attributes:
         backbone: None for random weights.
-        options: fields of TransferConfig.
+        training: fields of TrainConfig.
     """
 
     kind = "transfer"
@@ -185,7 +185,7 @@ class Transfer(Work):
     mode: str
     seed: int
     shots: int | None = None
-    options: Options = ()
+    training: Options = ()
 
     @property
     def title(self) -> str:
@@ -200,21 +200,19 @@ class Transfer(Work):
 
     def run(self, home: Path, lab: Lab) -> Mapping[str, float]:
         """Learn on top of the backbone, and test."""
+        from synthset.classifiers.config import TrainConfig
         from synthset.transfer.stage import transfer
 
         model = lab.home(self.backbone) / "backbone" if self.backbone else "random"
-        architecture = {} if self.backbone else {"architecture": self.architecture}
+        architecture: dict[str, Any] = {} if self.backbone else {"architecture": self.architecture}
         result = transfer(
             model,
             home / "transfer",
             real=self.real,
             mode=self.mode,
             shots=self.shots,
-            seeds=self.seed + 1,
+            first_seed=self.seed,
             **architecture,
-            **dict(self.options),
+            training=TrainConfig(**dict(self.training)),
         )
-        return {"accuracy": result.trials[self.seed].score}
-
-
-__all__ = ["Draw", "Pretrain", "Real", "Test", "Train", "Transfer", "Tune"]
+        return {"accuracy": result.trials[0].score}

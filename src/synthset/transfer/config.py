@@ -39,6 +39,8 @@ class TransferConfig:
     """Training images of each class."""
     seeds: Annotated[int, Option(at_least=1, job=False)] = 1
     """Number of seeds: 0, 1, …; each draws shots, held-out images, order and head of its own."""
+    first_seed: Annotated[int, Option(at_least=0, job=False)] = 0
+    """First of the seeds."""
     architecture: Annotated[str | None, Option(default="that of the folder")] = None
     """Architecture, where the model is random, imagenet or a file of weights."""
     held_out_fraction: Annotated[float, Option(group=WAYS, above=0, below=1)] = 0.2

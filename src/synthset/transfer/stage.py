@@ -129,7 +129,7 @@ def transfer(
             delete_parts(folder, below=False)
             trials = []
             with track(config.seeds, f"transfer by {config.mode}", "seeds") as bar:
-                for seed in range(config.seeds):
+                for seed in range(config.first_seed, config.first_seed + config.seeds):
                     trials.append(_trial(model, config, pool, test, seed, folder, strict, allow_training_images))
                     bar.advance()
             result = _result(folder, str(model), config, settings, test.name, described, trials)
