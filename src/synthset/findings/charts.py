@@ -308,8 +308,8 @@ def _within(mark: _Mark) -> Iterator[float]:
 def _axis(values: Sequence[float], most: int = 6) -> tuple[float, float, float]:
     """The lowest and highest value of an axis, and the step of its at most so many rules.
 
-    >>> _axis([0.0, 0.9]), _axis([0.0, 2.9e-5], most=4)
-    ((0.0, 1.0, 0.2), (0.0, 3e-05, 1e-05))
+    >>> _axis([0.0, 0.9]), _axis([-3.0, 4.0], most=4)
+    ((0.0, 1.0, 0.2), (-5.0, 5.0, 5.0))
     """
     low, high = min(values), max(values)
     span = (high - low) or 1.0
