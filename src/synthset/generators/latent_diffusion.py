@@ -122,8 +122,7 @@ class LatentDiffusionGenerator:
         self.sampling = config.sampling or SamplingOptions()
         self.device = device
         self.stored = stored
-        self.memory = memory or MemoryOptions()
-        self.embedded = embedded or EmbeddedTokens()
+        self.memory, self.embedded = memory or MemoryOptions(), embedded or EmbeddedTokens()
         self.dtype: torch.dtype = getattr(torch, config.dtype)
         self.conditioning = conditioning_of(pipeline, config.model, device)
         self.reads_text = self.conditioning is None or self.conditioning.reads_text
@@ -146,8 +145,7 @@ class LatentDiffusionGenerator:
                 use_convolutions_for_attention(self.unet)
         if adapter_folder is not None:
             self.conditioning = ImageAdapter(self.unet, adapter_folder, config.model, device)
-        networks = (getattr(self, "text_encoder", None), self.unet, self.vae, self.safety_checker)
-        place([network for network in networks if network is not None], self.memory, device)
+        self._place_networks()
         if self.conditioning is not None:
             self._check_options_for_images()
             self._memories += self.conditioning.memories
@@ -158,6 +156,11 @@ class LatentDiffusionGenerator:
         self._image_latents = RealImages(self._encode_image, MAX_CACHED_IMAGES)
         self._few_steps = FewSteps(FAMILIES[type(pipeline).__name__].distilled_by(pipeline), config)
         self._is_sound = False
+
+    def _place_networks(self) -> None:
+        """Bring them to the device, in the order in which they compute."""
+        networks = (getattr(self, "text_encoder", None), self.unet, self.vae, self.safety_checker)
+        place([network for network in networks if network is not None], self.memory, self.device)
 
     def _check_options_for_images(self) -> None:
         if self.sampling.anneals:
