@@ -1,5 +1,7 @@
 """Merged datasets: whole, counted, and each image still knows where it is from."""
 
+import subprocess
+import sys
 from collections import Counter
 
 import numpy as np
@@ -207,6 +209,34 @@ def test_a_merge_that_is_stopped_leaves_nothing(two, tmp_path, monkeypatch):
     monkeypatch.setattr("synthset.curation.writing.write_card", crash)
     before = contents(tmp_path)
     with pytest.raises(Crash):
+        merge(two, tmp_path / "m")
+    assert contents(tmp_path) == before
+
+
+def test_a_merge_that_is_killed_is_begun_anew_and_leaves_nothing_behind(two, tmp_path):
+    code = "; ".join(
+        [
+            "import os, sys, synthset.curation.writing as writing",
+            "from synthset.curation.merge import merge",
+            "writing.write_card = lambda *_: os.kill(os.getpid(), 9)",
+            "merge(sys.argv[1:3], sys.argv[3])",
+        ]
+    )
+    before = contents(tmp_path)
+    arguments = [sys.executable, "-c", code, *map(str, two), str(tmp_path / "m")]
+    assert subprocess.run(arguments, check=False).returncode == -9
+    assert not (tmp_path / "m").exists()
+    merge(two, tmp_path / "m")
+    assert set(contents(tmp_path)) - set(before) == {f"m/{name}" for name in contents(tmp_path / "m")} | {"m"}
+
+
+def test_a_full_disk_is_told_in_one_line_and_leaves_nothing(two, tmp_path, monkeypatch):
+    def full(*args, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("synthset.curation.writing.write_table", full)
+    before = contents(tmp_path)
+    with pytest.raises(DataError, match=r"No space left on device.*check space"):
         merge(two, tmp_path / "m")
     assert contents(tmp_path) == before
 

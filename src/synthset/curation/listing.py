@@ -214,7 +214,8 @@ def _images(dataset: Dataset, rows: np.ndarray, keep: np.ndarray) -> list[ShownI
             for method, (keeps, reason, score) in ((method, told[number]) for method, told in verdicts.items())
         }
         names = ("strategy", "prompt", "negative_prompt", "guidance_scale", "seed", "sha256")
-        image = ShownImage(number, class_name, *(row[name] for name in names), kept, said)
+        plain: dict[str, Any] = {name: row[name] for name in names}
+        image = ShownImage(id=number, class_name=class_name, kept=kept, said=said, **plain)
         extra = {name: row[name] for name in ("source", "source_id") if name in row}
         images.append(replace(image, drawn_as="" if drawn_as == class_name else drawn_as, **extra))
     return images

@@ -214,7 +214,7 @@ def _places(dataset: Dataset) -> dict[tuple[Path, int], str]:
 def _by_file(places: Mapping[tuple[Path, int], str], text: str) -> str:
     file, _, row = text.rpartition("#")
     place = (Path(file).expanduser().resolve(), int(row)) if row.isdecimal() else None
-    if place not in places:
+    if place is None or place not in places:
         raise ValueError(f"'{text}' is no row of the dataset's shards")
     return places[place]
 
