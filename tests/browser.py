@@ -104,7 +104,13 @@ class Browser:
     def _load(self, method, **params):
         self.events.clear()
         self.send(method, **params)
-        self._wait(lambda: any(event["method"] == "Page.loadEventFired" for event in self.events), "the page to load")
+        end = time.monotonic() + TIMEOUT_SECONDS
+        while not any(event["method"] == "Page.loadEventFired" for event in self.events):
+            assert time.monotonic() < end, f"waited {TIMEOUT_SECONDS} s for the page to load"
+            time.sleep(0.02)
+            self.send(
+                "Page.getFrameTree"
+            )  # its answer comes behind the events; a script might be in the page that goes
 
     def run(self, script):
         """The value of a script in the page; a promise is awaited."""
