@@ -137,7 +137,7 @@ def test_many_are_judged_at_once_after_a_question(page):
     page.press("r")
     page.wait_for("document.querySelector('#ask').open")
     page.press("Enter")
-    page.wait_for(f"!document.querySelector('#ask').open && {SAVED}")
+    page.wait_for(f"{SEEN}.every((cell) => cell.querySelector('.mark').textContent === '✕') && {SAVED}")
     names = open_dataset(page.folder).rows.column("class_name").to_pylist()
     assert all(hand == -1 for hand, name in zip(hand_of(page.folder), names, strict=True) if name == "cat")
     page.press("z")
