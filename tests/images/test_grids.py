@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image
 
-from synthset.images.grids import CAPTION_LINES, GridCell, GridRow, wrap, draw_grid
+from synthset.images.grids import CAPTION_LINES, GridCell, GridRow, draw_grid, wrap
 from synthset.images.pictures import MAX_WIDTH_PX
 
 RED, GREEN, BLUE, PINK = (200, 10, 10), (10, 200, 10), (10, 10, 200), (250, 10, 250)
