@@ -46,6 +46,7 @@ class PretrainingScale:
         classes, drawing: of the images that are pre-trained on.
         less, more: of these images, the strategies of the smaller and of the larger set, and images a class.
         real, shots: what the backbones are transferred to.
+        finetuning, learning_rates: of all transfers alike, those of random weights too.
         transformer: whose gain F22 compares with that of `architecture`.
     """
 
@@ -61,6 +62,8 @@ class PretrainingScale:
     transformer: str
     supervised: Options
     moco: Options
+    finetuning: Options
+    learning_rates: tuple[float, ...]
     first_seed: int
 
 
@@ -95,7 +98,13 @@ _TUNING = options(clip="miniature", learning_rate=5e-2, epochs=30)
 
 
 def _miniature(
-    images_per_class: int, guided: int, shots: tuple[int, ...], pretrained: int, epochs: int, training: Options = ()
+    images_per_class: int,
+    guided: int,
+    shots: tuple[int, ...],
+    pretrained: int,
+    epochs: int,
+    real_shots: tuple[int, ...] = (1, 2, 4, 8, 16, 32),
+    training: Options = (),
 ) -> Scale:
     return Scale(
         tasks=(_DIGITS,),
@@ -104,10 +113,10 @@ def _miniature(
         guided_per_class=guided,
         shots=shots,
         tuning=_TUNING,
-        encoder_shares=(0.02, 0.5, 1.0),
+        encoder_shares=(0.1, 0.5, 1.0),
         from_scratch=_DIGITS,
         scratch_per_class=images_per_class,
-        real_shots=(1, 2, 4, 8, 16, 32),
+        real_shots=real_shots,
         architecture="small_cnn",
         training=training,
         pretraining=PretrainingScale(
@@ -121,8 +130,12 @@ def _miniature(
             shots=5,
             architecture="small_cnn",
             transformer="vit_tiny_patch16_224",
-            supervised=options(epochs=epochs, batch_size=64, image_size_px=32, learning_rate=0.1),
-            moco=options(epochs=2 * epochs, batch_size=64, image_size_px=32, learning_rate=0.06),
+            supervised=options(
+                epochs=epochs, batch_size=64, image_size_px=32, optimizer="adamw", learning_rate=2e-3, warmup_epochs=1.0
+            ),
+            moco=options(epochs=epochs, batch_size=64, image_size_px=32, learning_rate=0.06),
+            finetuning=options(optimizer="adamw", epochs=60, batch_size=16),
+            learning_rates=(3e-4, 1e-3, 3e-3),
             first_seed=64,
         ),
     )
@@ -135,7 +148,7 @@ def miniature() -> Scale:
 
 def quick() -> Scale:
     """A fifth of that, with wider intervals."""
-    return _miniature(20, 10, (1, 16), 10, 10, QUICK_TRAINING)
+    return _miniature(20, 10, (1, 16), 10, 20, (1, 2, 4, 8, 16), QUICK_TRAINING)
 
 
 _DRAWING = {
@@ -186,6 +199,8 @@ def paper_scale() -> Scale:
             transformer="deit_small_patch16_224",
             supervised=options(epochs=90, batch_size=256, image_size_px=224),
             moco=options(epochs=200, batch_size=256, image_size_px=224),
+            finetuning=(),
+            learning_rates=(),
             first_seed=FIRST_SEED,
         ),
     )
@@ -350,8 +365,9 @@ def _pretrained(
 
 def _transferred(own: PretrainingScale, seed: int, backbone: Pretrain | None, architecture: str) -> Value:
     image_size = dict(own.supervised)["image_size_px"]
-    training = {} if backbone else {"image_size_px": image_size}
-    return Transfer(backbone, architecture, own.real, "finetune", seed, own.shots, options(**training))["accuracy"]
+    training = dict(own.finetuning) | ({} if backbone else {"image_size_px": image_size})
+    learned = (own.shots, options(**training), own.learning_rates)
+    return Transfer(backbone, architecture, own.real, "finetune", seed, *learned)["accuracy"]
 
 
 def _amounts(scale: Scale, seed: int) -> dict[str, Value]:

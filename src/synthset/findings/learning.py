@@ -176,6 +176,7 @@ class Transfer(Work):
     Attributes:
         backbone: None for random weights.
         training: fields of TrainConfig.
+        learning_rates: of fine-tuning, of which one is chosen on held-out training images; the recipe's if empty.
     """
 
     kind = "transfer"
@@ -186,6 +187,7 @@ class Transfer(Work):
     seed: int
     shots: int | None = None
     training: Options = ()
+    learning_rates: tuple[float, ...] = ()
 
     @property
     def title(self) -> str:
@@ -195,8 +197,9 @@ class Transfer(Work):
 
     @property
     def cost(self) -> Cost:
-        """Few images, some passes."""
-        return Cost(trained_images=self.shots * 10 * 100 * 3 if self.mode == "finetune" and self.shots else 0)
+        """Few images, some passes, once for each learning rate and once more."""
+        passes = (dict(self.training).get("epochs") or 100) * (1 + (len(self.learning_rates) or 3))
+        return Cost(trained_images=self.shots * 10 * passes if self.mode == "finetune" and self.shots else 0)
 
     def run(self, home: Path, lab: Lab) -> Mapping[str, float]:
         """Learn on top of the backbone, and test."""
@@ -214,5 +217,6 @@ class Transfer(Work):
             first_seed=self.seed,
             **architecture,
             training=TrainConfig(**dict(self.training)),
+            learning_rates=self.learning_rates,
         )
         return {"accuracy": result.trials[0].score}

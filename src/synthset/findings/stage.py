@@ -148,16 +148,18 @@ def _judge(experiment: Experiment, lab: Lab, failed: dict[Work, str]) -> Finding
     finding = experiment.finding
     rule = finding.rule(experiment.settings)
     about = (finding.name, experiment.paper.name, finding.source, finding.claim, finding.note, finding.unit)
-    reasons = [failed[work] for work in experiment.work if work in failed]
-    values: dict[str, tuple[float, ...]] = {}
-    try:
-        if not experiment.reason and not reasons:
-            values = {
-                label: tuple(own[label].read(lab) for own in experiment.figures) for label in experiment.figures[0]
-            }
-    except DataError as error:  # a figure that the work could not give
-        reasons = [str(error)]
-    if reason := experiment.reason or "".join(reasons[:1]):
+    reason, values = experiment.reason, {}
+    for label in experiment.figures[0] if experiment.figures else ():
+        own = [figures[label] for figures in experiment.figures]
+        lacking = [failed[work] for value in own for work in value.all_work() if work in failed]
+        try:
+            if not lacking:
+                values[label] = tuple(value.read(lab) for value in own)
+        except DataError as error:  # a figure that the work could not give
+            lacking = [str(error)]
+        if lacking and label in rule.labels():  # others stand beside those that the rule is about
+            reason = reason or lacking[0]
+    if reason:
         return FindingResult(*about, finding.published, (), (), rule.text, NOT_MEASURABLE, reason)
     differences = tuple(rule.judge(values))
     measured = tuple(_measured(label, own) for label, own in values.items())
