@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from synthset.classifiers.scoring import EvaluationResult
     from synthset.classifiers.stage import train
     from synthset.classifiers.train import TrainResult
+    from synthset.comparison.config import CompareConfig
+    from synthset.comparison.results import ComparisonResult
+    from synthset.comparison.stage import compare
     from synthset.core.errors import SynthsetError
     from synthset.create.config import CreateConfig
     from synthset.create.stage import CreateResult, create
@@ -37,11 +40,15 @@ if TYPE_CHECKING:
     from synthset.dataset.export import export, export_imagefolder
     from synthset.dataset.reader import Dataset, open_dataset
     from synthset.demo import DemoResult, demo
+    from synthset.detection.config import DetectConfig
+    from synthset.detection.stage import DetectResult, detect
     from synthset.diagnosis.config import DiagnoseConfig
     from synthset.diagnosis.stage import DiagnosisResult, diagnose
     from synthset.encoders.clip import load_encoder
     from synthset.evaluation.stage import evaluate
     from synthset.filters import FilterConfig, FilterResult, filter_dataset
+    from synthset.findings.results import ReproductionResult
+    from synthset.findings.stage import ReproduceConfig, reproduce
     from synthset.generators.loading import load_generator
     from synthset.generators.sampling import ConditionAnnealing, SamplingOptions
     from synthset.images.imageset import ImageSet
@@ -51,6 +58,9 @@ if TYPE_CHECKING:
     from synthset.publishing.stage import PushResult, push
     from synthset.real import load_real
     from synthset.report import build_report
+    from synthset.transfer.config import TransferConfig
+    from synthset.transfer.results import TransferResult
+    from synthset.transfer.stage import transfer
     from synthset.tuning.config import TuneConfig
     from synthset.tuning.curve import tune_curve
     from synthset.tuning.curve_results import CurveResult
@@ -63,6 +73,9 @@ _HOMES = {
     "synthset.classifiers.scoring": ("EvaluationResult",),
     "synthset.classifiers.stage": ("train",),
     "synthset.classifiers.train": ("TrainResult",),
+    "synthset.comparison.config": ("CompareConfig",),
+    "synthset.comparison.results": ("ComparisonResult",),
+    "synthset.comparison.stage": ("compare",),
     "synthset.core.errors": ("SynthsetError",),
     "synthset.create.config": ("CreateConfig",),
     "synthset.create.stage": ("CreateResult", "create"),
@@ -74,11 +87,15 @@ _HOMES = {
     "synthset.dataset.export": ("export", "export_imagefolder"),
     "synthset.dataset.reader": ("Dataset", "open_dataset"),
     "synthset.demo": ("DemoResult", "demo"),
+    "synthset.detection.config": ("DetectConfig",),
+    "synthset.detection.stage": ("DetectResult", "detect"),
     "synthset.diagnosis.config": ("DiagnoseConfig",),
     "synthset.diagnosis.stage": ("DiagnosisResult", "diagnose"),
     "synthset.encoders.clip": ("load_encoder",),
     "synthset.evaluation.stage": ("evaluate",),
     "synthset.filters": ("FilterConfig", "FilterResult", "filter_dataset"),
+    "synthset.findings.results": ("ReproductionResult",),
+    "synthset.findings.stage": ("ReproduceConfig", "reproduce"),
     "synthset.generators.loading": ("load_generator",),
     "synthset.generators.sampling": ("ConditionAnnealing", "SamplingOptions"),
     "synthset.images.imageset": ("ImageSet",),
@@ -88,6 +105,9 @@ _HOMES = {
     "synthset.publishing.stage": ("PushResult", "push"),
     "synthset.real": ("load_real",),
     "synthset.report": ("build_report",),
+    "synthset.transfer.config": ("TransferConfig",),
+    "synthset.transfer.results": ("TransferResult",),
+    "synthset.transfer.stage": ("transfer",),
     "synthset.tuning.config": ("TuneConfig",),
     "synthset.tuning.curve": ("tune_curve",),
     "synthset.tuning.curve_results": ("CurveResult",),
@@ -98,12 +118,16 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Classifier",
+    "CompareConfig",
+    "ComparisonResult",
     "ConditionAnnealing",
     "CreateConfig",
     "CreateResult",
     "CurveResult",
     "Dataset",
     "DemoResult",
+    "DetectConfig",
+    "DetectResult",
     "DiagnoseConfig",
     "DiagnosisResult",
     "EvaluationResult",
@@ -119,6 +143,8 @@ __all__ = [
     "PushResult",
     "RedrawResult",
     "RelabelResult",
+    "ReproduceConfig",
+    "ReproductionResult",
     "SamplingOptions",
     "ShowConfig",
     "SplitConfig",
@@ -126,12 +152,16 @@ __all__ = [
     "SynthsetError",
     "TrainConfig",
     "TrainResult",
+    "TransferConfig",
+    "TransferResult",
     "TuneConfig",
     "TuneResult",
     "__version__",
     "build_report",
+    "compare",
     "create",
     "demo",
+    "detect",
     "diagnose",
     "evaluate",
     "export",
@@ -147,9 +177,11 @@ __all__ = [
     "push",
     "redraw",
     "relabel",
+    "reproduce",
     "show",
     "split",
     "train",
+    "transfer",
     "tune",
     "tune_curve",
 ]
