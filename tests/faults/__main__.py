@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -34,6 +35,7 @@ def main() -> int:
     chosen = arguments.rows or list(ROWS)
     if unknown := set(chosen) - set(ROWS):
         parser.error(f"unknown: {', '.join(sorted(unknown))}; rows are {', '.join(ROWS)}")
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup, no command could be ended by it
     logging.disable(logging.WARNING)  # what libraries warn of is what was injected
     held = True
     for name in chosen:
