@@ -122,6 +122,17 @@ def test_verdicts_of_filters_and_people_are_carried(two, tmp_path):
     assert verdicts["clip"].config == {"merged": {"a": {"threshold": 0.5}, "b": None}}
 
 
+def test_filters_of_folders_of_one_name_keep_the_settings_of_each(tmp_path):
+    make(tmp_path / "here" / "pets")
+    make(tmp_path / "there" / "pets", seed=65)
+    folders = [tmp_path / "here" / "pets", tmp_path / "there" / "pets"]
+    for folder, threshold in zip(folders, (0.5, 0.1), strict=True):
+        judge(folder, "clip", [0], {"threshold": threshold})
+    merge(folders, tmp_path / "m")
+    config = open_dataset(tmp_path / "m").verdicts()["clip"].config
+    assert config == {"merged": {"pets": {"threshold": 0.5}, "pets (2)": {"threshold": 0.1}}}
+
+
 def test_relabels_are_obeyed_and_one_file_under_two_classes_is_said(tmp_path, caplog):
     make(tmp_path / "a", seed=3)
     make(tmp_path / "b", seed=3)

@@ -443,8 +443,20 @@ def _merge_verdicts(
     rows = [said.get(image, (True, NOT_JUDGED, None)) for image in images]
     keep, reasons, scores = ([row[place] for row in rows] for place in range(3))
     table = pa.table([pa.array(ids), keep, reasons, pa.array(scores, pa.float64())], SCHEMA.names).cast(SCHEMA)
-    names = [part.dataset.folder.resolve().name for part in parts]
-    configs = {name: one and dict(one.config) for name, one in zip(names, found, strict=True)}
-    same = next(iter(configs.values()))
-    config = same if same is not None and all(one == same for one in configs.values()) else {"merged": configs}
+    configs = [one and dict(one.config) for one in found]
+    names = _own_names([part.dataset.folder.resolve().name for part in parts])
+    same = configs[0] is not None and all(one == configs[0] for one in configs)
+    config = configs[0] if same else {"merged": dict(zip(names, configs, strict=True))}
     return Verdicts(method, config, table)
+
+
+def _own_names(names: Sequence[str]) -> list[str]:
+    """The names, each with a number behind it where an earlier one is the same, as of folders in two places."""
+    own = list[str]()
+    for name in names:
+        number, free = 1, name
+        while free in own:
+            number += 1
+            free = f"{name} ({number})"
+        own.append(free)
+    return own
