@@ -208,6 +208,7 @@ def test_shortcuts_and_diversity_are_recorded_shown_and_not_mixed(create, refuse
     assert manifest("d")["generation"]["sampling"] == {
         "guidance_interval": [0.2, 0.8],
         "cache_interval": 3,
+        "block_cache": 0.0,
         "annealing": {"tau1": 0.4, "tau2": 0.7, "noise_scale": 0.5, "mixing_factor": 1.0},
     }
     card = Path("d/README.md").read_text(encoding="utf-8")

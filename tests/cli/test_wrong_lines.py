@@ -36,7 +36,7 @@ def here(own_folder, drawn):
     [
         # flags that are none
         ("create --class one two", "Unknown flag '--class'. Did you mean --classes?"),
-        (f"{ONE_TWO} --lr 3", "Unknown flag '--lr'. See 'synthset create --help'."),
+        (f"{ONE_TWO} --zq 3", "Unknown flag '--zq'. See 'synthset create --help'."),
         ("train d --lr 3", "Unknown flag '--lr'. Did you mean --learning-rate?"),
         ("diagnose d --tsne 3", "Unknown flag '--tsne'. Did you mean --tsne-images?"),
         ("diagnose d --by-stategy", "Unknown flag '--by-stategy'. Did you mean --by-strategy?"),

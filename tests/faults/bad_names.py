@@ -84,7 +84,8 @@ def kept(name: str, folder: Path) -> list[str]:
         return [fault for fault in faults if fault]
     name = unicodedata.normalize("NFC", name)
     card = (folder / "set" / "README.md").read_text(encoding="utf-8")
-    labels = next(f for f in yaml.safe_load(card.split("---\n")[1])["dataset_info"]["features"] if f["name"] == "label")
+    (info, _) = yaml.safe_load(card.split("---\n")[1])["dataset_info"]  # of the kept images, and of all
+    labels = next(feature for feature in info["features"] if feature["name"] == "label")
     stored = {
         "dataset": open_dataset(folder / "set").class_names[0],
         "card": labels["dtype"]["class_label"]["names"]["0"],

@@ -22,6 +22,8 @@ import pyarrow.parquet as pq
 from commands import Commands, Ended, warm
 from fault_report import FaultReport
 
+from synthset.dataset.export import MARKER as EXPORT_MARK
+
 SIGNALS = (signal.SIGTERM, signal.SIGKILL, signal.SIGINT, signal.SIGHUP)
 INTERRUPTED = "error: Interrupted. Run the same command again to finish."
 
@@ -145,8 +147,8 @@ def interrupt(
 
 
 def leftovers(folder: Path) -> list[str]:
-    """Hidden files: all that is written in parts begins with a dot."""
-    return [path.relative_to(folder).as_posix() for path in folder.rglob(".*")]
+    """Hidden files but the mark of an export: all that is written in parts begins with a dot."""
+    return [path.relative_to(folder).as_posix() for path in folder.rglob(".*") if path.name != EXPORT_MARK]
 
 
 def outcome(folder: Path) -> dict[str, Any]:

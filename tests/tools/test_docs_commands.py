@@ -106,7 +106,7 @@ def test_the_folder_is_as_the_pages_say(reader):
     for file in ("digits-synthetic/preview.png", "digits-model/evaluation/digits.json", "digits-diagnosis/report.html"):
         assert Path(file).is_file()
     assert {"curve.json", "curve.csv", "curve.png"} <= {path.name for path in Path("curve").iterdir()}
-    assert Path("digits-files/003_three").is_dir()
+    assert Path("digits-files/three").is_dir()
     assert learned("digits-model")
     assert json.loads(Path("digits-model/evaluation/digits.json").read_text())["accuracy"] > 0.5  # the page says 74.6 %
 
@@ -166,6 +166,7 @@ def run_all(commands, checkpoint, monkeypatch, caplog):
         Path("photos", class_name).mkdir(parents=True)
         Path("photos", class_name, "0.png").write_bytes(digits.read(index))
     write_toy_devkit(Path("VOCdevkit"), num_train=40, num_test=2)
+    Path("corrections.csv").write_text("id,class_name\n0,two\n")
     for command in commands:
         assert run(with_stand_ins(command, checkpoint), monkeypatch) == 0, command
     assert learned("digits-model")
@@ -239,5 +240,5 @@ def test_every_flag_that_is_named_is_one(page):
             known |= {f"--{flag}" for flag in (item.flag, *SCRIPT_NAMES.get(name, {}).get(item.flag, ()))}
             known |= {f"--{item.option.option.negative}"} if item.option.option.negative else set()
     for span in re.findall(r"(?<!`)`([^`\n]+)`(?!`)", (DOCS / f"{page}.md").read_text()):
-        for flag in re.findall(r"--[A-Za-z][\w-]*", span):
+        for flag in re.findall(r"--[A-Za-z][\w-]*", "" if span.startswith("benchmarks/") else span):
             assert flag.replace("_", "-") in known, span
