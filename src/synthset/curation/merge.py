@@ -445,8 +445,9 @@ def _merge_verdicts(
     table = pa.table([pa.array(ids), keep, reasons, pa.array(scores, pa.float64())], SCHEMA.names).cast(SCHEMA)
     configs = [one and dict(one.config) for one in found]
     names = _own_names([part.dataset.folder.resolve().name for part in parts])
-    same = configs[0] is not None and all(one == configs[0] for one in configs)
-    config = configs[0] if same else {"merged": dict(zip(names, configs, strict=True))}
+    same = configs[0]
+    apart = {"merged": dict(zip(names, configs, strict=True))}
+    config = same if same is not None and all(one == same for one in configs) else apart
     return Verdicts(method, config, table)
 
 
