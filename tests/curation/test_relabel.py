@@ -97,7 +97,7 @@ def test_rows_of_predict_are_taken_where_they_are_of_these_shards(pets, tmp_path
 BAD = {
     "unknown class": (
         [{"id": 1, "class": "Sea"}],
-        "line 2: there is no class 'Sea', did you mean 'sea_lake'",
+        "line 2: there is no class 'Sea', the nearest is 'sea_lake'",
     ),
     "unknown id": ([{"id": 1, "class": "cat"}, {"id": 99, "class": "cat"}], "line 3: no image has the id '99'"),
     "no id": ([{"id": "1.5", "class": "cat"}], "no image has the id '1.5'"),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from small_datasets import make
+from small_datasets import make, reject_first
 from synthset.core.errors import DataError, UsageError
 from synthset.dataset.opening import open_images
 
@@ -38,3 +38,11 @@ def test_several_strategies_are_taken_together_each_image_once(tmp_path):
 def test_the_name_of_a_real_set_is_a_path_here():
     with pytest.raises(DataError, match="Expected images in 'digits', found nothing there"):
         open_images("digits")
+
+
+def test_a_dataset_that_lost_its_manifest_is_not_read_as_plain_parquet(tmp_path):
+    make(tmp_path / "d")
+    reject_first(tmp_path / "d")
+    (tmp_path / "d" / "manifest.json").unlink()
+    with pytest.raises(DataError, match=r"manifest\.json"):
+        open_images(tmp_path / "d")

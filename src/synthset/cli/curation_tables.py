@@ -82,8 +82,8 @@ def print_relabel(result: RelabelResult) -> None:
     if rows:
         print_table(("from", "to", ">images"), rows[:MAX_ROWS], left_out=max(0, len(rows) - MAX_ROWS))
     already = f", {result.unchanged:,} had their class already" if result.unchanged else ""
-    say(f"{result.changed:,} images have another class than before{already}")
-    say(f"{result.relabelled:,} have another class than they were drawn for")
+    say(f"{result.changed:,} given another class than before{already}")
+    say(f"{result.relabelled:,} of all images have another class than they were drawn for")
     say(f"dataset  {result.dataset}")
 
 

@@ -254,5 +254,5 @@ def _by_name(dataset: Dataset, value: Any, column: str) -> str:
         if name in names:
             return name
     close = closest(text, names)
-    hint = f", did you mean '{close}'?" if close else ", a number: give its name" if is_number else ""
+    hint = f", the nearest is '{close}'" if close else ", a number: give its name" if is_number else ""
     raise ValueError(f"there is no class '{text}'{hint}")

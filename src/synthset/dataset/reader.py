@@ -264,6 +264,11 @@ def open_dataset(folder: str | Path) -> Dataset:
         UsageError: a folder within it is a link.
     """
     folder = to_path(folder)
+    if not (folder / MANIFEST_FILE).exists() and is_dataset(folder):
+        raise DataError(
+            f"Expected {MANIFEST_FILE} of the dataset in '{folder}', found none. Restore it, or run the same 'synthset "
+            "create' again."
+        )
     if not (folder / MANIFEST_FILE).exists():
         raise DataError(f"Expected a Synthset dataset in '{folder}', found none. Run 'synthset create' first.")
     refuse_links(folder, "data", VERDICTS_FOLDER)
@@ -274,8 +279,15 @@ def open_dataset(folder: str | Path) -> Dataset:
 
 
 def is_dataset(folder: str | Path) -> bool:
-    """Whether a Synthset manifest stands in `folder`."""
-    return (to_path(folder) / MANIFEST_FILE).is_file()
+    """Whether a Synthset manifest stands in `folder`, or what only a dataset has that lacks one.
+
+    Without its manifest it is refused where it is opened: read as plain Parquet, its verdicts would not count.
+    """
+    root = to_path(folder)
+    if (root / MANIFEST_FILE).is_file():
+        return True
+    has_own = (root / "plan.parquet").is_file() or any((root / VERDICTS_FOLDER).glob("*.parquet"))
+    return has_own and (root / "data").is_dir()
 
 
 class _Identities:
