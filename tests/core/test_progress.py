@@ -33,7 +33,7 @@ def test_where_no_terminal_is_a_line_tells_of_life_every_half_minute(clock, monk
     out, err = capsys.readouterr()
     assert out == ""
     left = {1: "2 min 24 s", 3: "1 min 52 s", 5: "1 min 20 s", 7: "48 s", 9: "16 s"}
-    assert err.splitlines() == [f"drawing: {n}/10 images, 0.1/s, {time} left" for n, time in left.items()]
+    assert err.splitlines() == [f"drawing: {n}/10 images, 3.8/min, {time} left" for n, time in left.items()]
 
 
 def test_the_first_line_comes_as_soon_as_the_time_is_known_and_is_long(clock, monkeypatch, capsys):

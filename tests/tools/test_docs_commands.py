@@ -28,6 +28,16 @@ README = DOCS.parent / "README.md"
 GUIDE = re.findall(r"^([a-z-]+)$", (DOCS / "guide" / "index.md").read_text().partition("{toctree}")[2], re.MULTILINE)
 PAGES = [f"guide/{name}" for name in GUIDE] + ["python"]
 BLOCK = re.compile(r"^```(\S*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+SMALLER = {  # by variables, which stand above a config file
+    "guide/engineer": {"TRAIN_EPOCHS": "20"},
+    "guide/researcher": {
+        "CREATE_IMAGES_PER_CLASS": "4",
+        "COMPARE_SEEDS": "2",
+        "COMPARE_EPOCHS": "2",
+        "TUNE_EPOCHS": "1",
+        "REPRODUCE_SEEDS": "1",
+    },
+}
 COMMON = {"--config", "--json", "--quiet", "--verbose", "--help", "--version"}
 
 
@@ -70,6 +80,8 @@ def end_at_once(server, sockets):
 
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_runs_as_it_stands(page, reader, monkeypatch):
+    for name, value in SMALLER.get(page, {}).items():
+        monkeypatch.setenv(f"SYNTHSET_{name}", value)
     for kind, text in blocks(page, "sh", "python", "yaml"):
         if needs_more(text):
             continue

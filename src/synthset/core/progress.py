@@ -56,7 +56,7 @@ class Track:
         left = (self._total - self._done) / rate
         if since > _LINE_EVERY_SECONDS or (self._last_line is None and left > _LINE_EVERY_SECONDS):
             self._last_line = now
-            state = f"{self._done:,}/{self._total:,} {self._unit}, {rate:.1f}/s, {duration(left)} left"
+            state = f"{self._done:,}/{self._total:,} {self._unit}, {_speed(rate)}, {duration(left)} left"
             print(f"{self._description}: {state}", file=sys.stderr)
 
     def describe(self, text: str) -> None:
@@ -104,7 +104,16 @@ def track(total: int, description: str, unit: str = "images", *, done: int = 0) 
     log.debug("%s took %.1f s", description, time.monotonic() - start)
 
 
+def _speed(a_second: float) -> str:
+    """A rate as people say it; what takes long is counted by the minute.
+
+    >>> _speed(32.46), _speed(0.02)
+    ('32.5/s', '1.2/min')
+    """
+    return f"{a_second:.1f}/s" if a_second >= 0.1 else f"{60 * a_second:.1f}/min"
+
+
 class _Rate(ProgressColumn):
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
-        return Text(f"{speed:.1f}/s" if speed else "–/s", style="progress.data.speed")
+        return Text(_speed(speed) if speed else "–/s", style="progress.data.speed")

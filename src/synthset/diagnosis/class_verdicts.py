@@ -11,7 +11,7 @@ from dataclasses import asdict
 
 import numpy as np
 
-from synthset.diagnosis.evidence import Counts, Finding, images_needed, weigh
+from synthset.diagnosis.evidence import ERROR, MARGIN, Counts, Finding, images_needed, weigh
 from synthset.diagnosis.failure_modes import ClassTests, judge
 from synthset.diagnosis.inputs import EmbeddedSet
 from synthset.diagnosis.rows import ClassRow, EvidenceRow
@@ -112,6 +112,8 @@ def _lack(finding: Finding, k: int) -> str:
     needed = images_needed(round(finding.others, 2), k)
     if finding.trials < needed:
         return f"too few: about {needed:,} images of each class would tell"
+    if finding.p_value <= ERROR:
+        return f"lower, but perhaps by less than {100 * MARGIN:.0f} points: more images would tell"
     return "which may be chance: more images would tell"
 
 
