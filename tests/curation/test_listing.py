@@ -50,6 +50,17 @@ def test_each_image_comes_with_all_that_it_was_drawn_from_and_what_is_said_of_it
     assert listing.images[2].said["real"].reason == "real 2"
 
 
+def test_what_nobody_judged_is_not_kept_by_hand_where_another_image_was_judged(tmp_path, run):
+    folder = make(tmp_path / "pets", NAMES).dataset.folder
+    write_by_hand(folder, {hashes(folder)[1]: True})
+    before, by_hand = show(folder, ids=(0, 1)).images
+    assert (before.verdict, before.score, before.said) == ("kept", None, {})
+    assert (by_hand.verdict, by_hand.score) == ("kept by hand", 1.0)
+    code, out, _ = run("show", folder, "--id", 0, 1)
+    assert code == 0
+    assert ["by hand" in line for line in out.splitlines()[1:3]] == [False, True]
+
+
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
@@ -102,7 +113,7 @@ def test_sheets_have_every_image_on_as_many_pages_as_it_takes(pets, tmp_path, mo
     assert set(contents(tmp_path / "sheets")) < set(first)
     with pytest.raises(UsageError, match="other things"):
         show(pets, output_dir=pets, overwrite=True)
-    with pytest.raises(UsageError, match="found none of these"):
+    with pytest.raises(UsageError, match=r"Expected rejected images in .* found none"):
         show(pets, ids=0, rejected=True, output_dir=tmp_path / "none")
     assert not (tmp_path / "none").exists()
 

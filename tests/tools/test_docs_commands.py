@@ -12,9 +12,16 @@ import shlex
 import subprocess
 from pathlib import Path
 
+import huggingface_hub
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from huggingface_hub import constants
+from starlette.testclient import TestClient
 from tools.toy_devkit import write_toy_devkit
 
+import synthset
+from publishing.fake_hub import TOKEN, serving
 from synthset.classifiers.scoring import chance_of
 from synthset.cli import main
 from synthset.cli.app import build_app
@@ -28,6 +35,7 @@ README = DOCS.parent / "README.md"
 GUIDE = re.findall(r"^([a-z-]+)$", (DOCS / "guide" / "index.md").read_text().partition("{toctree}")[2], re.MULTILINE)
 PAGES = [f"guide/{name}" for name in GUIDE] + ["python"]
 BLOCK = re.compile(r"^```(\S*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+RECORDED = {"guide/curator"}  # pages whose `text` blocks are what their commands print
 SMALLER = {  # by variables, which stand above a config file
     "guide/engineer": {"TRAIN_EPOCHS": "20"},
     "guide/researcher": {
@@ -78,14 +86,33 @@ def end_at_once(server, sockets):
     raise KeyboardInterrupt
 
 
+def reject_two(server, sockets):
+    """As the curator does, who rejects images 0 and 3 on the page before that."""
+    host = f"127.0.0.1:{sockets[0].getsockname()[1]}"
+    guard = server.config.app
+    headers = {"X-Synthset-Token": guard._token, "Origin": f"http://{host}"}
+    page = TestClient(guard, base_url=f"http://{host}", headers=headers)
+    data = page.get("/api/contents").content
+    contents = json.loads(data[4 : 4 + int.from_bytes(data[:4], "little")])["id"]
+    sent = {"contents": contents, "version": 0, "changes": [{"rows": [0, 3], "hand": -1}]}
+    assert page.post("/api/decide", json=sent).status_code == 200
+    raise KeyboardInterrupt
+
+
+# webdataset leaves its tars to be closed by whoever collects them
+@pytest.mark.filterwarnings("ignore:.*curated-tars:pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("page", PAGES)
-def test_a_page_runs_as_it_stands(page, reader, monkeypatch):
+def test_a_page_runs_as_it_stands(page, reader, monkeypatch, capfd):
+    if page in RECORDED:
+        monkeypatch.setattr("uvicorn.Server.run", reject_two)
     for name, value in SMALLER.get(page, {}).items():
         monkeypatch.setenv(f"SYNTHSET_{name}", value)
-    for kind, text in blocks(page, "sh", "python", "yaml"):
+    for kind, text in blocks(page, "sh", "python", "yaml", "text"):
         if needs_more(text):
             continue
-        if kind == "yaml":
+        if kind == "text":
+            assert page not in RECORDED or untimed("".join(capfd.readouterr())) >= untimed(text)
+        elif kind == "yaml":
             name, _, content = text.partition("\n")
             Path(name.removeprefix("# ")).write_text(content)
         elif kind == "python":
@@ -93,6 +120,11 @@ def test_a_page_runs_as_it_stands(page, reader, monkeypatch):
         else:
             for command, code in lines_of(text):
                 assert run(command, monkeypatch) == code, command
+
+
+def untimed(text):
+    """The lines of what was printed, each in one spacing, but for how long it took."""
+    return {" ".join(re.sub(r"; \d+ s, .*", "", line).split()) for line in text.splitlines()} - {"", "…"}
 
 
 def run(command, monkeypatch):
@@ -110,6 +142,33 @@ def run(command, monkeypatch):
 def unpiped(words):
     """Without the file that a shell would write stdout into."""
     return words[: words.index(">")] if ">" in words else words
+
+
+@pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # of the hub's own library
+def test_what_the_curator_made_is_as_the_page_says_and_reaches_a_hub(reader, monkeypatch):
+    if not Path("curated-parts").is_dir():
+        pytest.skip("the pages have not run")
+    curated = synthset.open_dataset("curated-digits")
+    hashes, kept = curated.rows.column("sha256").to_pylist(), curated.kept()
+    ids = curated.rows.column("request_id").to_pylist()
+    rejected = {name for name, one in zip(hashes, kept, strict=True) if not one}
+    assert sorted(number for number, one in zip(ids, kept, strict=True) if not one) == [0, 3]
+    exported = [json.loads(line) for line in Path("curated-folder/metadata.jsonl").read_text().splitlines()]
+    assert {row["sha256"] for row in exported} == set(hashes) - rejected
+    assert {row["label"] for row in exported if row["id"] == 12} == {"seven"}
+    parts = [synthset.open_dataset(f"curated-parts/{name}") for name in ("train", "validation", "test")]
+    assert sorted(name for part in parts for name in part.rows.column("sha256").to_pylist()) == sorted(hashes)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    with serving() as hub:
+        result = synthset.push("curated-digits", "ada/curated-digits", endpoint=hub.endpoint)
+    huggingface_hub.close_session()
+    repo = hub.repos["dataset", "ada/curated-digits"]
+    assert repo.private
+    assert {*result.files} <= {*repo.files}
+    pushed = pq.read_table(pa.BufferReader(repo.files["data/train-00000.parquet"]))
+    assert {*pushed.column("sha256").to_pylist()} == set(hashes) - rejected
 
 
 def test_the_folder_is_as_the_pages_say(reader):

@@ -61,7 +61,7 @@ class ShownImage:
         id: of its request: `synthset redraw --id` draws it again.
         drawn_as: the class that it was drawn for, where it was relabelled; else empty.
         kept: whether it is used.
-        said: by filter.
+        said: by filter; a person who did not judge it says nothing.
         source, source_id: where it is from, in a merged dataset; else empty.
     """
 
@@ -82,7 +82,7 @@ class ShownImage:
     @property
     def decided_by(self) -> str:
         """The filter that decided: the person, else the first that rejects it, else the first that judged it."""
-        if self.said.get(BY_HAND) and self.said[BY_HAND].reason:
+        if BY_HAND in self.said:
             return BY_HAND
         rejecting = [method for method, said in self.said.items() if not said.keep]
         return next(iter([*rejecting, *self.said]), "")
@@ -152,7 +152,9 @@ def show(
         sheets: tuple[Path, ...] = ()
         if output_dir is not None:
             if not images:
-                raise UsageError(f"Expected images to draw of '{opened.folder}', found none of these. Ask for others.")
+                raise UsageError(
+                    f"Expected {_words(config)} in '{opened.folder}' for contact sheets, found none. Ask for others."
+                )
             everything = opened.images(kept=False)
             pictured = [
                 SheetImage(int(row), image.class_name, _captions(image), image.reason)
@@ -212,6 +214,7 @@ def _images(dataset: Dataset, rows: np.ndarray, keep: np.ndarray) -> list[ShownI
         said = {
             method: SaidOfImage(keeps, reason or "", score)
             for method, (keeps, reason, score) in ((method, told[number]) for method, told in verdicts.items())
+            if reason or method != BY_HAND
         }
         names = ("strategy", "prompt", "negative_prompt", "guidance_scale", "seed", "sha256")
         plain: dict[str, Any] = {name: row[name] for name in names}
