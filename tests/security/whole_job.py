@@ -16,6 +16,7 @@ def main(folder: Path, url: str) -> int:
     from synthset.cli import main as synthset
 
     sentences = ("--sentences-from", url, "--sentence-model", "talker", "--sentences", "2")
+    sentences += ("--sentence-requests", "1")  # of a server whose answers are in order
     words = ("--classes", "one", "two", "--strategy", "base", "language_enhancement", *sentences)
     data, model = str(folder / "data"), str(folder / "model")
     commands = (

@@ -30,7 +30,7 @@ def merge(call: MergeCall, config: MergeConfig) -> None:
     Classes are matched by name. Of images that are one file the first stays. Verdicts of filters and of a person,
     relabels, accounting and card follow.
 
-    Example: `synthset merge digits-a digits-b --output-dir digits`
+    Example: `synthset merge digits-a digits-b --output-dir digits-both`
     """
     from synthset.cli.curation_tables import print_merge
     from synthset.curation.merge import merge as run_merge
