@@ -11,13 +11,13 @@ from pathlib import Path
 from synthset.core.errors import ModelError, SynthsetError, first_line
 from synthset.core.libraries import quiet
 
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+_HUB_ID = re.compile(r"(?!.*\.\.)[A-Za-z0-9][\w.-]*/\w[\w.-]*", re.ASCII)
 
 
 def is_hub_id(name: str) -> bool:
     """Whether a name has the form owner/name.
 
-    >>> is_hub_id("CompVis/stable-diffusion-v1-4"), is_hub_id("./folder/model"), is_hub_id("miniature")
+    >>> is_hub_id("CompVis/stable-diffusion-v1-4"), is_hub_id("./folder/model"), is_hub_id("folder/..")
     (True, False, False)
     """
     return _HUB_ID.fullmatch(name) is not None

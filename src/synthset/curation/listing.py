@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -178,9 +178,8 @@ def _rows(dataset: Dataset, config: ShowConfig, keep: np.ndarray) -> np.ndarray:
         labels = [dataset.class_names.index(name) for name in config.classes]
         chosen &= np.isin(dataset.rows.column("label").to_numpy(), labels)
     if config.ids:
-        ids = dataset.rows.column("request_id").to_numpy()
-        _check_ids(dataset, sorted(set(config.ids) - set(ids.tolist())))
-        chosen &= np.isin(ids, config.ids)
+        check_ids(dataset, config.ids, "Leave them out.")
+        chosen &= np.isin(dataset.rows.column("request_id").to_numpy(), config.ids)
     if config.rejected:
         chosen &= ~keep
     if config.kept:
@@ -188,17 +187,20 @@ def _rows(dataset: Dataset, config: ShowConfig, keep: np.ndarray) -> np.ndarray:
     return np.flatnonzero(chosen)
 
 
-def _check_ids(dataset: Dataset, missing: Sequence[int]) -> None:
+def check_ids(dataset: Dataset, ids: Iterable[int], advice: str) -> None:
+    """Raise UsageError for ids that no image of a dataset has, each with what became of it."""
+    known = set(dataset.rows.column("request_id").to_pylist())
+    missing = sorted(set(ids) - known)
     if not missing:
         return
     failed = {row["request_id"]: row for row in read_failures(dataset).to_pylist()}
     told = [
         f"{number} was not drawn ({failed[number]['status']}: {failed[number]['reason']})"
         if number in failed
-        else f"{number} is none of its {dataset.rows.num_rows:,}"
+        else f"{number} is none of its {len(known):,}"
         for number in missing
     ]
-    raise UsageError(f"Expected ids of images of '{dataset.folder}', got others: {some(told)}. Leave them out.")
+    raise UsageError(f"Expected ids of images of '{dataset.folder}', got others: {some(told)}. {advice}")
 
 
 def _images(dataset: Dataset, rows: np.ndarray, keep: np.ndarray) -> list[ShownImage]:

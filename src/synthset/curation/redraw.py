@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from synthset.core.errors import UsageError, some
+from synthset.core.errors import UsageError
 from synthset.core.locks import reading
 from synthset.core.progress import track
 from synthset.core.versions import library_versions
@@ -24,7 +24,8 @@ from synthset.create.recorded import RecordedConfig, check_recorded, load_record
 from synthset.create.shards import draw_batch
 from synthset.create.storage import encode_image, format_of
 from synthset.curation.comparing import Difference, Verdict, difference, judge, levels_apart, tolerance_of
-from synthset.curation.writing import local_dataset, read_failures
+from synthset.curation.listing import check_ids
+from synthset.curation.writing import local_dataset
 from synthset.dataset.reader import Dataset
 from synthset.dataset.records import Request
 from synthset.generators.base import DrawsFromImages
@@ -141,19 +142,7 @@ def _rows_of(dataset: Dataset, ids: Sequence[int]) -> list[int]:
     if not ids:
         raise UsageError("Expected the ids of images to draw again, got none. 'synthset show' lists them.")
     places = {number: row for row, number in enumerate(dataset.rows.column("request_id").to_pylist())}
-    missing = [number for number in ids if number not in places]
-    if missing:
-        failed = {row["request_id"]: row for row in read_failures(dataset).to_pylist()}
-        told = [
-            f"{number} was not drawn ({failed[number]['status']}: {failed[number]['reason']})"
-            if number in failed
-            else f"{number} is none of its {len(places):,}"
-            for number in missing
-        ]
-        raise UsageError(
-            f"Expected ids of images of '{dataset.folder}', got others: {some(told)}. 'synthset show' lists those that "
-            "there are."
-        )
+    check_ids(dataset, ids, "'synthset show' lists those that there are.")
     return [places[number] for number in ids]
 
 

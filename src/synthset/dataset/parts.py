@@ -133,5 +133,5 @@ def _check_none_empty(parts: Parts, name: str, ties: Sequence[str]) -> None:
     raise DataError(
         f"Expected images for '{empty}' of '{name}', got none: its {len(parts.part):,} images make "
         f"{len(set(parts.groups.tolist())):,} groups that must not be parted ({', '.join(ties)}), the largest of "
-        f"{parts.largest:,}. Draw more, give another share, or name fewer {setting('ties')}."
+        f"{parts.largest:,}. Draw more, give other shares, or fewer {setting('ties')}."
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from synthset.findings.drawing import Draw
 from synthset.findings.finding import Finding, Paper
 from synthset.findings.work import Cost, Lab, Value, Work, in_order
 
@@ -127,7 +128,7 @@ def rehearse(experiments: Sequence[Experiment], scale: str, seeds: int, folder: 
         left = [one for one in own if lab.find(one) is None]
         cost = sum((one.cost for one in left), Cost())
         kinds.append(PlannedKind(kind, len(own), len(own) - len(left), cost, sum(map(estimate, left))))
-    counts = [one.count_of() for one in work if (one.kind == "draw" and lab.find(one) is None)]  # pyright: ignore
+    counts = [one.count_of() for one in work if isinstance(one, Draw) and lab.find(one) is None]
     return ReproductionPlan(
         scale,
         seeds,

@@ -90,7 +90,10 @@ def push(
         1843022
     """
     if not is_hub_id(repo):
-        raise UsageError(f"Expected a repository as owner/name, got '{repo}'. Name whose it is, too.")
+        raise UsageError(
+            f"Expected a repository as owner/name, of ASCII letters, digits, '-', '_' and '.', got '{repo}'. Name one "
+            "such, e.g. ada/digits."
+        )
     api = None if dry_run else _connect(endpoint)
     look_up = None if api is None else _look_up_by(api)
     with _publication(Path(folder), include_rejected, look_up) as publication:

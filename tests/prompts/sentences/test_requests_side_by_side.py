@@ -49,7 +49,7 @@ def test_four_at_once_take_a_fraction_of_the_time_and_keep_the_order(server, tmp
         assert sentences == {name: (f"a {name} in ink",) for name in CLASSES} == kept(tmp_path / str(requests))
         assert tuple(sentences) == CLASSES
         assert sorted(done) == sorted(CLASSES)
-    assert took[1] / took[4] > 2  # 3.8 where this was written
+    assert took[1] / took[4] > 2
     again = len(server.requests)
     assert write(server, tmp_path / "4") == sentences
     assert len(server.requests) == again
