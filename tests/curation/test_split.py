@@ -143,7 +143,7 @@ def test_the_seed_decides(pets, tmp_path):
 def test_too_few_groups_for_the_parts_are_refused_and_far_off_shares_are_said(tmp_path, caplog):
     folder = make(tmp_path / "pets", shared_noise=True, images_per_class=2).dataset.folder
     before = contents(tmp_path)
-    with pytest.raises(DataError, match=r"8 images make 2 groups that must not be parted .*name fewer ties"):
+    with pytest.raises(DataError, match=r"8 images make 2 groups that must not be parted .*or fewer ties"):
         split(folder, tmp_path / "parts")
     assert contents(tmp_path) == before
     make(tmp_path / "three", shared_noise=True, images_per_class=3)

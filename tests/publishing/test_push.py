@@ -381,7 +381,8 @@ def test_offline_without_a_token_and_of_nothing_it_is_one_line(drawn, own_folder
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(huggingface_hub, "get_token", lambda: None)
     assert "Log in with 'hf auth login', or set HF_TOKEN" in refuse("push", drawn, "ada/pets")
-    assert "Expected a repository as owner/name, got 'pets'" in refuse("push", drawn, "pets")
+    for name in ("pets", "pets/..", "ada/a b", "\u00e9/pets"):
+        assert f"and '.', got '{name}'. Name one such" in refuse("push", drawn, name, "--dry-run")
     line = refuse("push", "nowhere", "ada/pets", "--dry-run", code=1)
     assert "Expected a Synthset dataset, or a model, in 'nowhere', found neither" in line
 

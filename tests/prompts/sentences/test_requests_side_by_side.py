@@ -126,10 +126,19 @@ def test_a_stop_while_classes_are_kept_makes_no_further_request(server, tmp_path
     assert len(server.requests) <= 5  # of 12: those that were on their way
 
 
-@pytest.mark.parametrize("answer", ["none", "wait"])
-def test_ctrl_c_does_not_wait_for_the_server(server, tmp_path, answer):
+@pytest.fixture
+def interruptible():
+    """Ctrl-C raises, also in tests that a shell runs in the background, where it is ignored."""
     if threading.current_thread() is not threading.main_thread():
         pytest.skip("signals come to the main thread")
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize("answer", ["none", "wait"])
+@pytest.mark.usefixtures("interruptible")
+def test_ctrl_c_does_not_wait_for_the_server(server, tmp_path, answer):
     if answer == "wait":
         server.answers = [refused(429, headers={"Retry-After": "60"})]
     server.seconds = 60
