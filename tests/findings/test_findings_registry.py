@@ -10,6 +10,7 @@ from synthset.findings import he2023, marwood2023, shipard2023
 from synthset.findings.plan import experiments_of, rehearse
 from synthset.findings.registry import SCALES, find_findings, papers
 from synthset.recipes import find_recipe
+from synthset.tuning.config import TuneConfig, resolve_config
 
 NAMES = [f"F{number}" for number in range(1, 33)]
 
@@ -164,7 +165,21 @@ def test_classifiers_are_those_of_the_recipes():
             "dataset": recipe["dataset"],
             "validation_fraction": recipe["validation_fraction"],
         }
-    own = he2023.paper_scale().pretraining
+    he = he2023.paper_scale()
+    for task in he.tasks:
+        recipe = yaml.safe_load(find_recipe(f"he2023/{task.real}-zero-shot").text)
+        ((_, finding),) = find_findings(["F10"])
+        tune = finding.figures(he, 0)[f"tuned on synthetic images, {task.title}"].work
+        settled = resolve_config(TuneConfig(**dict(tune.options)))
+        names = {"templates": "template"}
+        for name in ("clip", "loss", "epochs", "batch_size", "learning_rate", "weight_decay", "templates"):
+            wanted = recipe["tune"][names.get(name, name)]
+            assert getattr(settled, name) == (tuple(wanted) if isinstance(wanted, list) else wanted), name
+        assert settled.validation_fraction == recipe["tune"]["validation_fraction"]
+        judged = dict(tune.images.filtered.options)
+        assert judged["templates"] == tuple(recipe["filter"]["template"])
+        assert (judged["encoder"], judged["keep_count"]) == ("RN50", recipe["filter"]["keep_count"])
+    own = he.pretraining
     recipe = yaml.safe_load(find_recipe("he2023/cifar100-pretrain").text)
     assert own.less == (he2023.LE, recipe["create"]["images_per_class"])
     assert own.images_per_class == 2 * own.less[1]  # the next of the paper's numbers

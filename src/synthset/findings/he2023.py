@@ -30,12 +30,17 @@ class Task:
     Attributes:
         title: behind labels, where there are several tasks.
         drawing: fields of CreateConfig, of which a strategy has those that it reads.
+        filtering, tuning, alone: fields of FilterConfig, of TuneConfig, and of the latter those of synthetic images
+            alone.
     """
 
     title: str
     classes: tuple[str, ...]
     real: str
     drawing: Options
+    filtering: Options = ()
+    tuning: Options = ()
+    alone: Options = ()
 
 
 @dataclass(frozen=True)
@@ -160,25 +165,40 @@ _DRAWING = {
 _SENTENCES = SentenceConfig(count=200, source="mrm8488/t5-base-finetuned-common_gen", require_mention=False)
 
 
-def _paper_task(name: str, title: str, words: str = "a photo of a {class}", sentence: str | None = None) -> Task:
-    """One of the paper's sets: `words` of a class, and those around a sentence."""
+def _paper_task(
+    name: str,
+    title: str,
+    words: str = "a photo of a {class}",
+    sentence: str | None = None,
+    templates: str = "cifar@he2023",
+) -> Task:
+    """One of the paper's sets: `words` of a class, those around a sentence, and those of the classifier."""
     preset = preset_for(name)
     own = {"resize_px": preset.size_px, "antialias": preset.antialias, "sentences": _SENTENCES, "template": words}
     own |= {"sentence_template": sentence} if sentence else {}
-    return Task(title, tuple(class_names_of(name)), name, options(**_DRAWING, **own))
+    return Task(
+        title,
+        tuple(class_names_of(name)),
+        name,
+        options(**_DRAWING, **own),
+        options(templates=(f"{words}.",), keep_count=800),
+        options(templates=(templates,)),
+        options(validation_fraction=0.0),  # all images are tuned on
+    )
 
 
 def paper_scale() -> Scale:
     """The models, sets, counts and recipes of the paper; GLIDE, which it draws by, is not in diffusers."""
     satellite = "a centered satellite photo of"
-    eurosat = _paper_task("eurosat", "EuroSAT", f"{satellite} {{class}}", f"{satellite} {{sentence}}")
+    words = (f"{satellite} {{class}}", f"{satellite} {{sentence}}", "eurosat@he2023")
+    eurosat = _paper_task("eurosat", "EuroSAT", *words)
     return Scale(
         tasks=(eurosat, _paper_task("cifar10", "CIFAR-10")),
         clip="RN50",
         images_per_class=2_000,
         guided_per_class=800,
         shots=(1, 2, 4, 8, 16),
-        tuning=options(clip="RN50", epochs=30, learning_rate=2e-3),
+        tuning=options(clip="RN50", epochs=30),
         encoder_shares=(0.02, 0.5, 0.92),
         from_scratch=_paper_task("cifar100", ""),
         scratch_per_class=500,
@@ -220,11 +240,13 @@ def _draw(scale: Scale, task: Task, seed: int, strategy: str, **more: Any) -> Dr
 
 def _images(scale: Scale, task: Task, seed: int, strategy: str, *, filtered: bool = False) -> Drawn:
     drawing = _draw(scale, task, seed, strategy)
-    return Drawn(drawing, strategy, Filter(drawing, options=options(encoder=scale.clip)) if filtered else None)
+    judged = Filter(drawing, options=options(encoder=scale.clip, **dict(task.filtering)))
+    return Drawn(drawing, strategy, judged if filtered else None)
 
 
 def _tuned(scale: Scale, task: Task, images: Drawn | None, seed: int, shots: int = 0, **more: Any) -> Tune:
-    return Tune(images, task.real, seed, shots, options(**{**dict(scale.tuning), **more}))
+    own = dict(scale.tuning) | dict(task.tuning) | (dict(task.alone) if shots == 0 else {})
+    return Tune(images, task.real, seed, shots, options(**{**own, **more}))
 
 
 def _enhanced(scale: Scale, seed: int, shots: int = 0, **more: Any) -> Tune:
