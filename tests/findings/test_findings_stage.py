@@ -97,6 +97,7 @@ def own_findings(monkeypatch):
     done.clear()
     faults.clear()
     use(monkeypatch, FINDINGS)
+    monkeypatch.setattr(stage, "default_workers", lambda device: 1)  # several are in test_crew.py
     monkeypatch.setattr(stage, "write_page", lambda folder: None)  # whose pictures take longer than all else
     yield
     faults.clear()

@@ -37,7 +37,8 @@ def print_reproduction_plan(plan: ReproductionPlan) -> None:
     for name, reason in plan.unmeasurable.items():
         say(f"{name} is not measurable at this scale: {reason}")
     if plan.device == "cpu":
-        say(f"about {duration(plan.seconds)} on two cores of an Intel Xeon, and longer on slower ones")
+        cores = f"{plan.workers} core{'s' * (plan.workers != 1)}"
+        say(f"about {duration(plan.seconds)} on {cores} of an Intel Xeon, and longer on slower ones")
     else:
         hours = f"{plan.seconds / 3600:,.0f} GPU hours"
         say(f"about {hours}, reckoned with 40 % of the 312 TFLOPS of an A100 in bfloat16; not measured")

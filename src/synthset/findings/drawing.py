@@ -98,6 +98,7 @@ class Filter(Work):
     """A filter run on a drawing; work that counts its verdicts names it."""
 
     kind = "filter"
+    changes_what_it_needs = True  # its verdicts lie beside the images
     of: Draw
     methods: tuple[str, ...] = ("clip",)
     options: Options = ()

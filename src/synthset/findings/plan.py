@@ -56,7 +56,7 @@ class ReproductionPlan:
         unmeasurable: by name, why others are not.
         images: to be drawn.
         device: that the estimate is for.
-        seconds: about how long all that is not done takes.
+        seconds: about how long all that is not done takes by so many workers.
     """
 
     scale: str
@@ -67,6 +67,7 @@ class ReproductionPlan:
     images: int
     device: str
     seconds: float
+    workers: int
 
 
 def experiments_of(chosen: Iterable[tuple[Paper, Finding]], scale: str, seeds: int) -> list[Experiment]:
@@ -117,7 +118,7 @@ def known_seconds(work: Work, device: str) -> float:
     return sum(GPU_TFLOP[unit] * n for unit, n in amounts.items()) / (GPU_TFLOPS * GPU_SHARE)
 
 
-def rehearse(experiments: Sequence[Experiment], scale: str, seeds: int, folder: Path) -> ReproductionPlan:
+def rehearse(experiments: Sequence[Experiment], scale: str, seeds: int, folder: Path, workers: int) -> ReproductionPlan:
     """The plan of what is not done yet. Nothing is written."""
     lab, work = Lab(folder), work_of(experiments, seeds)
     device = "gpu" if scale == "paper" else "cpu"
@@ -137,5 +138,6 @@ def rehearse(experiments: Sequence[Experiment], scale: str, seeds: int, folder: 
         tuple(kinds),
         sum(counts),
         device,
-        sum(one.seconds for one in kinds),
+        sum(one.seconds for one in kinds) / workers,
+        workers,
     )

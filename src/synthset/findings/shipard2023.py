@@ -81,7 +81,7 @@ def phrases_of_digits() -> tuple[tuple[str, str], ...]:
     return tuple((name, f"the digit {name}") for name in DIGITS)
 
 
-QUICK_TRAINING = options(epochs=40, batch_size=16)  # a hundred images make six steps of a pass, not two
+QUICK_TRAINING = options(epochs=30, batch_size=16)  # a hundred images make six steps of a pass, not two
 _DIGITS = Task("", DIGITS, "digits", options(steps=15))
 _QUICK_DIGITS = replace(_DIGITS, training=QUICK_TRAINING)
 _ANY = {"weight_decays": (0.9, 0.05), "small_px": 8, "encoder": "miniature"}
@@ -101,9 +101,9 @@ QUICK = Scale(
     tasks=(_QUICK_DIGITS,),
     images_per_class=10,
     architecture="small_cnn",
-    architectures=("small_cnn", "vit_tiny_patch16_224"),
+    architectures=("small_cnn", "test_vit"),
     short_training=options(epochs=15, batch_size=16),
-    decayed_training=options(recipe="shipard2023", epochs=40, batch_size=16, learning_rate=1e-3),
+    decayed_training=options(recipe="shipard2023", epochs=30, batch_size=16, learning_rate=1e-3),
     shots=20,
     mixed_per_class=10,
     clarified=phrases_of_digits(),

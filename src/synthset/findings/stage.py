@@ -20,12 +20,13 @@ from typing import Annotated, Any, Literal
 
 from synthset.classifiers.scoring import seed_interval
 from synthset.core.devices import choose_device
-from synthset.core.errors import ConfigChangedError, DataError, SynthsetError, UsageError, setting
+from synthset.core.errors import ConfigChangedError, DataError, UsageError, setting
 from synthset.core.files import delete_parts, is_part, write_json
 from synthset.core.json_records import read_record
 from synthset.core.locks import writing
 from synthset.core.options import Option, check_options, with_options
 from synthset.core.progress import track
+from synthset.findings.crew import default_workers, do_all
 from synthset.findings.page import write_page
 from synthset.findings.plan import Experiment, ReproductionPlan, experiments_of, rehearse, seconds_by, work_of
 from synthset.findings.registry import ALL, find_findings
@@ -52,6 +53,8 @@ class ReproduceConfig:
     """Fewer images, passes and networks: minutes instead of hours, and wider intervals."""
     seeds: Annotated[int, Option(at_least=1)] = 3
     """Number of seeds: each has images, initial weights and orders of its own."""
+    workers: Annotated[int | None, Option(at_least=1, default="one a core, or one on a GPU")] = None
+    """Processes that the work is done by, each with its share of the cores."""
 
     def __post_init__(self) -> None:
         check_options(self)
@@ -93,7 +96,7 @@ def reproduce(
     config = with_options(config or ReproduceConfig(), options)
     folder, experiments = Path(output_dir), plan_experiments(findings, config)
     if config.scale == "paper" and choose_device("auto").type == "cpu":
-        hours = rehearse(experiments, config.size, config.seeds, folder).seconds / 3600
+        hours = rehearse(experiments, config.size, config.seeds, folder, 1).seconds / 3600
         raise UsageError(
             f"Expected a GPU for {setting('scale', 'paper')}, about {hours:,.0f} hours of one, found none. "
             f"{setting('dry_run')} shows the plan; {setting('scale', 'miniature')} runs here."
@@ -102,7 +105,9 @@ def reproduce(
         _claim(folder, config)
         delete_parts(folder, below=False)
         lab = Lab(folder)
-        failed = _do(work_of(experiments, config.seeds), lab, choose_device("auto").type)
+        device = choose_device("auto").type
+        workers = config.workers or default_workers(device)
+        failed = _do(work_of(experiments, config.seeds), lab, device, workers)
         judged = with_earlier(folder, [_judge(one, lab, failed) for one in experiments])
         told = tuple(f"{work.title}: {why}" for work, why in failed.items())
         result = ReproductionResult(folder, config.size, config.seeds, _in_order(judged), told)
@@ -115,7 +120,9 @@ def plan_reproduction(
     findings: Sequence[str] | str, output_dir: str | Path, config: ReproduceConfig
 ) -> ReproductionPlan:
     """What `reproduce` would do beyond what is done in `output_dir`. Nothing is written."""
-    return rehearse(plan_experiments(findings, config), config.size, config.seeds, Path(output_dir))
+    device = "gpu" if config.scale == "paper" else choose_device("auto").type
+    workers = config.workers or default_workers(device)
+    return rehearse(plan_experiments(findings, config), config.size, config.seeds, Path(output_dir), workers)
 
 
 def plan_experiments(findings: Sequence[str] | str, config: ReproduceConfig) -> list[Experiment]:
@@ -124,23 +131,20 @@ def plan_experiments(findings: Sequence[str] | str, config: ReproduceConfig) -> 
     return experiments_of(find_findings(names), config.size, config.seeds)
 
 
-def _do(work: Sequence[Work], lab: Lab, device: str) -> dict[Work, str]:
-    """Do all of it in order; gives what could not be done, and why."""
+def _do(work: Sequence[Work], lab: Lab, device: str, workers: int) -> dict[Work, str]:
+    """Do all of it; gives what could not be done, and why."""
     estimate = seconds_by(work, lab, device)
     left = [one for one in work if lab.find(one) is None]
     failed: dict[Work, str] = {}
     with track(round(sum(map(estimate, left))) or 1, "reproduce", "s of work") as bar:
-        for one in left:
-            bar.describe(f"{one.kind} {one.title}")
-            try:
-                if lacking := [need for need in one.needs() if need in failed]:
-                    failed[one] = f"needs {lacking[0].kind} {lacking[0].title}: {failed[lacking[0]]}"
-                else:
-                    lab.do(one)
-            except SynthsetError as error:
-                failed[one] = str(error)
-                log.warning("%s %s: %s", one.kind, one.title, error)
-            bar.advance(round(estimate(one)))
+        for ended in do_all(left, lab, workers, lambda one: bar.describe(f"{one.kind} {one.title}")):
+            name = f"{ended.work.kind} {ended.work.title}"
+            for warning in ended.warnings:
+                log.warning("%s: %s", name, warning)
+            if ended.error is not None:
+                failed[ended.work] = ended.error
+                log.warning("%s: %s", name, ended.error)
+            bar.advance(round(estimate(ended.work)))
     return failed
 
 

@@ -50,6 +50,7 @@ class Work(ABC):
     """A piece of work. What it is declared as is its identity."""
 
     kind: ClassVar[str]
+    changes_what_it_needs: ClassVar[bool] = False  # then nothing else reads that meanwhile
 
     @property
     @abstractmethod
