@@ -13,6 +13,7 @@ import importlib
 import itertools
 import os
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -30,6 +31,7 @@ MODULES = (
     *("create.refill", "create.stage", "dataset.export", "demo", "diagnosis.stage", "evaluation.stage", "filters"),
     *("filters.duplicates", "images.pictures", "measures.tsne", "report.page", "tuning.curve", "tuning.evaluate"),
 )
+_EXPECTED = re.compile(r"WARNING: |[^:]+: [\d,]+/[\d,]+ .* left$")
 LIBRARIES = ("PIL.PngImagePlugin", "plotly.offline", "scipy.stats", "sklearn.datasets", "timm", "torchvision")
 
 
@@ -47,8 +49,8 @@ class Ended:
 
     @property
     def errors(self) -> list[str]:
-        """Lines of stderr that are no warnings."""
-        return [line for line in self.stderr.splitlines() if not line.startswith("WARNING: ")]
+        """Lines of stderr that are neither warnings nor progress."""
+        return [line for line in self.stderr.splitlines() if not _EXPECTED.match(line)]
 
 
 class Command:

@@ -133,8 +133,7 @@ def interrupt(
     if signum == signal.SIGKILL:
         faults += [f"exit code {ended.code}"] if ended.code != -signum else []
     elif ended.code != -signum or outcome(folder) != outcome(scratch / "ready"):  # it came before anything began
-        *before, last = ended.errors or [""]
-        if ended.code != 128 + signum or last != INTERRUPTED or not all(line.startswith("WARNING") for line in before):
+        if ended.code != 128 + signum or ended.errors != [INTERRUPTED]:
             faults.append(f"exit code {ended.code}, {ended.stderr[-300:]!r}")
         faults += [f"'{path}' was left" for path in leftovers(folder)]
     try:

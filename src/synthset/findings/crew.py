@@ -6,7 +6,8 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -85,17 +86,20 @@ def _layers(work: Sequence[Work]) -> Iterator[list[Work]]:
         yield sorted(together, key=lambda one: -sum(vars(one.cost).values()))  # nobody waits for a long one at the end
 
 
-def _try_all(work: Sequence[Work], lab: Lab, workers: int) -> Iterable[Ended]:
+def _try_all(work: Sequence[Work], lab: Lab, workers: int) -> Iterator[Ended]:
     """Each of independent pieces as it ends."""
     if workers == 1 or len(work) == 1:
-        return (_try(one, lab) for one in work)
+        yield from (_try(one, lab) for one in work)
+        return
     import torch
     from joblib import Parallel, delayed, parallel_config
 
     threads = max(1, torch.get_num_threads() // workers)
-    with parallel_config("loky", inner_max_num_threads=threads):
+    with parallel_config("loky", inner_max_num_threads=threads), warnings.catch_warnings():
+        # one whose memory grows is replaced, which is as it should be
+        warnings.filterwarnings("ignore", "A worker stopped while some jobs")
         crew = Parallel(n_jobs=workers, return_as="generator_unordered", batch_size=1)
-        return crew(delayed(_try_apart)(one, lab.root, threads, os.getpid()) for one in work)
+        yield from crew(delayed(_try_apart)(one, lab.root, threads, os.getpid()) for one in work)
 
 
 def _try(work: Work, lab: Lab) -> Ended:
@@ -113,9 +117,9 @@ def _try_apart(work: Work, root: Path, threads: int, parent: int) -> Ended:
     _end_with(parent)
     torch.set_num_threads(threads)
     set_progress(False)
-    with _warnings_kept() as warnings:
+    with _warnings_kept() as kept:
         ended = _try(work, Lab(root))
-    return Ended(work, ended.error, tuple(warnings))
+    return Ended(work, ended.error, tuple(kept))
 
 
 @cache

@@ -136,11 +136,14 @@ def _do(work: Sequence[Work], lab: Lab, device: str, workers: int) -> dict[Work,
     estimate = seconds_by(work, lab, device)
     left = [one for one in work if lab.find(one) is None]
     failed: dict[Work, str] = {}
+    told: set[str] = set()
     with track(round(sum(map(estimate, left))) or 1, "reproduce", "s of work") as bar:
         for ended in do_all(left, lab, workers, lambda one: bar.describe(f"{one.kind} {one.title}")):
             name = f"{ended.work.kind} {ended.work.title}"
             for warning in ended.warnings:
-                log.warning("%s: %s", name, warning)
+                if (text := f"{name}: {warning}") not in told:  # once, not for each seed
+                    told.add(text)
+                    log.warning("%s", text)
             if ended.error is not None:
                 failed[ended.work] = ended.error
                 log.warning("%s: %s", name, ended.error)
