@@ -16,6 +16,7 @@ import torch
 import synthset
 from bars import CONFIG, make_set
 from outcomes import contents
+from small_datasets import make, reject_first
 from synthset.classifiers.export import checking, export_model, onnx
 from synthset.classifiers.export.checking import check_equal
 from synthset.classifiers.learned_from import DataPath
@@ -241,6 +242,18 @@ def test_of_a_dataset_several_strategies_are_taken_together(tmp_path, monkeypatc
         pass
     with checking.checked_on(Path("model"), None, strategies[:2]) as images:
         assert len(images.trained_on) + len(images.held_back) == 12
+
+
+def test_what_the_training_left_out_is_not_told_again(tmp_path, monkeypatch, caplog):
+    monkeypatch.chdir(tmp_path)
+    make("pets", ("one", "two"))
+    reject_first(Path("pets"))
+    synthset.train("pets", "model", CONFIG, epochs=1)
+    assert "1 of 20 images are left out: 1 by filters (clip). Give all_images=True for all." in caplog.messages
+    caplog.clear()
+    with checking.checked_on(Path("model"), None) as images:
+        assert len(images.trained_on) + len(images.held_back) == 19
+    assert not caplog.messages
 
 
 def test_an_export_is_replaced_when_asked_alone(exported, home):

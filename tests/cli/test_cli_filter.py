@@ -108,7 +108,10 @@ def test_train_and_export_take_all_images_when_asked(run, digits, caplog):
     run("filter", digits)
     kept = int(open_dataset(digits).kept().sum())
     assert run("export", digits, "--output-dir", "kept")[0] == 0
-    assert f"{40 - kept} of 40 images are left out by filters: clip." in caplog.text
+    assert (
+        f"{40 - kept} of 40 images are left out: {40 - kept} by filters (clip). Give all_images=True for all."
+        in caplog.text
+    )
     assert run("export", digits, "--output-dir", "all", "--all-images")[0] == 0
     assert [len(list(open_dataset(digits).folder.parent.glob(f"{name}/*/*.png"))) for name in ("kept", "all")] == [
         kept,

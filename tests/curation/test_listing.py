@@ -43,7 +43,7 @@ def test_each_image_comes_with_all_that_it_was_drawn_from_and_what_is_said_of_it
         1: ("kept by hand", ""),
         2: ("rejected by clip", "clip 2"),
         3: ("rejected by real", "real 3"),
-        4: ("rejected by review", "rejected by hand"),
+        4: ("rejected by hand", ""),
         5: ("kept", ""),
     }
     assert {image.id for image in listing.images if image.drawn_as} == {5}

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +17,7 @@ from synthset.curation.merge import NOT_JUDGED, merge
 from synthset.dataset.by_hand import write_by_hand
 from synthset.dataset.reader import open_dataset
 from synthset.dataset.relabels import write_relabels
-from synthset.dataset.verdicts import SCHEMA, Verdicts, write_verdicts
+from synthset.dataset.verdicts import JUDGED_AS, SCHEMA, Verdicts, write_verdicts
 from synthset.testing import FakeGenerator
 
 
@@ -120,6 +121,19 @@ def test_verdicts_of_filters_and_people_are_carried(two, tmp_path):
     assert [row["reason"] for row in clip][:2] == ["clip 0", "clip 1"]
     assert [(row["keep"], row["reason"], row["score"]) for row in clip][20:] == [(True, NOT_JUDGED, None)] * 8
     assert verdicts["clip"].config == {"merged": {"a": {"threshold": 0.5}, "b": None}}
+
+
+def test_a_verdict_on_another_class_than_the_merged_image_has_does_not_count(two, tmp_path):
+    for folder in two:
+        judge(folder, "clip", rejected={0, 1})
+        verdicts = open_dataset(folder).verdicts()["clip"]
+        names = open_dataset(folder).rows.column("class_name")
+        write_verdicts(folder, replace(verdicts, table=verdicts.table.append_column(JUDGED_AS, names)))
+    row = open_dataset(two[0]).rows.slice(0, 1).to_pylist()[0]
+    write_relabels(two[0], {row["sha256"]: {"cat": "sea_lake", "sea_lake": "cat"}[row["class_name"]]})
+    assert merge(two, tmp_path / "m").kept == 28 - 3  # of four that are rejected one has another class now
+    told = open_dataset(tmp_path / "m").verdicts()["clip"]
+    assert (told.outdated, told.table.column("judged_as")[0].as_py()) == (1, row["class_name"])
 
 
 def test_filters_of_folders_of_one_name_keep_the_settings_of_each(tmp_path):

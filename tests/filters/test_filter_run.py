@@ -5,13 +5,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from filtered_pets import inputs, make, run, verdicts
+from filtered_pets import CLASSES, inputs, make, run, verdicts
 
 import synthset
 from parity_encoder import ParityEncoder
 from small_datasets import VERDICTS_DAMAGE, damage_verdicts
 from synthset.core.errors import DataError, UnknownNameError, UsageError
+from synthset.dataset.by_hand import write_by_hand
+from synthset.dataset.opening import open_images
 from synthset.dataset.reader import open_dataset
+from synthset.dataset.relabels import write_relabels
 from synthset.dataset.verdicts import verdicts_path
 from synthset.filters import FILTERS, Filter, Judgement, clear_filters, filter_dataset
 
@@ -108,7 +111,7 @@ def test_overwriting_a_dataset_deletes_its_verdicts(pets):
 
 def test_a_dataset_of_which_nothing_is_kept_says_so(pets):
     run(pets, threshold=0.999999999)
-    with pytest.raises(DataError, match=r"all 40 are rejected \(clip\)"):
+    with pytest.raises(DataError, match=r"all 40 are rejected by filters \(clip\)\."):
         open_dataset(pets).images()
 
 
@@ -123,17 +126,57 @@ def test_hugging_face_datasets_reads_the_images_that_are_kept_and_no_verdicts(pe
 
 
 def test_training_images_leave_out_what_is_rejected_and_say_so(pets, caplog):
-    from synthset.dataset.opening import open_images
-
     assert len(open_images(pets)) == 40
     assert caplog.text == ""
     kept = int(run(pets).keep.sum())
     caplog.clear()
     assert len(open_images(pets)) == kept
-    assert (
-        f"{40 - kept} of 40 images are left out by filters: clip. Ask for all images to take them too." in caplog.text
-    )
+    told = f"{40 - kept} of 40 images are left out: {40 - kept} by filters (clip)."
+    assert caplog.messages[-1] == told  # whose caller has no choice, and is told of none
+    assert len(open_images(pets, all_images=False)) == kept
+    assert caplog.messages[-1] == f"{told} Give all_images=True for all."
+    caplog.clear()
     assert len(open_images(pets, all_images=True)) == 40
+    assert len(open_images(pets, all_images=False, tell=False)) == kept
+    assert not caplog.messages
+
+
+def test_what_a_person_rejected_is_not_counted_as_a_filters(pets, caplog):
+    kept = run(pets).keep
+    names = open_dataset(pets).rows.column("sha256").to_pylist()
+    one, other, rescued = names[np.flatnonzero(kept)[0]], *(names[row] for row in np.flatnonzero(~kept)[:2])
+    write_by_hand(pets, {one: False, other: False, rescued: True})
+    assert len(open_images(pets)) == kept.sum() - 1 + 1
+    by_filters = int((~kept).sum()) - 2
+    assert (
+        caplog.messages[-1] == f"{by_filters + 2} of 40 images are left out: {by_filters} by filters (clip), 2 by hand."
+    )
+
+
+def test_a_verdict_on_an_image_of_another_class_does_not_count_until_it_has_its_class_again(pets, caplog):
+    rejected = np.flatnonzero(~run(pets, ["clip", "duplicates"], similarity=-1, hash_distance=0).verdicts["clip"].keep)
+    dataset, row = open_dataset(pets), int(rejected[0])
+    drawn, name = (dataset.rows.column(column)[row].as_py() for column in ("class_name", "sha256"))
+    before = open_dataset(pets).kept()
+    write_relabels(pets, {name: next(one for one in CLASSES if one != drawn)})
+    told = open_dataset(pets).verdicts()
+    assert not before[row]
+    assert open_dataset(pets).kept().tolist() == [True if i == row else kept for i, kept in enumerate(before)]
+    assert (told["clip"].outdated, told["duplicates"].outdated, np.isnan(told["clip"].scores[row])) == (1, 0, True)
+    assert told["clip"].table.column("reason")[row].as_py() == (
+        f"judged as {drawn}, and it is {CLASSES[drawn == CLASSES[0]]} now: this does not count"
+    )
+    open_images(pets)
+    assert caplog.messages[-1] == (
+        f"The filter clip judged 1 of 40 images of '{pets}' as of other classes than they have now: what it said of "
+        f"these does not count. Run it again: 'synthset filter {pets}' with method=clip."
+    )
+    run(pets)  # which judges it as what it is now
+    assert open_dataset(pets).verdicts()["clip"].outdated == 0
+    write_relabels(pets, {})
+    assert open_dataset(pets).verdicts()["clip"].outdated == 1  # and no longer is
+    write_relabels(pets, {name: next(one for one in CLASSES if one != drawn)})
+    assert open_dataset(pets).verdicts()["clip"].outdated == 0
 
 
 def test_exports_leave_out_what_is_rejected(pets, tmp_path):

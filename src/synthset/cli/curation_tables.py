@@ -96,7 +96,7 @@ def print_merge(result: MergeResult) -> None:
         say(f"{result.duplicates:,} more were left out: each is the same file as an earlier one.")
     if len(result.generators) > 1:
         say(f"Drawn by different models: {', '.join(result.generators)}. The column 'source' says which is whose.")
-    say(f"{result.kept:,} of {result.images:,} images are kept by filters, of {len(result.class_names):,} classes")
+    say(f"{result.kept:,} of {result.images:,} images are kept, of {len(result.class_names):,} classes")
     say(f"dataset  {result.folder}")
 
 
@@ -111,7 +111,7 @@ def print_split(result: SplitResult) -> None:
     print_table(("class", *(f">{name}" for name in result.parts)), rows, whole, left_out=left_out)
     if any(part.kept < part.images for part in parts):
         kept = (f"{name} {part.kept:,}" for name, part in result.parts.items())
-        say(f"Kept by filters: {', '.join(kept)}.")
+        say(f"Kept: {', '.join(kept)}.")
     if result.tied:
         tied, largest = f"{result.tied:,}", f"{result.largest_group:,}"
         say(f"{tied} images are tied to others, up to {largest} in one group; no group is parted.")

@@ -92,12 +92,12 @@ class ShownImage:
         """The verdict in a few words."""
         if self.kept:
             return "kept by hand" if self.decided_by == BY_HAND else "kept"
-        return f"rejected by {self.decided_by}"
+        return "rejected by hand" if self.decided_by == BY_HAND else f"rejected by {self.decided_by}"
 
     @property
     def reason(self) -> str:
-        """Why it is rejected; empty where it is kept."""
-        return "" if self.kept or not self.decided_by else self.said[self.decided_by].reason
+        """Why a filter rejected it; empty where it is kept, or where a person said it, who gives no reason."""
+        return "" if self.kept or self.decided_by in ("", BY_HAND) else self.said[self.decided_by].reason
 
     @property
     def score(self) -> float | None:
@@ -157,7 +157,7 @@ def show(
                 )
             everything = opened.images(kept=False)
             pictured = [
-                SheetImage(int(row), image.class_name, _captions(image), image.reason)
+                SheetImage(int(row), image.class_name, _captions(image), not image.kept)
                 for row, image in zip(rows.tolist(), images, strict=True)
             ]
             title = f"{opened.folder.resolve().name}: {_words(config)}"

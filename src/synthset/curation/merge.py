@@ -39,7 +39,7 @@ from synthset.dataset.manifest import MANIFEST_FILE, Accounting, Merged, Source,
 from synthset.dataset.noise import noise_of
 from synthset.dataset.reader import Dataset, is_dataset
 from synthset.dataset.records import default_of, merged_columns, stored_schema, unknown_columns
-from synthset.dataset.verdicts import BY_HAND, SCHEMA, Verdicts
+from synthset.dataset.verdicts import BY_HAND, JUDGED_AS, SCHEMA, Verdicts
 from synthset.prompts.classes import check_classes
 
 log = logging.getLogger("synthset")
@@ -427,7 +427,7 @@ def _merge_verdicts(
     hashes: Sequence[str],
     ids: np.ndarray,
 ) -> Verdicts:
-    said: dict[str, tuple[bool, str | None, float | None]] = {}  # of each image, by its hash
+    said: dict[str, tuple[bool, str | None, float | None, str | None]] = {}  # of each image, by its hash
     start = 0
     for part, verdicts in zip(parts, found, strict=True):
         n = part.table.num_rows
@@ -437,12 +437,13 @@ def _merge_verdicts(
             for image, number in zip(hashes[start : start + n], rows, strict=True):
                 row, before = of_id[number], said.get(image)
                 if before is None or (before[0] and not row["keep"]):
-                    said[image] = (row["keep"], row["reason"], row["score"])
+                    said[image] = (row["keep"], row["reason"], row["score"], row.get(JUDGED_AS.name))
         start += n
     images = dict.fromkeys(hashes)  # those that stay, in their order
-    rows = [said.get(image, (True, NOT_JUDGED, None)) for image in images]
-    keep, reasons, scores = ([row[place] for row in rows] for place in range(3))
-    table = pa.table([pa.array(ids), keep, reasons, pa.array(scores, pa.float64())], SCHEMA.names).cast(SCHEMA)
+    rows = [said.get(image, (True, NOT_JUDGED, None, None)) for image in images]
+    schema = SCHEMA.append(JUDGED_AS)
+    columns = [pa.array(ids), *([row[place] for row in rows] for place in range(4))]
+    table = pa.table([pa.array(one, kind) for one, kind in zip(columns, schema.types, strict=True)], schema)
     configs = [one and dict(one.config) for one in found]
     names = _own_names([part.dataset.folder.resolve().name for part in parts])
     same = configs[0]

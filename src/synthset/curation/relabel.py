@@ -6,7 +6,6 @@ can be taken back.
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,15 +18,13 @@ from synthset.core.names import plain_name
 from synthset.curation.tables import TableRow, column_of, columns_of, read_rows
 from synthset.curation.writing import local_dataset
 from synthset.dataset.card import refresh_card
+from synthset.dataset.opening import warn_of_outdated
 from synthset.dataset.reader import Dataset
 from synthset.dataset.relabels import read_relabels, write_relabels
-
-log = logging.getLogger("synthset")
 
 IDS, HASHES, FILES = ("id", "request_id"), ("sha256", "hash"), ("file",)
 CLASSES = ("class_name", "class", "label")
 MAX_TOLD = 5  # lines that an error names
-BY_CLASS = ("clip", "real")  # filters whose verdicts depend on the class
 
 
 @dataclass(frozen=True)
@@ -87,7 +84,7 @@ def relabel(dataset: str | Path, table: str | Path | None = None, *, undo: bool 
         result = _compare(opened, wanted, said)
         write_relabels(folder, wanted)
         refresh_card(opened)
-    _warn(opened, result)
+    warn_of_outdated(local_dataset(folder))
     return result
 
 
@@ -109,18 +106,6 @@ def _compare(dataset: Dataset, wanted: Mapping[str, str], said: Mapping[str, str
     relabelled = sum(old != new for old, new in zip(drawn, after, strict=True))
     changed = sum(moves.values())
     return RelabelResult(dataset.folder, changed, max(0, meant - changed), relabelled, dict(moves.most_common()))
-
-
-def _warn(dataset: Dataset, result: RelabelResult) -> None:
-    judged = [method for method in dataset.verdicts() if method in BY_CLASS] if result.changed else []
-    if judged:
-        log.warning(
-            "The filters %s judged these images as such of their former classes: run them again, 'synthset filter %s "
-            "--method %s'.",
-            " and ".join(judged),
-            dataset.folder,
-            " ".join(judged),
-        )
 
 
 # ---- the table --------------------------------------------------------------------------------------------

@@ -33,13 +33,13 @@ class SheetImage:
         row: by which its pixels are read.
         name: of its class.
         captions: below it, each on two lines at most.
-        warning: not empty where the last caption says that it was rejected.
+        is_rejected: whether it is, which the last caption says then.
     """
 
     row: int
     name: str
     captions: tuple[str, ...]
-    warning: str = ""
+    is_rejected: bool = False
 
 
 def draw_sheets(
@@ -94,7 +94,7 @@ def _lines(image: SheetImage) -> list[tuple[str, str]]:
     """The lines below an image, each with its ink."""
     lines = []
     for number, caption in enumerate(image.captions):
-        ink = WARNING_INK if image.warning and number == len(image.captions) - 1 else QUIET_INK
+        ink = WARNING_INK if image.is_rejected and number == len(image.captions) - 1 else QUIET_INK
         lines += [(line, ink) for line in wrap(clean(caption), THUMB_PX, CAPTION_PX, CAPTION_LINES)]
     return lines
 

@@ -30,7 +30,7 @@ from synthset.dataset.manifest import (
 )
 from synthset.dataset.records import Request, columns_of, request_of, stored_schema, unknown_columns
 from synthset.dataset.relabels import read_relabels, relabelled
-from synthset.dataset.verdicts import BY_HAND, Verdicts, kept_rows, read_verdicts
+from synthset.dataset.verdicts import BY_HAND, Verdicts, in_force, kept_rows, read_verdicts, told
 from synthset.dataset.verdicts import FOLDER as VERDICTS_FOLDER
 from synthset.images.imageset import IDENTITY, ImageSet
 from synthset.prompts.strategies import select_rows
@@ -153,9 +153,11 @@ class Dataset:
     def verdicts(self) -> dict[str, Verdicts]:
         """Verdicts of filters on the images, and of a person, by method; empty where there are none.
 
+        Those that were given on images as of other classes than they have now do not count, see `in_force`.
+
         Raises DataError for a damaged file.
         """
-        verdicts = read_verdicts(self.folder)
+        verdicts = {method: in_force(one, self.rows) for method, one in read_verdicts(self.folder).items()}
         if (said := read_by_hand(self.folder)) and (by_hand := as_verdicts(self.drawn_rows, said)):
             verdicts[BY_HAND] = by_hand
         return verdicts
@@ -225,8 +227,8 @@ class Dataset:
             rows = np.unique(np.concatenate([np.array(one, np.int64) for one in chosen]))  # in the dataset's order
         if not keep[rows].any():
             raise DataError(
-                f"Expected images that the filters keep in '{self.folder}', all {len(rows):,} are rejected "
-                f"({', '.join(self.verdicts())}). Lower the threshold of 'synthset filter', or take all images."
+                f"Expected images that are kept in '{self.folder}', all {len(rows):,} are rejected "
+                f"{told(self.verdicts())}. Lower the threshold of 'synthset filter', or take all images."
             )
         return rows[keep[rows]]
 

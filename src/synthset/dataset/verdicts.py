@@ -1,28 +1,33 @@
 """Verdicts: the judgements of a filter on each image of a dataset, in a file beside the images.
 
-    filters/<method>.parquet     request_id, keep, reason, score; the filter's config in the schema's metadata
+    filters/<method>.parquet     request_id, keep, reason, score, judged_as; the filter's config in the metadata
     filters/review.parquet       what a person said, see by_hand.py
 
 A filter deletes nothing. An image is kept when every file there keeps it; a file that does not cover exactly
-the images of the dataset is stale, and refused. What a person said of an image stands above all of them.
+the images of the dataset is stale, and refused. What a person said of an image stands above all of them. A verdict on
+an image that was judged as of another class than it has now does not count, see `in_force`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute
 
 from synthset.core.errors import DataError, setting
 from synthset.core.parquet_files import read_notes, read_table, write_table
 
+pc: Any = pyarrow.compute  # whose functions are made when it is imported
+
 FOLDER = "filters"
 BY_HAND = "review"  # the filter that is a person
 SCHEMA = pa.schema([("request_id", pa.int64()), ("keep", pa.bool_()), ("reason", pa.string()), ("score", pa.float64())])
+JUDGED_AS = pa.field("judged_as", pa.string())  # a column that a filter has whose answer depends on the class
 
 
 @dataclass(frozen=True)
@@ -40,14 +45,17 @@ class Verdicts:
     Attributes:
         method: name of the filter, and of its file.
         config: all that the verdicts depend on beside the images: encoder fingerprint, templates, threshold, …
-        table: SCHEMA, one row an image: `keep`; `reason`, a sentence; `score`, higher is more surely kept.
+        table: SCHEMA, one row an image: `keep`; `reason`, a sentence; `score`, higher is more surely kept; and
+            JUDGED_AS where that is known: the name of the class that the image was judged as.
         rows_hash: of the rows that were judged, see Dataset.rows_hash; empty where another tool wrote the file.
+        outdated: how many do not count, see `in_force`.
     """
 
     method: str
     config: Mapping[str, Any]
     table: pa.Table
     rows_hash: str = ""
+    outdated: int = 0
 
     @property
     def keep(self) -> np.ndarray:
@@ -69,7 +77,8 @@ def write_verdicts(folder: Path, verdicts: Verdicts) -> Path:
     """Write, or replace, the verdicts of one filter in the dataset `folder`."""
     path = verdicts_path(folder, verdicts.method)
     notes = {"config": dict(verdicts.config), "rows_hash": verdicts.rows_hash}
-    write_table(path, verdicts.table.cast(SCHEMA).replace_schema_metadata(), notes)
+    schema = SCHEMA.append(JUDGED_AS) if JUDGED_AS.name in verdicts.table.column_names else SCHEMA
+    write_table(path, verdicts.table.cast(schema).replace_schema_metadata(), notes)
     return path
 
 
@@ -95,6 +104,43 @@ def delete_verdicts(folder: Path, methods: list[str] | None = None) -> list[str]
     if (folder / FOLDER).is_dir() and not any((folder / FOLDER).iterdir()):
         (folder / FOLDER).rmdir()
     return deleted
+
+
+def told(methods: Iterable[str]) -> str:
+    """Filters and a person in words.
+
+    >>> told(["clip", "duplicates", "review"])
+    'by filters (clip, duplicates), by hand'
+    """
+    found = list(methods)
+    filters = ", ".join(method for method in found if method != BY_HAND)
+    return ", ".join([f"by filters ({filters})"] * bool(filters) + ["by hand"] * (BY_HAND in found))
+
+
+def in_force(verdicts: Verdicts, rows: pa.Table) -> Verdicts:
+    """The verdicts, without those on images that were judged as of another class than they have now.
+
+    Such an image is kept, as one that was not judged, with a reason that says so and no score: whoever gave it its
+    class knows better than a filter that asked for another one.
+
+    Args:
+        rows: of the dataset, with `request_id` and `class_name`.
+    """
+    table = verdicts.table
+    if JUDGED_AS.name not in table.column_names:
+        return verdicts
+    before = table.column(JUDGED_AS.name)
+    now = rows.column("class_name").take(pc.index_in(table.column("request_id"), rows.column("request_id")))
+    is_other = pc.fill_null(pc.not_equal(before, now), False)
+    count = pc.sum(is_other).as_py() or 0
+    if not count:
+        return verdicts
+    words = pc.binary_join_element_wise("judged as ", before, ", and it is ", now, " now: this does not count", "")
+    changed = {"keep": True, "reason": words, "score": pa.scalar(None, pa.float64())}
+    for name, value in changed.items():
+        place = table.schema.get_field_index(name)
+        table = table.set_column(place, table.field(place), pc.if_else(is_other, value, table.column(name)))
+    return replace(verdicts, table=table, outdated=count)
 
 
 def kept_rows(verdicts: Mapping[str, Verdicts], request_ids: np.ndarray, rows_hash: str, name: str) -> np.ndarray:
@@ -137,6 +183,9 @@ def _methods(folder: Path) -> list[str]:
 def _read(path: Path) -> Verdicts:
     command = f"'synthset filter {path.parent.parent}' with {setting('method', 'none')}"
     remedy = f"Run the filter again, or delete the file: {command}."
-    table = read_table(path, SCHEMA, remedy, nullable=("reason", "score")).combine_chunks()
+    gaps = {"nullable": ("reason", "score", JUDGED_AS.name), "may_lack": (JUDGED_AS.name,)}
+    table = read_table(path, SCHEMA.append(JUDGED_AS), remedy, **gaps).combine_chunks()
+    if table.column(JUDGED_AS.name).null_count == table.num_rows:
+        table = table.drop_columns([JUDGED_AS.name])
     notes = read_notes(_Notes, path, remedy)
     return Verdicts(path.stem, notes.config, table, notes.rows_hash)

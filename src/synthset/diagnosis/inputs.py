@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from synthset.core.errors import DataError, UsageError, setting, some
-from synthset.dataset.opening import check_opening, open_images
+from synthset.dataset.opening import check_opening, open_images, warn_of_outdated
 from synthset.dataset.reader import Dataset, is_dataset, open_dataset, strategies_of
 from synthset.filters import audit
 from synthset.images.imageset import ImageSet, readable
@@ -129,6 +129,8 @@ def open_synthetic(
     dataset = open_dataset(str(item))
     if isinstance(item, ImagePath):
         check_opening(item)
+    if not all_images:
+        warn_of_outdated(dataset)
     if not by_strategy:
         return [_open_strategies(dataset, strategies, all_images)]
     return [_open_strategies(dataset, [one], all_images) for one in strategies_of(strategies) or dataset.strategies()]

@@ -63,9 +63,11 @@ class Filter:
         judge: (images, inputs) -> a judgement. An image's answer may depend on itself and those before it.
         summary: which images it keeps, in a line.
         reads: fields of the config that it reads, beside the encoder.
+        by_class: whether its answer depends on the class of an image: it counts no longer where that is another one.
     """
 
     settings: Callable[[Sequence[str], FilterInputs], dict[str, Any]]
     judge: Callable[[ImageSet, FilterInputs], Judgement]
     summary: str = ""
     reads: tuple[str, ...] = ()
+    by_class: bool = True

@@ -158,4 +158,5 @@ DUPLICATES = Filter(
     judge,
     "images that are no near copy of an earlier one, nor of a real one",
     ("real", "hash_distance", "similarity"),
+    by_class=False,
 )

@@ -20,7 +20,7 @@ from synthset.core.plug_ins import find_plug_in, plug_in_names
 from synthset.dataset.card import refresh_card
 from synthset.dataset.reader import Dataset, open_dataset
 from synthset.dataset.suited_encoder import model_of, suited_encoder
-from synthset.dataset.verdicts import BY_HAND, SCHEMA, Verdicts, delete_verdicts, write_verdicts
+from synthset.dataset.verdicts import BY_HAND, JUDGED_AS, SCHEMA, Verdicts, delete_verdicts, write_verdicts
 from synthset.encoders.embed import fill_cache
 from synthset.executors import Executor
 from synthset.filters.base import Filter, FilterInputs
@@ -180,6 +180,8 @@ def judge(dataset: Dataset, method: str, judging: Filter, inputs: FilterInputs) 
     judgement = judging.judge(images, inputs)
     columns = [ids, judgement.keep, list(judgement.reasons), np.asarray(judgement.score, np.float64)]
     table = pa.Table.from_arrays([pa.array(column) for column in columns], names=SCHEMA.names)
+    if judging.by_class:
+        table = table.append_column(JUDGED_AS, dataset.rows.column("class_name").cast(JUDGED_AS.type))
     return Verdicts(method, judging.settings(dataset.class_names, inputs), table, dataset.rows_hash)
 
 

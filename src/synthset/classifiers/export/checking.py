@@ -120,7 +120,7 @@ def _same_images(source: ImagePath | ImageSet, strategy: Strategies, note: _Note
         strategy = strategies_of(strategy) or note.data.strategies
     name, first = "", note.data is None or note.data.all_images
     for all_images in (first, not first):
-        images = open_images(source, strategy, all_images=all_images)
+        images = open_images(source, strategy, all_images=all_images, tell=False)
         if fingerprint(images) == note.job.fingerprint:
             return images
         name = images.name
