@@ -118,7 +118,9 @@ def known_seconds(work: Work, device: str) -> float:
     return sum(GPU_TFLOP[unit] * n for unit, n in amounts.items()) / (GPU_TFLOPS * GPU_SHARE)
 
 
-def rehearse(experiments: Sequence[Experiment], scale: str, seeds: int, folder: Path, workers: int) -> ReproductionPlan:
+def rehearse(
+    experiments: Sequence[Experiment], scale: str, seeds: int, folder: Path, workers: int = 1
+) -> ReproductionPlan:
     """The plan of what is not done yet. Nothing is written."""
     lab, work = Lab(folder), work_of(experiments, seeds)
     device = "gpu" if scale == "paper" else "cpu"

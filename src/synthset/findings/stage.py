@@ -96,7 +96,7 @@ def reproduce(
     config = with_options(config or ReproduceConfig(), options)
     folder, experiments = Path(output_dir), plan_experiments(findings, config)
     if config.scale == "paper" and choose_device("auto").type == "cpu":
-        hours = rehearse(experiments, config.size, config.seeds, folder, 1).seconds / 3600
+        hours = rehearse(experiments, config.size, config.seeds, folder).seconds / 3600
         raise UsageError(
             f"Expected a GPU for {setting('scale', 'paper')}, about {hours:,.0f} hours of one, found none. "
             f"{setting('dry_run')} shows the plan; {setting('scale', 'miniature')} runs here."
