@@ -2,6 +2,7 @@ import fcntl
 import io
 import os
 import pty
+import re
 import struct
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from tools.help_pages import FOLDER, render_pages
 
 from synthset.cli import help_pages, main
 from synthset.cli.app import build_app
-from synthset.cli.commands import NAMES
+from synthset.cli.commands import NAMES, load_command
 from synthset.cli.help_pages import WIDTHS, print_stored
 
 COMMANDS = sorted(NAMES)
@@ -77,6 +78,12 @@ def test_a_stored_page_is_what_the_command_line_prints(stored, monkeypatch, toke
     page = stored(tokens, width, on_terminal)
     assert ("\x1b[" in page) == on_terminal
     assert page == rendered(monkeypatch, tokens, width, on_terminal)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_no_help_says_what_would_be_lost_as_markup(name):
+    texts = [argument.help for argument in load_command(name).arguments]
+    assert [text for text in texts if "<" in re.sub("`[^`]*`", "", text)] == []
 
 
 def test_help_may_be_asked_for_in_other_words(stored):

@@ -71,11 +71,21 @@ def test_two_servers_lose_nothing_of_each_other(folder):
 
 def test_a_page_is_told_what_it_does_not_know(folder):
     decisions = decisions_of(folder)
+    first = decisions.version
     decisions.apply([Change((7,), hand=1)])
     decisions.apply([Change((3, 7), hand=-1)])
-    assert decisions.changed_since(0).tolist() == [3, 7]
-    assert decisions.changed_since(2).tolist() == []
-    assert len(decisions.changed_since(99)) == 20  # of a server before this one
+    assert decisions.changed_since(first).tolist() == [3, 7]
+    assert decisions.changed_since(first + 2).tolist() == []
+    assert len(decisions.changed_since(first + 3)) == 20
+
+
+def test_a_page_of_an_earlier_server_is_told_all(folder):
+    earlier = decisions_of(folder)
+    earlier.apply([Change((1,), hand=1)])
+    later = decisions_of(folder)
+    for row in range(2, 6):  # as many changes as the page knows of, and more
+        later.apply([Change((row,), hand=1)])
+    assert len(later.changed_since(earlier.version)) == 20
 
 
 def test_many_threads_lose_nothing(folder):

@@ -61,6 +61,7 @@ def test_what_another_asks_is_refused(page, headers, path):
         {"Content_Type": "text/plain"},
         {"Content_Type": None},
         {"Content_Length": str(MAX_BODY_BYTES + 1)},
+        {"Transfer_Encoding": "chunked"},
     ],
     ids=str,
 )
@@ -94,6 +95,13 @@ def test_other_methods_are_refused(page, method):
 )
 def test_no_trick_with_paths_reads_a_file(page, path):
     assert page.ask(path)[0] == 404
+
+
+@pytest.mark.parametrize("kind", ["image", "facts", "neighbours", "previews"])
+def test_a_number_that_takes_long_to_read_is_not_read(page, kind):
+    status, data, _ = page.ask(f"/api/{kind}/{'9' * 5000}")
+    assert (status, data) == (403, b"An address that is too long.")
+    assert page.ask(f"/api/{kind}/{'9' * 100}")[0] == 409
 
 
 def test_there_is_no_such_image(page):

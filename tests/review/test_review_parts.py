@@ -4,8 +4,10 @@ import csv
 import io
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from PIL import Image
 
@@ -14,10 +16,14 @@ from review.pages import served
 from small_datasets import make, reject_first
 from synthset.core.errors import DataError, UsageError
 from synthset.core.parquet_files import KeptGroups
+from synthset.create.recorded import RecordedConfig
 from synthset.dataset.reader import open_dataset
+from synthset.dataset.verdicts import Verdicts, write_verdicts
 from synthset.diagnosis.ambiguity import ClassAmbiguity, write_phrases_draft
+from synthset.generators.additions import Additions
 from synthset.images.decoding import encode
 from synthset.prompts.phrases import load_phrases
+from synthset.review import session as session_module
 from synthset.review.contents import read_contents
 from synthset.review.neighbours import Neighbours
 from synthset.review.phrases import Phrases
@@ -89,6 +95,16 @@ def test_facts_of_an_image_keep_every_digit_of_its_seed(folder):
     assert facts["verdicts"] == [{"method": "clip", "keep": True, "score": 1.0, "reason": ""}]
 
 
+def test_a_score_that_is_no_finite_number_is_none(tmp_path):
+    make(tmp_path / "d")
+    reject_first(tmp_path / "d")
+    verdicts = open_dataset(tmp_path / "d").verdicts()["clip"]
+    table = verdicts.table.set_column(3, "score", pa.array(np.full(len(verdicts.table), np.inf)))
+    write_verdicts(tmp_path / "d", Verdicts("clip", {}, table, verdicts.rows_hash))
+    with served(tmp_path / "d") as (_, asker):
+        assert asker.json("/api/facts/0")["verdicts"][0]["score"] is None
+
+
 # ---- predictions ------------------------------------------------------------------------------------------
 
 
@@ -111,7 +127,15 @@ def test_predictions_are_matched_by_file_and_row(folder, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "file,class,probability\nx.png,cat,1\n", "a,b\n1,2\n", "file,class,probability\nx,y,z\n"]
+    "text",
+    [
+        "",
+        "file,class,probability\nx.png,cat,1\n",
+        "a,b\n1,2\n",
+        "file,class,probability\nx,y,z\n",
+        "file,class,probability\ntrain-00000.parquet#1,cat,17\n",
+        "file,class,probability\ntrain-00000.parquet#1,cat,nan\n",
+    ],
 )
 def test_predictions_about_nothing_here_are_refused(folder, tmp_path, text):
     (tmp_path / "p.csv").write_text(text)
@@ -237,6 +261,16 @@ def test_previews_that_cannot_be_are_refused(folder):
         Previews(open_dataset(folder), FakeGenerator).start("cat", "x" * 10_000, "base")
 
 
+def test_previews_are_drawn_by_a_generator_that_is_elsewhere_now(folder, monkeypatch):
+    asked = []
+    monkeypatch.setattr(session_module, "load_recorded", lambda job, config: asked.append(config) or FakeGenerator())
+    recorded = RecordedConfig("elsewhere", additions=Additions(lora=("style.safetensors",)))
+    with served(folder, previews=recorded, device="cpu") as (session, asker):
+        asker.json("/api/previews", {"class_name": "cat", "phrase": "a tabby cat", "strategy": "base"})
+        wait(session.parts().previews.work, "done")
+    assert asked == [replace(recorded, device="cpu")]
+
+
 def test_previews_stop(folder):
     go = threading.Event()
 
@@ -287,6 +321,48 @@ def test_phrases_begin_with_those_that_the_dataset_was_drawn_by(tmp_path):
     path.write_text("jay: somebody's\n")  # of another who edits
     phrases.save("cat", "a lion")
     assert load_phrases(path, ("cat", "jay")) == {"jay": "somebody's", "cat": "a lion"}
+
+
+OWN = """\
+# mine
+cat: "a cat"   # of the house
+"Sea lake": a lake
+# at the end
+"""
+
+
+def test_what_a_person_wrote_beside_phrases_stays(tmp_path):
+    path, names = tmp_path / "p.yaml", ("cat", "sea_lake", "jay")
+    path.write_text(OWN)
+    phrases = Phrases(path, names, {})
+    phrases.save("cat", "a cat: #1")
+    assert path.read_text() == OWN.replace('"a cat"', "'a cat: #1'")
+    phrases.save("sea_lake", "a salt lake")
+    phrases.save("jay", "a bird")
+    assert path.read_text().endswith("Sea lake: a salt lake\n# at the end\njay: a bird\n")
+    assert load_phrases(path, names) == {"cat": "a cat: #1", "sea_lake": "a salt lake", "jay": "a bird"}
+    phrases.save("cat", "a cat of the house")
+    assert "cat: a cat of the house   # of the house\n" in path.read_text()
+
+
+@pytest.mark.parametrize(
+    "text", ["{cat: a cat, jay: a bird}", "cat: a\n  cat\njay: a bird", "'on': a cat\ncat: >\n  a cat\njay: a bird"]
+)
+def test_phrases_in_another_form_are_written_anew(tmp_path, text):
+    path, names = tmp_path / "p.yaml", ("cat", "jay", "on")
+    path.write_text(text)
+    expected = load_phrases(path, names) | {"cat": "a lion"}
+    Phrases(path, names, {}).save("cat", "a lion")
+    assert load_phrases(path, names) == expected
+    Phrases(path, names, {}).save("on", "a light that is on")
+    assert load_phrases(path, names) == expected | {"on": "a light that is on"}
+
+
+def test_phrases_that_another_edits_are_shown_as_they_are_now(tmp_path):
+    path = tmp_path / "p.yaml"
+    phrases = Phrases(path, ("cat", "jay"), {})
+    path.write_text("jay: a bird\n")
+    assert [row.phrase for row in phrases.rows()] == ["cat", "a bird"]
 
 
 def test_phrases_that_cannot_be_change_nothing(tmp_path):

@@ -11,7 +11,7 @@ from cyclopts.exceptions import MissingArgumentError, RepeatArgumentError, Unuse
 
 from synthset.cli.arguments import Argument
 from synthset.cli.commands import NAMES, PREFIX, Command, variables_of
-from synthset.core.errors import UsageError, closest
+from synthset.core.errors import UsageError, as_flag, closest
 from synthset.core.options import describe_type
 
 CACHE_VARIABLE = "SYNTHSET_CACHE"  # of all commands
@@ -86,8 +86,7 @@ class Wording:
         """A field, and a value for it if there is one, as the person would write it; see SynthsetError.worded."""
         arguments = self.command.arguments_of(field)
         if not arguments:  # of another command
-            flag = f"--{'no-' * (value == 'False')}{field.rpartition('.')[2].replace('_', '-')}"
-            return f"{flag} {value}" if value not in (None, "True", "False") else flag
+            return as_flag(field, value)
         if value is None:
             return " and ".join(map(self._origin, arguments))
         argument = arguments[0]

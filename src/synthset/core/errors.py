@@ -46,6 +46,16 @@ def as_field(name: str, value: str | None) -> str:
     return name if value is None else f"{name}={value}"
 
 
+def as_flag(name: str, value: str | None) -> str:
+    """An option as the command line has it, of a command that is not looked up: on a page, or of another command.
+
+    >>> as_flag("resize_px", "32"), as_flag("open_browser", "False"), as_flag("overwrite", None)
+    ('--resize-px 32', '--no-open-browser', '--overwrite')
+    """
+    flag = f"--{'no-' * (value == 'False')}{name.rpartition('.')[2].replace('_', '-')}"
+    return f"{flag} {value}" if value not in (None, "True", "False") else flag
+
+
 def printable(text: str) -> str:
     r"""`text` without escape sequences and control characters, so that a terminal shows it and does nothing else.
 

@@ -42,7 +42,7 @@ class Additions:
     1: style.safetensors:0.8."""
     embedding: Annotated[tuple[str, ...], Option(default="none")] = ()
     """Embeddings of textual inversion, each a safetensors file or a folder with one, and after a colon the token that
-    stands for it in prompts and `phrases`, where that is not the file's own: toy.safetensors:<toy>."""
+    stands for it in prompts and `phrases`, where that is not the file's own: `toy.safetensors:<toy>`."""
 
     def __post_init__(self) -> None:
         for name in ("lora", "embedding"):

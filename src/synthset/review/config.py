@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
-from synthset.core.options import Option, check_options
+from synthset.core.options import Nested, Option, check_options
+from synthset.create.recorded import RecordedConfig
 from synthset.images.opening import ImagePath
 
 
@@ -26,6 +27,7 @@ class ReviewConfig:
     """YAML file of phrases to edit, such as the draft of `synthset diagnose`; it is made where there is none."""
     device: str = "auto"
     """Device of the encoder and of previews: cpu, cuda, or auto."""
+    previews: Annotated[RecordedConfig, Nested("Previews", without=("device",))] = field(default_factory=RecordedConfig)
     port: Annotated[int | None, Option(at_least=1, at_most=65535, default="8642, or a free one")] = None
     """Port of the page on 127.0.0.1."""
     open_browser: Annotated[bool, Option(negative="no-browser")] = True

@@ -113,7 +113,7 @@ class Contents:
             {
                 "method": method,
                 "keep": bool(verdict.keep[row]),
-                "score": None if np.isnan(verdict.scores[row]) else float(verdict.scores[row]),
+                "score": float(verdict.scores[row]) if np.isfinite(verdict.scores[row]) else None,
                 "reason": verdict.table.column("reason")[row].as_py() or "",
             }
             for method, verdict in self.verdicts.items()

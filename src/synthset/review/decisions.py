@@ -6,6 +6,7 @@ pages, two servers and `synthset relabel` lose nothing of each other's, and a ki
 
 from __future__ import annotations
 
+import secrets
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -66,23 +67,25 @@ class Decisions:
         self._kept: dict[str, bool] = {}
         self._relabels: dict[str, str] = {}
         self._changed: list[np.ndarray] = []
+        self._first = secrets.randbelow(2**28)  # no version of this server is one of another
         self.hand, self.labels = np.zeros(len(hashes), np.int8), labels.copy()
         self.refresh()
         self._changed.clear()
 
     @property
     def version(self) -> int:
-        """Grows with every change."""
-        return len(self._changed)
+        """Grows with every change, from a number that no other server begins at."""
+        return self._first + len(self._changed)
 
     def counts(self) -> tuple[int, int, int]:
         """Images that were kept by hand, rejected by hand, and relabelled."""
         return int((self.hand > 0).sum()), int((self.hand < 0).sum()), int((self.labels != self._drawn).sum())
 
     def changed_since(self, version: int) -> np.ndarray:
-        """Rows that changed after a version: int64 (m,), sorted; all that were ever judged for one that is unknown."""
+        """Rows that changed after a version: int64 (m,), sorted; all of them for one that is unknown."""
         with self._lock:
-            known = self._changed[version:] if 0 <= version <= len(self._changed) else [np.arange(len(self.hand))]
+            place = version - self._first
+            known = self._changed[place:] if 0 <= place <= len(self._changed) else [np.arange(len(self.hand))]
             return np.unique(np.concatenate([np.empty(0, np.int64), *known]))
 
     def refresh(self) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 TOKEN_HEADER = "x-synthset-token"
 MAX_BODY_BYTES = 2**22
+MAX_PATH_LENGTH = 200  # no address of the page is longer, and no number in one reads for long
 API = "/api/"
 
 HEADERS = {
@@ -88,6 +89,10 @@ class Guard:
             return "Another method than GET and POST."
         if method == "POST" and (origin is None or headers.get("content-type") != "application/json"):
             return "A change must come from the page, as JSON."
+        if len(scope["path"]) > MAX_PATH_LENGTH:
+            return "An address that is too long."
+        if "transfer-encoding" in headers:  # it would stand above the length that is stated
+            return "A body in chunks."
         if method == "POST" and not 0 <= _number(headers.get("content-length")) <= MAX_BODY_BYTES:
             return f"A change of more than {MAX_BODY_BYTES:,} bytes, or of no stated length."
         given = headers.get(TOKEN_HEADER, "")

@@ -63,7 +63,10 @@ def _rows(path: Path) -> Iterator[tuple[str, str, float]]:
     """File, class and probability of each row."""
     try:
         for row in _read(path):
-            yield str(row["file"]), str(row["class"]), float(row["probability"])
+            probability = float(row["probability"])
+            if not 0 <= probability <= 1:
+                raise ValueError(f"a probability of {probability}")
+            yield str(row["file"]), str(row["class"]), probability
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = getattr(error, "strerror", None) or f"no {error}" if isinstance(error, KeyError) else error
         raise DataError(

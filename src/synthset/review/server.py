@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import json
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -12,10 +15,10 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
-from synthset.core.errors import DataError, SynthsetError
+from synthset.core.errors import DataError, SynthsetError, as_flag, first_line, printable
 from synthset.core.json_records import parse_record
 from synthset.review.contents import check_row
 from synthset.review.decisions import Change
@@ -23,10 +26,13 @@ from synthset.review.guard import API, Guard
 from synthset.review.session import Session
 from synthset.review.thumbnails import MOST_AT_ONCE
 
+log = logging.getLogger("synthset")
+
 PAGE = Path(__file__).parent / "page"
 _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _SIGNATURES = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"RIFF": "image/webp"}
 _RELOAD = "Load the page anew."
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 Answer = Callable[[Session, Request, bytes], Any]  # given what was sent; bytes, or what JSON can hold
 
@@ -82,15 +88,31 @@ def _answering(session: Session, answer: Answer) -> Callable[[Request], Awaitabl
         try:
             given = await run_in_threadpool(answer, session, request, body)
         except SynthsetError as error:
-            return JSONResponse({"error": str(error)}, HTTPStatus.CONFLICT)
-        except OSError as error:  # a disk that is full
-            return JSONResponse({"error": f"{error.strerror or error}. Make room."}, HTTPStatus.INSUFFICIENT_STORAGE)
+            return _json({"error": error.worded(as_flag)}, HTTPStatus.CONFLICT)
+        except OSError as error:
+            return _of_system(error)
+        except Exception as error:  # the page says so; the server lives on
+            log.debug("an answer to the page failed", exc_info=True)
+            return _json({"error": f"It failed ({first_line(error)})."}, HTTPStatus.INTERNAL_SERVER_ERROR)
         if isinstance(given, bytes):
             kind = next((kind for start, kind in _SIGNATURES.items() if given.startswith(start)), None)
             return Response(given, media_type=kind or "application/octet-stream")
-        return JSONResponse(given)
+        return _json(given)
 
     return respond
+
+
+def _of_system(error: OSError) -> Response:
+    """The answer where a file cannot be read or written."""
+    where = printable(f": '{error.filename}'") if error.filename else ""
+    is_full = error.errno in _FULL
+    status = HTTPStatus.INSUFFICIENT_STORAGE if is_full else HTTPStatus.INTERNAL_SERVER_ERROR
+    return _json({"error": f"{error.strerror or error}{where}.{' Make room.' if is_full else ''}"}, status)
+
+
+def _json(value: Any, status: HTTPStatus = HTTPStatus.OK) -> Response:
+    """An answer in ASCII: the name of a folder may be none in Unicode."""
+    return Response(json.dumps(value, allow_nan=False), status, media_type="application/json")
 
 
 # ---- what the page asks for -------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from synthset.core.errors import DataError, SynthsetError, UsageError, setting
 from synthset.core.locks import reading, writing
-from synthset.create.recorded import RecordedConfig, load_recorded
+from synthset.create.recorded import load_recorded
 from synthset.dataset.card import refresh_card
 from synthset.dataset.reader import Dataset, open_dataset
 from synthset.dataset.relabels import FILE as RELABELS_FILE
@@ -98,12 +98,12 @@ class Session:
         try:
             with writing(self.folder):
                 refresh_card(open_dataset(self.folder))
-        except SynthsetError as error:
+        except (SynthsetError, OSError) as error:
             log.warning("The card does not follow the verdicts yet, the next review writes it. %s", error)
 
     def load_generator(self, dataset: Dataset) -> Generator:
         """The generator of previews."""
-        recorded = RecordedConfig(device=self.config.device)
+        recorded = replace(self.config.previews, device=self.config.device)
         return self._generator or load_recorded(dataset.manifest["job"], recorded)
 
     def neighbours_of(self, dataset: Dataset) -> Neighbours:
@@ -167,8 +167,17 @@ class _Parts:
     def close(self) -> None:
         """End what is at work."""
         self.thumbnails.close()
-        self.previews.work.stop(_JOIN_SECONDS)
-        self.neighbours.work.stop(_JOIN_SECONDS)
+        works = [self.previews.work]
+        if "neighbours" in self.__dict__:  # nobody asked for them: they are not made to be ended
+            works.append(self.neighbours.work)
+        for work in works:
+            work.stop(_JOIN_SECONDS)
+            if work.is_alive:
+                log.warning(
+                    "Still %s, which no signal interrupts: it ends after that. Ctrl-C once more ends it at once; what "
+                    "was saved stays.",
+                    work.progress.doing or "at work",
+                )
 
 
 def _same(encoder: Encoder) -> Encoder:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from synthset.core.errors import SynthsetError, first_line
+from synthset.core.errors import SynthsetError, as_flag, first_line
 
 log = logging.getLogger("synthset")
 
@@ -62,6 +62,11 @@ class Work:
             raise StoppedError
         self.progress = Progress("working", doing, done, total)
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether a task is still at work, stopped or not."""
+        return self._thread is not None and self._thread.is_alive()
+
     def stop(self, patience_seconds: float = 0.0) -> None:
         """Have the task end at its next step; wait for it so long."""
         self._stop.set()
@@ -77,7 +82,7 @@ class Work:
         except StoppedError:
             self.progress = Progress("stopped")
         except SynthsetError as error:
-            self.progress = Progress("failed", error=str(error))
+            self.progress = Progress("failed", error=error.worded(as_flag))
         except Exception as error:  # the page says so; the server lives on
             log.debug("work in the background failed", exc_info=True)
             self.progress = Progress("failed", error=f"It failed ({first_line(error)}).")

@@ -5,6 +5,7 @@ import { Refusal, get, getBytes, post, whenTokenChanges } from "./api.js";
 const ARRAYS = { int8: Int8Array, int32: Int32Array, float32: Float32Array };
 const POLL_MS = 2000;
 const RETRY_MS = 1000;
+const MOST_ROWS = 100000;  // of changes that are sent at once: the server takes no more than 4 MB
 const ALL = { search: "", classes: [], strategies: [], verdict: "all", score: "", from: "", to: "", order: "" };
 const FILTER_KEY = "synthset-review-filter";
 
@@ -270,7 +271,7 @@ export class Store extends EventTarget {
   put(changes) {
     for (const change of changes) {
       this.mark(change);
-      this.outbox.push(change);
+      for (let i = 0; i < change.rows.length; i += MOST_ROWS) this.outbox.push({ ...change, rows: change.rows.slice(i, i + MOST_ROWS) });
     }
     this.tell("changed");
     this.send();
@@ -290,7 +291,7 @@ export class Store extends EventTarget {
     this.isSending = true;
     this.tell("saving");
     while (this.outbox.length) {
-      const changes = this.outbox.slice();
+      const changes = this.next();
       try {
         const answer = await post("decide", { contents: this.head.id, version: this.version, changes });
         this.outbox.splice(0, changes.length);
@@ -306,6 +307,13 @@ export class Store extends EventTarget {
     }
     this.isSending = false;
     this.tell("saving");
+  }
+
+  /** The changes that are sent at once: the first, and as many as fit beside it. */
+  next() {
+    let count = 0, rows = 0;
+    while (count < this.outbox.length && (!count || rows + this.outbox[count].rows.length <= MOST_ROWS)) rows += this.outbox[count++].rows.length;
+    return this.outbox.slice(0, count);
   }
 
   /** After a refusal: perhaps the images are others now, by the same rows or not. */
