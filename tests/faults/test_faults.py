@@ -1,6 +1,6 @@
 """The short form of `make faults`: fewer faults of each row.
 
-Kills and the cluster have files of their own; a reproduction takes minutes, and tests/findings stops one at every piece.
+Kills and the cluster have files of their own; a reproduction takes minutes, and tests/findings stops one anywhere.
 """
 
 import logging
