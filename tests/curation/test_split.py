@@ -9,11 +9,16 @@ from test_merge import judge
 from outcomes import contents
 from small_datasets import hashes, make, photos
 from synthset.core.errors import ConfigChangedError, DataError, UsageError
+from synthset.core.files import read_json, write_json
 from synthset.curation.split import split
 from synthset.dataset.by_hand import write_by_hand
+from synthset.dataset.export import export, export_images
+from synthset.dataset.opening import open_images
+from synthset.dataset.parts import PART_NAMES
 from synthset.dataset.reader import open_dataset
 from synthset.dataset.relabels import write_relabels
 from synthset.filters import filter_dataset
+from synthset.images.opening import ImagePath, Opening
 from synthset.testing import FakeGenerator
 
 
@@ -69,6 +74,49 @@ def test_training_exporting_and_filtering_take_a_part_as_any_dataset(pets, tmp_p
     assert trained.num_training + trained.num_held_back == 64
     export(tmp_path / "parts" / "test", tmp_path / "files")
     assert len(list((tmp_path / "files").rglob("*.png"))) == 8
+
+
+def test_an_export_of_all_parts_has_them_as_its_splits_and_leaves_out_what_is_rejected(pets, tmp_path):
+    folder = split(pets, tmp_path / "parts").folder
+    ids = {name: open_dataset(folder / name).rows.column("request_id").to_pylist() for name in PART_NAMES}
+    judge(folder / "train", "clip", rejected=set(ids["train"][:3]))
+    result = export_images(folder, tmp_path / "out", "yolo")
+    assert result.images == {"train": 61, "validation": 8, "test": 8}
+    for name, place in (("train", "train"), ("validation", "val"), ("test", "test")):
+        found = sorted(int(path.stem) for path in (result.folder / place).rglob("*.png"))
+        assert found == ids[name][3 * (name == "train") :]
+    with pytest.raises(
+        UsageError, match=r"Expected no train and test with '.*parts', which is split already\. Leave it"
+    ):
+        export(folder, tmp_path / "other", train=0.5, test=0.5)
+    one = export(ImagePath(str(folder), Opening(split="test")), tmp_path / "one", format="csv")
+    assert sorted(int(path.stem) for path in (one / "images").rglob("*.png")) == ids["test"]
+    halves = split(pets, tmp_path / "halves", train=0.5, validation=0, test=0.5).folder
+    with pytest.raises(
+        UsageError, match=r"Expected a part validation in '.*halves' for format 'yolo', got train, test\."
+    ):
+        export(halves, tmp_path / "other", format="yolo")
+    assert not (tmp_path / "other").exists()
+
+
+def test_one_part_is_named_where_one_dataset_is_read_and_its_verdicts_count(pets, tmp_path):
+    folder = split(pets, tmp_path / "parts").folder
+    judge(
+        folder / "train", "clip", rejected=set(open_dataset(folder / "train").rows.column("request_id").to_pylist()[:3])
+    )
+    for read in (open_images, open_dataset):
+        with pytest.raises(
+            UsageError, match=r"the parts train, validation, test of one\. Name a part, e\.g\. '.*/train'"
+        ):
+            read(folder)
+    assert len(open_images(ImagePath(str(folder), Opening(split="train")))) == 61
+    with pytest.raises(UsageError, match=r"Unknown part of '.*parts' 'val'\."):
+        open_images(ImagePath(str(folder), Opening(split="val")))
+    write_json(folder / "split.json", {**read_json(folder / "split.json"), "images": {"../train": 61}})
+    with pytest.raises(
+        DataError, match=r"Expected the parts train, validation, test in '.*split\.json', got '\.\./train'"
+    ):
+        open_images(folder)
 
 
 def test_a_filter_that_is_run_on_a_part_is_obeyed_by_the_card_of_all(pets, tmp_path):

@@ -22,7 +22,6 @@ import pyarrow as pa
 
 from synthset.core.errors import DataError, UsageError, setting
 from synthset.core.files import write_json
-from synthset.core.json_records import Count, read_record
 from synthset.core.locks import reading
 from synthset.core.options import Option, check_options, with_options
 from synthset.core.whole_folders import whole_folder
@@ -37,7 +36,7 @@ from synthset.curation.writing import (
 )
 from synthset.dataset.card import write_parts_card
 from synthset.dataset.manifest import Accounting, Split
-from synthset.dataset.parts import PART_NAMES, TIES, Parts, check_shares, part_images
+from synthset.dataset.parts import MARKER, PART_NAMES, TIES, Parts, SplitRecord, check_shares, part_images, parts_in
 from synthset.dataset.reader import Dataset
 from synthset.dataset.records import FAILURE_SCHEMA, unknown_columns
 from synthset.dataset.verdicts import BY_HAND, Verdicts
@@ -45,7 +44,6 @@ from synthset.images.near_copies import HASH_DISTANCE
 
 log = logging.getLogger("synthset")
 
-MARKER = "split.json"
 FAR_OFF = 0.02  # of all images: a part that misses its share by more is spoken of
 
 
@@ -102,16 +100,6 @@ class SplitResult:
     largest_group: int
 
 
-@dataclass(frozen=True)
-class _Marker:
-    """split.json."""
-
-    dataset: str
-    images: Mapping[str, Count]
-    tied: Count
-    largest_group: Count
-
-
 def split(
     dataset: str | Path,
     output_dir: str | Path,
@@ -152,7 +140,7 @@ def split(
             made = {name: _write_part(whole, folder / name, name, parts, config, ties) for name in parts.names}
             counts = {name: one.images for name, one in made.items()}
             name = whole.folder.resolve().name
-            write_json(folder / MARKER, asdict(_Marker(name, counts, parts.num_tied, parts.largest)))
+            write_json(folder / MARKER, asdict(SplitRecord(name, counts, parts.num_tied, parts.largest)))
             write_parts_card(folder, parts.names, output.resolve().name)
     placed = {name: PartResult(output / name, one.images, one.kept, one.classes) for name, one in made.items()}
     result = SplitResult(output, placed, parts.num_tied, parts.largest)
@@ -163,9 +151,10 @@ def split(
 def split_files(folder: Path) -> set[str] | None:
     """The files of a split; None where the folder holds none."""
     try:
-        return {MARKER, "README.md", *read_record(_Marker, folder / MARKER, "").images}
-    except (DataError, FileNotFoundError):
+        parts = parts_in(folder)
+    except DataError:
         return None
+    return {MARKER, "README.md", *parts} if parts else None
 
 
 def _write_part(

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from synthset.core.errors import DataError, UsageError, setting
+from synthset.dataset.parts import one_part, parts_in
 from synthset.dataset.reader import Dataset, Strategies, is_dataset, open_dataset, strategies_of
 from synthset.dataset.verdicts import BY_HAND, told
 from synthset.images.archives import exists
@@ -30,9 +31,12 @@ def open_images(
             caller has no such choice.
         tell: whether warnings count the images that are left out, and the verdicts that do not count.
     Raises:
-        UsageError: a strategy of what is no Synthset dataset, or one that was not drawn.
+        UsageError: a strategy of what is no Synthset dataset, or one that was not drawn; a split dataset, of which no
+            part is named.
         DataError: nothing to read there, or the verdicts of a filter that do not fit the images.
     """
+    if not isinstance(data, ImageSet) and (parts := parts_in(str(data))):
+        data = one_part(ImagePath.of(data), parts)
     if not isinstance(data, ImageSet) and is_dataset(str(data)):
         dataset = open_dataset(str(data))
         if isinstance(data, ImagePath):

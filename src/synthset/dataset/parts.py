@@ -10,14 +10,18 @@ Two images of a dataset are tied where one of these says so:
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
 from synthset.core.errors import DataError, UnknownNameError, UsageError, setting
+from synthset.core.files import to_path
+from synthset.core.json_records import Count, read_record
 from synthset.images.imageset import ImageSet
 from synthset.images.near_copies import HASH_DISTANCE, near_pairs, perceptual_hashes
+from synthset.images.opening import ImagePath
 from synthset.images.parting import deal, group_ids, same
 
 TIES = {
@@ -26,6 +30,52 @@ TIES = {
     "source": "images that have a real image behind them in common",
 }
 PART_NAMES = ("train", "validation", "test")
+MARKER = "split.json"  # of a folder in which `split` put the parts of a dataset, each a dataset in a folder of its name
+
+
+@dataclass(frozen=True)
+class SplitRecord:
+    """What MARKER says: the dataset that was split, and the images of each part."""
+
+    dataset: str
+    images: Mapping[str, Count]
+    tied: Count
+    largest_group: Count
+
+
+def parts_in(folder: str | Path) -> dict[str, Path]:
+    """The folders of the parts of a split dataset, by name; empty where the folder holds none.
+
+    Raises DataError where its record is damaged.
+    """
+    root, remedy = to_path(folder), "Restore it, or name the folder of one part."
+    try:
+        found = read_record(SplitRecord, root / MARKER, remedy).images
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    if unknown := [name for name in found if name not in PART_NAMES]:
+        raise DataError(
+            f"Expected the parts {', '.join(PART_NAMES)} in '{root / MARKER}', got '{unknown[0]}'. {remedy}"
+        )
+    return {name: root / name for name in PART_NAMES if name in found}
+
+
+def one_part(source: ImagePath, parts: Mapping[str, Path]) -> ImagePath:
+    """The part of a split dataset that is asked for. Raises UsageError where none is, or one that there is not."""
+    name = source.opening.split
+    if name is None:
+        raise not_one(source.path, parts)
+    if name not in parts:
+        raise UnknownNameError(f"part of '{source}'", name, parts)
+    return replace(source.with_split(None), path=str(parts[name]))
+
+
+def not_one(folder: str | Path, parts: Mapping[str, Path]) -> UsageError:
+    """The error that asks for one of the parts."""
+    return UsageError(
+        f"Expected one dataset, got '{folder}', the parts {', '.join(parts)} of one. Name a part, e.g. "
+        f"'{next(iter(parts.values()))}'."
+    )
 
 
 @dataclass(frozen=True, eq=False)

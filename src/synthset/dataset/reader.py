@@ -28,6 +28,7 @@ from synthset.dataset.manifest import (
     read_manifest,
     split_of,
 )
+from synthset.dataset.parts import not_one, parts_in
 from synthset.dataset.records import Request, columns_of, request_of, stored_schema, unknown_columns
 from synthset.dataset.relabels import read_relabels, relabelled
 from synthset.dataset.verdicts import BY_HAND, Verdicts, in_force, kept_rows, read_verdicts, told
@@ -263,7 +264,7 @@ def open_dataset(folder: str | Path) -> Dataset:
 
     Raises:
         DataError: no dataset there, one that is not finished, or one that this version cannot read.
-        UsageError: a folder within it is a link.
+        UsageError: a folder within it is a link, or it holds the parts of a dataset.
     """
     folder = to_path(folder)
     if not (folder / MANIFEST_FILE).exists() and is_dataset(folder):
@@ -272,6 +273,8 @@ def open_dataset(folder: str | Path) -> Dataset:
             "create' again."
         )
     if not (folder / MANIFEST_FILE).exists():
+        if parts := parts_in(folder):
+            raise not_one(folder, parts)
         raise DataError(f"Expected a Synthset dataset in '{folder}', found none. Run 'synthset create' first.")
     refuse_links(folder, "data", VERDICTS_FOLDER)
     manifest = read_manifest(folder)

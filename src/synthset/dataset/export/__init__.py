@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from synthset.core.errors import DataError, UnknownNameError, UsageError, setting
-from synthset.core.files import write_json
+from synthset.core.files import to_path, write_json
 from synthset.core.json_records import Count, read_record
 from synthset.core.locks import reading
 from synthset.core.options import with_options
@@ -23,11 +24,11 @@ from synthset.dataset.export.table import write_csv
 from synthset.dataset.export.webdataset import write_webdataset
 from synthset.dataset.export.yolo import describe_yolo, write_yolo
 from synthset.dataset.opening import open_images
-from synthset.dataset.parts import check_shares, part_images
+from synthset.dataset.parts import PART_NAMES, check_shares, one_part, part_images, parts_in
 from synthset.dataset.reader import Strategies
 from synthset.images.folders import EXPORT_MARKER, exported_classes
 from synthset.images.imageset import ImageSet
-from synthset.images.opening import ImageSource
+from synthset.images.opening import ImagePath, ImageSource
 from synthset.images.splits import TEST, TRAIN, VALIDATION
 
 __all__ = [
@@ -132,7 +133,8 @@ def export(
     """Write a dataset in another tool's layout.
 
     Args:
-        data: a Synthset dataset, an image folder, Parquet files, or an ImageSet.
+        data: a Synthset dataset, an image folder, Parquet files, or an ImageSet; or the folder of a split dataset,
+            whose parts are the splits of the export.
         output_dir: a new or empty folder.
         format: a key of FORMATS.
         strategy: of a Synthset dataset, the strategy or combination to export, or several; all images by default.
@@ -165,11 +167,22 @@ def export_images(
     if format not in FORMATS:
         raise UnknownNameError("export format", format, FORMATS)
     config = config or ExportConfig()
+    if not isinstance(data, ImageSet) and (parts := parts_in(str(data))):
+        given = ImagePath.of(data)
+        if given.opening.split is None:
+            _check_parts(format, config, given, parts)
+            with reading(*parts.values()):
+                made = _open_parts(given, parts, strategy, all_images)
+                first = next(iter(made.values()))
+                whole = replace(first, images=replace(first.images, name=to_path(given.path).resolve().name))
+                return _write(whole, lambda: (made, 0), Path(output_dir), format, config, overwrite=overwrite)
+        data = one_part(given, parts)
     shares = _shares(format, config)
     with reading(data):
         images = open_images(data, strategy, all_images=all_images)
         material = material_of(images, data, strategy, all_images=all_images)
-        return _write(material, Path(output_dir), format, config, shares, overwrite=overwrite)
+        deal = partial(_deal, material, shares, config)
+        return _write(material, deal, Path(output_dir), format, config, overwrite=overwrite)
 
 
 def export_imagefolder(images: ImageSet, output_dir: str | Path, *, overwrite: bool = False) -> Path:
@@ -180,17 +193,8 @@ def export_imagefolder(images: ImageSet, output_dir: str | Path, *, overwrite: b
 def _shares(format: str, config: ExportConfig) -> dict[str, float]:
     """The shares of the splits. Raises UsageError for options that the format does not read, or cannot do with."""
     form = FORMATS[format]
-    known = {name for other in FORMATS.values() for name in other.reads}
-    default = ExportConfig()
-    asked = [item.name for item in fields(config) if getattr(config, item.name) != getattr(default, item.name)]
     shares = config.shares or dict(form.shares)
-    unread = [name for name in asked if name in known and name not in form.reads]
-    unread += [name for name in asked if name in ("seed", "ties") and not shares]
-    if unread:
-        where = f"format '{format}'" + (" without splits" if unread[0] in ("seed", "ties") else "")
-        raise UsageError(
-            f"Expected no {' and '.join(map(setting, unread))} with {where}, which reads none. Leave it out."
-        )
+    _check_read(format, config, shares)
     if shares:
         check_shares(shares)
     if missing := [name for name in form.needs if name not in shares]:
@@ -201,17 +205,72 @@ def _shares(format: str, config: ExportConfig) -> dict[str, float]:
     return shares
 
 
+def _check_read(format: str, config: ExportConfig, shares: Mapping[str, float]) -> None:
+    """Raise UsageError for options that the format does not read."""
+    known, default = {name for other in FORMATS.values() for name in other.reads}, ExportConfig()
+    asked = [item.name for item in fields(config) if getattr(config, item.name) != getattr(default, item.name)]
+    unread = [name for name in asked if name in known and name not in FORMATS[format].reads]
+    unread += [name for name in asked if name in ("seed", "ties") and not shares]
+    if unread:
+        where = f"format '{format}'" + (" without splits" if unread[0] in ("seed", "ties") else "")
+        raise UsageError(
+            f"Expected no {' and '.join(map(setting, unread))} with {where}, which reads none. Leave it out."
+        )
+
+
+def _check_parts(format: str, config: ExportConfig, data: ImagePath, parts: Mapping[str, Path]) -> None:
+    """Raise UsageError for shares of what is split already, or for a part that the format cannot do without."""
+    default = ExportConfig()
+    asked = [name for name in (*PART_NAMES, "seed", "ties") if getattr(config, name) != getattr(default, name)]
+    if asked:
+        raise UsageError(
+            f"Expected no {' and '.join(map(setting, asked))} with '{data}', which is split already. Leave it out, or "
+            f"name one part, e.g. '{next(iter(parts.values()))}'."
+        )
+    _check_read(format, config, FORMATS[format].shares)
+    if missing := [name for name in FORMATS[format].needs if name not in parts]:
+        raise UsageError(
+            f"Expected a part {' and '.join(missing)} in '{data}' for format '{format}', got {', '.join(parts)}. Split "
+            f"the dataset again with {' and '.join(map(setting, missing))}."
+        )
+
+
+def _open_parts(
+    data: ImagePath, parts: Mapping[str, Path], strategy: Strategies, all_images: bool
+) -> dict[str, Material]:
+    """The images of each part of a split dataset; names of files are as wide in all of them."""
+    made = dict[str, Material]()
+    for name, folder in parts.items():
+        place = replace(data, path=str(folder))
+        images = open_images(place, strategy, all_images=all_images)
+        made[name] = material_of(images, place, strategy, all_images=all_images)
+    most = max(part.digits for part in made.values())
+    return {name: replace(part, digits=most) for name, part in made.items()}
+
+
+def _deal(material: Material, shares: Mapping[str, float], config: ExportConfig) -> tuple[dict[str, Material], int]:
+    """The splits by name, or the whole under "" where there are no shares; and how many images are tied to others."""
+    if not shares:
+        return {"": material}, 0
+    ties = () if config.ties == ("none",) else config.ties
+    dealt = part_images(material.images, shares, seed=config.seed, rows=material.table, ties=ties)
+    return {name: material.select(dealt.rows(name)) for name in dealt.names}, dealt.num_tied
+
+
 def _write(
-    material: Material, output: Path, format: str, config: ExportConfig, shares: Mapping[str, float], *, overwrite: bool
+    material: Material,
+    deal: Callable[[], tuple[Mapping[str, Material], int]],
+    output: Path,
+    format: str,
+    config: ExportConfig,
+    *,
+    overwrite: bool,
 ) -> ExportResult:
-    form, parts, tied = FORMATS[format], {"": material}, 0
+    form = FORMATS[format]
     if not len(material):
         raise DataError(f"Expected images in '{material.images.name}', found none.")
     with whole_folder(output, _owned, overwrite=overwrite) as folder:  # refuses what is in the way before any work
-        if shares:
-            ties = () if config.ties == ("none",) else config.ties
-            dealt = part_images(material.images, shares, seed=config.seed, rows=material.table, ties=ties)
-            parts, tied = {name: material.select(dealt.rows(name)) for name in dealt.names}, dealt.num_tied
+        parts, tied = deal()
         if form.has_class_folders:
             for name, part in parts.items():
                 _check_classes(part, name)
