@@ -21,6 +21,8 @@ import kills
 import leaks
 import memory
 import other_jobs
+import reproduction_kills
+import review_kills
 import seeds
 import signals
 from fault_report import FaultReport
@@ -51,6 +53,8 @@ ROWS = {
     "accounting": Row(accounting.run, (20, 5), (3, 1)),
     "cluster": Row(cluster.run, (10, 5, 5), (1, 1, 1)),
     "memory": Row(memory.run, (6,), (6,)),
+    "reproduction": Row(reproduction_kills.run, (5, 2), (1, 1)),
+    "review_kills": Row(review_kills.run, (20,), (3,)),
     "seeds": Row(seeds.run, (3,), (1,)),
     "black_images": Row(black_images.run, (100,), (100,)),
     "leaks": Row(leaks.run, (5,), (1,)),

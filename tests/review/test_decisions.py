@@ -135,6 +135,38 @@ def test_relabels_of_a_class_that_there_is_not_are_refused(folder):
         decisions_of(folder)
 
 
+@pytest.mark.parametrize(
+    ("said", "then"),
+    [
+        (Change((0,), hand=1, label=1), Change((0,), hand=0, label=0)),
+        (Change((0,), hand=1, label=1), Change((0,), hand=-1, label=0)),
+        (Change((0,), hand=1), Change((0,), hand=1, label=1)),
+        (Change((0,), hand=-1), Change((0,), hand=1, label=1)),
+        (Change((0,), hand=0), Change((0,), hand=1, label=1)),
+    ],
+)
+def test_a_kill_between_the_two_files_keeps_no_image_in_a_class_that_nobody_said(folder, monkeypatch, said, then):
+    decisions = decisions_of(folder)
+    assert decisions.labels[0] == 0
+    decisions.apply([said])
+    expected = [(decisions.hand[0], decisions.labels[0]), (then.hand, then.label)]
+    seen = []
+
+    def look(write):
+        def written(*arguments):
+            write(*arguments)
+            now = decisions_of(folder)
+            seen.append((now.hand[0], now.labels[0]))
+
+        return written
+
+    for name in ("write_by_hand", "write_relabels"):
+        monkeypatch.setattr(module, name, look(getattr(module, name)))
+    decisions.apply([then])
+    assert seen[-1] == expected[1]
+    assert [state for state in seen if state[0] == 1 and state not in expected] == []
+
+
 KILLED = """
 import sys
 sys.path.insert(0, {tests!r})

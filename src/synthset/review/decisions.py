@@ -113,13 +113,25 @@ class Decisions:
             for change in changes:
                 for row in change.rows:
                     self._change(row, change, kept, relabels)
-            # the class first: a verdict without it would keep the image in its old one
-            if relabels != self._relabels:
-                write_relabels(self._folder, relabels)
-            if kept != self._kept:
-                write_by_hand(self._folder, kept)
+            self._write(kept, relabels)
             self._take(kept, relabels)
             self._signature = self._sign()
+
+    def _write(self, kept: Mapping[str, bool], relabels: Mapping[str, str]) -> None:
+        """Write both files, in such an order that a kill between leaves no image kept in a class that nobody said.
+
+        What is no longer kept goes before its class does, and the class of what shall be kept comes before that.
+        """
+        before = {name: kept.get(name) if keep else keep for name, keep in self._kept.items()}
+        first = {name: keep for name, keep in before.items() if keep is not None}
+        if first != self._kept and relabels != self._relabels:
+            write_by_hand(self._folder, first)
+        else:
+            first = self._kept
+        if relabels != self._relabels:
+            write_relabels(self._folder, relabels)
+        if kept != first:
+            write_by_hand(self._folder, kept)
 
     def _check(self, change: Change) -> None:
         n, k = len(self._hashes), len(self._class_names)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synthset.core.errors import UsageError, setting
+from synthset.core.files import delete_parts
 from synthset.core.options import with_options
 from synthset.core.signals import Stopped
 from synthset.images.opening import ImagePath
@@ -82,6 +83,7 @@ def review(
     config = with_options(config or ReviewConfig(), options)
     session = Session(Path(data), config, encoder=encoder, generator=generator, cache=cache)
     session.parts()  # whatever cannot be read is said now
+    delete_parts(session.folder)  # of one that was killed
     session.write_card()
     try:
         _serve(session, when_ready)
