@@ -17,6 +17,7 @@ from PIL import Image
 
 import synthset
 from bars import CONFIG, make_set
+from small_datasets import hashes, make
 from synthset.classifiers.train import train_classifier
 from synthset.core.errors import DataError, UsageError
 from synthset.images.decoding import encode
@@ -138,6 +139,34 @@ def test_patterns_urls_and_parquet_name_images(model, run):
         url,
     ]
     assert rows[0]["class"] == rows[2]["class"] == rows[4]["class"]
+
+
+@pytest.mark.parametrize("ending", [".csv", ".jsonl", ".parquet", ""])
+def test_images_of_a_dataset_are_known_by_their_ids_and_hashes(ending, model, run):
+    classes = synthset.load_classifier(model).class_names
+    known = hashes(make("pets", classes, images_per_class=2).dataset.folder)  # whose preview is no image of it
+    output = ("--output", f"answers{ending}") if ending else ("--json",)
+    code, out, _ = run("predict", model, "pets", "photos/a.png", *output)
+    assert code == 0
+    text = Path(f"answers{ending}").read_text() if ending in (".csv", ".jsonl") else out
+    if ending == ".parquet":
+        rows = pq.read_table("answers.parquet").to_pylist()
+        assert rows[-1]["id"] is rows[-1]["sha256"] is None
+    elif ending == ".csv":
+        rows = [row | {"id": int(row["id"] or -1)} for row in table(text)]
+        assert list(rows[0]) == ["file", "id", "sha256", "class", "probability"]
+        assert (rows[-1]["id"], rows[-1]["sha256"]) == (-1, "")
+    else:
+        rows = [json.loads(line) for line in text.splitlines()]
+        assert list(rows[-1]) == ["file", "class", "probability"]
+    assert {row["id"]: row["sha256"] for row in rows[:-1]} == known
+    assert rows[0]["file"] == "pets/data/train-00000.parquet#0"
+    assert rows[-1]["file"] == "photos/a.png"
+    if ending:  # the model's opinion becomes the label, by id and hash: of another dataset not one row is taken
+        make("others", classes, images_per_class=2, seed=65)
+        with pytest.raises(DataError, match="no image has the SHA-256"):
+            synthset.relabel("others", f"answers{ending}")
+        assert not Path("others", "relabels.parquet").exists()
 
 
 def test_bad_images_are_named_and_left_out(model, run, caplog):

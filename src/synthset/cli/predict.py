@@ -22,7 +22,7 @@ class PredictCall:
     model: Annotated[Path, Positional()]
     """Folder of a trained or tuned model."""
     images: Annotated[tuple[str, ...], Positional()] = ()
-    """Images: files, folders, patterns such as "photos/*.jpg", URLs, Parquet files."""
+    """Images: files, folders, Synthset datasets, patterns such as "photos/*.jpg", URLs, Parquet files."""
     output: Annotated[Path | None, Option(default="CSV, or with --json lines of JSON, on standard output")] = None
     """Table of the answers, a new .csv, .jsonl or .parquet file."""
     top_k: Annotated[int, Option(at_least=1)] = 1
@@ -35,7 +35,8 @@ class PredictCall:
 
 @command("predict")
 def predict(call: PredictCall) -> None:
-    """Classify images with a trained model: file, class, probability. Exit code 3 where some cannot be read.
+    """Classify images with a trained model: file, class, probability; of images of Synthset datasets their id and
+    SHA-256 too. Exit code 3 where some cannot be read.
 
     Example: `synthset predict digits-model photos --output photos.csv`
     """

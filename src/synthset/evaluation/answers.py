@@ -12,11 +12,11 @@ from synthset.classifiers.scoring import Answers
 from synthset.core.files import atomic_write
 from synthset.core.names import shown
 from synthset.images.imageset import ImageSet
-from synthset.prediction.tables import schema_of
+from synthset.prediction.tables import Layout, schema_of
 
 BLOCK = 65_536  # rows in memory at once
 
-SCHEMA = schema_of(1).append(pa.field("true_class", pa.string())).append(pa.field("correct", pa.bool_()))
+SCHEMA = schema_of(Layout()).append(pa.field("true_class", pa.string())).append(pa.field("correct", pa.bool_()))
 
 
 def write_answers(path: Path, images: ImageSet, answers: Answers) -> None:

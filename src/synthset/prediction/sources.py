@@ -9,6 +9,10 @@ from itertools import accumulate
 from pathlib import Path
 
 from synthset.core.errors import DataError, UsageError, first_line
+from synthset.core.parquet_files import open_parquet, read_table
+from synthset.dataset.parts import parts_in
+from synthset.dataset.reader import REDRAW, is_dataset, open_dataset
+from synthset.dataset.records import stored_schema
 from synthset.images.archives import exists, is_archive, is_folder, read_file
 from synthset.images.folders import SUFFIXES, Folder, shown
 from synthset.images.tables import open_pictures
@@ -21,10 +25,14 @@ class Pictures:
     Attributes:
         names: a path, a URL, or a Parquet file and the row, as "cats.parquet#12".
         read: the bytes of image i. Raises DataError.
+        ids: the ids that images of Synthset datasets have there, None for others; empty where none has one.
+        hashes: their SHA-256, in hexadecimal, as `ids`: ids of two datasets may be the same.
     """
 
     names: Sequence[str]
     read: Callable[[int], bytes]
+    ids: Sequence[int | None] = ()
+    hashes: Sequence[str | None] = ()
 
     def __len__(self) -> int:
         return len(self.names)
@@ -35,8 +43,8 @@ def find_pictures(paths: Sequence[str]) -> Pictures:
 
     Args:
         paths: image files of any ending; folders and archives, flat or nested, of which what is called like an image
-            counts;
-            patterns such as "photos/*.jpg"; Parquet files with a column of images; URLs of any of these but folders.
+            counts; Synthset datasets, of which every image counts, and their parts; patterns such as "photos/*.jpg";
+            Parquet files with a column of images; URLs of any of these but folders.
     Raises:
         UsageError: no path, a path or pattern with nothing there, or a kind of URL that no installed package reads.
         DataError: a folder without images, or a damaged table.
@@ -65,12 +73,35 @@ def _find(path: str) -> Pictures:
 def _of_file(file: Path) -> Pictures:
     if file.suffix.lower() == ".parquet":
         tables = open_pictures(file)
-        return Pictures([f"{shown(file)}#{row}" for row in range(len(tables))], tables.read)
+        names = [f"{shown(file)}#{row}" for row in range(len(tables))]
+        return Pictures(names, tables.read, *_identities(file))
     return _in_folder(file) if is_archive(file) else Pictures([shown(file)], lambda _: read_file(file))
+
+
+def _identities(file: Path) -> tuple[Sequence[int | None], Sequence[str | None]]:
+    """The ids and the hashes of the images in a shard of a dataset; empty for another table."""
+    with open_parquet(file) as opened:
+        names = opened.schema_arrow.names
+    if not {"request_id", "sha256"} <= set(names):
+        return (), ()
+    table = read_table(file, stored_schema(["request_id", "sha256"]), REDRAW)
+    return table.column("request_id").to_pylist(), table.column("sha256").to_pylist()
+
+
+def _in_dataset(place: Path) -> Pictures:
+    """All images of a dataset, whatever filters say of them: its preview is none of them."""
+    shards = open_dataset(place).shards
+    if not shards:
+        raise DataError(f"Expected images in '{shown(place)}', found none. Run 'synthset create' first.")
+    return _join([_of_file(shard) for shard in shards])
 
 
 def _in_folder(place: Path) -> Pictures:
     """The images of a folder at any depth, in the order of their paths; else its Parquet files."""
+    if is_dataset(place):
+        return _in_dataset(place)
+    if datasets := parts_in(place):
+        return _join([_in_dataset(part) for part in datasets.values()])
     parts = list(Folder.top(place).walk())
     files = sorted(image for part in parts for image in part.images)
     files = files or sorted(file for part in parts for file in part.files(".parquet"))
@@ -109,4 +140,8 @@ def _join(parts: Sequence[Pictures]) -> Pictures:
         part = bisect_right(ends, index)
         return parts[part].read(index - (ends[part - 1] if part else 0))
 
-    return Pictures([name for part in parts for name in part.names], read)
+    names = [name for part in parts for name in part.names]
+    if not any(part.ids for part in parts):
+        return Pictures(names, read)
+    ids = [number for part in parts for number in part.ids or [None] * len(part)]
+    return Pictures(names, read, ids, [name for part in parts for name in part.hashes or [None] * len(part)])

@@ -13,7 +13,7 @@ from synthset.core.errors import DataError, ModelError, UsageError, setting
 from synthset.core.locks import reading
 from synthset.core.progress import track
 from synthset.prediction.sources import Pictures, find_pictures
-from synthset.prediction.tables import Row, TableWriter, open_table
+from synthset.prediction.tables import Layout, Row, TableWriter, open_table
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -58,7 +58,7 @@ class PredictResult:
 def predict(
     model: str | Path,
     paths: Sequence[str],
-    output: str | Path | Callable[[int], TableWriter],
+    output: str | Path | Callable[[Layout], TableWriter],
     *,
     top_k: int = 1,
     device: str = "auto",
@@ -66,10 +66,12 @@ def predict(
 ) -> PredictResult:
     """Classify images, and write a row for each: its name, the class, its probability, and further classes.
 
+    Images of Synthset datasets have their ids and hashes too, by which `relabel` and `redraw` find them.
+
     Args:
         model: folder that `train` or `tune` wrote.
         paths: see `find_pictures`.
-        output: a .csv, .jsonl or .parquet file; or what makes a table for rows of `top_k` classes.
+        output: a .csv, .jsonl or .parquet file; or what makes a table of such rows.
         top_k: classes of a row, the most probable first.
         overwrite: replace the file if it is there.
     Raises:
@@ -85,7 +87,8 @@ def predict(
             raise UsageError(f"Expected {setting('top_k')} in 1..{k}, the classes of '{model}', got {top_k}.")
         log.debug("'%s' knows %d classes; %d images to classify", model, k, len(pictures))
         counts, skipped = dict.fromkeys(predictor.class_names, 0), []
-        opened = output(top_k) if callable(output) else open_table(Path(output), top_k, overwrite=overwrite)
+        layout = Layout(top_k, has_ids=bool(pictures.ids))
+        opened = output(layout) if callable(output) else open_table(Path(output), layout, overwrite=overwrite)
         with opened as table:
             for rows in _classify(predictor, pictures, top_k, skipped):
                 table.write(rows)
@@ -104,6 +107,11 @@ def load_predictor(model: str | Path, device: str = "auto") -> Predictor:
     if str(model).startswith("clip:"):
         raise ModelError(f"Expected a model that knows its classes, got '{model}', a CLIP as it came. Tune it first.")
     return load_tuned(model, device=device) if kind_of(model) == KIND else load_classifier(model, device)
+
+
+def _row(pictures: Pictures, index: int, top: Sequence[tuple[str, float]]) -> Row:
+    known = (pictures.ids[index], pictures.hashes[index]) if pictures.ids else ()
+    return Row(pictures.names[index], tuple(top), *known)
 
 
 def _classify(predictor: Predictor, pictures: Pictures, top_k: int, skipped: list[str]) -> Iterator[list[Row]]:
@@ -129,10 +137,10 @@ def _classify(predictor: Predictor, pictures: Pictures, top_k: int, skipped: lis
                         skipped.append(pictures.names[index])
                         log.warning("left out '%s': %s", pictures.names[index], image)
                     else:
-                        images.append((pictures.names[index], image))
+                        images.append((index, image))
                 if images:
                     tops = predictor.predict_images([image for _, image in images]).top(top_k)
-                    yield [Row(name, tuple(top)) for (name, _), top in zip(images, tops, strict=True)]
+                    yield [_row(pictures, index, top) for (index, _), top in zip(images, tops, strict=True)]
                 bar.advance(len(batch))
     finally:
         pool.shutdown(cancel_futures=True)

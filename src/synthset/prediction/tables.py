@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 from synthset.core.errors import UsageError, setting
 from synthset.core.files import atomic_write
@@ -20,10 +20,30 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Row:
-    """An image and its classes with their probabilities, the most probable first."""
+    """An image and its classes with their probabilities, the most probable first.
+
+    Attributes:
+        id: of an image of a Synthset dataset, the one that it has there; None of others.
+        sha256: of its file, as `id`.
+    """
 
     file: str
     top: tuple[tuple[str, float], ...]
+    id: int | None = None
+    sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The columns of a table.
+
+    Attributes:
+        top_k: classes of a row.
+        has_ids: whether rows have ids and hashes, as far as their images do.
+    """
+
+    top_k: int = 1
+    has_ids: bool = False
 
 
 class TableWriter(Protocol):
@@ -38,23 +58,22 @@ class TableWriter(Protocol):
         ...
 
 
-def columns(top_k: int) -> list[str]:
-    """Names of the columns: file, class, probability, class_2, probability_2, …"""
-    further = [name for place in range(2, top_k + 1) for name in (f"class_{place}", f"probability_{place}")]
-    return ["file", "class", "probability", *further]
+def columns(layout: Layout) -> list[str]:
+    """Names of the columns: file, id, sha256, class, probability, class_2, probability_2, …"""
+    further = [name for place in range(2, layout.top_k + 1) for name in (f"class_{place}", f"probability_{place}")]
+    return ["file", *["id", "sha256"] * layout.has_ids, "class", "probability", *further]
 
 
-def schema_of(top_k: int) -> pa.Schema:
+def schema_of(layout: Layout) -> pa.Schema:
     """The columns of a Parquet file."""
     import pyarrow as pa
 
-    return pa.schema(
-        [(name, pa.float32() if name.startswith("probability") else pa.string()) for name in columns(top_k)]
-    )
+    kinds = {"probability": pa.float32(), "id": pa.int64()}
+    return pa.schema([(name, kinds.get(name.partition("_")[0], pa.string())) for name in columns(layout)])
 
 
 @contextmanager
-def open_table(path: Path, top_k: int, *, overwrite: bool = False) -> Iterator[TableWriter]:
+def open_table(path: Path, layout: Layout, *, overwrite: bool = False) -> Iterator[TableWriter]:
     """A table that appears at `path` when the block ends, and not at all if it raises.
 
     Raises:
@@ -67,16 +86,23 @@ def open_table(path: Path, top_k: int, *, overwrite: bool = False) -> Iterator[T
         raise UsageError(
             f"'{path}' is there; nothing was changed. Choose another file, or give {setting('overwrite')}."
         )
-    with atomic_write(path) as file, form(file, top_k) as table:
+    with atomic_write(path) as file, form(file, layout) as table:
         yield table
+
+
+def _cells(row: Row, layout: Layout) -> list[Any]:
+    """A row by its columns."""
+    known = [row.id, row.sha256] if layout.has_ids else []
+    return [row.file, *known, *(cell for pair in row.top for cell in pair)]
 
 
 class CsvWriter:
     """CSV in UTF-8 with a line of names."""
 
-    def __init__(self, file: BinaryIO, top_k: int) -> None:
+    def __init__(self, file: BinaryIO, layout: Layout) -> None:
         self.file = file
-        self._write([columns(top_k)])
+        self.layout = layout
+        self._write([columns(layout)])
 
     def __enter__(self) -> CsvWriter:
         return self
@@ -86,8 +112,11 @@ class CsvWriter:
 
     def write(self, rows: Sequence[Row]) -> None:
         """As TableWriter."""
-        cells = ([cell for name, share in row.top for cell in (name, f"{share:.6f}")] for row in rows)
-        self._write([[row.file, *others] for row, others in zip(rows, cells, strict=True)])
+        cells = (
+            [cell if not isinstance(cell, float) else f"{cell:.6f}" for cell in _cells(row, self.layout)]
+            for row in rows
+        )
+        self._write(list(cells))
 
     def _write(self, lines: Sequence[Sequence[str]]) -> None:
         text = io.StringIO(newline="")
@@ -98,9 +127,9 @@ class CsvWriter:
 class JsonLinesWriter:
     """An object a line."""
 
-    def __init__(self, file: BinaryIO, top_k: int) -> None:
+    def __init__(self, file: BinaryIO, layout: Layout) -> None:
         self.file = file
-        self.top_k = top_k
+        self.layout = layout
 
     def __enter__(self) -> JsonLinesWriter:
         return self
@@ -112,8 +141,9 @@ class JsonLinesWriter:
         """As TableWriter."""
         for row in rows:
             (name, probability), *_ = top = [(name, round(probability, 6)) for name, probability in row.top]
-            value = {"file": row.file, "class": name, "probability": probability}
-            if self.top_k > 1:
+            known = {"id": row.id, "sha256": row.sha256} if row.id is not None else {}
+            value: dict[str, Any] = {"file": row.file, **known, "class": name, "probability": probability}
+            if self.layout.top_k > 1:
                 value["top"] = [{"class": name, "probability": probability} for name, probability in top]
             self.file.write(json.dumps(value, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n")
 
@@ -121,10 +151,10 @@ class JsonLinesWriter:
 class ParquetWriter:
     """Parquet, a group of rows a batch."""
 
-    def __init__(self, file: BinaryIO, top_k: int) -> None:
+    def __init__(self, file: BinaryIO, layout: Layout) -> None:
         import pyarrow.parquet as pq
 
-        self.schema = schema_of(top_k)
+        self.layout, self.schema = layout, schema_of(layout)
         self.writer = pq.ParquetWriter(file, self.schema, write_page_checksum=True)
 
     def __enter__(self) -> ParquetWriter:
@@ -137,13 +167,13 @@ class ParquetWriter:
         """As TableWriter."""
         import pyarrow as pa
 
-        cells = [[row.file, *(cell for pair in row.top for cell in pair)] for row in rows]
+        cells = [_cells(row, self.layout) for row in rows]
         typed = zip(zip(*cells, strict=True), self.schema.types, strict=True)
         arrays = [pa.array(column, kind) for column, kind in typed]
         self.writer.write_batch(pa.record_batch(arrays, schema=self.schema))
 
 
-FORMS: dict[str, Callable[[BinaryIO, int], TableWriter]] = {
+FORMS: dict[str, Callable[[BinaryIO, Layout], TableWriter]] = {
     ".csv": CsvWriter,
     ".jsonl": JsonLinesWriter,
     ".parquet": ParquetWriter,
