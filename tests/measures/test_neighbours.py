@@ -84,18 +84,35 @@ def test_low_precision_of_products_is_made_up_for(monkeypatch):
         return true_product(one.bfloat16().float(), other.bfloat16().float(), out=out)
 
     monkeypatch.setattr(torch, "mm", product)
-    monkeypatch.setattr(neighbours, "_largest_error", lambda d, _: 2.1 * neighbours.ROUNDING["bf16"])
+    monkeypatch.setattr(neighbours, "_multiplies_halves", lambda _: False)
+    monkeypatch.setattr(neighbours, "_factor_rounding", lambda _: neighbours.ROUNDING["bf16"])
 
     indices, _ = nearest(queries, references, 5, device="cpu")
 
     assert torch.equal(indices, in_float64(queries, references, 5)[0])
 
 
+@pytest.mark.parametrize(("spread", "types"), [(1.0, [torch.bfloat16]), (1e-3, [torch.bfloat16, torch.float32])])
+def test_scores_in_bfloat16_find_the_neighbours_of_float64(monkeypatch, spread, types):
+    """As on a processor with AMX; where references lie too close together for it, they are scored in float32."""
+    queries, references = gaussian(20, 64), gaussian(1, 64, seed=2) + spread * gaussian(3200, 64, seed=1)
+    multiply, multiplied = torch.mm, []
+    monkeypatch.setattr(
+        torch, "mm", lambda one, other, out: multiplied.append(out.dtype) or multiply(one, other, out=out)
+    )
+    monkeypatch.setattr(neighbours, "_multiplies_halves", lambda _: True)
+
+    indices, _ = nearest(queries, references, 5, device="cpu")
+
+    assert torch.equal(indices, in_float64(queries, references, 5)[0])
+    assert multiplied == types
+
+
 def test_the_error_bound_holds_and_is_far_below_what_matters():
     one, other = (torch.nn.functional.normalize(gaussian(400, 768, seed), dim=1) for seed in range(2))
     exact = torch.nn.functional.normalize(one.double()) @ torch.nn.functional.normalize(other.double()).T
 
-    bound = neighbours._largest_error(768, torch.device("cpu"))
+    bound = neighbours._largest_error(768, neighbours._factor_rounding(torch.device("cpu")))
 
     assert (one @ other.T - exact).abs().max() < bound < 1e-3
 
@@ -153,7 +170,7 @@ def test_the_input_is_left_as_it_is():
 def test_blocks_fit_into_the_memory_allowed(max_bytes, num_neighbours):
     num_queries, num_references = neighbours._block_sizes(50_000, 1_280_000, num_neighbours, 12, max_bytes)
 
-    assert 44 * num_queries * num_references + 16 * num_references * 12 <= max_bytes
+    assert 46 * num_queries * num_references + 16 * num_references * 12 <= max_bytes
     assert num_queries >= 64
     assert num_references >= 64
 

@@ -5,13 +5,15 @@ pass once, block by block, from memory or from disk, and each query keeps its be
 cost as much as the products do. Instead, a block of float32 scores only has to say which references *could* be among
 the best: where the maximum of a group of scores, less the largest possible rounding error, is below a query's k-th
 best, the group holds nothing new, which is so for nearly all groups. The few references that remain are scored again
-in float64, and only that decides. The result is therefore that of float64 arithmetic at the cost of float32.
+in float64, and only that decides. The result is therefore that of float64 arithmetic at the cost of float32; or, on a
+processor that multiplies bfloat16 by AMX, of bfloat16, as long as its larger error leaves few references.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -24,6 +26,8 @@ BLOCK_BYTES = 256 * 2**20
 GROUP = 32  # scores that one maximum stands for
 NEARLY_UNIT = 1e-6  # a length that differs from 1 by less counts as 1 in the float32 scores
 SHORT, LONG = 1e-15, 1e15  # lengths between these have squares well within float32
+FEW_GROUPS = 1 / 4  # share of the groups up to which scores in bfloat16 are worth while
+HALF = 2.0**-8  # rounding of a bfloat16
 ROUNDING = {"none": 2.0**-24, "ieee": 2.0**-24, "tf32": 2.0**-10, "bf16": 2.0**-7}  # of a factor in a product
 
 
@@ -134,6 +138,21 @@ def vote(labels: Tensor) -> Tensor:
     return labels.gather(1, (votes * (k + 1) + earliest).argmax(1, keepdim=True))[:, 0]
 
 
+class _Scored(NamedTuple):
+    """Scores of a block, and where a best one may be.
+
+    Attributes:
+        grouped: (n, group, m / group).
+        limits: below which none is: (n,).
+        rows, groups: of queries and groups that reach them, (h,) each.
+    """
+
+    grouped: Tensor
+    limits: Tensor
+    rows: Tensor
+    groups: Tensor
+
+
 class _Search:
     """The best references so far of each query, and the buffers that every block is scored in.
 
@@ -159,9 +178,11 @@ class _Search:
         # at least twice as many groups as neighbours, so that the first block's maxima bound the k-th best
         self.group = max(1, min(GROUP, self.num_references // (2 * num_neighbours)))
         self.num_references = max(1, self.num_references // self.group) * self.group
-        self.scores = torch.empty(self.num_queries * self.num_references, device=device)
         self.block = torch.empty(self.num_references, dimension, device=device)
-        self.error = _largest_error(dimension, device)
+        self.error = _largest_error(dimension, _factor_rounding(device))
+        self.halves = self.units.bfloat16() if _multiplies_halves(device) else None
+        self.half_error = _largest_error(dimension, HALF)
+        self.buffers: dict[torch.dtype, Tensor] = {}
         self.seen = 0
         self.cosines = torch.full((n, num_neighbours), -math.inf, dtype=torch.float64, device=device)
         self.indices = torch.zeros((n, num_neighbours), dtype=torch.int64, device=device)
@@ -170,11 +191,9 @@ class _Search:
         """Compare every query with a block of references (m, d), the first of which has the index `offset`."""
         raw = _load(references, self.device)
         block = self._scale(raw, offset)
+        half_block = block if self.halves is None else block.bfloat16()
         for start in range(0, len(self.units), self.num_queries):
-            units = self.units[start : start + self.num_queries]
-            scores = self.scores[: len(units) * len(block)].view(len(units), len(block))
-            torch.mm(units, block.T, out=scores)
-            for rows, columns in self._candidates(scores, start):
+            for rows, columns in self._candidates(block, half_block, start):
                 exact = self._score_exactly(rows, raw, columns)
                 self._merge(rows, columns + offset, exact)
         self.seen += len(raw)
@@ -186,30 +205,52 @@ class _Search:
             return raw
         return torch.div(raw, lengths, out=self.block[: len(raw)])
 
-    def _candidates(self, scores: Tensor, start: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def _candidates(self, block: Tensor, half_block: Tensor, start: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Pairs that could be among the best: rows of queries and columns of references, (c,) each, some at a time."""
-        n, m = scores.shape
-        group = self.group if m % self.group == 0 else 1
-        # a group is every (m / group)-th column: maxima along a middle axis run in vectors, along the last they do not
-        grouped = scores.view(n, group, m // group)
-        maxima = grouped.amax(1)
-        limits = self._limits(maxima, start)
-        rows, groups = (maxima >= limits[:, None]).nonzero(as_tuple=True)
-        step = max(1, scores.numel() // (8 * group))  # as many groups as an eighth of the block
+        if self.halves is not None:
+            scored = self._score(self.halves, half_block, start, self.half_error)
+            if len(scored.rows) > FEW_GROUPS * scored.grouped[:, 0].numel():
+                self.halves = None  # references lie closer together than it tells apart
+        if self.halves is None:
+            scored = self._score(self.units, block, start, self.error)
+        grouped, limits, rows, groups = scored
+        _, group, num_groups = grouped.shape
+        step = max(1, grouped.numel() // (8 * group))  # as many groups as an eighth of the block
         for first in range(0, len(rows), step):
             some_rows, some_groups = rows[first : first + step], groups[first : first + step]
             values = grouped[some_rows, :, some_groups]
             hit, member = (values >= limits[some_rows][:, None]).nonzero(as_tuple=True)
-            yield some_rows[hit] + start, member * (m // group) + some_groups[hit]
+            yield some_rows[hit] + start, member * num_groups + some_groups[hit]
 
-    def _limits(self, maxima: Tensor, start: int) -> Tensor:
-        """The float32 score below which a reference cannot be among a query's k best: (n,)."""
-        limits = self.cosines[start : start + len(maxima), -1] - self.error
+    def _score(self, all_units: Tensor, block: Tensor, start: int, error: float) -> _Scored:
+        """The products of queries from `start` on and a block, and which groups of them could hold a best one.
+
+        `error` is the largest of a product, before it is rounded to the type of the units.
+        """
+        units = all_units[start : start + self.num_queries]
+        n, m = len(units), len(block)
+        if units.dtype not in self.buffers:
+            self.buffers = {units.dtype: units.new_empty(self.num_queries * self.num_references)}
+        scores = self.buffers[units.dtype][: n * m].view(n, m)
+        torch.mm(units, block.T, out=scores)
+        group = self.group if m % self.group == 0 else 1
+        # a group is every (m / group)-th column: maxima along a middle axis run in vectors, along the last they do not
+        grouped = scores.view(n, group, m // group)
+        maxima = grouped.amax(1)
+        limits = self._limits(maxima, start, error)
+        rows, groups = (maxima >= limits[:, None]).nonzero(as_tuple=True)
+        return _Scored(grouped, limits, rows, groups)
+
+    def _limits(self, maxima: Tensor, start: int, error: float) -> Tensor:
+        """The score below which a reference cannot be among a query's k best, rounded as scores are: (n,)."""
+        limits = self.cosines[start : start + len(maxima), -1] - error
         if self.seen < self.num_neighbours <= maxima.shape[1]:
             # k references score at least the k-th highest maximum, less an error; a better one may score another less
-            bound = maxima.topk(self.num_neighbours, sorted=False).values.amin(1).double() - 2 * self.error
-            limits = torch.maximum(limits, bound)
-        return limits.float()
+            bound = maxima.topk(self.num_neighbours, sorted=False).values.amin(1).double()
+            if maxima.dtype == torch.bfloat16:  # whose own rounding is more than the rest of an error
+                bound -= HALF * bound.abs()
+            limits = torch.maximum(limits, bound - 2 * error)
+        return limits.float().to(maxima.dtype)
 
     def _score_exactly(self, rows: Tensor, raw: Tensor, columns: Tensor) -> Tensor:
         """Cosines of pairs in float64 (c,), from the rows before any scaling."""
@@ -254,14 +295,26 @@ def _lengths(rows: Tensor, name: str, first_row: int) -> Tensor:
     return lengths
 
 
-def _largest_error(dimension: int, device: torch.device) -> float:
-    """How far a float32 product of two unit vectors can be from the cosine, by any order of its sums.
+def _multiplies_halves(device: torch.device) -> bool:
+    """Whether matrices of bfloat16 are multiplied much faster than those of float32, and summed in float32.
 
-    Each factor is rounded, more so where the user allows tensor cores to; d products and sums, and the d squares
-    and sums of either length, round by 2⁻²⁴ each; Σ|xᵢyᵢ| ≤ 1 for unit vectors (Higham 2002, section 3.1).
+    A GPU's are too, but its libraries may sum in bfloat16.
     """
+    return device.type == "cpu" and bool(torch.cpu._is_amx_tile_supported())
+
+
+def _factor_rounding(device: torch.device) -> float:
+    """By how much a float32 factor of a product is rounded: more so where the user allows tensor cores to."""
     backend = getattr(torch.backends, "cuda" if device.type == "cuda" else "mkldnn")
-    factor = ROUNDING.get(backend.matmul.fp32_precision, ROUNDING["bf16"])
+    return ROUNDING.get(backend.matmul.fp32_precision, ROUNDING["bf16"])
+
+
+def _largest_error(dimension: int, factor: float) -> float:
+    """How far a product of two unit vectors, summed in float32, can be from the cosine, by any order of its sums.
+
+    Each factor is rounded by `factor`; d products and sums, and the d squares and sums of either length, round by 2⁻²⁴
+    each; Σ|xᵢyᵢ| ≤ 1 for unit vectors (Higham 2002, section 3.1).
+    """
     return 2.1 * factor + 2.1 * (dimension + 4) * 2.0**-24 + NEARLY_UNIT
 
 
@@ -270,7 +323,7 @@ def _block_sizes(n: int, m: int, num_neighbours: int, dimension: int, max_bytes:
     num_queries, num_references = min(n, 1024), min(m, max(4096, 2 * num_neighbours))
     # scores, and in the worst case as much again ten times for an eighth of them as candidates; rows as given, as
     # unit vectors, and on their way
-    while (need := 44 * num_queries * num_references + 16 * num_references * dimension) > max_bytes:
+    while (need := 46 * num_queries * num_references + 16 * num_references * dimension) > max_bytes:
         if max(num_queries, num_references) <= 64:
             raise ValueError(f"Expected max_bytes of at least {need:,} for vectors of {dimension}, got {max_bytes:,}.")
         if num_references > max(64, num_queries):
