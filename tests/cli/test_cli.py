@@ -235,7 +235,7 @@ def test_the_engine_is_recorded_and_not_mixed(create, refuse, tiny, monkeypatch)
     line = ("create", *CLASSES, "--images-per-class", 1, "--steps", 2, "--generator", tiny, "--output-dir", "d")
     assert "engine" in refuse(*line)
     assert "--compile" in refuse(*line, "--engine", "eager", "--compile")
-    assert "Unknown engine 'openvino'. Valid: eager, compiled." in refuse(*line, "--engine", "openvino")
+    assert "Unknown engine 'openvino'. Valid: eager, compiled, compiled_max." in refuse(*line, "--engine", "openvino")
     create("--engine", "eager", "--output-dir", "e")
     assert "engine" not in manifest("e")["generation"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 import sys
 
@@ -13,6 +14,7 @@ from drawn_images import make_request
 from torch._dynamo.testing import CompileCounter
 
 from synthset.core.errors import ModelError, UnknownNameError, UsageError
+from synthset.generators import compiled_unet
 from synthset.generators.compiled_unet import check_compiler, choose_rows_per_call
 from synthset.generators.loading import load_generator
 from synthset.generators.sampling import ConditionAnnealing, SamplingOptions
@@ -93,6 +95,45 @@ def test_ragged_batches_compile_once_and_draw_the_eager_images(checkpoint, sched
     assert np.abs(eager[0][0] - eager[1][0]).max() > 20  # so that another text's images would not pass
 
 
+@torch._dynamo.config.patch(recompile_limit=1)  # raised as far as needed
+def test_regions_of_a_large_network_are_compiled_once_a_shape(tmp_path, monkeypatch):
+    monkeypatch.setattr(compiled_unet, "WHOLE_WEIGHTS", 0)
+    counts = []
+    for layers_per_block in (2, 4):  # as in Stable Diffusion, and twice as deep
+        checkpoint = build_stable_diffusion(tmp_path / str(layers_per_block), layers_per_block=layers_per_block)
+        counter = CompileCounter()
+        compiled = compile_unet(load(checkpoint), counter)
+        regions = [module for module in compiled.unet.modules() if getattr(module, "_compiled_call_impl", None)]
+        drawn, after_first = [draw(compiled, BATCHES[0])], counter.frame_count
+        if layers_per_block == 2:
+            eager = load(checkpoint)
+            drawn += [draw(compiled, batch) for batch in BATCHES[1:]]
+            assert max(np.abs(one - draw(eager, batch)).max() for one, batch in zip(drawn, BATCHES, strict=True)) <= 1
+            assert counter.frame_count == after_first  # whatever rows a batch has
+        counts.append((len(regions), after_first))
+    (few, compiled_few), (many, compiled_many) = counts
+    assert many > few > compiled_few
+    assert compiled_many == compiled_few
+
+
+def test_a_compiler_that_gives_up_is_an_error_and_not_the_eager_engine(tmp_path, monkeypatch):
+    monkeypatch.setattr(compiled_unet, "WHOLE_WEIGHTS", 0)
+    compiled = compile_unet(load(build_stable_diffusion(tmp_path, layers_per_block=2)), "eager")
+    with torch._dynamo.config.patch(recompile_limit=1), pytest.raises(ModelError, match="cannot be compiled here"):
+        draw(compiled, BATCHES[2])
+
+
+def test_compiled_code_is_kept_in_our_cache_unless_somebody_says_where(monkeypatch, tmp_path):
+    monkeypatch.setenv("SYNTHSET_CACHE", str(tmp_path))
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "theirs")
+    compiled_unet.keep_compiled_code()
+    assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == "theirs"
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR")
+    compiled_unet.keep_compiled_code()
+    assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(tmp_path / "compiled")
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "theirs")  # so that it is theirs again, or nobody's, after the test
+
+
 def test_a_text_is_projected_once_a_batch_and_not_in_the_compiled_part(checkpoint):
     generator = compile_unet(load(checkpoint), "eager")
     calls = []
@@ -148,7 +189,7 @@ def test_the_engine_is_recorded_where_it_is_not_the_eager_one(checkpoint, compil
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"engine": "openvino"}, UnknownNameError, "Unknown engine 'openvino'. Valid: eager, compiled."),
+        ({"engine": "openvino"}, UnknownNameError, "Unknown engine 'openvino'. Valid: eager, compiled, compiled_max."),
         ({"engine": "compiled", "sampling": SamplingOptions(cache_interval=2)}, UsageError, "got both: .* Drop one."),
     ],
 )
@@ -160,7 +201,8 @@ def test_an_engine_that_cannot_be_is_refused_in_one_line(checkpoint, compilation
 
 @pytest.mark.slow  # a minute of C++
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_the_default_compiler_computes_what_eager_does(checkpoint, dtype):
+def test_the_default_compiler_computes_what_eager_does_and_says_nothing(checkpoint, dtype, capfd, monkeypatch):
+    monkeypatch.setattr(compiled_unet, "WHOLE_WEIGHTS", 0 if dtype == "float32" else compiled_unet.WHOLE_WEIGHTS)
     torch._dynamo.reset()
     exact = draw(load(checkpoint), MIXED)
     compiled = draw(load(checkpoint, dtype=dtype, engine="compiled"), MIXED)
@@ -169,6 +211,7 @@ def test_the_default_compiler_computes_what_eager_does(checkpoint, dtype):
     else:  # fused kernels round elsewhere: as near to float32 as eager is
         eager = draw(load(checkpoint, dtype=dtype), MIXED)
         assert np.abs(compiled - exact).mean() < 1.5 * np.abs(eager - exact).mean()
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.slow  # a compiler is looked for once a process, so a process of its own
@@ -203,6 +246,7 @@ def test_a_machine_that_cannot_compile_says_so_in_one_line(checkpoint):
 
 def test_a_call_takes_fewer_rows_of_larger_images():
     gpu = torch.device("cuda")
+    assert choose_rows_per_call(8, 8, gpu) == 256
     assert choose_rows_per_call(64, 64, gpu) == 16
     assert choose_rows_per_call(128, 128, gpu) == 4
     assert choose_rows_per_call(512, 512, gpu) == 1

@@ -240,7 +240,7 @@ def read_result(folder: Path, was_finished: bool) -> TrainResult:
 
 
 def _train(session: Session, data: TrainingSet, model_config: ModelConfig, settings: Settings, world: World) -> None:
-    model = world.wrap(_compiled(session.model, world.device) if settings.compile else session.model)
+    model = world.wrap(compile_model(session.model, world.device) if settings.compile else session.model)
     num_images = len(data.training_rows)
     what = f"train {settings.architecture}"
     trackers = settings.tracker if world.is_first else ()
@@ -343,7 +343,7 @@ def _score_held_back(
     return losses.mean().item(), int(right.sum()) / len(right)
 
 
-def _compiled(model: nn.Module, device: torch.device) -> nn.Module:
+def compile_model(model: nn.Module, device: torch.device) -> nn.Module:
     """The network compiled for each shape of a batch, of which there are two: the last one of an epoch is smaller."""
     num_weights = sum(parameter.numel() for parameter in model.parameters())
     with_graphs = device.type == "cuda" and num_weights <= CUDA_GRAPH_WEIGHTS

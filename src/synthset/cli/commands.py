@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,6 +12,7 @@ from typing import Any, get_origin, get_type_hints
 
 from synthset.cli.arguments import Argument, Given, arguments_of, build_config, parameters_of
 from synthset.cli.compat import SCRIPT_NAMES
+from synthset.core.libraries import spare_pandas
 
 log = logging.getLogger("synthset")
 
@@ -73,6 +75,8 @@ class Command:
         for name, config in parameters_of(self.function).items():
             is_partial = get_origin(hints[name]) is Given
             arguments[name] = Given(config, values[name]) if is_partial else build_config(config, values[name])
+        if "pyarrow" in sys.modules:
+            spare_pandas()
         self.function(**arguments)
 
     def variables(self) -> dict[str, Argument]:

@@ -55,6 +55,13 @@ def is_local(path: object) -> bool:
     return isinstance(path, str | PurePath)
 
 
+def cache_folder(name: str) -> Path:
+    """Where what can be made again is kept: `name` in $SYNTHSET_CACHE, or in `synthset` in the user's cache."""
+    if own := os.environ.get("SYNTHSET_CACHE"):
+        return Path(own) / name
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "synthset" / name
+
+
 @contextmanager
 def atomic_write(path: Path, *, private: bool = False) -> Iterator[BinaryIO]:
     """A binary file that appears at `path` when the block ends, and not at all if it raises.

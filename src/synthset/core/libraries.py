@@ -6,6 +6,7 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.abc import MetaPathFinder
 from typing import Any
 
 from synthset.core.errors import ModelError, SynthsetError, first_line
@@ -61,3 +62,28 @@ def quiet() -> Iterator[list[str]]:
             logger.setLevel(level)
         for module in with_bars:
             module.enable_progress_bar()
+
+
+class _NoPandas(MetaPathFinder):
+    """Says that there is no pandas."""
+
+    def find_spec(self, fullname: str, _path: object, _target: object = None) -> None:
+        if fullname == "pandas":
+            raise ModuleNotFoundError(fullname)
+
+
+def spare_pandas() -> None:
+    """Have pyarrow import pandas for a table of pandas alone.
+
+    Else its first array does, which might be one of pandas: half of the time of a command that finds nothing to do.
+    What asks pyarrow for pandas gets it still.
+    """
+    if "pandas" in sys.modules:
+        return
+    import pyarrow as pa
+
+    sys.meta_path.insert(0, finder := _NoPandas())
+    try:
+        pa.array([0])
+    finally:
+        sys.meta_path.remove(finder)

@@ -129,7 +129,8 @@ class CreateConfig:
     device: Annotated[str, Option(group=SAMPLING, job=False)] = "auto"
     """Device to draw on: cpu, cuda, xpu, mps, or auto, which is a GPU where there is one."""
     engine: Annotated[str, Option(group=SAMPLING, choices=ENGINES, job=False)] = EAGER
-    """Engine of the denoiser: eager, or compiled, by torch.compile, which takes minutes to begin with."""
+    """Engine of the denoiser: eager; compiled, by torch.compile, which takes a minute or two to begin with; or
+    compiled_max, which tries kernels out and takes many."""
 
     initial_images: Annotated[
         str | ImagePath | ImageSet | None, Option(group=REAL_IMAGES, default="begin at noise", job=False)

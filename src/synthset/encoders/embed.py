@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import re
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -27,7 +26,7 @@ import numpy as np
 import pyarrow as pa
 
 from synthset.core.errors import DataError, ModelError, UsageError, first_line, setting
-from synthset.core.files import atomic_write, delete_parts
+from synthset.core.files import atomic_write, cache_folder, delete_parts
 from synthset.core.parquet_files import open_parquet, write_parquet
 from synthset.core.progress import track
 from synthset.encoders.clip import Encoder, OpenClipEncoder
@@ -274,7 +273,7 @@ class EmbeddingCache:
     """
 
     def __init__(self, folder: str | Path | None = None) -> None:
-        self.folder = Path(folder) if folder is not None else _default_folder()
+        self.folder = Path(folder) if folder is not None else cache_folder("embeddings")
         self._unreadable: set[Path] = set()
         self._tidy: set[Path] = set()
         self._writable = True
@@ -382,9 +381,3 @@ def _stored_keys(column: pa.ChunkedArray) -> np.ndarray:
         raise ValueError(f"expected 32 bytes a key, got {column.type}")
     array: Any = column.combine_chunks()
     return np.frombuffer(array.buffers()[1] or b"", _KEY, len(array), 32 * array.offset)
-
-
-def _default_folder() -> Path:
-    if own := os.environ.get("SYNTHSET_CACHE"):
-        return Path(own) / "embeddings"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "synthset" / "embeddings"

@@ -19,6 +19,7 @@ from synthset.generators.sampling import SamplingOptions
 
 EAGER = "eager"
 COMPILED = "compiled"
+AUTOTUNED = "compiled_max"
 
 Status = Literal["ok", "blank", "flagged", "failed"]
 

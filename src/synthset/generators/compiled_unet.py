@@ -1,24 +1,35 @@
 """A UNet that torch.compile has compiled: the engine `compiled`.
 
-On a GPU fused kernels and, for few rows, CUDA graphs. On a CPU fused kernels: worth little in float32, whose time is in
-oneDNN's convolutions either way, and much in bfloat16.
+A small network is compiled whole, on a GPU into CUDA graphs, for it waits for the launches of its kernels there. Of a
+large one the regions that repeat are compiled, each once for all its repetitions of one shape: whole, Stable Diffusion
+takes many minutes. Kernels are chosen by rule; the engine `compiled_max` tries them out, which takes minutes again.
+
+On a CPU fused kernels are worth little in float32, whose time is in oneDNN's convolutions either way, and much in
+bfloat16. What was compiled is kept on disk, for other processes and the next run.
 """
 
 from __future__ import annotations
 
+import logging
+import os
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from synthset.core.errors import ModelError, setting
+from synthset.core.files import cache_folder
+from synthset.generators.base import EAGER
 from synthset.generators.fast_unet import Remembering
 
-# positions in a call, rows × height × width of the latents: below, a GPU waits for the launches of its kernels
-GRAPH_POSITIONS = 2**15
+WHOLE_WEIGHTS = (
+    100_000_000  # up to so many a network is compiled whole, and a GPU waits for the launches of its kernels
+)
+# classes whose instances repeat: of UNets, and of transformers what diffusers names in `_repeated_blocks`
+REGIONS = ("ResnetBlock2D", "Transformer2DModel")
 
 
 class CompiledUNet(nn.Module):
@@ -29,21 +40,28 @@ class CompiledUNet(nn.Module):
     parts of that size. The keys and values of the text are computed outside, once for each text, and given.
     """
 
-    def __init__(self, unet: nn.Module, rows_per_call: int, backend: str | Callable[..., Any] = "inductor") -> None:
+    def __init__(
+        self,
+        unet: nn.Module,
+        rows_per_call: int,
+        backend: str | Callable[..., Any] = "inductor",
+        autotune: bool = False,
+    ) -> None:
         """Take over `unet`, whose text projections have been made to remember.
 
         Args:
             unet: a diffusers UNet2DConditionModel, on its device. Nothing in it may keep state from call to call.
             rows_per_call: rows of a compiled call, at least 1; `choose_rows_per_call` has a number.
             backend: of torch.compile.
+            autotune: try kernels out, for each shape.
         """
         super().__init__()
         self.config: Any = unet.config
         self.rows_per_call = rows_per_call
         self._unet = unet
         self._memories, self._stand_ins = _take_text_projections(unet)
-        self._backend = backend
-        self._compiled: Callable[..., tuple[Tensor]] | None = None
+        self._is_compiled = False
+        compile_network(unet, backend, autotune, dynamic=False, fullgraph=True)
         self.forget()
 
     @property
@@ -99,21 +117,57 @@ class CompiledUNet(nn.Module):
         return padded
 
     def _call(self, rows: Tensor, timesteps: Tensor, text: Tensor, condition: Tensor | None) -> Tensor:
-        options = {"encoder_hidden_states": text, "timestep_cond": condition, "return_dict": False}
-        if self._compiled is not None:
-            torch.compiler.cudagraph_mark_step_begin()
-            return self._compiled(rows, timesteps, **options)[0]
-        settings: dict[str, Any] = {}
-        if self._backend == "inductor" and rows.device.type == "cuda":
-            small = rows.numel() // rows.shape[1] < GRAPH_POSITIONS
-            settings["mode"] = "reduce-overhead" if small else "max-autotune-no-cudagraphs"
-        elif self._backend == "inductor":
-            settings["options"] = {"freezing": True}  # weights become constants, laid out as oneDNN reads them
-        compiled = torch.compile(self._unet, backend=self._backend, dynamic=False, fullgraph=True, **settings)
-        with compiler_errors():
-            predicted = compiled(rows, timesteps, **options)[0]
-        self._compiled = compiled
+        torch.compiler.cudagraph_mark_step_begin()
+        with nullcontext() if self._is_compiled else compiler_errors():
+            predicted = self._unet(
+                rows, timesteps, encoder_hidden_states=text, timestep_cond=condition, return_dict=False
+            )[0]
+        self._is_compiled = True
         return predicted
+
+
+def compile_network(
+    network: nn.Module, backend: str | Callable[..., Any] = "inductor", autotune: bool = False, **settings: Any
+) -> None:
+    """Have `network`, which lies on its device, compiled in its first call: whole if it is small, else its regions.
+
+    Args:
+        network: of diffusers.
+        backend: of torch.compile.
+        autotune: try kernels out, for each shape.
+        settings: more of torch.compile. With dynamic=False a small network has CUDA graphs: its result is to be copied
+            before the next call.
+    """
+    keep_compiled_code()
+    parameters = list(network.parameters())
+    small = sum(parameter.numel() for parameter in parameters) <= WHOLE_WEIGHTS
+    if backend == "inductor":
+        with_graphs = small and parameters[0].device.type == "cuda" and settings.get("dynamic") is False
+        settings["options"] = {"triton.cudagraphs": with_graphs, "max_autotune": autotune}
+    names = {*REGIONS, *(getattr(network, "_repeated_blocks", None) or ())}
+    parts = (not small and _outermost(network, names)) or [network]
+    # regions of one class share what was compiled for it, by their shapes; past the limit the compiler gives up
+    limit = torch._dynamo.config.recompile_limit
+    torch._dynamo.config.recompile_limit = max(limit, 2 * len(parts))
+    for part in parts:
+        part.compile(backend=backend, **settings)
+
+
+def _outermost(network: nn.Module, names: set[str]) -> list[nn.Module]:
+    """Parts of the network whose classes have these names; none that lies in another."""
+    found: list[nn.Module] = []
+    for child in network.children():
+        found += [child] if type(child).__name__ in names else _outermost(child, names)
+    return found
+
+
+def keep_compiled_code() -> None:
+    """Have compiled code kept in our cache, where it outlives a restart; a folder that somebody named stays theirs."""
+    folder = cache_folder("compiled")
+    with suppress(OSError):  # a home that cannot be written to: the compiler has a folder of its own
+        folder.mkdir(parents=True, exist_ok=True)
+        if os.access(folder, os.W_OK):
+            os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folder))
 
 
 def check_compiler(device: torch.device) -> None:
@@ -122,34 +176,58 @@ def check_compiler(device: torch.device) -> None:
     Raises:
         ModelError: it cannot, with the reason.
     """
+    keep_compiled_code()
     with compiler_errors():
         torch.compile(torch.neg, fullgraph=True)(torch.zeros(1, device=device))
 
 
 @contextmanager
 def compiler_errors() -> Iterator[None]:
-    """Errors of torch.compile as a ModelError of one line; its warnings, about diffusers' code, are not shown."""
-    from torch._dynamo.exc import TorchDynamoException  # slow to import
+    """Errors of torch.compile as a ModelError of one line; what else it says, of diffusers' code, is not shown."""
+    from torch._dynamo.exc import FailOnRecompileLimitHit, TorchDynamoException  # slow to import
 
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _quiet_compiler():
             warnings.simplefilter("ignore")
             yield
-    except TorchDynamoException as error:
+    except (TorchDynamoException, FailOnRecompileLimitHit) as error:
         reason = " ".join(str(error).strip().splitlines()[:2]).rstrip(".")
         raise ModelError(
             f"The denoiser cannot be compiled here ({reason}). Compiling takes a C++ compiler such as g++, on a GPU "
-            f"Triton too. Or draw with {setting('engine', 'eager')}."
+            f"Triton too. Or draw with {setting('engine', EAGER)}."
         ) from error
+
+
+@contextmanager
+def _quiet_compiler() -> Iterator[None]:
+    """Nothing below an error from torch's loggers, unless TORCH_LOGS asks for it, nor the tables of autotuning."""
+    from torch._inductor import select_algorithm
+
+    printed, select_algorithm.PRINT_AUTOTUNE = select_algorithm.PRINT_AUTOTUNE, False
+    loggers = [] if "TORCH_LOGS" in os.environ else [*logging.root.manager.loggerDict]
+    names = [name for name in loggers if name == "torch" or name.startswith("torch.")]
+    handlers = [handler for name in names for handler in logging.getLogger(name).handlers]
+    for handler in handlers:
+        handler.addFilter(_is_error)
+    try:
+        yield
+    finally:
+        select_algorithm.PRINT_AUTOTUNE = printed
+        for handler in handlers:
+            handler.removeFilter(_is_error)
+
+
+def _is_error(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.ERROR
 
 
 def choose_rows_per_call(height: int, width: int, device: torch.device) -> int:
     """Rows of a compiled call for latents of height × width: enough to keep the device busy, few to pad up to.
 
-    16 for Stable Diffusion at 512 × 512 pixels on a GPU.
+    On a GPU 16 for Stable Diffusion at 512 × 512 pixels, 256 for the miniature, which a call costs about the same.
     """
-    positions = 2**16 if device.type == "cuda" else 2**12
-    return max(1, min(64, positions // (height * width)))
+    positions, most = (2**16, 256) if device.type == "cuda" else (2**12, 64)
+    return max(1, min(most, positions // (height * width)))
 
 
 class _StandIn(nn.Module):

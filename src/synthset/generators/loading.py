@@ -11,7 +11,7 @@ from synthset.core.devices import ACCELERATORS, DTYPES, choose_device, choose_dt
 from synthset.core.errors import ModelError, UnknownNameError, UsageError, setting
 from synthset.core.libraries import library_errors
 from synthset.generators.additions import Additions, FoundAdditions, find_additions
-from synthset.generators.base import COMPILED, EAGER, GenerationConfig, Generator, StoredSize
+from synthset.generators.base import EAGER, GenerationConfig, Generator, StoredSize
 from synthset.generators.checkpoint import Checkpoint, find_checkpoint, load_pipeline
 from synthset.generators.families import FAMILIES
 from synthset.generators.memory import NONE, MemoryOptions
@@ -57,7 +57,8 @@ def load_generator(
             its `block_cache`, which is of transformers.
         stored: the size that images will be stored in; on a GPU they are shrunk to it before they leave it.
         image_conditions: load the parts that condition images on real ones, too; the weights' hash covers them then.
-        engine: one of ENGINES; 'compiled' takes minutes to begin with and is then faster, most of all on a GPU.
+        engine: one of ENGINES; 'compiled' takes a minute or two to begin with and is then faster, most of all on a GPU;
+            'compiled_max' tries kernels out, which takes many.
         layout: what a single file is read by: one of single_file.LAYOUTS or a folder of configurations; None to be
             told by its tensors.
         additions: LoRAs and embeddings of textual inversion, put into the checkpoint.
@@ -72,7 +73,7 @@ def load_generator(
     if plug_in := plug_in_of(name):
         return load_plug_in(plug_in, _asked_of_plug_in(given), _DEFAULTS)
     drawing = _Drawing(**{one.name: given[one.name] for one in fields(_Drawing)})
-    drawing.memory.check(engine == COMPILED)
+    drawing.memory.check(engine != EAGER)
     found = find_additions(additions or Additions())
     checkpoint = find_checkpoint(name, revision, image_conditions, layout)
     log.debug("generator %s: a %s in '%s'", name, checkpoint.class_name, checkpoint.folder)
@@ -131,7 +132,7 @@ def _load(checkpoint: Checkpoint, drawing: _Drawing, found: FoundAdditions, imag
 
     device = choose_device(drawing.device, ACCELERATORS)
     placing.check_device(memory, device)
-    if drawing.engine == COMPILED:
+    if drawing.engine != EAGER:
         compiled_unet.check_compiler(device)
     dtype = choose_dtype(drawing.dtype, device)
     try:

@@ -60,8 +60,8 @@ class MemoryOptions:
         for name, given in (("offload", self.offload), ("quantise", self.quantise)):
             if engine_compiles and given != NONE:
                 raise UsageError(
-                    f"Expected the engine 'eager' with {setting(name, given)}, got 'compiled': what is compiled keeps "
-                    "its weights as they are, where they are. Drop one."
+                    f"Expected the engine 'eager' with {setting(name, given)}, got one that compiles: what is compiled "
+                    "keeps its weights as they are, where they are. Drop one."
                 )
         library = QUANTISATIONS[self.quantise]
         if library and importlib.util.find_spec(library) is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from synthset.generators.base import COMPILED, EAGER
+from synthset.generators.base import AUTOTUNED, COMPILED, EAGER
 
 # name -> class in diffusers; the class names are accepted too
 SCHEDULERS: dict[str, str] = {
@@ -25,7 +25,7 @@ SCHEDULERS: dict[str, str] = {
 
 AUTO_SCHEDULER = "auto"
 
-ENGINES = (EAGER, COMPILED)
+ENGINES = (EAGER, COMPILED, AUTOTUNED)
 
 # of Stable Diffusion: the adapter that conditions it on images, and the CLIP whose vectors that reads
 IMAGE_ADAPTER_FILE = "image_adapter/ip-adapter.safetensors"

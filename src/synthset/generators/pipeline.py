@@ -24,8 +24,8 @@ from diffusers import DiffusionPipeline
 from synthset.core.cpu import tune_for_cpu
 from synthset.core.errors import UsageError, setting
 from synthset.core.libraries import library_errors, quiet
-from synthset.generators.base import COMPILED, GeneratedImage, GenerationConfig, ImageRequest, StoredSize
-from synthset.generators.compiled_unet import compiler_errors
+from synthset.generators.base import AUTOTUNED, EAGER, GeneratedImage, GenerationConfig, ImageRequest, StoredSize
+from synthset.generators.compiled_unet import compile_network, compiler_errors
 from synthset.generators.families import FAMILIES, denoiser_of
 from synthset.generators.finishing import expect_numbers, finish
 from synthset.generators.image_conditioning import is_conditioned
@@ -90,9 +90,9 @@ class PipelineGenerator:
         self._has_cache = threshold > 0
         if self._has_cache:
             self._cache_blocks(threshold)
-        if config.engine == COMPILED:
+        if config.engine != EAGER:
             # for another number of images it is compiled once more, then for any number
-            denoiser_of(self.pipeline).compile()
+            compile_network(denoiser_of(self.pipeline), autotune=config.engine == AUTOTUNED)
         if device.type == "cpu":
             tune_for_cpu()
         if hasattr(self.pipeline.vae, "enable_slicing"):
@@ -159,7 +159,7 @@ class PipelineGenerator:
             options["negative_prompt"] = [family.unconditional] * len(requests)
         if self._has_cache:
             denoiser_of(self.pipeline)._reset_stateful_cache()
-        compiling = compiler_errors() if self.config.engine == COMPILED else nullcontext()
+        compiling = compiler_errors() if self.config.engine != EAGER else nullcontext()
         with library_errors(f"The pipeline of '{self.config.model}' cannot draw"), compiling, quiet():
             drawn = self.pipeline(
                 prompt=[self.embedded.expand(request.prompt) for request in requests],
@@ -199,10 +199,10 @@ class PipelineGenerator:
         """Have the transformer remember what all blocks but the first add; diffusers' FirstBlockCache."""
         from diffusers import FirstBlockCacheConfig
 
-        if self.config.engine == COMPILED:
+        if self.config.engine != EAGER:
             raise UsageError(
-                f"Expected {setting('block_cache')} or the engine '{COMPILED}', got both: which blocks are left out is "
-                "known in each step alone. Drop one."
+                f"Expected {setting('block_cache')} or the engine '{self.config.engine}', got both: which blocks are "
+                "left out is known in each step alone. Drop one."
             )
         with library_errors(
             f"The transformer of '{self.config.model}' has no block cache", f"Leave out {setting('block_cache')}."
