@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -159,6 +160,15 @@ def drop_half(tensors: dict[str, Any]) -> None:
     del tensors[next(name for name in tensors if name.startswith("unet.") and ".lora_B" in name)]
 
 
+def add_rank(tensors: dict[str, Any]) -> None:
+    name = next(name for name in tensors if name.startswith("unet.") and ".lora_B" in name)
+    tensors[name] = torch.zeros(len(tensors[name]), 3)
+
+
+def make_whole(tensors: dict[str, Any]) -> None:
+    tensors.update({name: value.to(torch.int8) for name, value in tensors.items()})
+
+
 def add_other_part(tensors: dict[str, Any]) -> None:
     tensors["transformer.blocks.0.lora_A.weight"] = torch.zeros(2, 16)
 
@@ -170,6 +180,8 @@ def add_other_part(tensors: dict[str, Any]) -> None:
         (add_other_part, r"1 of its \d+ tensors have no place there \(transformer\.blocks\.0"),
         (add_dora, "DoRA"),
         (drop_half, "lacks one half of a change"),
+        (add_rank, r"two halves of a change are of rank 2 and 3 \(unet\."),
+        (make_whole, r"'.*' is of I8, not of floating-point numbers"),
         (lambda tensors: tensors.update(unet=torch.full((1,), torch.nan)), "does not fit"),
     ],
 )
@@ -264,6 +276,27 @@ def test_an_embedding_that_does_not_fit_is_refused_in_one_line(embedding, name, 
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("token", ["\x1b[31m", "a toy", "\u202e", "x" * 101])
+def test_a_token_that_nobody_could_write_or_see_is_refused(token, folders, tmp_path):
+    path = write_embedding(tmp_path / "toy.safetensors", 32, key=token)
+    with pytest.raises(ModelError, match=r"Expected a token of at most 100 characters that can be seen.*toy\.safe"):
+        draw(folders("SD"), additions=Additions(embedding=(str(path),)))
+    with pytest.raises(UsageError, match="Expected a token of at most 100 characters that can be seen"):
+        draw(folders("SD"), additions=Additions(embedding=(f"{path}:{token}",)))
+
+
+def test_a_lora_is_given_once_whatever_its_file_is_called(folders, lora, tmp_path):
+    other = shutil.copy(lora, tmp_path / "other.safetensors")
+    with pytest.raises(UsageError, match=r"each LoRA once.*which are the same"):
+        draw(folders("SD"), additions=Additions(lora=(f"{lora}:0.5", f"{other}:0.25")))
+
+
+def test_a_colon_with_nothing_behind_it_is_no_scale_and_no_token(folders, lora, tmp_path):
+    for option, what in (("lora", "scale"), ("embedding", "token")):
+        with pytest.raises(UsageError, match=f"Expected a {what} behind the colon.*variable not set"):
+            draw(folders("SD"), additions=Additions(**{option: (f"{lora}:",)}))
+
+
 def test_two_embeddings_of_one_token_are_refused(folders, tmp):
     paths = [str(write_embedding(tmp / f"{name}.safetensors", 32)) for name in ("one", "two")]
     with pytest.raises(ModelError, match="Two embeddings have the token '<toy>'"):
@@ -325,6 +358,10 @@ def test_a_pickle_is_refused_and_what_to_do_is_said(folders, tmp_path):
     [
         ([], "absent.safetensors", ModelError, "there is no such file"),
         ([], "owner/name", ModelError, "hf download owner/name"),
+        ([], "", UsageError, "got an empty text"),
+        ([], "https://hub.example/a.safetensors", UsageError, "a file of this machine .*Fetch it before"),
+        ([], "s3://bucket/a.safetensors:0.5", UsageError, "a file of this machine .*Fetch it before"),
+        ([os.fsdecode(b"\xe9.safetensors")], os.fsdecode(b"\xe9.safetensors"), ModelError, "a name in UTF-8"),
         (["f/pytorch_lora_weights.bin"], "f", ModelError, "found no such file"),
         (["f/a.safetensors", "f/b.safetensors"], "f", ModelError, "found a.safetensors, b.safetensors"),
         (["a.safetensors"], "a.safetensors", ModelError, "no readable safetensors"),

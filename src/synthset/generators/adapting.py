@@ -8,7 +8,7 @@ In this order, for each step would hide from the ones before it what they change
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -16,12 +16,13 @@ from torch import Tensor, nn
 
 from synthset.core.errors import ModelError, first_line, setting, some
 from synthset.core.libraries import quiet
-from synthset.generators.additions import Embedding, Lora
+from synthset.generators.additions import A_TOKEN, Embedding, Lora, is_token
 from synthset.generators.reading import EmbeddedTokens
 
 _ADAPTER = "added"  # the name of a LoRA in a pipeline
 _MISFIT = re.compile(r"size mismatch for ([^:]+): .*?torch\.Size\((.+?)\).*?torch\.Size\((.+?)\)")
 # of files whose name is the token, by the encoder whose vectors they are
+_HALVES = (("lora_A", "lora_B"), ("lora_down", "lora_up"), ("lora.down", "lora.up"))
 _UNNAMED, _ENCODERS = ("emb_params",), ("clip_l", "clip_g")
 
 
@@ -70,9 +71,11 @@ def _load_lora(pipeline: Any, lora: Lora, name: str) -> None:
     }
     unfit = f"The LoRA '{lora.path}' does not fit '{name}', a {type(pipeline).__name__}"
     advice = "It was made for another model, or for another size of this one: draw with that."
-    tensors = _names_in(lora)
+    tensors = _tensors_of(lora)
     if unread := [tensor for tensor in tensors if "dora_scale" in tensor or "hada_" in tensor]:
         raise ModelError(f"{unfit}: it is a DoRA or a LoHa ({unread[0]}), which diffusers does not read. Leave it out.")
+    if odd := next(_oddities(tensors), ""):
+        raise ModelError(f"{unfit}: {odd}. Fetch it anew, or leave it out.")
     try:
         with quiet():
             options = {"unet_config": pipeline.unet.config} if hasattr(pipeline, "unet") else {}
@@ -80,7 +83,7 @@ def _load_lora(pipeline: Any, lora: Lora, name: str) -> None:
             pipeline.load_lora_weights(str(lora.path.parent), **where, adapter_name=_ADAPTER)
     except Exception as error:  # a LoRA can be of any model
         mismatch = _MISFIT.search(str(error))
-        reason = "{}: {} in the LoRA, {} here".format(*mismatch.groups()) if mismatch else first_line(error)
+        reason = "{}: {} in the LoRA, {} here".format(*mismatch.groups()) if mismatch else _reason(error)
         raise ModelError(f"{unfit} ({reason}). {advice}") from error
     wanted = [key for key in (expected[0] if isinstance(expected, tuple) else expected) if not key.endswith("alpha")]
     taken = list(_taken(pipeline))
@@ -95,11 +98,33 @@ def _load_lora(pipeline: Any, lora: Lora, name: str) -> None:
         )
 
 
-def _names_in(lora: Lora) -> list[str]:
+def _tensors_of(lora: Lora) -> dict[str, tuple[str, list[int]]]:
+    """Type and shape of each tensor, by its name, without reading any."""
     from safetensors import safe_open
 
     with safe_open(lora.path, "pt") as file:
-        return list(file.keys())
+        slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+        return {name: (one.get_dtype(), one.get_shape()) for name, one in slices.items()}
+
+
+def _oddities(tensors: Mapping[str, tuple[str, list[int]]]) -> Iterator[str]:
+    """What no LoRA has, of which libraries say nothing that helps."""
+    for name, (kind, shape) in tensors.items():
+        if not kind.startswith(("F", "BF")):
+            yield f"'{name}' is of {kind}, not of floating-point numbers"
+        first, second = next(((one, other) for one, other in _HALVES if one in name), ("", ""))
+        other = tensors.get(name.replace(first, second), ("", []))[1] if first else []
+        if shape and len(other) > 1 and shape[0] != other[1]:
+            yield f"the two halves of a change are of rank {shape[0]} and {other[1]} ({name})"
+
+
+def _reason(error: Exception) -> str:
+    """The line of an error that says most: those of libraries may begin with a heading, or be the name of a key."""
+    if isinstance(error, KeyError | AttributeError | TypeError):
+        return f"{type(error).__name__}: {first_line(error)}"
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    said = next((line for line in lines if not line.endswith(":")), "")
+    return said.rstrip(".") or first_line(error)
 
 
 def _taken(pipeline: Any) -> Iterator[tuple[str, Tensor]]:
@@ -179,7 +204,14 @@ def _read_embedding(embedding: Embedding) -> tuple[str, dict[str, Tensor]]:
             "Is it an embedding of textual inversion?"
         )
     is_named = len(keys) == 1 and keys[0] not in (*_UNNAMED, *_ENCODERS)
-    return embedding.token or (keys[0] if is_named else embedding.path.stem), tensors
+    token = embedding.token or (keys[0] if is_named else embedding.path.stem)
+    if not is_token(token):
+        other = f"{embedding.path.name}:<token>"
+        raise ModelError(
+            f"Expected {A_TOKEN} in '{embedding.path}', got '{token[:100]}'. Give it one, e.g. "
+            f"{setting('embedding', other)}."
+        )
+    return token, tensors
 
 
 def _encoders(pipeline: Any, name: str) -> list[tuple[str, Any, Any]]:

@@ -16,6 +16,7 @@ from typing import Annotated, Any
 from synthset.core.errors import ModelError, UsageError, setting, some
 from synthset.core.files import sha256_of
 from synthset.core.hub import is_hub_id
+from synthset.core.names import shown
 from synthset.core.options import Option, check_options, expect
 
 SAFETENSORS = ".safetensors"
@@ -25,7 +26,8 @@ _HOW_TO_CONVERT = (
     "tensors = tensors.get('state_dict', tensors); save_file({name: value.contiguous() for name, value in "
     "tensors.items() if hasattr(value, 'contiguous')}, new)\""
 )
-_TOKEN = re.compile(r"\S+")
+MOST_CHARACTERS = 100
+A_TOKEN = f"a token of at most {MOST_CHARACTERS} characters that can be seen, without spaces,"
 _PLACEHOLDER = re.compile(r"<[\w-]+>")  # as tokens of textual inversion are mostly written
 
 
@@ -104,25 +106,38 @@ def find_additions(additions: Additions) -> FoundAdditions:
         UsageError: a scale or a token that cannot be, or a path that can be read in two ways.
         ModelError: a file that is not there, or no safetensors file.
     """
-    loras, embeddings = [], []
+    loras, embeddings = list[Lora](), list[Embedding]()
     for text in additions.lora:
         path, scale = _split(text, "lora")
         path = find_safetensors(path, "LoRA", "lora")
-        loras.append(Lora(path, _read_scale(scale, text), sha256_of(path)))
+        lora = Lora(path, _read_scale(scale, text), sha256_of(path))
+        if same := [one.path for one in loras if one.sha256 == lora.sha256]:
+            raise UsageError(
+                f"Expected each LoRA once for {setting('lora')}, got '{same[0]}' and '{path}', which are the same. "
+                "Give one of them, at the scale that is meant."
+            )
+        loras.append(lora)
     for text in additions.embedding:
         path, token = _split(text, "embedding")
         path = find_safetensors(path, "embedding", "embedding")
-        expect(
-            not token or bool(_TOKEN.fullmatch(token)),
-            f"a token without spaces in {setting('embedding', text)}, got '{token}'",
-        )
+        expect(not token or is_token(token), f"{A_TOKEN} in {setting('embedding', text)}, got '{token}'")
         embeddings.append(Embedding(path, token, sha256_of(path)))
     return FoundAdditions(tuple(loras), tuple(embeddings))
 
 
 def _split(text: str, option: str) -> tuple[Path, str]:
     """The path, and what stands after its last colon; a file may have a colon in its name."""
-    before, _, after = text.rpartition(":")
+    before, colon, after = text.rpartition(":")
+    if "://" in text:
+        raise UsageError(f"Expected a file of this machine for {setting(option)}, got '{text}'. Fetch it before.")
+    if not text or text == ":":
+        raise UsageError(f"Expected a file for {setting(option)}, got an empty text. Is a variable not set?")
+    if colon and not after and not Path(text).expanduser().exists():
+        what = "scale" if option == "lora" else "token"
+        raise UsageError(
+            f"Expected a {what} behind the colon for {setting(option)}, got '{text}'. Is a variable not set? Or leave "
+            "out the colon."
+        )
     whole, part = Path(text).expanduser(), Path(before).expanduser()
     if before and whole.exists() and part.exists():
         raise UsageError(
@@ -162,6 +177,8 @@ def find_safetensors(path: Path, kind: str, option: str) -> Path:
                 f"Expected one safetensors file in '{path}' for {setting(option)}, found {names}. Name the file itself."
             )
         return files[0]
+    if shown(path) != str(path):  # which the libraries that read it do not take
+        raise ModelError(f"Expected the {kind} '{path}' of {setting(option)} under a name in UTF-8. Rename it.")
     if not path.is_file():
         fetch = f" One of the hub is fetched before: hf download {path} --local-dir …" if is_hub_id(str(path)) else ""
         raise ModelError(f"Expected the {kind} '{path}' of {setting(option)}, there is no such file.{fetch}")
@@ -185,6 +202,15 @@ def check_safetensors(path: Path, kind: str) -> None:
         raise ModelError(f"The {kind} '{path}' is no readable safetensors file ({error}). Fetch it anew.") from error
     if is_empty:
         raise ModelError(f"The {kind} '{path}' holds no tensor. Fetch it anew.")
+
+
+def is_token(text: str) -> bool:
+    """Whether a text can stand for an embedding in prompts, see A_TOKEN.
+
+    >>> is_token("<toy>"), is_token("a toy"), is_token("\\x1b[31m")
+    (True, False, False)
+    """
+    return text.isprintable() and 0 < len(text) <= MOST_CHARACTERS and not any(map(str.isspace, text))
 
 
 def placeholders(text: str) -> list[str]:
