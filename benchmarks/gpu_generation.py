@@ -1,31 +1,39 @@
 """How fast the sampling loop is on a GPU, with the UNet compiled.
 
-    python benchmarks/gpu_generation.py [--images 256] [--steps 40] [--batch-size 64]
+    python benchmarks/gpu_generation.py [--images 64] [--steps 20] [--batch-size 16]
     python benchmarks/gpu_generation.py --tiny --device cpu --compiler eager   # runs the script, measures nothing
 
-Prints one JSON line a ratio. The networks have Stable Diffusion 1.5's sizes and random weights, in bfloat16, so nothing
-is downloaded. `gpu_generation_speed`: diffusers' eager pipeline takes at least 1.3 × as long as ours an image, in
-batches of the same size. `gpu_generation_matmul_share`: the UNet does at least 0.40 of the arithmetic a second of a
-bfloat16 matrix product, timed in turns with it. `gpu_generation_recompiles`: batches of other sizes, the ragged last
-one of a job and ones with unguided rows, compile nothing. `gpu_job_unet_share`: a whole `synthset.create` takes at most
-1.12 × its UNet's forwards, replayed bare. On a machine without a GPU nothing is measured, and the lines say so.
+Prints one JSON line a ratio, each as soon as it is there. The networks have Stable Diffusion 1.5's sizes and random
+weights, in bfloat16, so nothing is downloaded. `gpu_generation_compile_seconds`: what the first batch takes beyond the
+second is at most two minutes, with nothing in the compiler's cache. `gpu_generation_speed`: diffusers' eager pipeline
+takes at least 1.3 × as long as ours an image, in batches of the same size; `gpu_generation_eager`, without a bar: as
+ours does that compiles nothing. `gpu_generation_matmul_share`: the UNet does at least 0.40 of the arithmetic a second
+of a bfloat16 matrix product, timed in turns with it. `gpu_generation_recompiles`: batches of other sizes, the ragged
+last one of a job and ones with unguided rows, compile nothing. `gpu_job_unet_share`: a whole `synthset.create` takes at
+most 1.12 × its UNet's forwards, replayed bare. `gpu_generation_kernels`: the share of the three kernels that take most
+of a batch, with their names; `gpu_generation_bfloat16`: how far the images of bfloat16 are from those of float32, in
+grey levels of 255; both without a bar. On a machine without a GPU nothing is measured, and the lines say so.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import statistics
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from tokenizers.pre_tokenizers import ByteLevel
 from torch import Tensor
 from torch._dynamo.utils import counters
+from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
@@ -39,10 +47,14 @@ from synthset.generators.latent_diffusion import LatentDiffusionGenerator
 from timing import median_ratio, not_measured, report_all, time_in_turns
 
 BARS = {
+    "gpu_generation_compile_seconds": "<= 120",
     "gpu_generation_speed": ">= 1.3",
+    "gpu_generation_eager": "",
     "gpu_generation_matmul_share": ">= 0.40",
     "gpu_generation_recompiles": "<= 0",
     "gpu_job_unet_share": "<= 1.12",
+    "gpu_generation_kernels": "",
+    "gpu_generation_bfloat16": "",
 }
 GUIDANCE_SCALE = 2.0  # diffusers' pipeline takes one a call
 
@@ -83,7 +95,7 @@ class Setting:
 
 
 def main() -> int:
-    """Measure all four; 0 if all that was measured hold."""
+    """Measure all; 0 if all that was measured hold."""
     arguments = parse_arguments()
     set_progress(False)
     if not arguments.tiny and not (arguments.device.startswith("cuda") and torch.cuda.is_available()):
@@ -113,11 +125,11 @@ def parse_arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--device", default="cuda")
-    parser.add_argument("--images", type=int, default=256, help="images of the whole job, and of all rounds together")
-    parser.add_argument("--steps", type=int, default=40)
-    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--images", type=int, default=64, help="images of the whole job")
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--rows-per-call", type=int, help="of the compiled UNet; by default as Synthset chooses it")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--compiler", default="inductor", help="backend of torch.compile")
     parser.add_argument("--tiny", action="store_true", help="small networks, to run the script; no bar holds or fails")
     parser.add_argument("--output", type=Path, help="a file to add the JSON lines to")
@@ -129,18 +141,33 @@ def measure(setting: Setting) -> Iterator[dict[str, object]]:
     generator = load_generator(setting)
     flop_per_row = count_flop_per_row(generator)
     generator.compile_unet(setting.rows_per_call, setting.compiler)
-    draw(generator, setting.batch_size)  # compiles
+    yield time_compilation(generator, setting)
     compiled_before = count_compilations()
-    yield compare_with_pipeline(generator, setting)
+    yield from compare_with_pipeline(generator, setting)
     yield compare_with_matmul(generator, flop_per_row, setting)
     yield count_recompilations(generator, compiled_before, setting)
     yield compare_job_with_unet(generator, setting)
+    yield name_kernels(generator, setting)
+    yield compare_with_float32(setting)
 
 
-def compare_with_pipeline(generator: LatentDiffusionGenerator, setting: Setting) -> dict[str, object]:
-    """Seconds an image: diffusers' eager pipeline over ours, both in batches of one size and with one scale."""
+def time_compilation(generator: LatentDiffusionGenerator, setting: Setting) -> dict[str, object]:
+    """Seconds of the first batch beyond those of the second."""
+    seconds = []
+    for _ in range(2):
+        start = time.perf_counter()
+        draw(generator, setting.batch_size)
+        seconds.append(time.perf_counter() - start)
+    compiling = seconds[0] - seconds[1]
+    name = "gpu_generation_compile_seconds"
+    return result(name, compiling, compiling <= 120, setting, graphs=count_compilations())
+
+
+def compare_with_pipeline(generator: LatentDiffusionGenerator, setting: Setting) -> Iterator[dict[str, object]]:
+    """Seconds an image: diffusers' eager pipeline over ours, in batches of one size and with one scale."""
     pipeline = build_pipeline(setting).to(setting.device)
     pipeline.set_progress_bar_config(disable=True)
+    eager = load_generator(setting)
 
     def draw_with_pipeline(_round_index: int) -> int:
         requests = make_requests(setting.batch_size, lambda: GUIDANCE_SCALE)
@@ -156,18 +183,23 @@ def compare_with_pipeline(generator: LatentDiffusionGenerator, setting: Setting)
     def draw_ours(_round_index: int) -> int:
         return draw(generator, setting.batch_size)
 
-    draw_with_pipeline(0)
-    draw_ours(0)
-    seconds = time_in_turns({"pipeline": draw_with_pipeline, "ours": draw_ours}, setting.rounds)
-    ratio = median_ratio(seconds["pipeline"], seconds["ours"])
-    return result(
-        "gpu_generation_speed",
-        ratio,
-        ratio >= 1.3,
-        setting,
-        images_per_second=round(1 / statistics.median(seconds["ours"]), 3),
-        pipeline_images_per_second=round(1 / statistics.median(seconds["pipeline"]), 3),
-    )
+    def draw_eagerly(_round_index: int) -> int:
+        return draw(eager, setting.batch_size)
+
+    sides = {"pipeline": draw_with_pipeline, "speed": draw_ours, "eager": draw_eagerly}
+    for work in sides.values():
+        work(0)
+    seconds = time_in_turns(sides, setting.rounds)
+    for name in ("speed", "eager"):
+        ratio = median_ratio(seconds["pipeline"], seconds[name])
+        yield result(
+            f"gpu_generation_{name}",
+            ratio,
+            ratio >= 1.3,
+            setting,
+            images_per_second=round(1 / statistics.median(seconds[name]), 3),
+            pipeline_images_per_second=round(1 / statistics.median(seconds["pipeline"]), 3),
+        )
 
 
 @torch.inference_mode()
@@ -257,6 +289,29 @@ def compare_job_with_unet(generator: LatentDiffusionGenerator, setting: Setting)
     )
 
 
+def name_kernels(generator: LatentDiffusionGenerator, setting: Setting) -> dict[str, object]:
+    """The three kernels that take most of a batch; on a CPU operators."""
+    on_gpu = setting.device.type == "cuda"
+    with profile(activities=[ProfilerActivity.CUDA if on_gpu else ProfilerActivity.CPU]) as profiler:
+        draw(generator, setting.batch_size)
+    counted = "self_device_time_total" if on_gpu else "self_cpu_time_total"
+    times = {event.key: getattr(event, counted) for event in profiler.key_averages()}
+    hottest = sorted(times, key=times.__getitem__, reverse=True)[:3]
+    shares = {name[:80]: round(times[name] / sum(times.values()), 3) for name in hottest}
+    return result("gpu_generation_kernels", sum(shares.values()), True, setting, kernels=shares)
+
+
+def compare_with_float32(setting: Setting) -> dict[str, object]:
+    """Mean distance of bfloat16's images from float32's, eager, of those that are good in both."""
+    requests = make_requests(4, lambda: GUIDANCE_SCALE)
+    one, other = (load_generator(setting, dtype).generate(requests) for dtype in ("float32", "bfloat16"))
+    pairs = [(a.pixels, b.pixels) for a, b in zip(one, other, strict=True)]
+    levels = [np.abs(a.astype(int) - b) for a, b in pairs if a is not None and b is not None]
+    mean = float(np.mean(levels)) if levels else math.nan
+    largest = max((int(difference.max()) for difference in levels), default=0)
+    return result("gpu_generation_bfloat16", mean, True, setting, max_levels=largest, images=len(levels))
+
+
 def result(name: str, ratio: float, holds: bool, setting: Setting, **details: object) -> dict[str, object]:
     """One line, with what a reader needs to judge it."""
     device = torch.cuda.get_device_name(setting.device) if setting.device.type == "cuda" else setting.device.type
@@ -264,7 +319,7 @@ def result(name: str, ratio: float, holds: bool, setting: Setting, **details: ob
         "name": name,
         "ratio": round(ratio, 3),
         "bar": BARS[name],
-        "holds": holds if setting.counts else None,
+        "holds": holds if setting.counts and BARS[name] else None,
         **details,
         "batch_size": setting.batch_size,
         "rows_per_call": setting.rows_per_call,
@@ -275,7 +330,7 @@ def result(name: str, ratio: float, holds: bool, setting: Setting, **details: ob
     }
 
 
-def load_generator(setting: Setting) -> LatentDiffusionGenerator:
+def load_generator(setting: Setting, dtype: str = "bfloat16") -> LatentDiffusionGenerator:
     """Ours, not yet compiled."""
     size_px = setting.sizes.latent_size * 2 ** (len(setting.sizes.vae_channels) - 1)
     config = GenerationConfig(
@@ -286,20 +341,20 @@ def load_generator(setting: Setting) -> LatentDiffusionGenerator:
         num_inference_steps=setting.steps,
         height_px=size_px,
         width_px=size_px,
-        dtype="bfloat16",
+        dtype=dtype,
     )
-    return LatentDiffusionGenerator(build_pipeline(setting), config, setting.device)
+    return LatentDiffusionGenerator(build_pipeline(setting, getattr(torch, dtype)), config, setting.device)
 
 
-def build_pipeline(setting: Setting) -> StableDiffusionPipeline:
-    """Stable Diffusion with random weights in bfloat16; the same at each call."""
+def build_pipeline(setting: Setting, dtype: torch.dtype = torch.bfloat16) -> StableDiffusionPipeline:
+    """Stable Diffusion with random weights; the same at each call."""
     tokenizer = build_tokenizer()
     with torch.random.fork_rng(), setting.device:
         torch.manual_seed(0)
         parts: dict[str, Any] = {
-            "unet": build_unet(setting.sizes).eval().bfloat16(),
-            "vae": build_vae(setting.sizes).eval().bfloat16(),
-            "text_encoder": build_text_encoder(setting.sizes, len(tokenizer)).eval().bfloat16(),
+            "unet": build_unet(setting.sizes).eval().to(dtype),
+            "vae": build_vae(setting.sizes).eval().to(dtype),
+            "text_encoder": build_text_encoder(setting.sizes, len(tokenizer)).eval().to(dtype),
         }
     scheduler = DDIMScheduler(
         beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False, steps_offset=1

@@ -1,6 +1,8 @@
 """What other libraries raise and log: one line of ours, or nothing."""
 
 import logging
+import subprocess
+import sys
 
 import diffusers
 import pytest
@@ -61,3 +63,18 @@ def test_a_library_that_was_told_to_be_silent_stays_so_and_is_heard_meanwhile(ca
     finally:
         logger.setLevel(level)
     assert capfd.readouterr().err == ""
+
+
+def test_pandas_is_imported_for_those_who_ask_pyarrow_for_it_alone():
+    code = """
+import sys
+from synthset.core.libraries import spare_pandas
+spare_pandas()
+import pyarrow as pa
+table = pa.table({"a": [1, 2]})
+assert "pandas" not in sys.modules
+assert table.to_pandas()["a"].sum() == 3
+assert pa.array(table.to_pandas()["a"]).to_pylist() == [1, 2]
+"""
+    ran = subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": ":".join(sys.path)}, capture_output=True)
+    assert ran.returncode == 0, ran.stderr.decode()
