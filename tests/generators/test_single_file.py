@@ -216,6 +216,30 @@ def test_a_file_that_can_be_read_in_several_ways_or_in_none_is_refused(shapes, e
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("shape", [(), (2,)])
+def test_a_weight_without_the_dimensions_of_one_tells_no_layout(shape, tmp_path):
+    names = [
+        "model.diffusion_model.input_blocks.0.0.weight",
+        "model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight",
+    ]
+    save_file({name: torch.zeros(shape) for name in names}, tmp_path / "odd.safetensors")
+    with pytest.raises(ModelError, match="is of another model"):
+        load_generator(str(tmp_path / "odd.safetensors"))
+
+
+def test_a_file_with_another_models_weights_is_told_by_what_it_lacks(tmp_path):
+    save_file({"x": torch.zeros(1)}, tmp_path / "odd.safetensors")
+    with pytest.raises(ModelError, match=r"cannot be loaded as a StableDiffusionPipeline \(") as caught:
+        load_generator(str(tmp_path / "odd.safetensors"), layout="sd15")
+    assert "tokenizer" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["https://hub.example/a.safetensors", "s3://bucket/folder"])
+def test_a_checkpoint_elsewhere_is_to_be_fetched_before(name):
+    with pytest.raises(ModelError, match=f"this machine, or a hub id, got '{name}'. Fetch it before"):
+        load_generator(name)
+
+
 def test_a_layout_is_one_of_ours_or_a_folder_and_of_a_single_file_alone(folder, single):
     with pytest.raises(ModelError, match="Expected one of sd15, sd21, sd21-base, sdxl, or a checkpoint's folder"):
         load_generator(str(single), layout="sd16")

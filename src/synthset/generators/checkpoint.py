@@ -81,6 +81,8 @@ def find_checkpoint(
         UsageError: one that cannot be conditioned on images, or a revision of a folder.
         ModelError: one that is not at hand, or of another kind.
     """
+    if "://" in name:
+        raise ModelError(f"Expected a checkpoint of this machine, or a hub id, got '{name}'. Fetch it before.")
     file = Path(name).expanduser() if is_single_file(name) else None
     if layout is not None and file is None:
         raise UsageError(f"Expected a single safetensors file with {setting('layout')}, got '{name}'. Leave it out.")
@@ -282,7 +284,8 @@ def load_pipeline(checkpoint: Checkpoint, dtype: torch.dtype) -> Any:
             raise ModelError(f"no tensor {lost[0][0] or lost[0][1]}")
         _check_whole(pipeline)
     except Exception as error:  # a checkpoint can be broken in any way
-        lacking = [f"{part}/" for part in checkpoint.parts if part != "model_index" and not (folder / part).is_dir()]
+        needed = [part for part in checkpoint.parts if part not in ("model_index", *tokenizers)]
+        lacking = [f"{part}/" for part in needed if not (folder / part).is_dir()]
         reason = f"no {' and no '.join(lacking)} is there" if lacking else first_line(error)
         by_layout = f" It was read by the configurations in '{folder}'." if checkpoint.file else ""
         raise ModelError(

@@ -67,16 +67,16 @@ def find_layout(file: Path, layout: str | None) -> Path:
 def _tell_layout(file: Path) -> str:
     shapes = _shapes(file)
     where = f"Give {setting('layout')}: one of {', '.join(LAYOUTS)}, or a folder with its family's configurations."
-    if shapes.get(_FIRST, [0, 4])[1] != 4:
+    channels, width = _width(shapes, _FIRST), _width(shapes, _CONTEXT)
+    if channels not in (0, 4):
         raise ModelError(
-            f"'{file}' takes {shapes[_FIRST][1]} channels, as models that fill in or edit images do, and draws none "
+            f"'{file}' takes {channels} channels, as models that fill in or edit images do, and draws none "
             "from text alone. Name another checkpoint."
         )
     if _FIRST in shapes and _SECOND_ENCODER in shapes:
         if found := [name for name in _PARAMETERIZATIONS if name in shapes]:
             raise UsageError(f"'{file}' is an SDXL that was trained otherwise than the first one ({found[0]}). {where}")
         return "sdxl"
-    width = shapes.get(_CONTEXT, [0, 0])[-1]
     if width == 768:
         return "sd15"
     if width == 1024:
@@ -96,6 +96,12 @@ def _shapes(file: Path) -> dict[str, list[int]]:
 
     with safe_open(file, "np") as tensors:
         return {name: tensors.get_slice(name).get_shape() for name in tensors.keys()}  # noqa: SIM118 - no mapping
+
+
+def _width(shapes: dict[str, list[int]], name: str) -> int:
+    """How many numbers a network takes at a time by a weight; 0 for one that is not there, or is no such weight."""
+    shape = shapes.get(name, [])
+    return shape[1] if len(shape) >= 2 else 0
 
 
 def has_decoder(file: Path) -> bool:
