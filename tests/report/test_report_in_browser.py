@@ -8,8 +8,11 @@ import pytest
 from PIL import Image
 
 from browser import Browser, find_browser
+from findings.made_up import make_result
 from report.make_example import HOSTILE, SETS, write_example
 from report.test_comparison import write_comparison
+from synthset.findings.page import write_page
+from synthset.findings.results import write_results
 from synthset.report import build_report
 
 ROWS = "Array.from(document.querySelectorAll('#classes-table tbody tr')).filter(row => !row.hidden)"
@@ -221,6 +224,42 @@ def test_a_comparison_is_drawn_too(browser, tmp_path):
     fills = "Array.from(document.querySelectorAll('[data-figure=curves] .js-fill'), path => path.style.fill)"
     assert browser.run(f"{fills}.map(fill => fill.startsWith('rgb'))") == [True]  # the band, in a colour of the theme
     check_quiet(browser)
+
+
+def test_a_name_on_a_phone_is_on_two_lines_and_no_number_is_cut(browser, tmp_path):
+    browser.show_as(400, 800)
+    browser.open(build_report(write_comparison(tmp_path / "out")))
+    draw_all(browser)
+    names = "Array.from(document.querySelectorAll('[data-figure=scores] .ytick text'), name => name.textContent)"
+    assert browser.run(names) == ["few, 200images", "many, 200images", "many, 400images"]  # a line each, in one text
+    assert browser.run(OVERLAPPING) == []
+    long = "['a', 'all_combined, 400 images', 'wordwithoutanyspace', 'a &lt; b &amp; c'].map(folded)"
+    assert browser.run(long) == ["a", "all_combined,<br>400 images", "wordwithoutan…", "a &lt; b &amp; c"]
+    check_quiet(browser)
+
+
+def test_pictures_of_findings_are_as_wide_as_a_phone(browser, tmp_path):
+    (tmp_path / "work").mkdir()
+    write_results(make_result(tmp_path, ("shipard2023",)))
+    browser.show_as(400, 800)
+    browser.open(write_page(tmp_path))
+    widths = browser.run("Array.from(document.querySelectorAll('figure img'), i => [i.offsetWidth, i.offsetHeight])")
+    assert widths
+    assert all(0 < width <= 400 and height > 0 for width, height in widths)
+    assert browser.run("document.documentElement.scrollWidth") <= 400
+    browser.show_as(1280, 800)
+    assert browser.run("Array.from(document.querySelectorAll('figure img')).every(i => i.offsetWidth === 700)")
+
+
+def test_every_chart_is_there_when_paper_is_laid_out(browser, report):
+    browser.show_as(1280, 800)
+    browser.open(report)
+    browser.run("addEventListener('afterprint', () => { window.undrawn = " + UNDRAWN + "; }, true)")
+    assert browser.run(UNDRAWN) > 0  # those that nobody scrolled to
+    pages = browser.send("Page.printToPDF", printBackground=True)["data"]
+    browser.wait_for("window.undrawn !== undefined")
+    assert browser.run("window.undrawn") == 0
+    assert len(pages) > 10_000
 
 
 def test_boxes_switch_the_sets_of_the_feature_map(browser, report):

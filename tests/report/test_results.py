@@ -56,6 +56,8 @@ def write_curve(folder, seeds=2):
     ]
     folder.mkdir(parents=True)
     note = {"format": "synthset-curve-1", "real": "digits", "metric": "accuracy", "zero_shot": 0.75, "means": means}
+    note |= {"clip": {"name": "miniature", "fingerprint": "ab" * 32}, "config": {"epochs": 30}}
+    note |= {"libraries": {"torch": "2.9"}}
     write_json(folder / "curve.json", note)
     return folder
 
@@ -82,7 +84,7 @@ def test_several_stand_side_by_side_and_the_best_is_said(tmp_path):
     write_curve(tmp_path / "tuned")
     page = Page(build_report(tmp_path))
     text = page.text()
-    assert page.sections() == ["transfer", "trials", "curve", "detection", "detected"]
+    assert page.sections() == ["transfer", "trials", "curve", "detection", "detected", "tuned"]
     assert "3 transfers, 1 curve, 2 detectors" in text
     assert "Highest accuracy on digits, linear probe, 5 images a class: b , 70.0% (65.0% to 75.0%)" in text
     assert "Too near for chance to be ruled out: c ." in text
@@ -106,6 +108,9 @@ def test_a_curve_of_one_seed_has_no_interval(tmp_path):
     page = Page(build_report(write_curve(tmp_path / "tuned", seeds=1)))
     assert "zero-shot CLIP 0 – 75.0% –" in page.text()
     assert "real + synthetic 4 1 84.0% –" in page.text()
+    assert page.sections() == ["curve", "tuned"]
+    assert "Encoder miniature , fingerprint abababababababab . torch 2.9." in page.text()
+    assert "\"epochs\": 30" in page.text()
     check_figures(page)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -256,8 +256,7 @@ def _forest(findings: Sequence[FindingResult], paper: str) -> Canvas | None:
         canvas.line([(x, top - 6), (x, bottom)], RULE, 1)
         canvas.write((x, bottom + 14), _points(level), 12, FAINT, "mm")
     canvas.write((middle, bottom + 14), "0", 12, FAINT, "mm")
-    about = "points of accuracy; open dots are of other units, each on an axis of its own"
-    canvas.write((WIDTH / 2, bottom + 36), about, 12, FAINT, "mm")
+    canvas.write((WIDTH / 2, bottom + 36), _axes_in_words({one.unit for one, _ in rows}), 12, FAINT, "mm")
     name = ""
     for place, ((one, item), mark) in enumerate(zip(rows, marks, strict=True)):
         y, colour = top + row * (place + 0.5), VERDICTS.get(item.verdict, FAINT)
@@ -275,6 +274,18 @@ def _forest(findings: Sequence[FindingResult], paper: str) -> Canvas | None:
             _dot(canvas, min(max(place_of.value, left), right), y, 2, PAPER)
         canvas.write((right + 14, y), values[place], 11, INK, "lm")
     return canvas
+
+
+def _axes_in_words(units: Collection[str]) -> str:
+    """What the axis of all differences shows, by their units.
+
+    >>> _axes_in_words({"percent"}), _axes_in_words({"number"})
+    ('points of a hundred', 'open dots are of units of their own, each on an axis of its own')
+    """
+    words = ["points of a hundred"] * ("percent" in units)
+    if set(units) - {"percent"}:
+        words.append(f"open dots are of {'other units' if words else 'units of their own'}, each on an axis of its own")
+    return "; ".join(words)
 
 
 def _row(canvas: Canvas, mark: _Mark, room: tuple[float, float, float], colour: Colour) -> None:

@@ -13,11 +13,12 @@ from synthset.classifiers.facts import ModelFacts, read_facts
 from synthset.comparison.results import CurveForecast, Growth, SavedComparison, curve_points, read_results
 from synthset.comparison.summary import ComparisonRow, main_rows
 from synthset.comparison.trials import ALL, Cell
-from synthset.report.formatting import label, percent
+from synthset.report.formatting import LONGEST_LABEL, label, percent
 from synthset.report.parts import LEGEND_ON_TOP, NUM_COLOURS, Part, rows_layout, scatter, share_axis
 
 MAX_CHART_ROWS = 100  # the table has all
 MAX_CURVES = NUM_COLOURS
+SHORTEST_VIEW = 10  # characters of a view's name beside a chart
 
 
 @dataclass(frozen=True)
@@ -170,7 +171,10 @@ def _apart(counts: Sequence[int]) -> list[int]:
 
 
 def _named(one: ComparisonRow | CurveForecast | Growth, varied: Sequence[str], *further: str) -> str:
-    return ", ".join([one.view, *(getattr(one, name) for name in varied), *further])
+    """A name beside a chart, cut where it tells least: numbers of images are at its end."""
+    rest = "".join(f", {part}" for part in (*(getattr(one, name) for name in varied), *further))
+    room = max(LONGEST_LABEL - len(rest), SHORTEST_VIEW)
+    return f"{one.view if len(one.view) <= room else one.view[: room - 1] + '…'}{rest}"
 
 
 def _interval(row: ComparisonRow) -> str:

@@ -78,7 +78,8 @@ def rows_layout(names: Sequence[str], beside: Sequence[str] = ()) -> Part:
     right = 24 + max((CHARACTER_PX * len(text) for text in beside), default=0)
     layout = Part(height=44 + ROW_PX * len(names), margin=Part(l=8, r=right, t=8, b=30), bargap=0.35)
     hidden = Part(mode="hide", minsize=10)  # texts within bars that are too short for them
-    return layout | Part(xaxis=Part(), yaxis=y_axis, annotations=written_beside(beside), uniformtext=hidden)
+    meta = Part(rows=True)  # by which the page knows that a row has room for two lines
+    return layout | Part(xaxis=Part(), yaxis=y_axis, annotations=written_beside(beside), uniformtext=hidden, meta=meta)
 
 
 def grid_layout(rows: Sequence[str], columns: Sequence[str], side: int) -> Part:

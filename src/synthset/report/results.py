@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -73,11 +74,19 @@ class SavedCurve:
     metric: str
     zero_shot: Share
     means: tuple[CurveMean, ...]
+    clip: Mapping[str, Any] = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=dict)
+    libraries: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def methods(self) -> list[str]:
         """What was tried, in the order of the file."""
         return list(dict.fromkeys(mean.method for mean in self.means))
+
+    @property
+    def settings(self) -> str:
+        """How each was tuned, as indented JSON."""
+        return json.dumps(dict(self.config), indent=2, ensure_ascii=False)
 
 
 @dataclass(frozen=True)

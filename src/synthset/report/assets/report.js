@@ -149,7 +149,11 @@ function draw(chart, width = undefined) {
     const grid = { gridcolor: colour("--grid"), zerolinecolor: colour("--grid"), linecolor: colour("--rule") };
     layout[name] = { fixedrange: true, automargin: true, ...grid, ...layout[name] };
     const names = layout[name].ticktext;
-    if (names && (width || chart.clientWidth) <= NARROW_PX) layout[name].ticktext = names.map(shortened);
+    if (names && (width || chart.clientWidth) <= NARROW_PX) {
+      const folds = name === "yaxis" && layout.meta?.rows; // a row has room for two lines
+      layout[name].ticktext = names.map(folds ? folded : shortened);
+      if (folds) layout[name].tickfont = { size: 11 };
+    }
   }
   const options = {
     displaylogo: false,
@@ -169,10 +173,26 @@ function draw(chart, width = undefined) {
   Plotly.react(chart, figure.data, layout, options);
 }
 
-// A name that is escaped for plotly, cut between its characters.
+// The characters of a name that is escaped for plotly.
+function characters(name) {
+  return name.match(/&[a-z#0-9]+;|./gu) || [];
+}
+
+// A name, cut between its characters.
 function shortened(name) {
-  const characters = name.match(/&[a-z#0-9]+;|./gu) || [];
-  return characters.length <= NARROW_NAME ? name : `${characters.slice(0, NARROW_NAME - 1).join("")}…`;
+  const all = characters(name);
+  return all.length <= NARROW_NAME ? name : `${all.slice(0, NARROW_NAME - 1).join("")}…`;
+}
+
+// A name on two lines, broken between words where it is too long for one.
+function folded(name) {
+  const lines = ["", ""];
+  for (const word of name.split(" ")) {
+    const fits = !lines[1] && characters(`${lines[0]} ${word}`.trim()).length <= NARROW_NAME;
+    const place = fits || !lines[0] ? 0 : 1;
+    lines[place] = `${lines[place]} ${word}`.trim();
+  }
+  return lines.filter(Boolean).map(shortened).join("<br>");
 }
 
 // The indices of the traces whose set is ticked, or null where a chart has no boxes.
