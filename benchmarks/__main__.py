@@ -134,8 +134,8 @@ def is_chosen(script: Script, names: Sequence[str] | None, gpu: bool) -> bool:
 def describe_machine() -> dict[str, object]:
     """What the figures are of: the processor, its widest instructions, and how busy it was at the start."""
     lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines() if Path("/proc/cpuinfo").exists() else []
-    told = dict(reversed([line.partition(":")[::2] for line in lines]))  # of the first core
-    told = {key.strip(): value.strip() for key, value in told.items()}
+    parts = [line.partition(":") for line in reversed(lines)]  # so that the first core has the last word
+    told = {key.strip(): value.strip() for key, _, value in parts}
     has_amx = "amx_bf16" in told.get("flags", "").split()
     return {
         "processor": told.get("model name") or platform.processor() or platform.machine(),

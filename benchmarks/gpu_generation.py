@@ -352,10 +352,11 @@ def build_pipeline(setting: Setting, dtype: torch.dtype = torch.bfloat16) -> Sta
     with torch.random.fork_rng(), setting.device:
         torch.manual_seed(0)
         parts: dict[str, Any] = {
-            "unet": build_unet(setting.sizes).eval().to(dtype),
-            "vae": build_vae(setting.sizes).eval().to(dtype),
-            "text_encoder": build_text_encoder(setting.sizes, len(tokenizer)).eval().to(dtype),
+            "unet": build_unet(setting.sizes),
+            "vae": build_vae(setting.sizes),
+            "text_encoder": build_text_encoder(setting.sizes, len(tokenizer)),
         }
+    parts = {name: network.eval().to(dtype) for name, network in parts.items()}
     scheduler = DDIMScheduler(
         beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False, steps_offset=1
     )

@@ -207,11 +207,12 @@ class _Search:
 
     def _candidates(self, block: Tensor, half_block: Tensor, start: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Pairs that could be among the best: rows of queries and columns of references, (c,) each, some at a time."""
+        scored = None
         if self.halves is not None:
             scored = self._score(self.halves, half_block, start, self.half_error)
             if len(scored.rows) > FEW_GROUPS * scored.grouped[:, 0].numel():
-                self.halves = None  # references lie closer together than it tells apart
-        if self.halves is None:
+                self.halves = scored = None  # references lie closer together than it tells apart
+        if scored is None:
             scored = self._score(self.units, block, start, self.error)
         grouped, limits, rows, groups = scored
         _, group, num_groups = grouped.shape
