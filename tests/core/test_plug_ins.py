@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import re
 import sys
 
 import pytest
@@ -18,6 +19,7 @@ from synthset.generators.plug_in import plug_in_of
 from synthset.prompts.strategies import STRATEGIES, find_strategy, readers, select_rows, strategy_name
 
 CODE = """
+from dataclasses import replace
 import numpy as np
 from synthset.filters.base import Filter, Judgement
 from synthset.prompts.strategies import Strategy
@@ -44,6 +46,34 @@ def long_vectors():
     encoder.texts = lambda texts: FakeEncoder.texts(encoder, texts) * 2
     return encoder
 
+SURROGATE_PROMPT = Strategy("any", "half a character", lambda class_name, index, style: "\\ud800")
+
+def answering(change):
+    def make():
+        generator = FakeGenerator(size_px=8)
+        draw = generator.generate
+        generator.generate = lambda requests: change(draw(requests))
+        return generator
+    return make
+
+def with_pixels(change):
+    return answering(lambda images: [replace(image, pixels=change(image.pixels)) for image in images])
+
+nothing = answering(lambda images: None)
+too_few = answering(lambda images: images[:-1])
+no_list = answering(iter)
+bare = answering(lambda images: [image.pixels for image in images])
+grey = with_pixels(lambda pixels: pixels[..., 0])
+cut = with_pixels(lambda pixels: pixels[:4])
+floats = with_pixels(lambda pixels: pixels / 255)
+failed = {"pixels": None, "status": "failed"}
+odd_reason = answering(lambda images: [replace(image, **failed, reason="\\ud800") for image in images])
+crashing = answering(lambda images: 1 / 0)
+
+def full(images):
+    raise MemoryError
+without_memory = answering(lambda images: images if len(images) == 1 else full(images))
+
 def fails():
     raise RuntimeError("no licence\\nat line 3")
 """
@@ -54,6 +84,7 @@ base = toy_plug_ins:CLOSE_UP
 broken_prompt = toy_plug_ins:BROKEN_PROMPT
 no_strategy = toy_plug_ins:noise
 gone = toy_plug_ins:GONE
+surrogate_prompt = toy_plug_ins:SURROGATE_PROMPT
 Not_A_Name = toy_plug_ins:CLOSE_UP
 [synthset.filters]
 even = toy_plug_ins:EVEN
@@ -63,11 +94,26 @@ miniature = toy_plug_ins:noise
 no_generator = toy_plug_ins:fake
 failing = toy_plug_ins:fails
 constant = toy_plug_ins:CLOSE_UP
-[synthset.encoders]
+{generators}[synthset.encoders]
 fake = toy_plug_ins:fake
 long_vectors = toy_plug_ins:long_vectors
 no_encoder = toy_plug_ins:noise
 """
+
+
+GENERATORS = (
+    "nothing",
+    "too_few",
+    "no_list",
+    "bare",
+    "grey",
+    "cut",
+    "floats",
+    "odd_reason",
+    "crashing",
+    "without_memory",
+)
+POINTS = POINTS.format(generators="".join(f"{name} = toy_plug_ins:{name}\n" for name in GENERATORS))
 
 
 def write_package(folder, name="toy-plug-ins", version="1.0", points=POINTS, code=CODE):
@@ -150,7 +196,7 @@ def test_an_unknown_name_lists_those_of_packages(install, run, own_folder):
         strategy_name("closeup")
     with pytest.raises(UnknownNameError, match=r"Valid: clip, .*, even\."):
         CreateConfig(refill="odd")
-    with pytest.raises(ModelError, match=r"Expected 'miniature', .*'noise', a checkpoint's folder"):
+    with pytest.raises(ModelError, match=r"Expected 'miniature', .*'noise', .*a checkpoint's folder"):
         load_generator("nois")
     with pytest.raises(UnknownNameError, match=r"Valid: miniature, .*fake, long_vectors"):
         load_encoder("fakes")
@@ -179,6 +225,10 @@ def test_what_is_no_strategy_generator_or_encoder_is_refused(install):
         find_strategy("no_strategy")
     with pytest.raises(ModelError, match=r"to work, it fails \(ZeroDivisionError: division by zero\)"):
         CreateConfig(strategies=("broken_prompt",)).runs()
+    with pytest.raises(
+        UsageError, match="Expected prompts that are text in Unicode of the strategy 'surrogate_prompt'"
+    ):
+        CreateConfig(strategies=("surrogate_prompt",)).runs()
     with pytest.raises(UsageError, match=r"an object with 'config', .* got one that gives FakeEncoder"):
         load_generator("no_generator")
     with pytest.raises(UsageError, match="Expected a function that gives the generator of the generator 'constant'"):
@@ -198,6 +248,38 @@ def test_a_generator_gets_the_options_that_somebody_gives(install):
     assert load_generator("noise", num_inference_steps=3).config.width_px == 11
     with pytest.raises(UsageError, match=r"options that the generator 'noise' .* takes, got scheduler .*Leave it out"):
         load_generator("noise", scheduler="ddim")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (
+            "nothing",
+            "Expected a list of 4 answers, .* of the generator 'nothing' of the package 'toy-plug-ins' 1.0, got N",
+        ),
+        ("too_few", "a list of 4 answers, .*, got 3"),
+        ("no_list", "a list of 4 answers, .*, got list_iterator"),
+        ("bare", "Expected answers that are a GeneratedImage of the generator 'bare' .* got ndarray"),
+        ("grey", r"pixels of uint8 \(8, 8, 3\), .* got uint8 \(8, 8\)"),
+        ("cut", r"pixels of uint8 \(8, 8, 3\), .* got uint8 \(4, 8, 3\)"),
+        ("floats", r"pixels of uint8 \(8, 8, 3\), .* got float64 \(8, 8, 3\)"),
+        ("odd_reason", "Expected answers that are a GeneratedImage"),
+        ("crashing", r"the generator 'crashing' of the package .* to work, it fails \(ZeroDivisionError"),
+    ],
+)
+def test_answers_that_are_none_of_a_generators_end_it_and_name_the_package(install, run, own_folder, name, message):
+    install()
+    line = ["--classes", "cat", "dog", "--images-per-class", "2", "--generator", name, "--output-dir", "out"]
+    code, _, err = run("create", *line)
+    assert code in (1, 2)
+    assert re.search(message, " ".join(err.split()))
+    assert "Traceback" not in err
+
+
+def test_a_generator_of_a_package_that_runs_out_of_memory_is_asked_for_less(install, tmp_path):
+    install()
+    result = create(["cat", "dog"], tmp_path / "out", images_per_class=2, generator="without_memory")
+    assert result.accounting.ok == 4
 
 
 def test_a_filter_judges_and_its_verdicts_name_the_package(install, tmp_path):

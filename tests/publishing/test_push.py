@@ -387,6 +387,21 @@ def test_offline_without_a_token_and_of_nothing_it_is_one_line(drawn, own_folder
     assert "Expected a Synthset dataset, or a model, in 'nowhere', found neither" in line
 
 
+@pytest.mark.parametrize("name", ["ada/pets.git", f"ada/{'x' * 97}"])
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_name_that_the_hub_gives_to_nobody_is_refused_before_anything_is_asked(drawn, hub, name, dry_run):
+    with pytest.raises(UsageError, match="Expected a repository as the hub names them"):
+        push(drawn, name, endpoint=hub.endpoint, dry_run=dry_run)
+    assert not hub.asked
+
+
+def test_a_token_with_a_letter_of_another_script_is_told(drawn, hub, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_gооdgооdgооdgооd")
+    with pytest.raises(UsageError, match="in ASCII, got another"):
+        push(drawn, "ada/pets", endpoint=hub.endpoint)
+    assert not hub.asked
+
+
 def test_the_command_pushes_and_says_where_to(drawn, hub, own_folder, run, monkeypatch):
     monkeypatch.setattr("huggingface_hub.hf_api.constants.ENDPOINT", hub.endpoint)
     code, out, err = run("push", drawn, "ada/pets", "--message", "Pets")

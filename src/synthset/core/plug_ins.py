@@ -66,12 +66,14 @@ class PlugIn:
         return self.call(self.value, **given)
 
     def call(self, function: Callable[..., Made], *args: Any, **options: Any) -> Made:
-        """What one of its functions gives. Raises ModelError, in one line, for whatever it raises."""
+        """What one of its functions gives. Raises ModelError, in one line, for whatever it raises but out of memory."""
         try:
             return function(*args, **options)
-        except SynthsetError:
+        except (SynthsetError, MemoryError):
             raise
         except Exception as error:
+            if type(error).__name__ == "OutOfMemoryError":  # torch's: whoever asked may ask for less
+                raise
             reason = f"{type(error).__name__}: {first_line(error)}"
             raise ModelError(
                 f"Expected {self} to work, it fails ({reason}). Tell those who make the package."
@@ -83,6 +85,15 @@ class PlugIn:
             f"Expected {expected} of {self}, got {got or type(self.value).__name__}. Tell those who make the package, "
             f"or uninstall it: pip uninstall {self.package}"
         )
+
+
+def is_unicode(value: object) -> bool:
+    """Whether a value is a text that can be written down.
+
+    >>> is_unicode("a cat"), is_unicode("\\ud800"), is_unicode(None)
+    (True, False, False)
+    """
+    return isinstance(value, str) and not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 _GROUPS = {

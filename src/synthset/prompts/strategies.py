@@ -16,7 +16,7 @@ from typing import Annotated
 
 from synthset.core.errors import UnknownNameError, UsageError, setting
 from synthset.core.options import Option, check_options
-from synthset.core.plug_ins import find_plug_in, plug_in_names
+from synthset.core.plug_ins import find_plug_in, is_unicode, plug_in_names
 from synthset.prompts.classes import as_words, check_phrase, split_article, with_article
 from synthset.prompts.interpolation import Count
 from synthset.prompts.prompt_augmentation import (
@@ -358,8 +358,8 @@ def find_strategy(name: str) -> Strategy | Combination | None:
 
     def prompt(class_name: str, index: int, style: PromptStyle) -> str:
         text = plug_in.call(strategy.prompt, class_name, index, style)
-        if not isinstance(text, str):
-            raise plug_in.is_wrong("prompts that are text", type(text).__name__)
+        if not is_unicode(text):
+            raise plug_in.is_wrong("prompts that are text in Unicode", type(text).__name__)
         return text
 
     return replace(strategy, name=name, prompt=prompt, aliases=())

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from synthset.core.errors import DataError, UsageError, setting, some
+from synthset.core.errors import DataError, UsageError, first_line, setting, some
 from synthset.core.hub import is_hub_id
 from synthset.core.locks import reading
 from synthset.dataset.reader import is_dataset
@@ -94,6 +94,7 @@ def push(
             f"Expected a repository as owner/name, of ASCII letters, digits, '-', '_' and '.', got '{repo}'. Name one "
             "such, e.g. ada/digits."
         )
+    _check_name(repo)
     api = None if dry_run else _connect(endpoint)
     look_up = None if api is None else _look_up_by(api)
     with _publication(Path(folder), include_rejected, look_up) as publication:
@@ -110,6 +111,17 @@ def push(
         return PushResult(repo, repository.url, *told, sent, commits, *rest)
 
 
+def _check_name(repo: str) -> None:
+    """Raise UsageError for a name that the hub gives to no repository, though it is spelled as one."""
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    try:
+        validate_repo_id(repo)
+    except HFValidationError as error:
+        raise UsageError(f"Expected a repository as the hub names them ({first_line(error)}). Name another.") from error
+
+
 def _connect(endpoint: str | None) -> HfApi:
     """What talks to the hub. Raises UsageError where there is no network by decree, or no token."""
     from huggingface_hub import HfApi, constants, get_token
@@ -118,7 +130,10 @@ def _connect(endpoint: str | None) -> HfApi:
         raise UsageError(
             f"Expected a network to push by, HF_HUB_OFFLINE is set. Unset it; or give {setting('dry_run', True)}."
         )
-    if not get_token():
+    token = get_token()
+    if token and not token.isascii():  # a copied one may have a letter of another script
+        raise UsageError("Expected a token of the Hugging Face hub in ASCII, got another. Copy it again.")
+    if not token:
         raise UsageError(
             "Expected a token of the Hugging Face hub, found none. Log in with 'hf auth login', or set HF_TOKEN to one "
             "that may write."
