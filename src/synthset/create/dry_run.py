@@ -27,7 +27,7 @@ from synthset.prompts.language_enhancement import SampleSentences, SentenceConfi
 from synthset.prompts.strategies import readers
 
 SAMPLE_PROMPTS = 10
-SAMPLED_IMAGES = 32  # that the estimate draws
+SAMPLED_IMAGES = 32  # that the estimate draws in a batch at most
 SAMPLED_CLASSES = 10  # at most
 
 

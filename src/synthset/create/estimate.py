@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from synthset.create.config import CreateConfig
 from synthset.create.storage import encode_image
 from synthset.dataset.records import Request
-from synthset.generators.base import Generator
+from synthset.generators.base import GeneratedImage, Generator
 
 PLAN_BYTES = 25  # of a request in plan.parquet and, beside the image, in its shard: seeds and hashes do not shrink
 ROW_BYTES = 75
+CALIBRATION_SECONDS = 8.0  # that drawing takes for the sake of an estimate, as far as a batch can be foreseen
+FIRST_BATCH, GROWTH = 2, 4  # images of the first batch that is timed, and how many times as many the next has
 
 
 @dataclass(frozen=True)
@@ -52,10 +54,25 @@ class Estimate:
 def estimate_run(
     sample: Sequence[Request], total: int, generator: Generator, config: CreateConfig, copied: int = 0
 ) -> Estimate:
-    """Draw and encode a sample, and reckon with `total` images taking as much each, of which some are copied."""
-    generator.generate(sample[:1])  # the first image pays for what is set up once
-    start = time.monotonic()
-    images = generator.generate(sample)
-    seconds = (time.monotonic() - start) / len(sample)
+    """Draw and encode a sample, and reckon with `total` images taking as much each, of which some are copied.
+
+    Batches grow to the whole sample while the next is foreseen to be done in CALIBRATION_SECONDS: on a slow device few
+    images are drawn, and what a larger batch would save there is not known.
+    """
+    images, seconds = _time_batches(sample, generator)
     sizes = [len(encode_image(image.pixels, config)[0]) for image in images if image.pixels is not None]
     return Estimate(total, seconds, sum(sizes) / max(1, len(sizes)) + ROW_BYTES, -(-total // config.shard_size), copied)
+
+
+def _time_batches(sample: Sequence[Request], generator: Generator) -> tuple[list[GeneratedImage], float]:
+    """The images of all batches, and the seconds of an image in the largest one."""
+    begun = time.monotonic()
+    images, count, seconds = list(generator.generate(sample[:1])), 0, 0.0  # which pays for what is set up once
+    while count < len(sample):
+        count = min(count * GROWTH or FIRST_BATCH, len(sample))
+        start = time.monotonic()
+        images += generator.generate([sample[i * len(sample) // count] for i in range(count)])  # of all strategies
+        seconds = time.monotonic() - start
+        if time.monotonic() - begun + GROWTH * seconds > CALIBRATION_SECONDS:
+            break
+    return images, seconds / max(1, count)
