@@ -31,7 +31,7 @@ from synthset.testing import FakeGenerator
 from timing import not_measured, report_all
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-from browser import Browser, find_browser
+from browser import Browser, find_browser  # pyright: ignore[reportMissingImports]
 
 MOST_SECONDS, MOST_MEGABYTES = 2.0, 256
 NUM_CLASSES, NUM_COLOURS = 100, 16

@@ -70,6 +70,20 @@ failed = {"pixels": None, "status": "failed"}
 odd_reason = answering(lambda images: [replace(image, **failed, reason="\\ud800") for image in images])
 crashing = answering(lambda images: 1 / 0)
 
+def judging(keep=None, settings={"threshold": None}, **other):
+    def judge(images, inputs):
+        n = len(images)
+        made = {"keep": np.ones(n, bool), "score": np.zeros(n), "reasons": [""] * n, **other}
+        return None if keep == "none" else Judgement(**made)
+    return Filter(lambda class_names, inputs: settings, judge)
+
+no_judgement = judging("none")
+one_answer = judging(keep=None, **{"score": np.zeros(1)})
+no_text = judging(reasons=["\\ud800"] * 4)
+no_settings = judging(settings=None)
+no_json = judging(settings={"a": object()})
+ends = Filter(lambda class_names, inputs: {}, lambda images, inputs: exit(3))
+
 def full(images):
     raise MemoryError
 without_memory = answering(lambda images: images if len(images) == 1 else full(images))
@@ -88,7 +102,7 @@ surrogate_prompt = toy_plug_ins:SURROGATE_PROMPT
 Not_A_Name = toy_plug_ins:CLOSE_UP
 [synthset.filters]
 even = toy_plug_ins:EVEN
-[synthset.generators]
+{filters}[synthset.generators]
 noise = toy_plug_ins:noise
 miniature = toy_plug_ins:noise
 no_generator = toy_plug_ins:fake
@@ -113,7 +127,11 @@ GENERATORS = (
     "crashing",
     "without_memory",
 )
-POINTS = POINTS.format(generators="".join(f"{name} = toy_plug_ins:{name}\n" for name in GENERATORS))
+FILTERS = ("no_judgement", "one_answer", "no_text", "no_settings", "no_json", "ends")
+POINTS = POINTS.format(
+    filters="".join(f"{name} = toy_plug_ins:{name}\n" for name in FILTERS),
+    generators="".join(f"{name} = toy_plug_ins:{name}\n" for name in GENERATORS),
+)
 
 
 def write_package(folder, name="toy-plug-ins", version="1.0", points=POINTS, code=CODE):
@@ -194,7 +212,7 @@ def test_an_unknown_name_lists_those_of_packages(install, run, own_folder):
         UnknownNameError, match=r"Did you mean 'close_up'\? Valid: base, .*broken_prompt, close_up, gone"
     ):
         strategy_name("closeup")
-    with pytest.raises(UnknownNameError, match=r"Valid: clip, .*, even\."):
+    with pytest.raises(UnknownNameError, match=r"Valid: clip, .*, even, no_json, .*\."):
         CreateConfig(refill="odd")
     with pytest.raises(ModelError, match=r"Expected 'miniature', .*'noise', .*a checkpoint's folder"):
         load_generator("nois")
@@ -289,6 +307,28 @@ def test_a_filter_judges_and_its_verdicts_name_the_package(install, tmp_path):
     assert result.keep.tolist() == [True, False, True, False]
     assert result.verdicts["even"].config["plugin"] == {"package": "toy-plug-ins", "version": "1.0"}
     assert clear_filters(tmp_path / "out") == ["even"]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (
+            "no_judgement",
+            "filters.base.Judgement of the filter 'no_judgement' of the package .* got NoneType",
+        ),
+        ("one_answer", r"score \(4,\) and 4 reasons .* got bool \(4,\), \(1,\) and 4"),
+        ("no_text", "reasons that are text in Unicode"),
+        ("no_settings", "settings that are a mapping as JSON can hold it"),
+        ("no_json", "settings that are a mapping as JSON can hold it"),
+        ("ends", r"the filter 'ends' of the package .* to work, it fails \(SystemExit"),
+    ],
+)
+def test_answers_that_are_none_of_a_filters_write_nothing_and_name_the_package(install, tmp_path, name, message):
+    install()
+    create(["cat", "dog"], tmp_path / "out", images_per_class=2, generator="noise")
+    with pytest.raises((UsageError, ModelError), match=message):
+        filter_dataset(tmp_path / "out", name, encoder=load_encoder("fake"))
+    assert not (tmp_path / "out" / "filters").exists()
 
 
 def test_refilling_by_a_filter_of_a_package_is_part_of_the_job(install, tmp_path):

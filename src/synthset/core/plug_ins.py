@@ -71,7 +71,7 @@ class PlugIn:
             return function(*args, **options)
         except (SynthsetError, MemoryError):
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             if type(error).__name__ == "OutOfMemoryError":  # torch's: whoever asked may ask for less
                 raise
             reason = f"{type(error).__name__}: {first_line(error)}"

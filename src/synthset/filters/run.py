@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 from collections.abc import Mapping, Sequence
@@ -16,14 +17,14 @@ from synthset.core.errors import DataError, UnknownNameError, UsageError, settin
 from synthset.core.files import delete_parts
 from synthset.core.locks import reading, writing
 from synthset.core.options import declared_options, with_options
-from synthset.core.plug_ins import find_plug_in, plug_in_names
+from synthset.core.plug_ins import PlugIn, find_plug_in, is_unicode, plug_in_names
 from synthset.dataset.card import refresh_card
 from synthset.dataset.reader import Dataset, open_dataset
 from synthset.dataset.suited_encoder import model_of, suited_encoder
 from synthset.dataset.verdicts import BY_HAND, JUDGED_AS, SCHEMA, Verdicts, delete_verdicts, write_verdicts
 from synthset.encoders.embed import fill_cache
 from synthset.executors import Executor
-from synthset.filters.base import Filter, FilterInputs
+from synthset.filters.base import Filter, FilterInputs, Judgement
 from synthset.filters.clip import CLIP
 from synthset.filters.config import FilterConfig
 from synthset.filters.duplicates import DUPLICATES
@@ -230,9 +231,35 @@ def find_filter(name: str) -> Filter:
         raise plug_in.is_wrong("a synthset.filters.base.Filter")
     return replace(
         added,
-        settings=lambda names, inputs: {**plug_in.call(added.settings, names, inputs), "plugin": plug_in.record()},
-        judge=lambda images, inputs: plug_in.call(added.judge, images, inputs),
+        settings=lambda names, inputs: _settings_of(plug_in, plug_in.call(added.settings, names, inputs)),
+        judge=lambda images, inputs: _judgement_of(plug_in, plug_in.call(added.judge, images, inputs), len(images)),
     )
+
+
+def _settings_of(plug_in: PlugIn, settings: Any) -> dict[str, Any]:
+    """What a package's filter says of itself, with the package. Raises UsageError for what JSON cannot hold."""
+    try:
+        json.dumps(settings)
+    except (TypeError, ValueError):
+        settings = None
+    if not isinstance(settings, dict):
+        raise plug_in.is_wrong("settings that are a mapping as JSON can hold it", "others")
+    return {**settings, "plugin": plug_in.record()}
+
+
+def _judgement_of(plug_in: PlugIn, judgement: Any, count: int) -> Judgement:
+    """What a package's filter answers. Raises UsageError for what is no answer to so many images."""
+    if not isinstance(judgement, Judgement):
+        raise plug_in.is_wrong("a synthset.filters.base.Judgement", type(judgement).__name__)
+    keep, score, reasons = np.asarray(judgement.keep), np.asarray(judgement.score), list(judgement.reasons)
+    if keep.dtype != bool or keep.shape != (count,) or score.shape != (count,) or len(reasons) != count:
+        raise plug_in.is_wrong(
+            f"keep, bool ({count},), score ({count},) and {count} reasons",
+            f"{keep.dtype} {keep.shape}, {score.shape} and {len(reasons)}",
+        )
+    if not all(reason is None or is_unicode(reason) for reason in reasons):
+        raise plug_in.is_wrong("reasons that are text in Unicode", "others")
+    return Judgement(keep, score, reasons)
 
 
 def known_filters() -> list[str]:

@@ -67,6 +67,11 @@ class _Checked:
         """That of the package's generator."""
         return self._generator.config
 
+    @property
+    def preferred_batch_size(self) -> int:
+        """That of the package's generator; 1 where it has none."""
+        return getattr(self._generator, "preferred_batch_size", 1)
+
     def generate(self, requests: Sequence[ImageRequest]) -> list[GeneratedImage]:
         """Its answers. Raises ModelError where it fails, UsageError where they are no answers to the requests."""
         return self._check(self._plug_in.call(self._generator.generate, requests), len(requests))
