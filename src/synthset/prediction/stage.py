@@ -110,8 +110,9 @@ def load_predictor(model: str | Path, device: str = "auto") -> Predictor:
 
 
 def _row(pictures: Pictures, index: int, top: Sequence[tuple[str, float]]) -> Row:
-    known = (pictures.ids[index], pictures.hashes[index]) if pictures.ids else ()
-    return Row(pictures.names[index], tuple(top), *known)
+    if not pictures.ids:
+        return Row(pictures.names[index], tuple(top))
+    return Row(pictures.names[index], tuple(top), pictures.ids[index], pictures.hashes[index])
 
 
 def _classify(predictor: Predictor, pictures: Pictures, top_k: int, skipped: list[str]) -> Iterator[list[Row]]:
