@@ -27,6 +27,7 @@ from pathlib import Path
 from timing import Work, median_ratio, report_all, time_in_turns
 
 REPOSITORY = Path(__file__).parent.parent
+NAMES = ("first_row", "no_op", "four_images")
 LIBRARIES = (sys.executable, "-c", "import torch, diffusers")
 COMMAND = "import sys; from synthset.cli import main; sys.exit(main(sys.argv[1:]))"
 # torch is imported before the command instead of by it, which takes as long
@@ -46,6 +47,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--against", metavar="COMMIT", help="an older commit to measure beside this tree")
+    parser.add_argument("--only", nargs="+", choices=NAMES, default=NAMES, help="these ratios")
     parser.add_argument("--processor-time", action="store_true", help="count the processor's time, not the wall's")
     parser.add_argument("--output", type=Path, help="a file to add the JSON lines to")
     arguments = parser.parse_args()
@@ -55,7 +57,7 @@ def main() -> int:
         if arguments.against:
             trees["_before"] = stack.enter_context(checked_out(arguments.against, folder / "tree"))
         clock = processor_time if arguments.processor_time else time.perf_counter
-        return report_all(measure(trees, folder, arguments.rounds, clock), arguments.output)
+        return report_all(measure(arguments.only, trees, folder, arguments.rounds, clock), arguments.output)
 
 
 def processor_time() -> float:
@@ -65,21 +67,22 @@ def processor_time() -> float:
 
 
 def measure(
-    trees: dict[str, Path], folder: Path, rounds: int, clock: Callable[[], float]
+    names: Sequence[str], trees: dict[str, Path], folder: Path, rounds: int, clock: Callable[[], float]
 ) -> Iterator[dict[str, object]]:
     """One result a command and tree."""
     sides = {"libraries": run(LIBRARIES, REPOSITORY)}
     for suffix, tree in trees.items():
         finished = folder / f"finished{suffix}"
-        sides |= {
-            f"first_row{suffix}": run((sys.executable, "-c", FIRST_ROW, *LINE), tree, folder / f"first{suffix}"),
-            f"four_images{suffix}": run((sys.executable, "-c", COMMAND, *LINE), tree, folder / f"four{suffix}"),
-            f"no_op{suffix}": run((sys.executable, "-c", COMMAND, *LINE, "--output-dir", str(finished)), tree),
+        works = {
+            "first_row": run((sys.executable, "-c", FIRST_ROW, *LINE), tree, folder / f"first{suffix}"),
+            "four_images": run((sys.executable, "-c", COMMAND, *LINE), tree, folder / f"four{suffix}"),
+            "no_op": run((sys.executable, "-c", COMMAND, *LINE, "--output-dir", str(finished)), tree),
         }
+        sides |= {f"{name}{suffix}": works[name] for name in names}
     for work in sides.values():
         work(0)  # the first start also reads its files from disk, and finishes the dataset
     seconds = time_in_turns(sides, rounds, clock)
-    for name in ("first_row", "no_op", "four_images"):
+    for name in names:
         ratio = median_ratio(seconds[name], seconds["libraries"])
         yield result(name, ratio, seconds[name], rounds, "<= 2" if name == "first_row" else "")
         if "_before" in trees:
