@@ -58,6 +58,8 @@ STAGES = {
     "eval": Stage("eval model --real files --allow-training-images", "model"),
     "curve": Stage(f"tune set --all-images --real files {CLIP} --shots 1 2 --seeds 1 --output-dir curve", "curve"),
     "demo": Stage("demo --images-per-class 2 --output-dir demo", "demo"),
+    "merge": Stage("merge set another --output-dir merged --overwrite", "merged"),
+    "split": Stage("split set --output-dir parts --overwrite", "parts"),
 }
 
 
