@@ -110,7 +110,7 @@ def test_a_curve_of_one_seed_has_no_interval(tmp_path):
     assert "real + synthetic 4 1 84.0% –" in page.text()
     assert page.sections() == ["curve", "tuned"]
     assert "Encoder miniature , fingerprint abababababababab . torch 2.9." in page.text()
-    assert "\"epochs\": 30" in page.text()
+    assert '"epochs": 30' in page.text()
     check_figures(page)
 
 

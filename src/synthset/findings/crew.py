@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import groupby
 from pathlib import Path
+from typing import Any, cast
 
 from synthset.core.errors import SynthsetError
 from synthset.core.progress import set_progress
@@ -98,7 +99,7 @@ def _try_all(work: Sequence[Work], lab: Lab, workers: int) -> Iterator[Ended]:
     with parallel_config("loky", inner_max_num_threads=threads), warnings.catch_warnings():
         # one whose memory grows is replaced, which is as it should be
         warnings.filterwarnings("ignore", "A worker stopped while some jobs")
-        crew = Parallel(n_jobs=workers, return_as="generator_unordered", batch_size=1)
+        crew: Any = Parallel(n_jobs=workers, return_as="generator_unordered", batch_size=cast("Any", 1))
         yield from crew(delayed(_try_apart)(one, lab.root, threads, os.getpid()) for one in work)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from synthset.findings.drawing import Draw, Filter, Options, options, read_by
@@ -110,8 +110,6 @@ def _miniature(
     epochs: int,
     real_shots: tuple[int, ...] = (1, 2, 4, 8, 16, 32),
     training: Options = (),
-    finetuned_epochs: int = 60,
-    learning_rates: tuple[float, ...] = (3e-4, 1e-3, 3e-3),
 ) -> Scale:
     return Scale(
         tasks=(_DIGITS,),
@@ -141,8 +139,8 @@ def _miniature(
                 epochs=epochs, batch_size=64, image_size_px=32, optimizer="adamw", learning_rate=2e-3, warmup_epochs=1.0
             ),
             moco=options(epochs=epochs, batch_size=64, image_size_px=32, learning_rate=0.06),
-            finetuning=options(optimizer="adamw", epochs=finetuned_epochs, batch_size=16),
-            learning_rates=learning_rates,
+            finetuning=options(optimizer="adamw", epochs=60, batch_size=16),
+            learning_rates=(3e-4, 1e-3, 3e-3),
             first_seed=64,
         ),
     )
@@ -155,7 +153,9 @@ def miniature() -> Scale:
 
 def quick() -> Scale:
     """A fifth of that, with wider intervals."""
-    return _miniature(20, 10, (1, 16), 10, 20, (1, 2, 4, 8, 16), QUICK_TRAINING, 30, (1e-3, 3e-3))
+    scale = _miniature(20, 10, (1, 16), 10, 20, (1, 2, 4, 8, 16), QUICK_TRAINING)
+    finetuning = options(optimizer="adamw", epochs=30, batch_size=16)
+    return replace(scale, pretraining=replace(scale.pretraining, finetuning=finetuning, learning_rates=(1e-3, 3e-3)))
 
 
 _DRAWING = {
