@@ -301,7 +301,9 @@ def _row(canvas: Canvas, mark: _Mark, room: tuple[float, float, float], colour: 
 
 def _written(unit: str, mark: _Mark) -> str:
     def number(value: float) -> str:
-        return f"{100 * value:+.1f}" if unit == "percent" else f"{value:+.2g}"
+        if unit == "percent":
+            return f"{100 * value:+.1f}"
+        return f"{value:+.2g}" if abs(value) < 99.5 else f"{value:+,.0f}"
 
     interval = "" if mark.low is None or mark.high is None else f" ({number(mark.low)} to {number(mark.high)})"
     return f"{number(mark.value)}{interval}"
