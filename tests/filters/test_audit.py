@@ -14,6 +14,7 @@ def test_the_audit_has_every_verdict_with_its_class_and_strategy(pets):
     assert table.num_rows == 80
     row = table.slice(21, 1).to_pylist()[0]
     verdict = verdicts(pets).slice(21, 1).to_pylist()[0]
+    assert verdict.pop("judged_as") == "dog"  # which the row has as its class
     (drawn,) = [one for one in dataset.rows.to_pylist() if one["request_id"] == verdict["request_id"]]
     said = {"method": "clip", "class_index": 1, "class_name": "dog", "strategy": "random_guidance"} | verdict
     assert row == said | {name: drawn[name] for name in ("prompt", "guidance_scale", "seed")}

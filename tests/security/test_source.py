@@ -41,6 +41,7 @@ def test_no_pickle_is_opened_no_archive_unpacked_and_no_foreign_code_run():
     found = {path.name: offences(path.read_text(encoding="utf-8")) for path in SOURCES}
     # archives are read in place by the one and written by the other; nothing in them extracts
     allowed = {"archives.py": ["tarfile", "zipfile"], "webdataset.py": ["tarfile"]}
+    allowed["crew.py"] = ["joblib"]  # for its processes; it opens no file by it
     assert {name: said for name, said in found.items() if said} == allowed
 
 
