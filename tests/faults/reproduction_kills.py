@@ -46,7 +46,13 @@ def start(folder: Path, command: list[str]) -> subprocess.Popen[str]:
     environment = {**os.environ, "SYNTHSET_CACHE": str(folder / "cache")}
     line = [sys.executable, "-m", "synthset", "--quiet", *command]
     return subprocess.Popen(
-        line, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
+        line,
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
 
 
