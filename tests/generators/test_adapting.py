@@ -365,6 +365,7 @@ def test_a_pickle_is_refused_and_what_to_do_is_said(folders, tmp_path):
         (["f/pytorch_lora_weights.bin"], "f", ModelError, "found no such file"),
         (["f/a.safetensors", "f/b.safetensors"], "f", ModelError, "found a.safetensors, b.safetensors"),
         (["a.safetensors"], "a.safetensors", ModelError, "no readable safetensors"),
+        (["f/a.safetensors"], "f", ModelError, "'f/a.safetensors' is no readable safetensors"),
         (["a.safetensors"], "a.safetensors:strong", UsageError, "is no finite number"),
         (["a.safetensors"], "a.safetensors:inf", UsageError, "is no finite number"),
         (["a", "a:0.5"], "a:0.5", UsageError, "read in one way"),

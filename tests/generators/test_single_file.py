@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 import synthset
 from synthset.core.errors import ConfigChangedError, ModelError, UsageError
 from synthset.generators.loading import load_generator
-from synthset.generators.single_file import LAYOUTS, LAYOUTS_FOLDER, _clip_tokenizer, _tell_layout
+from synthset.generators.single_file import LAYOUTS, LAYOUTS_FOLDER, _clip_tokenizer, find_layout
 from tiny_models import build_stable_diffusion
 
 OPTIONS: dict[str, Any] = {"num_inference_steps": 2, "height_px": 32, "width_px": 32, "device": "cpu"}
@@ -197,7 +197,7 @@ def file_of(path: Path, **shapes: tuple[int, ...]) -> Path:
     ],
 )
 def test_the_tensors_tell_the_layout(shapes, layout, tmp_path):
-    assert _tell_layout(file_of(tmp_path / "a.safetensors", **shapes)) == layout
+    assert find_layout(file_of(tmp_path / "a.safetensors", **shapes), None).name == layout
 
 
 @pytest.mark.parametrize(
@@ -301,6 +301,6 @@ def test_a_file_of_a_known_family_is_read_by_our_layout_without_the_hub(monkeypa
     config = json.loads((ours / "text_encoder" / "config.json").read_text())
     (ours / "text_encoder" / "config.json").write_text(json.dumps(config))
     monkeypatch.setattr("synthset.generators.single_file.LAYOUTS_FOLDER", ours.parent)
-    monkeypatch.setattr("synthset.generators.single_file._tell_layout", lambda _: "sd15")
-    monkeypatch.setattr("synthset.generators.single_file._clip_tokenizer", lambda _: tiny._clip_tokenizer())
+    monkeypatch.setattr("synthset.generators.single_file._tell_layout", lambda _file, _outlines: "sd15")
+    monkeypatch.setattr("synthset.generators.single_file._clip_tokenizer", lambda _: tiny.clip_tokenizer())
     assert all(difference(*pair) == 0 for pair in zip(draw(single), draw(folder), strict=True))

@@ -18,11 +18,12 @@ from synthset.core.errors import ModelError, first_line, setting, some
 from synthset.core.libraries import quiet
 from synthset.generators.additions import A_TOKEN, Embedding, Lora, is_token
 from synthset.generators.reading import EmbeddedTokens
+from synthset.generators.tensor_files import TensorOutline, outline_tensors
 
 _ADAPTER = "added"  # the name of a LoRA in a pipeline
 _MISFIT = re.compile(r"size mismatch for ([^:]+): .*?torch\.Size\((.+?)\).*?torch\.Size\((.+?)\)")
+_HALVES = (("lora_A", "lora_B"), ("lora_down", "lora_up"), ("lora.down", "lora.up"))  # as names have them
 # of files whose name is the token, by the encoder whose vectors they are
-_HALVES = (("lora_A", "lora_B"), ("lora_down", "lora_up"), ("lora.down", "lora.up"))
 _UNNAMED, _ENCODERS = ("emb_params",), ("clip_l", "clip_g")
 
 
@@ -71,7 +72,7 @@ def _load_lora(pipeline: Any, lora: Lora, name: str) -> None:
     }
     unfit = f"The LoRA '{lora.path}' does not fit '{name}', a {type(pipeline).__name__}"
     advice = "It was made for another model, or for another size of this one: draw with that."
-    tensors = _tensors_of(lora)
+    tensors = outline_tensors(lora.path, "LoRA")
     if unread := [tensor for tensor in tensors if "dora_scale" in tensor or "hada_" in tensor]:
         raise ModelError(f"{unfit}: it is a DoRA or a LoHa ({unread[0]}), which diffusers does not read. Leave it out.")
     if odd := next(_oddities(tensors), ""):
@@ -98,24 +99,15 @@ def _load_lora(pipeline: Any, lora: Lora, name: str) -> None:
         )
 
 
-def _tensors_of(lora: Lora) -> dict[str, tuple[str, list[int]]]:
-    """Type and shape of each tensor, by its name, without reading any."""
-    from safetensors import safe_open
-
-    with safe_open(lora.path, "pt") as file:
-        slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-        return {name: (one.get_dtype(), one.get_shape()) for name, one in slices.items()}
-
-
-def _oddities(tensors: Mapping[str, tuple[str, list[int]]]) -> Iterator[str]:
+def _oddities(tensors: Mapping[str, TensorOutline]) -> Iterator[str]:
     """What no LoRA has, of which libraries say nothing that helps."""
-    for name, (kind, shape) in tensors.items():
-        if not kind.startswith(("F", "BF")):
-            yield f"'{name}' is of {kind}, not of floating-point numbers"
-        first, second = next(((one, other) for one, other in _HALVES if one in name), ("", ""))
-        other = tensors.get(name.replace(first, second), ("", []))[1] if first else []
-        if shape and len(other) > 1 and shape[0] != other[1]:
-            yield f"the two halves of a change are of rank {shape[0]} and {other[1]} ({name})"
+    for name, tensor in tensors.items():
+        if not tensor.kind.startswith(("F", "BF")):
+            yield f"'{name}' is of {tensor.kind}, not of floating-point numbers"
+        for first, second in _HALVES:
+            other = tensors.get(name.replace(first, second)) if first in name else None
+            if other and tensor.shape and len(other.shape) > 1 and tensor.shape[0] != other.shape[1]:
+                yield f"the two halves of a change are of rank {tensor.shape[0]} and {other.shape[1]} ({name})"
 
 
 def _reason(error: Exception) -> str:

@@ -13,19 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from synthset.core.errors import ModelError, UsageError, setting, some
+from synthset.core.errors import UsageError, setting
 from synthset.core.files import sha256_of
-from synthset.core.hub import is_hub_id
-from synthset.core.names import shown
 from synthset.core.options import Option, check_options, expect
+from synthset.generators.tensor_files import find_safetensors
 
-SAFETENSORS = ".safetensors"
-_HOW_TO_CONVERT = (
-    'Where you trust it, convert it once: python -c "import sys, torch; from safetensors.torch import save_file; '
-    "old, new = sys.argv[1:]; tensors = torch.load(old, weights_only=True, map_location='cpu'); "
-    "tensors = tensors.get('state_dict', tensors); save_file({name: value.contiguous() for name, value in "
-    "tensors.items() if hasattr(value, 'contiguous')}, new)\""
-)
 MOST_CHARACTERS = 100
 A_TOKEN = f"a token of at most {MOST_CHARACTERS} characters that can be seen, without spaces,"
 _PLACEHOLDER = re.compile(r"<[\w-]+>")  # as tokens of textual inversion are mostly written
@@ -158,50 +150,6 @@ def _read_scale(scale: str, text: str) -> float:
         f"'{scale}' is no finite number",
     )
     return value
-
-
-def find_safetensors(path: Path, kind: str, option: str) -> Path:
-    """The safetensors file that a path means: itself, or the only one in a folder.
-
-    Args:
-        kind: what it is, for people.
-        option: field that names it.
-    Raises:
-        ModelError: there is none, or several, or it is a pickle or anything else.
-    """
-    if path.is_dir():
-        files = sorted(path.glob(f"*{SAFETENSORS}"))
-        if len(files) != 1:
-            names = some([file.name for file in files]) or "no such file"
-            raise ModelError(
-                f"Expected one safetensors file in '{path}' for {setting(option)}, found {names}. Name the file itself."
-            )
-        return files[0]
-    if shown(path) != str(path):  # which the libraries that read it do not take
-        raise ModelError(f"Expected the {kind} '{path}' of {setting(option)} under a name in UTF-8. Rename it.")
-    if not path.is_file():
-        fetch = f" One of the hub is fetched before: hf download {path} --local-dir …" if is_hub_id(str(path)) else ""
-        raise ModelError(f"Expected the {kind} '{path}' of {setting(option)}, there is no such file.{fetch}")
-    check_safetensors(path, kind)
-    return path
-
-
-def check_safetensors(path: Path, kind: str) -> None:
-    """Raise ModelError for a file that is no safetensors file, of which only the header is read."""
-    from safetensors import SafetensorError, safe_open
-
-    if path.suffix != SAFETENSORS:
-        raise ModelError(
-            f"Expected the {kind} '{path}' as a safetensors file. Others may be pickles, which can run any code when "
-            f"they are opened, so it is not. {_HOW_TO_CONVERT} '{path}' '{path.with_suffix(SAFETENSORS)}'"
-        )
-    try:
-        with safe_open(path, "np") as file:
-            is_empty = not file.keys()
-    except (SafetensorError, OSError) as error:
-        raise ModelError(f"The {kind} '{path}' is no readable safetensors file ({error}). Fetch it anew.") from error
-    if is_empty:
-        raise ModelError(f"The {kind} '{path}' holds no tensor. Fetch it anew.")
 
 
 def is_token(text: str) -> bool:

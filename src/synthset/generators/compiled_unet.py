@@ -25,9 +25,8 @@ from synthset.core.files import cache_folder
 from synthset.generators.base import EAGER
 from synthset.generators.fast_unet import Remembering
 
-WHOLE_WEIGHTS = (
-    100_000_000  # up to so many a network is compiled whole, and a GPU waits for the launches of its kernels
-)
+# up to so many a network is compiled whole: a GPU waits for the launches of its kernels
+WHOLE_WEIGHTS = 100_000_000
 # classes whose instances repeat: of UNets, and of transformers what diffusers names in `_repeated_blocks`
 REGIONS = ("ResnetBlock2D", "Transformer2DModel")
 

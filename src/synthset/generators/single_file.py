@@ -6,13 +6,13 @@ models lie in `layouts/`, so that nothing is fetched; others are read by those o
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from synthset.core.errors import ModelError, UsageError, setting
 from synthset.core.hub import find_folder
-from synthset.generators.additions import check_safetensors
+from synthset.generators.tensor_files import TensorOutline, outline_tensors
 
 LAYOUTS_FOLDER = Path(__file__).parent / "layouts"
 # name of a layout -> the model
@@ -50,9 +50,9 @@ def find_layout(file: Path, layout: str | None) -> Path:
     """
     if not file.is_file():
         raise ModelError(f"Expected a checkpoint in the file '{file}', there is none. Is the path spelled correctly?")
-    check_safetensors(file, "checkpoint")
+    outlines = outline_tensors(file, "checkpoint")
     if layout is None:
-        return LAYOUTS_FOLDER / _tell_layout(file)
+        return LAYOUTS_FOLDER / _tell_layout(file, outlines)
     if layout in LAYOUTS:
         return LAYOUTS_FOLDER / layout
     folder = find_folder(layout, f"one of {', '.join(LAYOUTS)}, or a checkpoint's folder, as {setting('layout')}")
@@ -64,17 +64,16 @@ def find_layout(file: Path, layout: str | None) -> Path:
     return folder
 
 
-def _tell_layout(file: Path) -> str:
-    shapes = _shapes(file)
+def _tell_layout(file: Path, outlines: Mapping[str, TensorOutline]) -> str:
     where = f"Give {setting('layout')}: one of {', '.join(LAYOUTS)}, or a folder with its family's configurations."
-    channels, width = _width(shapes, _FIRST), _width(shapes, _CONTEXT)
+    channels, width = _width(outlines, _FIRST), _width(outlines, _CONTEXT)
     if channels not in (0, 4):
         raise ModelError(
             f"'{file}' takes {channels} channels, as models that fill in or edit images do, and draws none "
             "from text alone. Name another checkpoint."
         )
-    if _FIRST in shapes and _SECOND_ENCODER in shapes:
-        if found := [name for name in _PARAMETERIZATIONS if name in shapes]:
+    if _FIRST in outlines and _SECOND_ENCODER in outlines:
+        if found := [name for name in _PARAMETERIZATIONS if name in outlines]:
             raise UsageError(f"'{file}' is an SDXL that was trained otherwise than the first one ({found[0]}). {where}")
         return "sdxl"
     if width == 768:
@@ -86,27 +85,19 @@ def _tell_layout(file: Path) -> str:
         )
     raise ModelError(
         f"Expected a single file of {', '.join(LAYOUTS.values())}; '{file}' is of another model, e.g. it has "
-        f"'{next(iter(shapes))}'. {where}"
+        f"'{next(iter(outlines))}'. {where}"
     )
 
 
-def _shapes(file: Path) -> dict[str, list[int]]:
-    """The shape of each tensor by its name, without reading any."""
-    from safetensors import safe_open
-
-    with safe_open(file, "np") as tensors:
-        return {name: tensors.get_slice(name).get_shape() for name in tensors.keys()}  # noqa: SIM118 - no mapping
-
-
-def _width(shapes: dict[str, list[int]], name: str) -> int:
+def _width(outlines: Mapping[str, TensorOutline], name: str) -> int:
     """How many numbers a network takes at a time by a weight; 0 for one that is not there, or is no such weight."""
-    shape = shapes.get(name, [])
+    shape = outlines[name].shape if name in outlines else ()
     return shape[1] if len(shape) >= 2 else 0
 
 
 def has_decoder(file: Path) -> bool:
     """Whether a file holds a whole model; others hold the denoiser alone."""
-    return any(name.startswith(_DECODERS) for name in _shapes(file))
+    return any(name.startswith(_DECODERS) for name in outline_tensors(file, "checkpoint"))
 
 
 def make_tokenizers(folder: Path, parts: Collection[str]) -> dict[str, Any]:
