@@ -7,14 +7,11 @@ weights are random but not weak: prompts, seeds and scales change what is drawn.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-import torch
 from diffusers import (
     AuraFlowPipeline,
     AuraFlowTransformer2DModel,
     AutoencoderDC,
-    AutoencoderKL,
     AutoencoderKLFlux2,
     AutoencoderKLQwenImage,
     ChromaPipeline,
@@ -56,15 +53,25 @@ from diffusers import (
     ZImagePipeline,
     ZImageTransformer2DModel,
 )
-from tokenizers.pre_tokenizers import ByteLevel
+from tiny_parts import (
+    MAX_TOKENS,
+    SIZE_PX,
+    WIDTH,
+    autoencoder,
+    clip_text_encoder,
+    clip_tokenizer,
+    gemma,
+    gemma_tokenizer,
+    objecting_safety_checker,
+    qwen3,
+    qwen_tokenizer,
+    save,
+    seeded,
+    strong,
+    t5,
+    t5_tokenizer,
+)
 from transformers import (
-    CLIPTextConfig,
-    CLIPTextModel,
-    CLIPTextModelWithProjection,
-    CLIPTokenizer,
-    Gemma2Config,
-    Gemma2Model,
-    GemmaTokenizer,
     GlmConfig,
     GlmModel,
     LlamaConfig,
@@ -72,42 +79,33 @@ from transformers import (
     PreTrainedTokenizerFast,
     Qwen2_5_VLConfig,
     Qwen2_5_VLForConditionalGeneration,
-    Qwen2Tokenizer,
-    Qwen3Config,
     Qwen3ForCausalLM,
     Qwen3Model,
-    T5Config,
-    T5EncoderModel,
-    T5Tokenizer,
     UMT5Config,
     UMT5EncoderModel,
 )
 
-from synthset.core.libraries import quiet
-from tiny_models import _feature_extractor, _safety_checker
+from tiny_models import _feature_extractor
 
-WIDTH = 32  # of all texts
-MAX_TOKENS = 32
-SIZE_PX = 32
 NOISE_SCHEDULE = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1}
 # SDXL's configuration has these beside what its own scheduler reads
 FOR_DDIM = {"clip_sample": False, "set_alpha_to_one": False}
 
 
 def build_sdxl(folder: Path, *, turbo: bool = False) -> Path:
-    with _seeded():
+    with seeded():
         scheduler = (
             EulerAncestralDiscreteScheduler(**NOISE_SCHEDULE, timestep_spacing="trailing")
             if turbo
             else EulerDiscreteScheduler.from_config({**NOISE_SCHEDULE, **FOR_DDIM})
         )
         pipeline = StableDiffusionXLPipeline(
-            vae=_autoencoder(),
-            text_encoder=_clip_text_encoder(),
-            text_encoder_2=_clip_text_encoder(projected=True),
-            tokenizer=_clip_tokenizer(),
-            tokenizer_2=_clip_tokenizer(),
-            unet=_strong(
+            vae=autoencoder(),
+            text_encoder=clip_text_encoder(),
+            text_encoder_2=clip_text_encoder(projected=True),
+            tokenizer=clip_tokenizer(),
+            tokenizer_2=clip_tokenizer(),
+            unet=strong(
                 UNet2DConditionModel(
                     sample_size=SIZE_PX // 4,
                     down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
@@ -125,13 +123,13 @@ def build_sdxl(folder: Path, *, turbo: bool = False) -> Path:
             ),
             scheduler=scheduler,
         )
-    return _save(pipeline, folder)
+    return save(pipeline, folder)
 
 
 def build_sd3(folder: Path) -> Path:
-    with _seeded():
+    with seeded():
         pipeline = StableDiffusion3Pipeline(
-            transformer=_strong(
+            transformer=strong(
                 SD3Transformer2DModel(
                     sample_size=SIZE_PX // 4,
                     in_channels=4,
@@ -147,24 +145,24 @@ def build_sd3(folder: Path) -> Path:
                 )
             ),
             scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
-            vae=_autoencoder(),
-            text_encoder=_clip_text_encoder(projected=True),
-            tokenizer=_clip_tokenizer(),
-            text_encoder_2=_clip_text_encoder(projected=True),
-            tokenizer_2=_clip_tokenizer(),
-            text_encoder_3=_t5(2 * WIDTH),
-            tokenizer_3=_t5_tokenizer(),
+            vae=autoencoder(),
+            text_encoder=clip_text_encoder(projected=True),
+            tokenizer=clip_tokenizer(),
+            text_encoder_2=clip_text_encoder(projected=True),
+            tokenizer_2=clip_tokenizer(),
+            text_encoder_3=t5(2 * WIDTH),
+            tokenizer_3=t5_tokenizer(),
         )
-    return _save(pipeline, folder)
+    return save(pipeline, folder)
 
 
 def build_pixart(folder: Path, *, alpha: bool = False) -> Path:
-    with _seeded():
+    with seeded():
         pipeline = (PixArtAlphaPipeline if alpha else PixArtSigmaPipeline)(
-            tokenizer=_t5_tokenizer(),
-            text_encoder=_t5(WIDTH),
-            vae=_autoencoder(),
-            transformer=_strong(
+            tokenizer=t5_tokenizer(),
+            text_encoder=t5(WIDTH),
+            vae=autoencoder(),
+            transformer=strong(
                 PixArtTransformer2DModel(
                     sample_size=SIZE_PX // 4,
                     num_layers=2,
@@ -177,20 +175,20 @@ def build_pixart(folder: Path, *, alpha: bool = False) -> Path:
             ),
             scheduler=DPMSolverMultistepScheduler(beta_start=0.0001, beta_end=0.02),
         )
-    return _save(pipeline, folder)
+    return save(pipeline, folder)
 
 
 def build_sana(folder: Path, *, sprint: bool = False) -> Path:
-    with _seeded():
+    with seeded():
         scheduler = (
             SCMScheduler()
             if sprint
             else DPMSolverMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=3.0)
         )
         pipeline = (SanaSprintPipeline if sprint else SanaPipeline)(
-            tokenizer=_gemma_tokenizer(),
-            text_encoder=_gemma(),
-            vae=_strong(
+            tokenizer=gemma_tokenizer(),
+            text_encoder=gemma(),
+            vae=strong(
                 AutoencoderDC(
                     latent_channels=4,
                     attention_head_dim=4,
@@ -203,7 +201,7 @@ def build_sana(folder: Path, *, sprint: bool = False) -> Path:
                 ),
                 "decoder.conv_out.weight",
             ),
-            transformer=_strong(
+            transformer=strong(
                 SanaTransformer2DModel(
                     sample_size=SIZE_PX // 2,
                     in_channels=4,
@@ -220,16 +218,16 @@ def build_sana(folder: Path, *, sprint: bool = False) -> Path:
             ),
             scheduler=scheduler,
         )
-    return _save(pipeline, folder)
+    return save(pipeline, folder)
 
 
 def build_lcm(folder: Path, *, safety_checker: bool = False) -> Path:
-    with _seeded():
+    with seeded():
         pipeline = LatentConsistencyModelPipeline(
-            vae=_autoencoder(),
-            text_encoder=_clip_text_encoder(),
-            tokenizer=_clip_tokenizer(),
-            unet=_strong(
+            vae=autoencoder(),
+            text_encoder=clip_text_encoder(),
+            tokenizer=clip_tokenizer(),
+            unet=strong(
                 UNet2DConditionModel(
                     sample_size=SIZE_PX // 4,
                     down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
@@ -244,16 +242,16 @@ def build_lcm(folder: Path, *, safety_checker: bool = False) -> Path:
                 "conv_out.weight",
             ),
             scheduler=LCMScheduler(**NOISE_SCHEDULE),
-            safety_checker=_objecting_safety_checker() if safety_checker else None,
+            safety_checker=objecting_safety_checker() if safety_checker else None,
             feature_extractor=_feature_extractor() if safety_checker else None,
             requires_safety_checker=safety_checker,
         )
-    return _save(pipeline, folder)
+    return save(pipeline, folder)
 
 
 def build_aura_flow(folder: Path) -> Path:
-    with _seeded():
-        tokenizer = _t5_tokenizer()
+    with seeded():
+        tokenizer = t5_tokenizer()
         pipeline = AuraFlowPipeline(
             tokenizer=tokenizer,
             text_encoder=UMT5EncoderModel(
@@ -267,8 +265,8 @@ def build_aura_flow(folder: Path) -> Path:
                     initializer_factor=3.0,
                 )
             ).eval(),
-            vae=_autoencoder(),
-            transformer=_strong(
+            vae=autoencoder(),
+            transformer=strong(
                 AuraFlowTransformer2DModel(
                     sample_size=SIZE_PX // 4,
                     in_channels=4,
@@ -287,17 +285,17 @@ def build_aura_flow(folder: Path) -> Path:
             ),
             scheduler=FlowMatchEulerDiscreteScheduler(shift=1.73),
         )
-    return _save(pipeline, folder)
+    return save(pipeline, folder)
 
 
 def build_chroma(folder: Path) -> Path:
-    with _seeded():
+    with seeded():
         pipeline = ChromaPipeline(
             scheduler=FlowMatchEulerDiscreteScheduler(),
-            vae=_autoencoder(),
-            text_encoder=_t5(WIDTH),
-            tokenizer=_t5_tokenizer(),
-            transformer=_strong(
+            vae=autoencoder(),
+            text_encoder=t5(WIDTH),
+            tokenizer=t5_tokenizer(),
+            transformer=strong(
                 ChromaTransformer2DModel(
                     in_channels=16,
                     num_layers=1,
@@ -312,16 +310,16 @@ def build_chroma(folder: Path) -> Path:
                 )
             ),
         )
-    return _save(pipeline, folder)
+    return save(pipeline, folder)
 
 
 def build_cogview4(folder: Path) -> Path:
-    with _seeded():
+    with seeded():
         pipeline = CogView4Pipeline(
-            tokenizer=_t5_tokenizer(),  # as GLM's, it makes a token of the empty text
+            tokenizer=t5_tokenizer(),  # as GLM's, it makes a token of the empty text
             text_encoder=GlmModel(
                 GlmConfig(
-                    vocab_size=len(_t5_tokenizer()),
+                    vocab_size=len(t5_tokenizer()),
                     hidden_size=WIDTH,
                     intermediate_size=2 * WIDTH,
                     num_hidden_layers=2,
@@ -333,8 +331,8 @@ def build_cogview4(folder: Path) -> Path:
                     eos_token_id=1,
                 )
             ).eval(),
-            vae=_autoencoder(),
-            transformer=_strong(
+            vae=autoencoder(),
+            transformer=strong(
                 CogView4Transformer2DModel(
                     sample_size=SIZE_PX // 4,
                     in_channels=4,
@@ -351,13 +349,13 @@ def build_cogview4(folder: Path) -> Path:
             ),
             scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
         )
-    return _save(pipeline, folder)
+    return save(pipeline, folder)
 
 
 def build_lumina2(folder: Path) -> Path:
-    with _seeded():
+    with seeded():
         pipeline = Lumina2Pipeline(
-            transformer=_strong(
+            transformer=strong(
                 Lumina2Transformer2DModel(
                     sample_size=SIZE_PX // 8,
                     in_channels=4,
@@ -374,23 +372,23 @@ def build_lumina2(folder: Path) -> Path:
                 "norm_out.linear_2.weight",
             ),
             scheduler=FlowMatchEulerDiscreteScheduler(shift=6.0),
-            vae=_autoencoder((8, 8, 8, 16)),  # the pipeline takes its eight pixels a latent for granted
-            text_encoder=_gemma(),
-            tokenizer=_gemma_tokenizer(),
+            vae=autoencoder((8, 8, 8, 16)),  # the pipeline takes its eight pixels a latent for granted
+            text_encoder=gemma(),
+            tokenizer=gemma_tokenizer(),
         )
-    return _save(pipeline, folder)
+    return save(pipeline, folder)
 
 
 def build_flux(folder: Path, *, schnell: bool = False) -> Path:
-    with _seeded():
+    with seeded():
         pipeline = FluxPipeline(
             scheduler=FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=not schnell),
-            vae=_autoencoder(),
-            text_encoder=_clip_text_encoder(),
-            tokenizer=_clip_tokenizer(),
-            text_encoder_2=_t5(WIDTH),
-            tokenizer_2=_t5_tokenizer(),
-            transformer=_strong(
+            vae=autoencoder(),
+            text_encoder=clip_text_encoder(),
+            tokenizer=clip_tokenizer(),
+            text_encoder_2=t5(WIDTH),
+            tokenizer_2=t5_tokenizer(),
+            transformer=strong(
                 FluxTransformer2DModel(
                     in_channels=16,
                     num_layers=1,
@@ -404,15 +402,15 @@ def build_flux(folder: Path, *, schnell: bool = False) -> Path:
                 )
             ),
         )
-    return _save(pipeline, folder)
+    return save(pipeline, folder)
 
 
 def build_flux2_klein(folder: Path, *, distilled: bool = False) -> Path:
-    with _seeded():
+    with seeded():
         layers = 27  # of which the pipeline reads the 9th, the 18th and the last
         pipeline = Flux2KleinPipeline(
             scheduler=FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=not distilled),
-            vae=_strong(
+            vae=strong(
                 AutoencoderKLFlux2(
                     down_block_types=("DownEncoderBlock2D",) * 3,
                     up_block_types=("UpDecoderBlock2D",) * 3,
@@ -423,9 +421,9 @@ def build_flux2_klein(folder: Path, *, distilled: bool = False) -> Path:
                 ),
                 "decoder.conv_out.weight",
             ),
-            text_encoder=Qwen3ForCausalLM(_qwen3(layers)).eval(),
-            tokenizer=_qwen_tokenizer(),
-            transformer=_strong(
+            text_encoder=Qwen3ForCausalLM(qwen3(layers)).eval(),
+            tokenizer=qwen_tokenizer(),
+            transformer=strong(
                 Flux2Transformer2DModel(
                     in_channels=16,
                     num_layers=1,
@@ -441,12 +439,12 @@ def build_flux2_klein(folder: Path, *, distilled: bool = False) -> Path:
             ),
             is_distilled=distilled,
         )
-    return _save(pipeline, folder)
+    return save(pipeline, folder)
 
 
 def build_hidream(folder: Path) -> Path:
-    with _seeded():
-        tokenizer = _qwen_tokenizer()
+    with seeded():
+        tokenizer = qwen_tokenizer()
         fast = PreTrainedTokenizerFast(
             tokenizer_object=tokenizer._tokenizer, eos_token="<|endoftext|>", model_max_length=MAX_TOKENS
         )
@@ -462,16 +460,16 @@ def build_hidream(folder: Path) -> Path:
         )
         pipeline = HiDreamImagePipeline(
             scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
-            vae=_autoencoder(),
-            text_encoder=_clip_text_encoder(projected=True, max_tokens=128),
-            tokenizer=_clip_tokenizer(128),
-            text_encoder_2=_clip_text_encoder(projected=True, max_tokens=128),
-            tokenizer_2=_clip_tokenizer(128),
-            text_encoder_3=_t5(WIDTH),
-            tokenizer_3=_t5_tokenizer(),
+            vae=autoencoder(),
+            text_encoder=clip_text_encoder(projected=True, max_tokens=128),
+            tokenizer=clip_tokenizer(128),
+            text_encoder_2=clip_text_encoder(projected=True, max_tokens=128),
+            tokenizer_2=clip_tokenizer(128),
+            text_encoder_3=t5(WIDTH),
+            tokenizer_3=t5_tokenizer(),
             text_encoder_4=LlamaForCausalLM(llama).eval(),
             tokenizer_4=fast,
-            transformer=_strong(
+            transformer=strong(
                 HiDreamImageTransformer2DModel(
                     patch_size=2,
                     in_channels=4,
@@ -491,17 +489,17 @@ def build_hidream(folder: Path) -> Path:
                 "final_layer.linear.weight",
             ),
         )
-    return _save(pipeline, folder)
+    return save(pipeline, folder)
 
 
 def build_ovis(folder: Path) -> Path:
-    with _seeded():
+    with seeded():
         pipeline = OvisImagePipeline(
             scheduler=FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True),
-            vae=_autoencoder(),
-            text_encoder=Qwen3Model(_qwen3(2)).eval(),
-            tokenizer=_qwen_tokenizer(),
-            transformer=_strong(
+            vae=autoencoder(),
+            text_encoder=Qwen3Model(qwen3(2)).eval(),
+            tokenizer=qwen_tokenizer(),
+            transformer=strong(
                 OvisImageTransformer2DModel(
                     in_channels=16,
                     out_channels=16,
@@ -514,16 +512,16 @@ def build_ovis(folder: Path) -> Path:
                 ),
             ),
         )
-    return _save(pipeline, folder)
+    return save(pipeline, folder)
 
 
 def build_cogview3(folder: Path) -> Path:
-    with _seeded():
+    with seeded():
         pipeline = CogView3PlusPipeline(
-            tokenizer=_t5_tokenizer(),
-            text_encoder=_t5(WIDTH),
-            vae=_autoencoder(),
-            transformer=_strong(
+            tokenizer=t5_tokenizer(),
+            text_encoder=t5(WIDTH),
+            vae=autoencoder(),
+            transformer=strong(
                 CogView3PlusTransformer2DModel(
                     sample_size=SIZE_PX // 4,
                     in_channels=4,
@@ -539,12 +537,12 @@ def build_cogview3(folder: Path) -> Path:
             ),
             scheduler=CogVideoXDDIMScheduler(prediction_type="v_prediction", timestep_spacing="trailing"),
         )
-    return _save(pipeline, folder)
+    return save(pipeline, folder)
 
 
 def build_qwen_image(folder: Path) -> Path:
-    with _seeded():
-        tokenizer = _qwen_tokenizer()
+    with seeded():
+        tokenizer = qwen_tokenizer()
         text = {
             "vocab_size": len(tokenizer),
             "bos_token_id": tokenizer.eos_token_id,
@@ -567,7 +565,7 @@ def build_qwen_image(folder: Path) -> Path:
         }
         pipeline = QwenImagePipeline(
             scheduler=FlowMatchEulerDiscreteScheduler(),
-            vae=_strong(
+            vae=strong(
                 AutoencoderKLQwenImage(
                     base_dim=8,
                     z_dim=4,
@@ -583,7 +581,7 @@ def build_qwen_image(folder: Path) -> Path:
                 Qwen2_5_VLConfig(text_config=text, vision_config=vision)
             ).eval(),
             tokenizer=tokenizer,
-            transformer=_strong(
+            transformer=strong(
                 QwenImageTransformer2DModel(
                     in_channels=16,
                     out_channels=4,
@@ -596,18 +594,18 @@ def build_qwen_image(folder: Path) -> Path:
                 layers={"transformer_blocks.0.attn.to_out.0.weight": 30.0},
             ),
         )
-    return _save(pipeline, folder)
+    return save(pipeline, folder)
 
 
 def build_z_image(folder: Path) -> Path:
-    with _seeded():
-        tokenizer = _qwen_tokenizer()
+    with seeded():
+        tokenizer = qwen_tokenizer()
         pipeline = ZImagePipeline(
             scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
-            vae=_autoencoder(),
-            text_encoder=Qwen3Model(_qwen3(2)).eval(),
+            vae=autoencoder(),
+            text_encoder=Qwen3Model(qwen3(2)).eval(),
             tokenizer=tokenizer,
-            transformer=_strong(
+            transformer=strong(
                 ZImageTransformer2DModel(
                     in_channels=4,
                     dim=32,
@@ -622,138 +620,4 @@ def build_z_image(folder: Path) -> Path:
                 "all_final_layer.2-1.linear.weight",
             ),
         )
-    return _save(pipeline, folder)
-
-
-def _seeded() -> Any:
-    forked = torch.random.fork_rng()
-    torch.manual_seed(0)
-    return forked
-
-
-def _save(pipeline: Any, folder: Path) -> Path:
-    with quiet():
-        pipeline.save_pretrained(folder, safe_serialization=True)
-    return folder
-
-
-def _strong(network: Any, last: str = "proj_out.weight", layers: dict[str, float] | None = None) -> Any:
-    """With a last layer, or other layers by their factors, that make differences seen."""
-    parameters = dict(network.named_parameters())
-    with torch.no_grad():
-        for layer, factor in (layers or {last: 3.0}).items():
-            parameters[layer].mul_(factor)
-    return network.eval()
-
-
-def _autoencoder(channels: tuple[int, ...] = (8, 8, 16)) -> Any:
-    """Four pixels a latent, or twice as many for each further level."""
-    levels = len(channels)
-    return _strong(
-        AutoencoderKL(
-            down_block_types=("DownEncoderBlock2D",) * levels,
-            up_block_types=("UpDecoderBlock2D",) * levels,
-            block_out_channels=channels,
-            latent_channels=4,
-            norm_num_groups=4,
-            sample_size=SIZE_PX,
-            shift_factor=0.1,
-        ),
-        "decoder.conv_out.weight",
-    )
-
-
-def _objecting_safety_checker() -> Any:
-    checker = _safety_checker()
-    with torch.no_grad():
-        checker.concept_embeds_weights.fill_(-2.0)  # below any cosine
-    return checker
-
-
-def _letters() -> list[str]:
-    return sorted(ByteLevel.alphabet())
-
-
-def _clip_tokenizer(max_tokens: int = MAX_TOKENS) -> CLIPTokenizer:
-    tokens = [*_letters(), *(f"{letter}</w>" for letter in _letters()), "<|startoftext|>", "<|endoftext|>"]
-    return CLIPTokenizer(vocab={token: i for i, token in enumerate(tokens)}, merges=[], model_max_length=max_tokens)
-
-
-def _clip_text_encoder(projected: bool = False, max_tokens: int = MAX_TOKENS) -> Any:
-    tokenizer = _clip_tokenizer()
-    config = CLIPTextConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=WIDTH,
-        intermediate_size=2 * WIDTH,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        max_position_embeddings=max_tokens,
-        projection_dim=WIDTH,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-        initializer_factor=10.0,  # the default's words are all but equal
-    )
-    return (CLIPTextModelWithProjection if projected else CLIPTextModel)(config).eval()
-
-
-def _t5_tokenizer() -> T5Tokenizer:
-    special = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)]
-    letters = [("▁", -2.0), *((letter, -2.0) for letter in _letters())]
-    return T5Tokenizer(vocab=[*special, *letters], extra_ids=0, model_max_length=MAX_TOKENS)
-
-
-def _t5(width: int) -> T5EncoderModel:
-    config = T5Config(
-        vocab_size=len(_t5_tokenizer()),
-        d_model=width,
-        d_kv=16,
-        d_ff=2 * width,
-        num_heads=2,
-        num_layers=1,
-        initializer_factor=3.0,
-    )
-    return T5EncoderModel(config).eval()
-
-
-def _gemma() -> Gemma2Model:
-    config = Gemma2Config(
-        vocab_size=len(_gemma_tokenizer()),
-        hidden_size=WIDTH,
-        intermediate_size=2 * WIDTH,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        head_dim=16,
-        initializer_range=0.3,
-        bos_token_id=2,
-        eos_token_id=1,
-        pad_token_id=0,
-    )
-    return Gemma2Model(config).eval()
-
-
-def _gemma_tokenizer() -> GemmaTokenizer:
-    special = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>"]
-    tokens = [*special, "▁", *_letters()]
-    return GemmaTokenizer(vocab={token: i for i, token in enumerate(tokens)}, merges=[])
-
-
-def _qwen3(num_layers: int) -> Qwen3Config:
-    return Qwen3Config(
-        vocab_size=len(_qwen_tokenizer()),
-        hidden_size=WIDTH,
-        intermediate_size=2 * WIDTH,
-        num_hidden_layers=num_layers,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        head_dim=16,
-        initializer_range=0.3,
-    )
-
-
-def _qwen_tokenizer() -> Qwen2Tokenizer:
-    tokens = [*_letters(), "<|endoftext|>"]
-    tokenizer = Qwen2Tokenizer(vocab={token: i for i, token in enumerate(tokens)}, merges=[])
-    tokenizer.chat_template = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
-    return tokenizer
+    return save(pipeline, folder)
