@@ -1,7 +1,8 @@
 """Reproduce: the papers' findings, each by its experiment, with a verdict by a written rule.
 
-    findings   declarations: figures, rule, what the paper has   shipard2023.py, he2023.py, marwood2023.py
+    findings   declarations: figures, rule, what the paper has   shipard2023.py, he2023*.py, marwood2023.py
     work       drawings, trainings, tests that they share        work.py, drawing.py, learning.py, measuring.py
+    crew       the processes that do it                          crew.py
     verdicts   of paired differences over seeds                  rules.py
     results    findings.json, tables, pictures, findings.html    results.py, charts.py, page.py
 
