@@ -10,6 +10,8 @@ os.environ.setdefault("MKL_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"  # a test that reaches for a hub fails at once
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
+collect_ignore_glob = ["*conftest.py"]  # for doctests, of which there are none, and all have one name
+
 # Files of half a minute or more begin first, so that the two processes end together.
 LONGEST = ("test_cluster", "test_distributed", "test_executors", "test_demo", "test_whole_job", "test_ray_is_closed")
 

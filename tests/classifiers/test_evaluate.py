@@ -12,7 +12,7 @@ from bars import make_set
 from synthset.classifiers.evaluate import evaluate, file_name, write_evaluation
 from synthset.classifiers.models import Classifier, ModelConfig, load_classifier
 from synthset.classifiers.scoring import count, wilson_interval
-from synthset.cli.tables import print_evaluation
+from synthset.cli.model_tables import print_evaluation
 from synthset.core.errors import DataError, UsageError
 from synthset.core.files import with_checksum
 from synthset.images.decoding import encode

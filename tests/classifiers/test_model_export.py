@@ -20,7 +20,7 @@ from small_datasets import make, reject_first
 from synthset.classifiers.export import checking, export_model, onnx
 from synthset.classifiers.export.checking import check_equal
 from synthset.classifiers.learned_from import DataPath
-from synthset.cli.tables import print_export
+from synthset.cli.model_tables import print_export
 from synthset.core.errors import DataError, ModelError, UsageError
 from synthset.core.files import write_json
 from synthset.core.json_records import as_record

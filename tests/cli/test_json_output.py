@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import pkgutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +12,8 @@ import numpy as np
 import pytest
 
 from bars import make_set
-from synthset.cli import json_output, tables
+from synthset import cli
+from synthset.cli import json_output
 from synthset.dataset.export import export_imagefolder
 
 
@@ -31,9 +34,12 @@ def test_results_are_plain():
 
 
 def test_every_printer_of_a_result_is_one():
-    printers = [name for name in dir(tables) if name.startswith("print_") and name != "print_table"]
-    assert len(printers) > 10
-    assert [name for name in printers if not hasattr(getattr(tables, name), "__wrapped__")] == []
+    names = [module.name for module in pkgutil.iter_modules(cli.__path__)]
+    tables = [importlib.import_module(f"synthset.cli.{name}") for name in names if name.endswith("_tables")]
+    printers = {name: value for module in tables for name, value in vars(module).items() if name.startswith("print_")}
+    assert len(tables) > 5
+    assert len(printers) > 20
+    assert [name for name, value in printers.items() if not hasattr(value, "__wrapped__")] == ["print_table"]
 
 
 @pytest.fixture

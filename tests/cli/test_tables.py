@@ -6,7 +6,9 @@ import pytest
 
 from synthset.classifiers.scoring import count
 from synthset.cli import main
-from synthset.cli.tables import print_cleared, print_curve, print_evaluation, say
+from synthset.cli.create_tables import print_cleared
+from synthset.cli.model_tables import print_curve, print_evaluation
+from synthset.cli.printing import say
 from synthset.tuning.curve_results import CurvePoint, CurveResult, summarise
 
 HOSTILE = "<img onerror=alert(1)>\x1b[31m\x1b]0;title\x07"

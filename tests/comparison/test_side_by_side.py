@@ -12,7 +12,7 @@ from PIL import Image
 from bars import CONFIG
 from small_datasets import CLASSES, make, photos
 from synthset.classifiers.training_set import hold_back
-from synthset.cli.tables import print_comparison
+from synthset.cli.model_tables import print_comparison
 from synthset.comparison import side_by_side as module
 from synthset.comparison.side_by_side import side_by_side
 from synthset.comparison.stage import compare

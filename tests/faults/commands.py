@@ -27,7 +27,7 @@ from typing import Any
 from disks import Disk
 
 MODULES = (
-    *("classifiers.evaluate", "classifiers.stage", "classifiers.train", "cli.command_line", "cli.tables"),
+    *("classifiers.evaluate", "classifiers.stage", "classifiers.train", "cli.command_line", "cli.printing"),
     *("create.refill", "create.stage", "dataset.export", "demo", "diagnosis.stage", "evaluation.stage", "filters"),
     *("filters.duplicates", "images.pictures", "measures.tsne", "report.page", "tuning.curve", "tuning.evaluate"),
 )

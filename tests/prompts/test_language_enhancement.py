@@ -373,7 +373,7 @@ def test_a_dry_run_shows_the_sentences_and_writes_nothing(run, file, tmp_path):
 
 
 def test_a_dry_run_asks_about_a_few_classes_and_takes_what_is_kept(tmp_path, use, capsys):
-    from synthset.cli.tables import print_plan
+    from synthset.cli.create_tables import print_plan
     from synthset.create.dry_run import SAMPLE_PROMPTS, rehearse
 
     names = [f"class {i} of digit 1" for i in range(30)]

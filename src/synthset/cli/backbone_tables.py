@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from synthset.cli.json_output import shows
-from synthset.cli.tables import say
+from synthset.cli.printing import say
 from synthset.core.errors import some
 from synthset.core.progress import duration
 

@@ -38,7 +38,7 @@ def compare(call: CompareCall, config: CompareConfig) -> None:
     Example: `synthset compare digits-synthetic --strategy base all_combined --real digits
     --output-dir digits-comparison`
     """
-    from synthset.cli.tables import print_comparison
+    from synthset.cli.model_tables import print_comparison
     from synthset.comparison.stage import compare as run_compare
 
     if not call.data:

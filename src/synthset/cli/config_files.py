@@ -69,7 +69,7 @@ def _recipe_source(place: str) -> Source:
     content = yaml.load(recipe.text, _FlagsLoader)  # of the package
 
     def apply(command: App, names: tuple[str, ...], arguments: ArgumentCollection) -> None:
-        from synthset.cli.tables import print_recipe_use
+        from synthset.cli.create_tables import print_recipe_use
 
         (name,) = names
         if name not in content:

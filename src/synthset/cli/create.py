@@ -64,7 +64,7 @@ def create(call: CreateCall, given: Given[CreateConfig], machines: Machines, pri
     Stable Diffusion: `synthset create --dataset cifar10 --strategy all_combined --generator
     CompVis/stable-diffusion-v1-4 --output-dir cifar10-synthetic`
     """
-    from synthset.cli.tables import print_create, print_plan
+    from synthset.cli.create_tables import print_create, print_plan
     from synthset.core.files import to_path
     from synthset.create.dry_run import rehearse
     from synthset.create.stage import create as run_create

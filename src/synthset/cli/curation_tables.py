@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from synthset.cli.json_output import shows
-from synthset.cli.tables import MAX_ROWS, print_table, say
+from synthset.cli.printing import MAX_ROWS, print_table, say
 
 if TYPE_CHECKING:
     from synthset.curation.listing import Listing

@@ -34,7 +34,7 @@ def demo(call: DemoCall) -> None:
 
     Example: `synthset demo --seeds 3`
     """
-    from synthset.cli.tables import print_demo
+    from synthset.cli.create_tables import print_demo
     from synthset.demo import demo as run_demo
 
     print_demo(run_demo(call.output_dir, seeds=call.seeds, images_per_class=call.images_per_class))

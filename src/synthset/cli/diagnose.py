@@ -51,7 +51,7 @@ def diagnose(call: DiagnoseCall, config: DiagnoseConfig, study: StudyConfig, mac
 
     Example: `synthset diagnose digits-synthetic --real digits --by-strategy --output-dir digits-diagnosis`
     """
-    from synthset.cli.tables import print_diagnosis
+    from synthset.cli.diagnosis_tables import print_diagnosis
     from synthset.diagnosis.stage import diagnose as run_diagnose
 
     if study != StudyConfig():
@@ -74,7 +74,7 @@ def diagnose(call: DiagnoseCall, config: DiagnoseConfig, study: StudyConfig, mac
 
 
 def _study(call: DiagnoseCall, config: DiagnoseConfig, study: StudyConfig, machines: Machines) -> None:
-    from synthset.cli.tables import print_study
+    from synthset.cli.diagnosis_tables import print_study
     from synthset.diagnosis.prompt_study import study_prompts
 
     asked = {name: getattr(call, name) for name in ("real", "evaluations", "classifier", "judge", "judge_classes")}

@@ -50,7 +50,7 @@ def evaluate(call: EvaluateCall) -> None:
     """
     from synthset.classifiers.evaluate import file_name, predictions_file
     from synthset.classifiers.models import find_folder
-    from synthset.cli.tables import print_evaluation, print_predictions_file
+    from synthset.cli.model_tables import print_evaluation, print_predictions_file
     from synthset.evaluation.stage import CLIP, is_clip
     from synthset.evaluation.stage import evaluate as run_evaluate
     from synthset.real import find_set, match_set

@@ -59,8 +59,9 @@ def export(call: ExportCall, config: Given[ExportConfig]) -> None:
     `synthset export digits-model --format onnx --output-dir digits-onnx`
     """
     from synthset.classifiers.export import is_model
+    from synthset.cli.model_tables import print_export
+    from synthset.cli.printing import print_path
     from synthset.cli.sharing_tables import print_exported
-    from synthset.cli.tables import print_export, print_path
 
     if call.format is not None and call.format not in _formats():
         raise UnknownNameError("export format", call.format, _formats())

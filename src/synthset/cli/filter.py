@@ -38,7 +38,7 @@ def filter_images(call: FilterCall, given: Given[FilterConfig], machines: Machin
 
     Example: `synthset filter digits-synthetic --method clip duplicates`
     """
-    from synthset.cli.tables import print_cleared, print_filter
+    from synthset.cli.create_tables import print_cleared, print_filter
     from synthset.encoders.embed import EmbeddingCache
     from synthset.filters import clear_filters, filter_dataset
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from synthset.cli.json_output import shows
-from synthset.cli.tables import print_table, say
+from synthset.cli.printing import print_table, say
 from synthset.core.progress import duration
 from synthset.findings.results import FILE, PAGE
 from synthset.findings.wording import count_verdicts, deciding, difference, interval

@@ -40,7 +40,7 @@ def predict(call: PredictCall) -> None:
 
     Example: `synthset predict digits-model photos --output photos.csv`
     """
-    from synthset.cli.tables import print_predict
+    from synthset.cli.model_tables import print_predict
     from synthset.prediction.stage import predict as run_predict
     from synthset.prediction.tables import CsvWriter, JsonLinesWriter
 

@@ -24,7 +24,7 @@ def recipes(call: RecipesCall) -> None:
 
     Example: `synthset recipes shipard2023/cifar10 > mine.yaml`, for --config mine.yaml with your changes in it
     """
-    from synthset.cli.tables import print_recipe, print_recipes
+    from synthset.cli.create_tables import print_recipe, print_recipes
 
     if call.name is None:
         print_recipes(tuple(known_recipes().values()))

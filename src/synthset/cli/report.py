@@ -8,7 +8,7 @@ from typing import Annotated
 
 from synthset.cli.arguments import Positional
 from synthset.cli.commands import command
-from synthset.cli.tables import print_path
+from synthset.cli.printing import print_path
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ def review_images(call: ReviewCall, given: Given[ReviewConfig]) -> None:
 
     Example: `synthset review digits-synthetic --real digits`
     """
-    from synthset.cli.tables import print_review
+    from synthset.cli.create_tables import print_review
     from synthset.encoders.embed import EmbeddingCache
     from synthset.review import review
 

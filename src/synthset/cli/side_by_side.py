@@ -37,7 +37,7 @@ def side_by_side(call: SideBySideCall) -> None:
     Example: `synthset create --classes two seven --strategy base@1 base@7.5 --images-per-class 3 --shared-noise
     --output-dir on-one-noise`, and then `synthset side-by-side on-one-noise`
     """
-    from synthset.cli.tables import print_side_by_side
+    from synthset.cli.model_tables import print_side_by_side
     from synthset.comparison.side_by_side import side_by_side as draw
 
     shown = {"strategies": call.strategies, "classes": call.classes, "images_per_class": call.images_per_class}

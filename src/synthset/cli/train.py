@@ -66,7 +66,7 @@ def train(call: TrainCall, config: TrainConfig) -> None:
     from synthset.classifiers.dry_run import rehearse
     from synthset.classifiers.stage import train as run_train
     from synthset.classifiers.training_set import read_sides
-    from synthset.cli.tables import print_classes, print_settings, print_train, print_training_plan
+    from synthset.cli.model_tables import print_classes, print_settings, print_train, print_training_plan
     from synthset.real import find_set
 
     source = one_path(call.data, call.syn_data_location, "the synthetic images", "syn_data_location")
@@ -119,7 +119,7 @@ def _open_real(call: TrainCall, data: ImagePath) -> ImageSet | None:
 
 def _test(call: TrainCall, real_images: ImageSet) -> None:
     from synthset.classifiers.evaluate import predictions_file
-    from synthset.cli.tables import print_evaluation, print_predictions_file
+    from synthset.cli.model_tables import print_evaluation, print_predictions_file
     from synthset.evaluation.stage import evaluate
 
     target = call.output_dir / "evaluation"

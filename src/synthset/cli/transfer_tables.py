@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from synthset.cli.json_output import shows
-from synthset.cli.tables import print_table, say
+from synthset.cli.printing import print_table, say
 
 if TYPE_CHECKING:
     from synthset.transfer.results import TransferResult

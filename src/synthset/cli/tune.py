@@ -75,7 +75,7 @@ def tune(call: TuneCall, given: Given[TuneConfig]) -> None:
 
     Example: `synthset tune digits-synthetic --real digits --shots 4 --loss sce --output-dir digits-tuned`
     """
-    from synthset.cli.tables import print_tuned_images
+    from synthset.cli.model_tables import print_tuned_images
     from synthset.encoders.embed import EmbeddingCache
 
     order = given.values.get(("order",), "mix")
@@ -113,7 +113,7 @@ def tune(call: TuneCall, given: Given[TuneConfig]) -> None:
 
 
 def _tune_curve(call: TuneCall, config: TuneConfig, source: dict[str, Any]) -> None:
-    from synthset.cli.tables import print_curve
+    from synthset.cli.model_tables import print_curve
     from synthset.tuning.curve import tune_curve
 
     seeds = range(config.seed, config.seed + (3 if call.seeds is None else call.seeds))
@@ -122,7 +122,7 @@ def _tune_curve(call: TuneCall, config: TuneConfig, source: dict[str, Any]) -> N
 
 def _tune_once(call: TuneCall, config: TuneConfig, source: dict[str, Any]) -> None:
     from synthset.classifiers.evaluate import predictions_file, write_evaluation
-    from synthset.cli.tables import print_evaluation, print_predictions_file, print_tune
+    from synthset.cli.model_tables import print_evaluation, print_predictions_file, print_tune
     from synthset.evaluation.answers import write_answers
     from synthset.real.learning import load_test_part
     from synthset.tuning.evaluate import evaluate_on
