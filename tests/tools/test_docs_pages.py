@@ -115,13 +115,13 @@ def test_no_flag_became_a_dash(site):
 
 def test_figures_of_the_summary_stand_in_the_sections():
     text = (DOCS.parent / "EXPERIMENTS.md").read_text(encoding="utf-8")
-    _, mark, rest = text.partition("## In one table")
+    _, mark, rest = text.partition("## Other questions, in one table")
     table, _, sections = rest.partition("\n## ")
     assert mark
     figures = {
         figure for row in table.split("\n|")[3:] for figure in re.findall(r"\d[\d,]*(?:\.\d+)?", row.split("|")[1])
     }
-    assert len(figures) > 50
+    assert len(figures) > 30  # of 16 rows; the findings above them are held to findings.json by test_experiments.py
     for figure in figures:
         assert re.search(rf"(?<![\d.]){re.escape(figure)}(?![\d.]*\d)", sections), figure
 
