@@ -9,6 +9,15 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.ready
 
+# five gigabytes come over the network, and a download that broke off goes through the second time
+define install
+	@for wait in 15 60 stop; do \
+	  $(BIN)/python -m pip install --quiet $(1) && exit 0; \
+	  [ $$wait = stop ] && exit 1; \
+	  echo "The installation failed; once more in $$wait s." >&2; sleep $$wait; \
+	done
+endef
+
 .PHONY: setup demo test check format help-pages docs bench faults miniature build clean architecture
 
 setup: $(STAMP)
@@ -16,10 +25,10 @@ setup: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Expected Python 3.11 or newer, got $$($(PYTHON) --version). Run: make PYTHON=python3.12" >&2; exit 1; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable . --group dev
+	$(call install,--upgrade "pip>=25.1")
+	$(call install,--constraint constraints.txt --editable . --group dev)
 	@# apart: diffusers imports them wherever they are, for a second and some noise; tests give them to a process
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps --upgrade --target .venv/quantise bitsandbytes torchao
+	$(call install,--constraint constraints.txt --no-deps --upgrade --target .venv/quantise bitsandbytes torchao)
 	@touch $@
 
 demo: $(STAMP)
