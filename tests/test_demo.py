@@ -1,18 +1,13 @@
 import json
 import shlex
-from dataclasses import replace
 
 import pytest
 
 import synthset
 from synthset.core.errors import ConfigChangedError, UsageError
-from synthset.demo import REFERENCE, STRATEGIES, comparison_config
+from synthset.dataset.reader import open_dataset
+from synthset.demo import REFERENCE, STRATEGIES
 from synthset.images.decoding import decode
-
-
-def short_config(seeds):
-    config = comparison_config(seeds)
-    return replace(config, training=replace(config.training, epochs=2))
 
 
 @pytest.fixture(scope="module")
@@ -22,12 +17,14 @@ def small_demo(tmp_path_factory):
     folder = tmp_path_factory.mktemp("demo") / "demo"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys.modules["synthset.demo"], "STEPS", 4)
-        patch.setattr(sys.modules["synthset.demo"], "comparison_config", short_config)
-        yield synthset.demo(folder, images_per_class=20), folder
+        patch.setattr(sys.modules["synthset.demo"], "EPOCHS", 2)
+        shown = []
+        listeners = {"when_estimated": shown.append, "when_tested": shown.append}
+        yield synthset.demo(folder, images_per_class=20, **listeners), folder, shown
 
 
 def test_the_demo_makes_its_table_and_results(small_demo):
-    result, folder = small_demo
+    result, folder, _ = small_demo
     assert [row.view for row in result.rows] == [*STRATEGIES, REFERENCE]
     assert [row.images for row in result.rows] == [200, 200, 200, 200, 800, 200, 898]
     saved = json.loads((folder / "results.json").read_text())
@@ -40,31 +37,45 @@ def test_the_demo_makes_its_table_and_results(small_demo):
     assert "over the test images" in result.footnote()
 
 
+def test_it_says_what_it_takes_and_shows_a_first_row_at_once(small_demo):
+    result, folder, (work, first) = small_demo
+    assert (work.images, work.networks) == (800, 7)
+    assert work.unet_rows == 800 * (4 + 3)  # the first of four steps is not guided
+    assert work.learned_images == 2 * round(0.9 * (4 * 200 + 800 + 200 + 898))
+    assert work.seconds > 0
+    assert first == result.rows[0]
+    drawn = open_dataset(folder / "seed-0" / "dataset").images("base")
+    alone = open_dataset(folder / "seed-0" / "first").images("base")
+    assert [drawn.read(i) for i in range(200)] == [alone.read(i) for i in range(200)]
+
+
 def weights_of(folder):
     return {path: path.stat().st_mtime_ns for path in folder.rglob("*.safetensors")}
 
 
 def test_a_second_run_trains_and_draws_nothing(small_demo):
-    result, folder = small_demo
-    weights = weights_of(folder)
-    assert synthset.demo(folder, images_per_class=20).rows == result.rows
+    result, folder, _ = small_demo
+    weights, shown = weights_of(folder), []
+    listeners = {"when_estimated": shown.append, "when_tested": shown.append}
+    assert synthset.demo(folder, images_per_class=20, **listeners).rows == result.rows
+    assert not shown
     assert weights_of(folder) == weights
 
 
 def test_its_commands_by_hand_are_the_same_job(small_demo, tmp_path, monkeypatch, run):
-    result, folder = small_demo
+    result, folder, _ = small_demo
     monkeypatch.chdir(tmp_path)
     weights = weights_of(folder)
     for command in result.commands:
         words = shlex.split(command)[1:]
-        code, out, _ = run(*words, *(["--epochs", "2"] if words[0] == "compare" else []))
+        code, out, _ = run(*words)
         assert code == 0
     assert weights_of(folder) == weights
     assert f"{result.rows[0].score:.1%}" in out
 
 
 def test_another_demo_or_something_else_in_the_folder_is_refused(small_demo, tmp_path):
-    _, folder = small_demo
+    _, folder, _ = small_demo
     another = r"another demo \(images_per_class: 20 there, 30 here\); nothing was changed\. Choose another output_dir\."
     with pytest.raises(ConfigChangedError, match=another):
         synthset.demo(folder, images_per_class=30)

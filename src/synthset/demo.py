@@ -4,12 +4,15 @@ For each seed one dataset is drawn, with the four tricks of Shipard et al. 2023 
 (`all_combined`) and their equal parts at the budget of one (`all_combined_equal`) are views of it. `compare` trains
 a small network on each from scratch and tests it once on scikit-learn's 1,797 real handwritten digits. The
 reference at the end is the same network trained on real digits: one half of them, tested on the other.
+
+The first strategy is drawn, trained on and tested before the others are begun, so that somebody who waits on a slow
+machine has a first row soon. Its images and its network are then used again.
 """
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -25,6 +28,7 @@ from synthset.core.options import Option
 from synthset.create.config import CreateConfig
 from synthset.create.stage import create
 from synthset.dataset.reader import open_dataset
+from synthset.generators.sampling import SamplingOptions
 from synthset.images.imageset import ImageSet
 from synthset.miniature import DIGITS
 from synthset.prompts.strategies import TRICKS
@@ -33,14 +37,18 @@ if TYPE_CHECKING:
     from synthset.comparison.config import CompareConfig
     from synthset.comparison.summary import ComparisonRow
 
-STEPS = 15
-IMAGES_PER_CLASS = 50
+# chosen on handwriting that the miniature never saw, see EXPERIMENTS.md
+SCHEDULER, STEPS, GUIDANCE_INTERVAL = "dpmsolver_multistep", 6, (0.1, 0.8)
+IMAGES_PER_CLASS, EPOCHS = 50, 27
 RUN_SEED = 64
 REAL = "digits"
 STRATEGIES = (*TRICKS, "all_combined", "all_combined_equal")
 SHOWN = (*TRICKS, "all_combined")
 SHOWN_PER_CELL = 6
 REFERENCE = "real digits (reference)"
+RESULTS = "results.json"
+REFERENCE_IMAGES = 898
+LEARNED_IN_ROWS = 0.25  # time of an image that is learned from, in rows of the UNet; with and without AVX-512
 
 
 @dataclass(frozen=True)
@@ -71,20 +79,53 @@ class DemoResult:
     def paths(self) -> dict[str, Path]:
         """Files and folders to look at, by their kind."""
         return {
-            "results": self.folder / "results.json",
+            "results": self.folder / RESULTS,
             "pictures": self.folder / "strategies.png",
             "datasets": self.folder / "seed-0" / "dataset",
             "comparison": self.folder / "comparison",
         }
 
 
-def demo(output_dir: str | Path = "demo", *, seeds: int = 1, images_per_class: int = IMAGES_PER_CLASS) -> DemoResult:
+@dataclass(frozen=True)
+class DemoWork:
+    """What a demo is about to do.
+
+    Attributes:
+        images: to draw.
+        unet_rows: passes of one latent through the UNet; a guided step takes two.
+        networks: to train.
+        learned_images: images of training steps, each as often as there are passes.
+        seconds_per_row: measured, of the UNet on this machine.
+    """
+
+    images: int
+    unet_rows: int
+    networks: int
+    learned_images: int
+    seconds_per_row: float
+
+    @property
+    def seconds(self) -> float:
+        """About how long it takes."""
+        return self.seconds_per_row * (self.unet_rows + LEARNED_IN_ROWS * self.learned_images)
+
+
+def demo(
+    output_dir: str | Path = "demo",
+    *,
+    seeds: int = 1,
+    images_per_class: int = IMAGES_PER_CLASS,
+    when_estimated: Callable[[DemoWork], object] = lambda work: None,
+    when_tested: Callable[[ComparisonRow], object] = lambda row: None,
+) -> DemoResult:
     """Run the demo into `output_dir`; run again, it goes on where it stopped.
 
     Args:
         output_dir: folder for datasets, models, pictures and results.json.
         seeds: repetitions, each with its own images, initialisation and order.
         images_per_class: images of each digit that a trick draws.
+        when_estimated: shown what is to be done, and about how long it takes; not where a demo goes on.
+        when_tested: shown the first row, of one seed, while the others are to come.
     Raises:
         UsageError: fewer than one seed, or a folder that holds something else.
     """
@@ -95,16 +136,21 @@ def demo(output_dir: str | Path = "demo", *, seeds: int = 1, images_per_class: i
         raise UsageError(f"Expected {setting('seeds')} of at least 1, got {seeds}.")
     folder = Path(output_dir)
     with writing(folder):
-        _claim(folder, images_per_class)
+        is_new = _claim(folder, images_per_class)
         delete_parts(folder)
         real, config = load_real(REAL), comparison_config(seeds)
+        if is_new:
+            when_estimated(_estimate(folder, seeds, images_per_class))
+        first, home = folder / "seed-0" / "first", folder / "comparison"
+        create(DIGITS, first, replace(_drawing(0, images_per_class), strategies=STRATEGIES[:1]))
+        alone = replace(config, strategies=STRATEGIES[:1], seeds=1)
+        if not (folder / RESULTS).exists():
+            when_tested(compare(first, home, real=real, config=alone).rows[0])
         for seed in range(seeds):
-            drawing = CreateConfig(
-                strategies=("all_combined",), images_per_class=images_per_class, steps=STEPS, seed=RUN_SEED + seed
-            )
+            drawing = replace(_drawing(seed, images_per_class), reuse=() if seed else (str(first),))
             create(DIGITS, folder / f"seed-{seed}" / "dataset", drawing)
         _draw_strategies(folder)
-        compared = compare(folder / "seed-{seed}" / "dataset", folder / "comparison", real=real, config=config)
+        compared = compare(folder / "seed-{seed}" / "dataset", home, real=real, config=config)
         rows = (*compared.rows, _run_reference(real, config, folder))
         result = DemoResult(folder, rows, len(real), tuple(_commands(folder, seeds, images_per_class)))
         note = {
@@ -112,15 +158,44 @@ def demo(output_dir: str | Path = "demo", *, seeds: int = 1, images_per_class: i
             "rows": [asdict(row) for row in result.rows],
             "commands": result.commands,
         }
-        write_json(folder / "results.json", note)
+        write_json(folder / RESULTS, note)
     return result
 
 
+def _drawing(seed: int, images_per_class: int) -> CreateConfig:
+    return CreateConfig(
+        strategies=("all_combined",),
+        images_per_class=images_per_class,
+        scheduler=SCHEDULER,
+        steps=STEPS,
+        sampling=SamplingOptions(guidance_interval=GUIDANCE_INTERVAL),
+        seed=RUN_SEED + seed,
+    )
+
+
+def _estimate(folder: Path, seeds: int, images_per_class: int) -> DemoWork:
+    """All of it counted, and its time by drawing a few images, which takes a second or two."""
+    from synthset.create.dry_run import rehearse
+
+    drawing, config = _drawing(0, images_per_class), comparison_config(seeds).training
+    each = images_per_class * len(DIGITS)
+    images, networks = len(TRICKS) * each, len(STRATEGIES) + 1
+    seen = REFERENCE_IMAGES + sum(images if name == "all_combined" else each for name in STRATEGIES)
+    learned = round(seen * (1 - config.validation_fraction)) * EPOCHS
+    rows = STEPS + sum(drawing.sampling.guides(step, STEPS) for step in range(STEPS))
+    estimate = rehearse(DIGITS, drawing, folder).estimate
+    assert estimate is not None  # the miniature is here
+    counts = (seeds * count for count in (images, images * rows, networks, learned))
+    return DemoWork(*counts, seconds_per_row=estimate.seconds_per_image / rows)
+
+
 def comparison_config(seeds: int) -> CompareConfig:
-    """What the demo compares: the strategies, by the recipe that any training has."""
+    """What the demo compares: the strategies, by the recipe that any training has, with fewer passes."""
+    from synthset.classifiers.config import TrainConfig
     from synthset.comparison.config import CompareConfig
 
-    return CompareConfig(strategies=STRATEGIES, architectures=("small_cnn",), seeds=seeds, equal_budget=False)
+    ways = {"architectures": ("small_cnn",), "equal_budget": False, "training": TrainConfig(epochs=EPOCHS)}
+    return CompareConfig(strategies=STRATEGIES, seeds=seeds, **ways)
 
 
 def _run_reference(real: ImageSet, config: CompareConfig, folder: Path) -> ComparisonRow:
@@ -146,11 +221,13 @@ def _commands(folder: Path, seeds: int, images_per_class: int) -> Iterator[str]:
         home = shlex.quote(str(folder / f"seed-{seed}" / "dataset"))
         yield (
             f"synthset create --classes {' '.join(DIGITS)} --strategy all_combined --images-per-class "
-            f"{images_per_class} --steps {STEPS} --seed {RUN_SEED + seed} --output-dir {home}"
+            f"{images_per_class} --scheduler {SCHEDULER} --steps {STEPS} --guidance-interval "
+            f"{' '.join(map(str, GUIDANCE_INTERVAL))} --seed {RUN_SEED + seed} --output-dir {home}"
         )
     data, home = (shlex.quote(str(folder / name)) for name in ("seed-{seed}/dataset", "comparison"))
     yield (
         f"synthset compare {data} --strategy {' '.join(STRATEGIES)} --real {REAL} --seeds {seeds} --no-equal-budget "
+        f"--epochs {EPOCHS} "
         f"--output-dir {home}"
     )
 
@@ -191,8 +268,8 @@ class _Marker:
     images_per_class: Annotated[int, Option(at_least=1)]
 
 
-def _claim(folder: Path, images_per_class: int) -> None:
-    """Mark the folder as a demo's, or check that it is one of the same size."""
+def _claim(folder: Path, images_per_class: int) -> bool:
+    """Mark the folder as a demo's, or check that it is one of the same size; whether it was marked."""
     marker, advice = folder / "demo.json", f"Choose another {setting('output_dir')}."
     wanted = asdict(_Marker(1, images_per_class))
     if marker.exists():
@@ -202,7 +279,8 @@ def _claim(folder: Path, images_per_class: int) -> None:
             raise ConfigChangedError(
                 f"'{folder}' holds another demo ({'; '.join(changes)}); nothing was changed. {advice}"
             )
-    elif folder.exists() and (not folder.is_dir() or not all(map(is_part, folder.iterdir()))):
+        return False
+    if folder.exists() and (not folder.is_dir() or not all(map(is_part, folder.iterdir()))):
         raise UsageError(f"'{folder}' holds something else; nothing was changed. {advice}")
-    else:
-        write_json(marker, wanted)
+    write_json(marker, wanted)
+    return True

@@ -14,10 +14,11 @@ from PIL import Image
 from bars import CONFIG, make_set
 from outcomes import contents
 from synthset.classifiers.scoring import seed_interval
-from synthset.comparison import trials
+from synthset.comparison import stage, trials
+from synthset.comparison.config import CompareConfig
 from synthset.comparison.stage import compare
 from synthset.comparison.views import take, views_of
-from synthset.core.errors import ConfigChangedError, DataError, UsageError
+from synthset.core.errors import ConfigChangedError, DataError, ModelError, UsageError
 
 TRAINING = replace(CONFIG, augmentation="none", seed=0, epochs=5)
 
@@ -126,6 +127,45 @@ def test_more_seeds_go_on_in_the_folder_and_other_training_does_not(sets, tmp_pa
     assert second.trials[: len(first.trials)] == first.trials
     with pytest.raises(ConfigChangedError, match="epochs: 5 there, 2 here"):
         compare(few, tmp_path / "out", real=real, seeds=1, training=replace(TRAINING, epochs=2))
+
+
+@pytest.fixture(scope="module")
+def folders(sets, tmp_path_factory):
+    """The two sets as image folders."""
+    root = tmp_path_factory.mktemp("folders")
+    for images in sets[:2]:
+        for i, label in enumerate(images.labels):
+            path = root / images.name / images.class_names[label] / f"{i}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(images.read(i))
+    return [str(root / images.name) for images in sets[:2]]
+
+
+def test_several_processes_come_to_what_one_does(folders, sets, tmp_path, monkeypatch):
+    monkeypatch.setattr(trials, "WORTH_PROCESSES", 0)
+    options = {"real": sets[2], "seeds": 2, "training": TRAINING}
+    alone = compare(folders, tmp_path / "alone", workers=1, **options)
+    with monkeypatch.context() as patch:  # all is trained by others
+        patch.setattr("synthset.classifiers.train.train_epoch", lambda *_: pytest.fail("trained here"))
+        together = compare(folders, tmp_path / "together", workers=2, **options)
+    assert together.rows == alone.rows
+    assert contents(tmp_path / "together" / "models").keys() == contents(tmp_path / "alone" / "models").keys()
+
+
+def test_a_training_that_fails_apart_says_why_here(folders, sets, tmp_path, monkeypatch):
+    monkeypatch.setattr(trials, "WORTH_PROCESSES", 0)
+    training = replace(TRAINING, optimizer="sgd", learning_rate=1e30, max_grad_norm=None)
+    with pytest.raises(ModelError, match="finite loss") as caught:
+        compare(folders, tmp_path / "out", real=sets[2], seeds=1, workers=2, training=training)
+    assert any("models" in note for note in caught.value.__notes__)
+
+
+def test_small_images_are_trained_on_by_a_process_a_core(folders, monkeypatch):
+    views = views_of(folders, ())
+    monkeypatch.setattr("synthset.core.crew.default_workers", lambda device: 4)
+    assert stage._workers(CompareConfig(), views) == 4
+    assert stage._workers(CompareConfig(workers=3), views) == 3
+    assert stage._workers(CompareConfig(training=replace(TRAINING, image_size_px=128)), views) == 1
 
 
 def test_subsets_are_nested_and_by_class():

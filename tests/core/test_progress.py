@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from synthset.core import progress
-from synthset.core.progress import set_progress, track
+from synthset.core.progress import hearing, set_progress, tell, track
 
 
 @pytest.fixture(autouse=True)
@@ -82,3 +82,13 @@ def test_a_bar_shows_names_as_they_are(monkeypatch):
     assert "reading [/pets]" in screen.getvalue()
     assert "reading [/dogs]" in screen.getvalue()
     assert "\x1b]0;" not in screen.getvalue()
+
+
+def test_parts_of_a_unit_count_and_lines_show_whole_ones(clock, monkeypatch, capsys):
+    monkeypatch.setattr(progress, "console", Console(stderr=True, force_terminal=False))
+    with track(10, "drawing") as bar, hearing(bar.advance):
+        for _ in range(7):
+            clock[0] += 5
+            tell(0.3)
+    tell(1)  # nobody hears it any more
+    assert capsys.readouterr().err == "drawing: 0/10 images, 3.6/min, 2 min 42 s left\n"

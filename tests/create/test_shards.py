@@ -1,12 +1,16 @@
 """A shard is drawn in batches, again where an image failed, in halves where memory runs out, and encoded."""
 
+from contextlib import contextmanager
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from small_datasets import CLASSES, hashes, make
 from synthset.core.errors import ModelError, SynthsetError
+from synthset.core.progress import tell
+from synthset.create import shards
 from synthset.create.shards import ShardWorker
 from synthset.create.stage import CreateConfig, plan_images
 from synthset.dataset.reader import open_dataset
@@ -92,3 +96,28 @@ def test_a_worker_with_another_generator_draws_nothing(tmp_path):
     worker = ShardWorker(writer, GeneratorSource(lambda: FakeGenerator(size_px=16)), CreateConfig())
     with pytest.raises(ModelError, match="differs here in height_px, width_px"):
         worker(0)
+
+
+@dataclass
+class Telling(FakeGenerator):
+    """Tells of its steps, and of some twice: a batch of which a half was begun anew."""
+
+    def generate(self, requests):
+        for _ in range(5):
+            tell(len(requests) / 4)
+        return super().generate(requests)
+
+
+def test_progress_goes_on_within_a_batch_and_never_beyond_it(tmp_path, monkeypatch):
+    heard = []
+
+    @contextmanager
+    def bar(total, description):
+        yield SimpleNamespace(advance=heard.append)
+
+    monkeypatch.setattr(shards, "track", bar)
+    make(tmp_path / "pets", generator=Telling(), images_per_class=5)
+    first = heard[:4]
+    assert len(set(first)) == 1
+    assert first[0] < sum(first) <= 20  # a quarter each
+    assert sum(heard) == pytest.approx(20)

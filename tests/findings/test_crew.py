@@ -14,8 +14,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from synthset.core.crew import default_workers
 from synthset.core.errors import DataError
-from synthset.findings.crew import default_workers, do_all
+from synthset.findings.crew import do_all
 from synthset.findings.work import Cost, Lab, Work
 
 log = logging.getLogger("synthset")

@@ -23,6 +23,7 @@ from torch._dynamo.testing import CompileCounter
 
 import synthset
 from synthset.core.errors import ModelError, UsageError
+from synthset.core.progress import hearing
 from synthset.dataset.records import Request
 from synthset.generators.families import FAMILIES
 from synthset.generators.loading import load_generator
@@ -181,6 +182,7 @@ def count_calls(generator: PipelineGenerator, monkeypatch) -> list[dict[str, Any
     """What the pipeline is called with from now on."""
     calls, pipeline = [], generator.pipeline
 
+    @functools.wraps(pipeline.__call__)
     def call(**options: Any) -> Any:
         calls.append(options)
         return pipeline(**options)
@@ -236,10 +238,13 @@ def test_every_family_has_a_case(checkpoints):
 def test_a_mixed_batch_is_what_diffusers_draws_one_image_at_a_time(name, checkpoints, monkeypatch):
     case, folder = CASES[name], checkpoints(name)
     generator = load(folder)
-    calls = count_calls(generator, monkeypatch)
+    calls, told = count_calls(generator, monkeypatch), list[float]()
 
-    images = [image.pixels for image in generator.generate(MIXED)]
+    with hearing(told.append):
+        images = [image.pixels for image in generator.generate(MIXED)]
 
+    assert sum(told) == pytest.approx(len(MIXED))
+    assert len(told) > 1
     assert generator.config.scheduler == case.scheduler
     for image, expected in zip(images, draw_with_peer(case, folder), strict=True):
         assert largest_difference(image, expected) <= 1

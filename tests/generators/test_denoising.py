@@ -6,6 +6,7 @@ import diffusers
 import pytest
 import torch
 
+from synthset.core.progress import hearing
 from synthset.generators.condition_annealing import ConditionNoise
 from synthset.generators.denoising import Conditions, denoise, guide
 from synthset.generators.sampling import ConditionAnnealing
@@ -51,6 +52,14 @@ def test_every_image_is_denoised_as_if_alone():
             predicted = without + scale * (prompted - without) if scale else prompted
             latents = scheduler.step(predicted, t, latents).prev_sample
         torch.testing.assert_close(together[i : i + 1], latents)
+
+
+@pytest.mark.parametrize("first_step", [0, 2])
+def test_each_step_tells_its_share_of_the_images(first_step):
+    told = []
+    with hearing(told.append):
+        denoise(Model(), noise(), make_schedule(first_step=first_step), Conditions(TEXT), SCALES)
+    assert told == pytest.approx([IMAGES / (STEPS - first_step)] * (STEPS - first_step))
 
 
 def test_outside_the_guided_steps_nothing_is_predicted_twice_and_the_model_begins_anew():

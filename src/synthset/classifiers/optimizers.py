@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -41,9 +42,29 @@ OPTIMIZERS = {
 
 
 def _muon(groups: list[dict[str, Any]], learning_rate: float) -> Optimizer:
+    _orthogonalise_in_float32_on_a_cpu()
     from timm.optim import Muon
 
     return Muon(groups, learning_rate, nesterov=True)
+
+
+@cache
+def _orthogonalise_in_float32_on_a_cpu() -> None:
+    """Replace timm's function for it, once for the process; Muon itself takes no number format.
+
+    timm's products are of bfloat16. A processor without instructions for that takes 20 times as long for them as for
+    float32, and one that has them wins nothing with matrices as small as those of a network that learns on a CPU.
+    """
+    from timm.optim import muon
+
+    theirs = muon.zeropower_via_newtonschulz
+
+    def zeropower(matrix: torch.Tensor, *args: Any, **options: Any) -> torch.Tensor:
+        if matrix.device.type == "cpu":
+            options["dtype"] = torch.float32
+        return theirs(matrix, *args, **options)
+
+    muon.zeropower_via_newtonschulz = zeropower
 
 
 def make_optimizer(kind: str, groups: list[dict[str, Any]], learning_rate: float) -> Optimizer:

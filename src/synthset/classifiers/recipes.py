@@ -70,6 +70,8 @@ def are_written(class_names: Sequence[str]) -> bool:
 def choose_auto(task: Task, given: Mapping[str, Any]) -> dict[str, Any]:
     """Passes fall slowly with the number of images; networks of few weights have Muon, which needs fewer passes.
 
+    A convolutional one takes Muon's steps at a high rate, and large batches of them, which cost less on a CPU.
+
     Few small images are worth no finer stem, which takes up to nine times as long, but where stems halve five times;
     a transformer sees them enlarged, in four by four patches, and half as often again, since it learns slower.
     """
@@ -77,8 +79,10 @@ def choose_auto(task: Task, given: Mapping[str, Any]) -> dict[str, Any]:
 
     network = outline(task.architecture)
     is_light = network.num_weights <= LIGHT_WEIGHTS
+    is_bold = is_light and network.patch_px is None and task.weights_px is None
     is_fine = task.size_px <= SMALL_SIZE_PX and (network.family in NARROWING or task.num_images > FEW_IMAGES)
-    rate, epochs = 2e-3 if is_light else 1e-3, max(10, round(40 * (2_000 / task.num_images) ** 0.25))
+    rate = 6e-3 if is_bold else 2e-3 if is_light else 1e-3
+    epochs = max(10, round(40 * (2_000 / task.num_images) ** 0.25))
     size_px, patch_px = min(LARGEST_SIZE_PX, task.size_px), network.patch_px
     if patch_px is not None:
         epochs = epochs * 3 // 2
@@ -89,11 +93,11 @@ def choose_auto(task: Task, given: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "optimizer": "muon" if is_light else "adamw",
         "epochs": epochs,
-        "batch_size": 64 if task.num_images <= FEW_IMAGES else 128,
+        "batch_size": 128 if is_bold or task.num_images > FEW_IMAGES else 64,
         "learning_rate": rate,
         "weight_decay": 0.05,
         "decay_all": False,
-        "warmup_epochs": 2.0,
+        "warmup_epochs": 1.0 if is_bold else 2.0,
         "ema_decay": 0.0,
         "label_smoothing": 0.1,
         "augmentation": "handwriting" if are_written(task.class_names) else "standard",

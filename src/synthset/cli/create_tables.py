@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,11 +13,13 @@ from synthset.cli.printing import MAX_ROWS, print_table, say, span, spent
 from synthset.core.progress import duration
 
 if TYPE_CHECKING:
+    from synthset.cli.demo import DemoCall
+    from synthset.comparison.summary import ComparisonRow
     from synthset.create.config import CreateConfig
     from synthset.create.dry_run import DryRun, Reused
     from synthset.create.estimate import Estimate
     from synthset.create.stage import CreateResult
-    from synthset.demo import DemoResult
+    from synthset.demo import DemoResult, DemoWork
     from synthset.filters import FilterResult
     from synthset.generators.base import GenerationConfig
     from synthset.recipes import PaperRecipe, RecipeUse
@@ -183,6 +186,37 @@ def print_review(result: ReviewResult) -> None:
 def print_cleared(methods: Sequence[str], folder: Path) -> None:
     """Which verdicts were taken away."""
     say(f"Took away the verdicts of {', '.join(methods)}." if methods else f"'{folder}' has no verdicts.")
+
+
+@shows("call", is_result=False)
+def print_demo_begin(call: DemoCall) -> None:
+    """What the demo does, before anything is loaded."""
+    from synthset.demo import SHOWN, STRATEGIES
+
+    several = f", {call.seeds} times" if call.seeds > 1 else ""
+    say(
+        f"{len(SHOWN) - 1} strategies draw {call.images_per_class} images of each of ten digits, and "
+        f"{len(STRATEGIES) + 1} small networks learn{several}."
+    )
+    sys.stdout.flush()
+
+
+@shows("work", is_result=False)
+def print_demo_work(work: DemoWork) -> None:
+    """How long that takes."""
+    say(
+        f"About {duration(work.seconds)} on this machine: {work.unet_rows:,} rows through the UNet, "
+        f"{work.learned_images:,} images through a training step."
+    )
+    sys.stdout.flush()
+
+
+@shows("first_row", is_result=False)
+def print_demo_row(row: ComparisonRow) -> None:
+    """The first row, as soon as it is known."""
+    interval = span(row.low, row.high)
+    say(f"First of all, {row.view}: {row.score:.1%} of the real digits ({interval}) by {row.images:,} images.")
+    sys.stdout.flush()
 
 
 @shows("demo")

@@ -38,6 +38,8 @@ class CompareConfig:
     grow: Annotated[int | None, Option(group=CURVE, at_least=1, default="none")] = None
     """Further images, taken from those that the smallest `images_per_class` leaves over: given to the classes that
     the held-back images confuse, and the same number to all alike."""
+    workers: Annotated[int | None, Option(at_least=1, job=False, default="one a core for small images on a CPU")] = None
+    """Processes that train, a classifier at a time each."""
     training: Annotated[TrainConfig, Nested(without=("architecture", "seed"), job="training")] = field(
         default_factory=TrainConfig
     )

@@ -21,7 +21,7 @@ from synthset.comparison.results import MARKER, ComparisonResult, CurveForecast,
 from synthset.comparison.side_by_side import PICTURE as SIDE_BY_SIDE
 from synthset.comparison.side_by_side import side_by_side
 from synthset.comparison.summary import interval, summarise
-from synthset.comparison.trials import ALL, Cell, Trial, run_cell, same_noise, train_and_test
+from synthset.comparison.trials import ALL, Cell, Trial, run_cell, same_noise, train_and_test, train_cells
 from synthset.comparison.views import View, views_of
 from synthset.core.errors import ConfigChangedError, DataError, SynthsetError, UsageError, setting
 from synthset.core.files import delete_parts, is_part, write_json
@@ -88,9 +88,15 @@ def compare(
         by_name = {view.name: view for view in views}
         trials: list[Trial] = []
         with track(len(cells), "compare", "classifiers") as bar:
-            for cell in cells:
+            trained, workers = 0, _workers(config, views)
+            if workers > 1:
+                for _ in train_cells(cells, by_name, config.training, folder, workers):
+                    trained += 1
+                    bar.advance()
+            for count, cell in enumerate(cells, 1):
                 trials += run_cell(cell, by_name[cell.view], reals, config.training, folder)
-                bar.advance()
+                if count > trained:
+                    bar.advance()
         growth = list(_grow(config, views, reals, folder)) if config.grow is not None else []
         rows = tuple(summarise(trials, views[0].name, _noise(config, views, cells)))
         forecasts = tuple(_forecasts(config, views, trials))
@@ -101,6 +107,19 @@ def compare(
         _draw_side_by_side(views, folder / SIDE_BY_SIDE)
         write_results(result, job_of(config))
     return result
+
+
+def _workers(config: CompareConfig, views: Sequence[View]) -> int:
+    """How many processes train."""
+    from synthset.classifiers.recipes import SMALL_SIZE_PX
+    from synthset.classifiers.training_set import read_sides
+    from synthset.core.crew import default_workers
+    from synthset.core.devices import choose_device
+
+    if config.workers is not None:
+        return config.workers
+    side_px = config.training.image_size_px or read_sides(views[0].open(0)).median_px
+    return default_workers(choose_device(config.training.device).type) if side_px <= SMALL_SIZE_PX else 1
 
 
 def _open_real(source: ImageSource, class_names: Sequence[str], strict: bool) -> ImageSet:

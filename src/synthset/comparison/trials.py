@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
@@ -15,6 +17,7 @@ import numpy as np
 from synthset.classifiers.config import TrainConfig
 from synthset.classifiers.scoring import SavedEvaluation
 from synthset.comparison.views import View, first_rows
+from synthset.core.crew import call_apart
 from synthset.core.errors import SynthsetError
 from synthset.core.json_records import read_record
 from synthset.dataset.noise import Noise
@@ -23,7 +26,10 @@ from synthset.images.imageset import ImageSet
 if TYPE_CHECKING:
     from synthset.classifiers.scoring import EvaluationResult
 
+log = logging.getLogger("synthset")
+
 ALL = 0  # a budget: all images of a view
+WORTH_PROCESSES = 1_000  # images: fewer are learned from before other processes have imported PyTorch
 
 
 @dataclass(frozen=True)
@@ -70,23 +76,74 @@ class Trial:
     n: int
 
 
+@dataclass(frozen=True)
+class Training:
+    """What a cell is trained on, how, and where.
+
+    Attributes:
+        home: its folder, below that of the comparison.
+    """
+
+    images: ImageSet
+    config: TrainConfig
+    home: Path
+
+    @staticmethod
+    def of(cell: Cell, view: View, training: TrainConfig) -> Training:
+        """Of a cell; where nothing is cut from a view, one training is that of both budgets."""
+        images, trained = view.open(cell.seed), cell
+        if cell.budget != ALL:
+            whole, images = images, view.take(cell.budget, cell.seed)
+            if len(images) == len(whole):
+                trained = replace(cell, budget=ALL)
+        return Training(images, replace(training, architecture=cell.architecture, seed=cell.seed), trained.folder)
+
+
 def run_cell(cell: Cell, view: View, reals: Sequence[ImageSet], training: TrainConfig, folder: Path) -> list[Trial]:
     """Train the classifier of a cell and test it, as far as that is not done yet.
 
     Raises:
         As `train` and `evaluate`; the message names the cell.
     """
-    images, trained = view.open(cell.seed), cell
-    if cell.budget != ALL:
-        whole, images = images, view.take(cell.budget, cell.seed)
-        if len(images) == len(whole):  # nothing was cut: one training is both
-            trained = replace(cell, budget=ALL)
-    config = replace(training, architecture=cell.architecture, seed=cell.seed)
+    task = Training.of(cell, view, training)
     try:
-        return train_and_test(cell, images, reals, config, folder / trained.folder)
+        return train_and_test(cell, task.images, reals, task.config, folder / task.home)
     except SynthsetError as error:
-        error.add_note(str(trained.folder))
+        error.add_note(str(task.home))
         raise
+
+
+def train_cells(
+    cells: Sequence[Cell], views: Mapping[str, View], training: TrainConfig, folder: Path, workers: int
+) -> Iterator[None]:
+    """Train the classifiers of cells by several processes, as far as that is not done yet; a sign after each.
+
+    Of images in memory they are left to `run_cell`, and so is a training that fails: it fails there again and says why.
+    """
+    from synthset.classifiers.models import CONFIG_FILE
+
+    left: dict[Path, tuple[int, Cell]] = {}
+    for cell in cells:
+        if not isinstance(views[cell.view].source, ImageSet):
+            task = Training.of(cell, views[cell.view], training)
+            if not (folder / task.home / CONFIG_FILE).exists():
+                left.setdefault(task.home, (len(task.images), cell))
+    if len(left) < 2 or sum(count for count, _ in left.values()) < WORTH_PROCESSES:
+        return
+    longest_first = [cell for _, cell in sorted(left.values(), key=lambda pair: -pair[0])]
+    attempt = partial(_train, views=views, training=training, folder=folder)
+    for _, kept in call_apart(attempt, longest_first, workers):
+        for message in kept:
+            log.warning("%s", message)
+        yield
+
+
+def _train(cell: Cell, views: Mapping[str, View], training: TrainConfig, folder: Path) -> None:
+    from synthset.classifiers.train import train_classifier
+
+    task = Training.of(cell, views[cell.view], training)
+    with suppress(SynthsetError):
+        train_classifier(task.images, task.config, folder / task.home)
 
 
 def train_and_test(

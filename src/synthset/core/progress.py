@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
@@ -15,6 +16,8 @@ from rich.text import Text
 from synthset.core.redaction import printable
 
 log = logging.getLogger("synthset")
+
+_listener: ContextVar[Callable[[float], object] | None] = ContextVar("listener", default=None)
 
 console = Console(stderr=True)
 _enabled = True
@@ -35,11 +38,11 @@ class Track:
     def __init__(self, total: int, description: str, unit: str, done: int, progress: Progress | None) -> None:
         self._progress, self._description, self._total, self._unit = progress, printable(description), total, unit
         self._task = progress.add_task(self._description, total=total, completed=done, unit=unit) if progress else None
-        self._before, self._done, self._start = done, done, time.monotonic()
+        self._before, self._done, self._start = float(done), float(done), time.monotonic()
         self._last_line: float | None = None
 
-    def advance(self, n: int = 1) -> None:
-        """Count `n` more units as done."""
+    def advance(self, n: float = 1) -> None:
+        """Count `n` more units as done; parts of one count too."""
         self._done += n
         if self._progress is not None and self._task is not None:
             self._progress.advance(self._task, n)
@@ -56,7 +59,7 @@ class Track:
         left = (self._total - self._done) / rate
         if since > _LINE_EVERY_SECONDS or (self._last_line is None and left > _LINE_EVERY_SECONDS):
             self._last_line = now
-            state = f"{self._done:,}/{self._total:,} {self._unit}, {_speed(rate)}, {duration(left)} left"
+            state = f"{int(self._done + 1e-6):,}/{self._total:,} {self._unit}, {_speed(rate)}, {duration(left)} left"
             print(f"{self._description}: {state}", file=sys.stderr)
 
     def describe(self, text: str) -> None:
@@ -64,6 +67,23 @@ class Track:
         self._description = printable(text)
         if self._progress is not None and self._task is not None:
             self._progress.update(self._task, description=self._description)
+
+
+@contextmanager
+def hearing(listener: Callable[[float], object]) -> Iterator[None]:
+    """Have `listener` told of work within units, by whoever does it inside the block and calls `tell`."""
+    token = _listener.set(listener)
+    try:
+        yield
+    finally:
+        _listener.reset(token)
+
+
+def tell(units: float) -> None:
+    """Say that so much more is done; a long unit of work says it of its parts, to whom it may concern."""
+    listener = _listener.get()
+    if listener is not None:
+        listener(units)
 
 
 def duration(seconds: float) -> str:

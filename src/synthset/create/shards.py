@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from synthset.core.errors import ModelError, SynthsetError, setting
-from synthset.core.progress import track
+from synthset.core.progress import hearing, track
 from synthset.create.config import CreateConfig
 from synthset.create.reuse import Copies, Reuse
 from synthset.create.storage import PNG_UP_TO_PX, encode_image, image_row
@@ -72,7 +72,7 @@ def draw_missing(
     with track(total, f"drawing {writer.folder.name}") as bar:
         shown = finished = 0
 
-        def advance(count: int) -> None:
+        def advance(count: float) -> None:
             nonlocal shown
             shown += count
             bar.advance(count)
@@ -94,7 +94,7 @@ class ShardWorker:
     writer: DatasetWriter
     source: GeneratorSource
     config: CreateConfig
-    advance: Callable[[int], None] | None = None
+    advance: Callable[[float], None] | None = None
     copies: Copies | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -146,7 +146,10 @@ class ShardWorker:
             for batch in [pending[start : start + size] for start in range(0, len(pending), size)]:
                 tries = [request.retried(attempt) for request in batch]
                 drawn: list[tuple[Request, np.ndarray]] = []
-                for tried, image in zip(tries, draw_batch(generator, tries), strict=True):
+                steps = _Steps(len(batch), self.advance if attempt == 0 else None)
+                with hearing(steps):
+                    images = draw_batch(generator, tries)
+                for tried, image in zip(tries, images, strict=True):
                     if image.status == "ok" and image.pixels is not None:
                         drawn.append((tried, image.pixels))
                         failures.pop(tried.id, None)
@@ -156,8 +159,7 @@ class ShardWorker:
                 together = max(1, PIXELS_AT_ONCE // max((pixels.size // 3 for _, pixels in drawn), default=1))
                 parts = (drawn[i : i + together] for i in range(0, len(drawn), together))
                 encoding += [pool.submit(_encoded, part, attempt + 1, self.config) for part in parts]
-                if self.advance and attempt == 0:
-                    self.advance(len(batch))
+                steps.finish()
             pending = [request for request in pending if request.id in failures]
         return encoding, failures, retries
 
@@ -170,6 +172,23 @@ class ShardWorker:
                 f"Expected the same generator on every machine, it differs here in {', '.join(names)}. "
                 f"Give a {setting('dtype')} and a {setting('revision')}, so that no machine chooses its own."
             )
+
+
+class _Steps:
+    """Counts the steps of a batch as parts of its images, and never more than there are."""
+
+    def __init__(self, count: int, advance: Callable[[float], None] | None) -> None:
+        self._left, self._advance = float(count), advance
+
+    def __call__(self, images: float) -> None:
+        some = min(images, self._left)
+        self._left -= some
+        if self._advance:
+            self._advance(some)
+
+    def finish(self) -> None:
+        """All of it is there, whatever was heard."""
+        self(self._left)
 
 
 @contextmanager

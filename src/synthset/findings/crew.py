@@ -1,27 +1,15 @@
-"""Doing work by several processes: small networks gain more by a core each than by two threads."""
+"""Doing the work of findings by several processes, each piece after what it needs."""
 
 from __future__ import annotations
 
-import logging
-import os
-import threading
-import time
-import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import groupby
-from pathlib import Path
-from typing import Any, cast
 
+from synthset.core.crew import call_apart
 from synthset.core.errors import SynthsetError
-from synthset.core.progress import set_progress
 from synthset.findings.work import Lab, Work
-
-log = logging.getLogger("synthset")
-
-MOST_WORKERS = 8  # by default: each holds PyTorch, a network and its images, about 1 GB
 
 
 @dataclass(frozen=True)
@@ -36,18 +24,6 @@ class Ended:
     work: Work
     error: str | None = None
     warnings: tuple[str, ...] = ()
-
-
-def default_workers(device: str) -> int:
-    """One on a GPU, which one process fills, or else one a core that this process may use."""
-    if device != "cpu":
-        return 1
-    import torch
-
-    from synthset.core.cpu import tune_for_cpu
-
-    tune_for_cpu()
-    return min(torch.get_num_threads(), MOST_WORKERS)
 
 
 def do_all(work: Sequence[Work], lab: Lab, workers: int, begin: Callable[[Work], None]) -> Iterator[Ended]:
@@ -92,15 +68,8 @@ def _try_all(work: Sequence[Work], lab: Lab, workers: int) -> Iterator[Ended]:
     if workers == 1 or len(work) == 1:
         yield from (_try(one, lab) for one in work)
         return
-    import torch
-    from joblib import Parallel, delayed, parallel_config
-
-    threads = max(1, torch.get_num_threads() // workers)
-    with parallel_config("loky", inner_max_num_threads=threads), warnings.catch_warnings():
-        # one whose memory grows is replaced, which is as it should be
-        warnings.filterwarnings("ignore", "A worker stopped while some jobs")
-        crew: Any = Parallel(n_jobs=workers, return_as="generator_unordered", batch_size=cast("Any", 1))
-        yield from crew(delayed(_try_apart)(one, lab.root, threads, os.getpid()) for one in work)
+    for ended, kept in call_apart(partial(_try, lab=Lab(lab.root)), work, workers):
+        yield replace(ended, warnings=kept)
 
 
 def _try(work: Work, lab: Lab) -> Ended:
@@ -109,42 +78,3 @@ def _try(work: Work, lab: Lab) -> Ended:
     except SynthsetError as error:
         return Ended(work, str(error))
     return Ended(work)
-
-
-def _try_apart(work: Work, root: Path, threads: int, parent: int) -> Ended:
-    """In a process of a crew."""
-    import torch
-
-    _end_with(parent)
-    torch.set_num_threads(threads)
-    set_progress(False)
-    with _warnings_kept() as kept:
-        ended = _try(work, Lab(root))
-    return Ended(work, ended.error, tuple(kept))
-
-
-@cache
-def _end_with(parent: int) -> None:
-    """End this process soon after its parent, even one that was killed: the next run shall find no folder locked."""
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-@contextmanager
-def _warnings_kept() -> Iterator[list[str]]:
-    """The warnings of Synthset in this block."""
-    kept: list[str] = []
-    handler = logging.Handler(logging.WARNING)
-    handler.emit = lambda record: kept.append(record.getMessage())
-    before, log.propagate = log.propagate, False
-    log.addHandler(handler)
-    try:
-        yield kept
-    finally:
-        log.removeHandler(handler)
-        log.propagate = before

@@ -20,6 +20,7 @@ from statistics import fmean
 from typing import Annotated, Any, Literal
 
 from synthset.classifiers.scoring import seed_interval
+from synthset.core.crew import default_workers
 from synthset.core.devices import choose_device
 from synthset.core.errors import ConfigChangedError, DataError, UsageError, setting
 from synthset.core.files import delete_parts, is_part, write_json
@@ -27,7 +28,7 @@ from synthset.core.json_records import read_record
 from synthset.core.locks import writing
 from synthset.core.options import Option, check_options, with_options
 from synthset.core.progress import track
-from synthset.findings.crew import default_workers, do_all
+from synthset.findings.crew import do_all
 from synthset.findings.page import write_page
 from synthset.findings.plan import Experiment, ReproductionPlan, experiments_of, rehearse, seconds_by, work_of
 from synthset.findings.registry import ALL, find_findings

@@ -14,6 +14,7 @@ from itertools import groupby
 import torch
 from torch import Tensor
 
+from synthset.core.progress import tell
 from synthset.generators.condition_annealing import ConditionNoise
 from synthset.generators.schedulers import Schedule
 
@@ -86,6 +87,7 @@ def denoise(
                 rows = torch.cat([rows, rows[: len(of_steps)]])
             predicted = model(rows, t, seen.at(schedule.time(t)))
             latents = schedule.step(guide(predicted, of_steps), t, latents)
+            tell(n / (num_steps - schedule.first))
     return latents
 
 

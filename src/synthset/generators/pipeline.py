@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any
 
 import torch
@@ -24,6 +25,7 @@ from diffusers import DiffusionPipeline
 from synthset.core.cpu import tune_for_cpu
 from synthset.core.errors import UsageError, setting
 from synthset.core.libraries import library_errors, quiet
+from synthset.core.progress import tell
 from synthset.generators.base import AUTOTUNED, EAGER, GeneratedImage, GenerationConfig, ImageRequest, StoredSize
 from synthset.generators.compiled_unet import compile_network, compiler_errors
 from synthset.generators.families import FAMILIES, denoiser_of
@@ -157,6 +159,8 @@ class PipelineGenerator:
             options["negative_prompt"] = [self.embedded.expand(request.negative_prompt) for request in requests]
         elif self.guidance == "classifier_free" and family.unconditional is not None and call.guidance_scale > 1:
             options["negative_prompt"] = [family.unconditional] * len(requests)
+        for name in {"callback_on_step_end", "callback"} & signature(self.pipeline).parameters.keys():
+            options[name] = _telling(len(requests) / call.num_inference_steps)
         if self._has_cache:
             denoiser_of(self.pipeline)._reset_stateful_cache()
         compiling = compiler_errors() if self.config.engine != EAGER else nullcontext()
@@ -227,3 +231,13 @@ class PipelineGenerator:
                 f"'{self.config.model}', which draws at that area alone, got {self.config.height_px} × "
                 f"{self.config.width_px}."
             )
+
+
+def _telling(images_per_step: float) -> Callable[..., dict[str, Any]]:
+    """What a pipeline calls after each step: tells of the progress and changes nothing."""
+
+    def callback(*_: Any) -> dict[str, Any]:
+        tell(images_per_step)
+        return {}
+
+    return callback
