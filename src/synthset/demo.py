@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 # chosen on handwriting that the miniature never saw, see EXPERIMENTS.md
 SCHEDULER, STEPS, GUIDANCE_INTERVAL = "dpmsolver_multistep", 6, (0.1, 0.8)
-IMAGES_PER_CLASS, EPOCHS = 50, 27
+IMAGES_PER_CLASS, EPOCHS, BATCH_SIZE = 50, 27, 128
 RUN_SEED = 64
 REAL = "digits"
 STRATEGIES = (*TRICKS, "all_combined", "all_combined_equal")
@@ -190,12 +190,17 @@ def _estimate(folder: Path, seeds: int, images_per_class: int) -> DemoWork:
 
 
 def comparison_config(seeds: int) -> CompareConfig:
-    """What the demo compares: the strategies, by the recipe that any training has, with fewer passes."""
+    """What the demo compares: the strategies, by the recipe that any training has, in fewer steps."""
     from synthset.classifiers.config import TrainConfig
     from synthset.comparison.config import CompareConfig
 
-    ways = {"architectures": ("small_cnn",), "equal_budget": False, "training": TrainConfig(epochs=EPOCHS)}
-    return CompareConfig(strategies=STRATEGIES, seeds=seeds, **ways)
+    return CompareConfig(
+        strategies=STRATEGIES,
+        architectures=("small_cnn",),
+        seeds=seeds,
+        equal_budget=False,
+        training=TrainConfig(epochs=EPOCHS, batch_size=BATCH_SIZE),
+    )
 
 
 def _run_reference(real: ImageSet, config: CompareConfig, folder: Path) -> ComparisonRow:
@@ -227,8 +232,7 @@ def _commands(folder: Path, seeds: int, images_per_class: int) -> Iterator[str]:
     data, home = (shlex.quote(str(folder / name)) for name in ("seed-{seed}/dataset", "comparison"))
     yield (
         f"synthset compare {data} --strategy {' '.join(STRATEGIES)} --real {REAL} --seeds {seeds} --no-equal-budget "
-        f"--epochs {EPOCHS} "
-        f"--output-dir {home}"
+        f"--epochs {EPOCHS} --batch-size {BATCH_SIZE} --output-dir {home}"
     )
 
 

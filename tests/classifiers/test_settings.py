@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import fields
 
 import numpy as np
@@ -81,6 +82,13 @@ def test_weights_to_begin_with_are_changed_little():
     assert tuned["learning_rate"] < scratch["learning_rate"]
 
 
+@pytest.mark.parametrize("num_images", [1, 50, 450, 2_000])
+def test_weights_are_changed_in_enough_steps_however_few_images_there_are(num_images):
+    chosen = RECIPES["auto"].choose(Task("resnet18", ("a", "b"), num_images, 32, None, 224), {})
+    assert chosen["epochs"] * math.ceil(num_images / chosen["batch_size"]) >= 400
+    assert chosen["epochs"] <= 400
+
+
 def test_digits_and_letters_are_never_mirrored():
     def augmentation(*names):
         return RECIPES["auto"].choose(Task("small_cnn", names, 100, 32), {})["augmentation"]
@@ -98,6 +106,26 @@ def test_digits_and_letters_are_never_mirrored():
 )
 def test_the_weight_decay_is_that_of_the_paper(architecture, dataset, expected):
     assert paper_weight_decay(architecture, dataset) == expected
+
+
+@pytest.mark.parametrize(
+    ("architecture", "num_images", "weights_px", "expected"),
+    [
+        ("small_cnn", 450, None, (32, 6e-3, 1.0)),
+        ("small_cnn", 2_000, None, (128, 6e-3, 1.0)),
+        ("mobilenetv3_small", 999, None, (32, 6e-3, 1.0)),
+        ("resnet18", 450, None, (16, 1e-3, 2.0)),
+        ("resnet18", 1_000, None, (64, 1e-3, 2.0)),
+        ("resnet18", 10_001, None, (128, 1e-3, 2.0)),
+        ("vit_tiny_patch16_224", 2_000, None, (64, 2e-3, 2.0)),
+        ("small_cnn", 2_000, 32, (64, 3e-4, 2.0)),
+    ],
+)
+def test_few_images_make_small_batches_and_light_convolutions_learn_at_a_high_rate(
+    architecture, num_images, weights_px, expected
+):
+    chosen = RECIPES["auto"].choose(Task(architecture, ("a", "b"), num_images, 32, None, weights_px), {})
+    assert (chosen["batch_size"], chosen["learning_rate"], chosen["warmup_epochs"]) == expected
 
 
 def test_few_images_are_seen_more_often_than_many():

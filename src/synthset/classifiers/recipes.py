@@ -5,13 +5,15 @@ What was chosen, and on which images, is in EXPERIMENTS.md; no test set had a sa
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 LARGEST_SIZE_PX = 224  # of images whose size nobody chose: the architectures were made for it
 SMALL_SIZE_PX = 64  # up to this side, the usual stems leave few positions
-FEW_IMAGES = 10_000
+VERY_FEW_IMAGES, FEW_IMAGES = 1_000, 10_000
+LEAST_STEPS = 400  # from weights that know other images: few of them would make too few
 LIGHT_WEIGHTS = 6_000_000  # of more, an update of Muon takes longer than all else of a small batch
 NARROWING = ("MobileNetV3", "EfficientNet")  # their usual stems leave too few positions of small images
 
@@ -70,7 +72,8 @@ def are_written(class_names: Sequence[str]) -> bool:
 def choose_auto(task: Task, given: Mapping[str, Any]) -> dict[str, Any]:
     """Passes fall slowly with the number of images; networks of few weights have Muon, which needs fewer passes.
 
-    A convolutional one takes Muon's steps at a high rate, and large batches of them, which cost less on a CPU.
+    A light convolutional one learns at a high rate, from large batches, which are cheaper a step of Muon. Very few
+    images make small batches, or there would be few steps.
 
     Few small images are worth no finer stem, which takes up to nine times as long, but where stems halve five times;
     a transformer sees them enlarged, in four by four patches, and half as often again, since it learns slower.
@@ -82,6 +85,11 @@ def choose_auto(task: Task, given: Mapping[str, Any]) -> dict[str, Any]:
     is_bold = is_light and network.patch_px is None and task.weights_px is None
     is_fine = task.size_px <= SMALL_SIZE_PX and (network.family in NARROWING or task.num_images > FEW_IMAGES)
     rate = 6e-3 if is_bold else 2e-3 if is_light else 1e-3
+    batch_size = 128 if is_bold else 64
+    if task.num_images < VERY_FEW_IMAGES:
+        batch_size //= 4
+    elif task.num_images > FEW_IMAGES:
+        batch_size = 128
     epochs = max(10, round(40 * (2_000 / task.num_images) ** 0.25))
     size_px, patch_px = min(LARGEST_SIZE_PX, task.size_px), network.patch_px
     if patch_px is not None:
@@ -89,11 +97,12 @@ def choose_auto(task: Task, given: Mapping[str, Any]) -> dict[str, Any]:
         patch_px, least = (8, 8) if is_fine else (patch_px, 4 * patch_px)
         size_px = max(least, -(-size_px // patch_px) * patch_px)
     if task.weights_px is not None:  # what they know is to be kept
-        is_light, rate, epochs = False, 3e-3 if given.get("freeze") else 3e-4, max(5, epochs // 3)
+        is_light, rate = False, 3e-3 if given.get("freeze") else 3e-4
+        epochs = max(5, epochs // 3, math.ceil(LEAST_STEPS / math.ceil(task.num_images / batch_size)))
     return {
         "optimizer": "muon" if is_light else "adamw",
         "epochs": epochs,
-        "batch_size": 128 if is_bold or task.num_images > FEW_IMAGES else 64,
+        "batch_size": batch_size,
         "learning_rate": rate,
         "weight_decay": 0.05,
         "decay_all": False,
