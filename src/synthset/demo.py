@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from synthset.comparison.summary import ComparisonRow
 
 # chosen on handwriting that the miniature never saw, see EXPERIMENTS.md
-SCHEDULER, STEPS, GUIDANCE_INTERVAL = "dpmsolver_multistep", 6, (0.1, 0.8)
-IMAGES_PER_CLASS, EPOCHS, BATCH_SIZE = 50, 27, 128
+SCHEDULER, STEPS, GUIDANCE_INTERVAL = "dpmsolver_multistep", 5, (0.1, 0.8)
+IMAGES_PER_CLASS, EPOCHS, BATCH_SIZE = 50, 32, 128
 RUN_SEED = 64
 REAL = "digits"
 STRATEGIES = (*TRICKS, "all_combined", "all_combined_equal")
