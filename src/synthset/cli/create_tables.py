@@ -13,7 +13,6 @@ from synthset.cli.printing import MAX_ROWS, print_table, say, span, spent
 from synthset.core.progress import duration
 
 if TYPE_CHECKING:
-    from synthset.cli.demo import DemoCall
     from synthset.comparison.summary import ComparisonRow
     from synthset.create.config import CreateConfig
     from synthset.create.dry_run import DryRun, Reused
@@ -188,14 +187,14 @@ def print_cleared(methods: Sequence[str], folder: Path) -> None:
     say(f"Took away the verdicts of {', '.join(methods)}." if methods else f"'{folder}' has no verdicts.")
 
 
-@shows("call", is_result=False)
-def print_demo_begin(call: DemoCall) -> None:
+@shows("images_per_class", is_result=False)
+def print_demo_begin(images_per_class: int, seeds: int) -> None:
     """What the demo does, before anything is loaded."""
     from synthset.demo import SHOWN, STRATEGIES
 
-    several = f", {call.seeds} times" if call.seeds > 1 else ""
+    several = f", {seeds} times" if seeds > 1 else ""
     say(
-        f"{len(SHOWN) - 1} strategies draw {call.images_per_class} images of each of ten digits, and "
+        f"{len(SHOWN) - 1} strategies draw {images_per_class} images of each of ten digits, and "
         f"{len(STRATEGIES) + 1} small networks learn{several}."
     )
     sys.stdout.flush()

@@ -37,6 +37,6 @@ def demo(call: DemoCall) -> None:
     from synthset.cli.create_tables import print_demo, print_demo_begin, print_demo_row, print_demo_work
     from synthset.demo import demo as run_demo
 
-    print_demo_begin(call)
+    print_demo_begin(call.images_per_class, call.seeds)
     shown = {"when_estimated": print_demo_work, "when_tested": print_demo_row}
     print_demo(run_demo(call.output_dir, seeds=call.seeds, images_per_class=call.images_per_class, **shown))
