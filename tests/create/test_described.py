@@ -10,6 +10,7 @@ import pytest
 from synthset import create, miniature
 from synthset.core.errors import ConfigChangedError
 from synthset.create import described, stage
+from synthset.generators.sampling import ConditionAnnealing, SamplingOptions
 
 JOB: dict[str, Any] = {"images_per_class": 1, "steps": 1}
 
@@ -58,6 +59,27 @@ def test_a_finished_job_and_another_one_are_told_without_the_model(place, loads)
     with pytest.raises(ConfigChangedError, match="images_per_class: 1 there, 2 here"):
         rerun(place, images_per_class=2)
     assert loads == []
+
+
+@pytest.mark.parametrize(
+    "sampling",
+    [
+        SamplingOptions(guidance_interval=(0.1, 0.8)),
+        SamplingOptions(cache_interval=2, annealing=ConditionAnnealing(noise_scale=0.1)),
+    ],
+)
+def test_sampling_that_departs_is_told_without_the_model_too(place, loads, sampling):
+    def again(**options):
+        return create(["one"], place / "sampled", generator=str(place / "model"), **{**JOB, **options})
+
+    assert again(sampling=sampling).drawn > 0
+    first = json.loads((place / "sampled/manifest.json").read_text())["job"]
+    loads.clear()
+    assert again(sampling=sampling).drawn == 0
+    assert json.loads((place / "sampled/manifest.json").read_text())["job"] == first
+    with pytest.raises(ConfigChangedError, match=r"sampling"):
+        again()
+    assert len(loads) == 1  # of the other sampling
 
 
 def test_other_weights_are_refused(place, loads):

@@ -21,6 +21,7 @@ from synthset.generators.base import GenerationConfig
 from synthset.generators.checkpoint import find_checkpoint
 from synthset.generators.memory import MemoryOptions
 from synthset.generators.plug_in import plug_in_of
+from synthset.generators.sampling import SamplingOptions
 from synthset.generators.source import Description
 from synthset.prompts.strategies import mixing_strategies
 
@@ -30,7 +31,7 @@ _OF_A_GPU = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/kfd", "/dev/dxg")  # that d
 
 @dataclass(frozen=True)
 class _Generation:
-    """The whole config of a generator of plain sampling; see `GenerationConfig`."""
+    """The config of a generator but for its sampling; see `GenerationConfig`."""
 
     model: str
     revision: str | None
@@ -56,11 +57,11 @@ class _Recorded:
 def record(config: CreateConfig, described: Description) -> dict[str, Any] | None:
     """The entry of the manifest; None where another run may have to be told something that only the model knows.
 
-    So where it cuts texts or does not know a token, or where there is a GPU, on which `auto` depends; nor of other than
-    plain sampling, or of a checkpoint that was added to or is held otherwise.
+    So where it cuts texts or does not know a token, or where there is a GPU, on which `auto` depends; nor of a
+    checkpoint that was added to or is held otherwise.
     """
     is_told = described.cut_texts or described.unknown_tokens or described.unused_tokens
-    if is_told or described.config.sampling is not None or _departs(config) or _may_have_gpu():
+    if is_told or described.config.sampling != _sampling_of(config) or _departs(config) or _may_have_gpu():
         return None
     return {
         "asked": _asked(config),
@@ -83,7 +84,7 @@ def recall(manifest: Mapping[str, Any] | None, config: CreateConfig) -> Descript
         return None  # what it cannot tell is asked of the model
     if recorded.asked != _asked(config) or recorded.libraries != library_versions():
         return None
-    known = GenerationConfig(**vars(recorded.generation))
+    known = GenerationConfig(**vars(recorded.generation), sampling=_sampling_of(config))  # which was asked for
     found = find_checkpoint(
         config.generator, config.revision, bool(mixing_strategies(config.strategies)), config.layout
     )
@@ -91,6 +92,10 @@ def recall(manifest: Mapping[str, Any] | None, config: CreateConfig) -> Descript
         return None
     now = replace(known, model=found.name, revision=found.revision)
     return Description(now, recorded.preferred_batch_size)
+
+
+def _sampling_of(config: CreateConfig) -> SamplingOptions | None:
+    return None if config.sampling.is_plain else config.sampling
 
 
 def _departs(config: CreateConfig) -> bool:
