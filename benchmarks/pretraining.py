@@ -4,8 +4,9 @@
 
 `memory`: images streamed from a dataset as `create` writes it, with the memory of the process as it goes. `loss`: ours
 and lightly's over 20 steps with the same queue. `pace`: images a second of MoCo v2 at 32 px in batches of 128, one
-thread, ours beside the loop that lightly publishes, in turns: each decodes, makes two views, trains the same
-network; `views`: without it.
+thread, ours beside the loop that lightly publishes, in turns and in a process each: each decodes, makes two views,
+trains the same network, in the memory format and with the allocator that the one's `pretrain` or the other's loop
+has; `--channels-last` gives ours to both. `views`: without the network.
 """
 
 from __future__ import annotations
@@ -32,20 +33,20 @@ from torch.utils.data import DataLoader
 import synthset
 from synthset.classifiers.distributed import World
 from synthset.classifiers.optimizers import group_weights, make_optimizer
+from synthset.core.cpu import tune_for_cpu
 from synthset.dataset.reader import open_dataset
 from synthset.generators.base import GeneratedImage, ImageRequest
 from synthset.images.imageset import ImageSet
 from synthset.pretraining import loop
 from synthset.pretraining.config import PretrainConfig
 from synthset.pretraining.learners import LEARNERS
-from synthset.pretraining.methods import METHODS
 from synthset.pretraining.moco import MoCo
 from synthset.pretraining.session import RecordedJob, Session
 from synthset.pretraining.settings import Settings, settle
 from synthset.pretraining.start import new_backbone
 from synthset.pretraining.streaming import Crops, Stream
 from synthset.testing import FakeGenerator
-from timing import Work, median_ratio, not_measured, report_all, time_in_turns
+from timing import Work, in_a_process, median_ratio, not_measured, report_all, time_in_turns
 
 Result = dict[str, object]
 KINDS = ("memory", "loss", "views", "pace")
@@ -112,17 +113,21 @@ def measure_loss(steps: int = 20) -> Result:
     return {"name": name, "difference": worst, "bar": f"<= {LOSS_BAR}", "holds": worst <= LOSS_BAR and same}
 
 
-def measure_pace(architecture: str, steps: int, rounds: int) -> Result:
+def measure_pace(architecture: str, steps: int, rounds: int, *, channels_last: bool) -> Result:
     """Images a second of ours by those of lightly's loop."""
     files = [_png(seed) for seed in range(BATCH * steps)]
     with tempfile.TemporaryDirectory() as folder:
-        sides = {"ours": _our_loop(files, Path(folder), architecture), "lightly": _their_loop(files, architecture)}
+        sides = {
+            "ours": in_a_process(_our_loop, files, Path(folder), architecture),
+            "lightly": in_a_process(_their_loop, files, architecture, channels_last),
+        }
         for side in sides.values():
             side(0)
         seconds = time_in_turns(sides, rounds)
     ratio = median_ratio(seconds["lightly"], seconds["ours"])
     return {
-        "name": f"MoCo v2 of {architecture} at 32 px: images a second by those of lightly's loop",
+        "name": f"MoCo v2 of {architecture} at 32 px: images a second by those of lightly's loop"
+        + (", channels-last in both" if channels_last else ""),
         "ratio": round(ratio, 2),
         "images_a_second": {name: round(1 / min(values)) for name, values in seconds.items()},
         "bar": f">= {PACE_BAR}",
@@ -137,7 +142,7 @@ def measure_views(steps: int, rounds: int) -> Result:
     files = [_png(seed) for seed in range(BATCH * steps)]
     images, settings = _settle(files, "small_cnn")
     _, described = new_backbone(settings, None, len(images))
-    stream = Stream(images, BATCH, Crops(SIZE_PX, 2, METHODS["moco"].area), 0)
+    stream = Stream(images, BATCH, Crops(SIZE_PX, 2, (settings.smallest_crop, 1.0)), 0)
     theirs = DataLoader(_Files(files, MoCoV2Transform(SIZE_PX)), BATCH, shuffle=True, drop_last=True)
     world = World(torch.device("cpu"))
 
@@ -172,12 +177,14 @@ def _settle(files: list[bytes], architecture: str) -> tuple[ImageSet, Settings]:
 
 
 def _our_loop(files: list[bytes], folder: Path, architecture: str) -> Work:
+    torch.set_num_threads(1)
+    tune_for_cpu()
     images, settings = _settle(files, architecture)
     backbone, described = new_backbone(settings, None, len(images))
     learner = LEARNERS["moco"](backbone, described.num_features, 1, settings)
     groups = group_weights(learner.network, settings.weight_decay, decay_all=True)
     optimizer = make_optimizer(settings.optimizer, groups, settings.learning_rate)
-    stream = Stream(images, BATCH, Crops(SIZE_PX, 2, METHODS["moco"].area), 0)
+    stream = Stream(images, BATCH, Crops(SIZE_PX, 2, (settings.smallest_crop, 1.0)), 0)
     world = World(torch.device("cpu"))
 
     def train(round_index: int) -> int:
@@ -199,18 +206,20 @@ class _Files(torch.utils.data.Dataset):
         return self.transform(Image.open(io.BytesIO(self.files[index])).convert("RGB"))
 
 
-def _their_loop(files: list[bytes], architecture: str) -> Work:
+def _their_loop(files: list[bytes], architecture: str, channels_last: bool) -> Work:
     """As lightly's documentation has it for MoCo, with the views of version 2."""
     from lightly.loss import NTXentLoss  # pyright: ignore[reportMissingImports]
     from lightly.models.modules import MoCoProjectionHead  # pyright: ignore[reportMissingImports]
     from lightly.models.utils import deactivate_requires_grad, update_momentum  # pyright: ignore[reportMissingImports]
     from lightly.transforms import MoCoV2Transform  # pyright: ignore[reportMissingImports]
 
+    torch.set_num_threads(1)
     torch.manual_seed(0)
     random.seed(0)
     images, settings = _settle(files, architecture)
     backbone, described = new_backbone(settings, None, len(images))
-    width = described.num_features
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    backbone, width = backbone.to(memory_format=layout), described.num_features
     head = MoCoProjectionHead(width, width, 128)
     key_backbone, key_head = copy.deepcopy(backbone), copy.deepcopy(head)
     deactivate_requires_grad(key_backbone)
@@ -223,6 +232,7 @@ def _their_loop(files: list[bytes], architecture: str) -> Work:
         for queries_of, keys_of in views:
             update_momentum(backbone, key_backbone, m=0.999)
             update_momentum(head, key_head, m=0.999)
+            queries_of, keys_of = (views.to(memory_format=layout) for views in (queries_of, keys_of))
             queries = head(backbone(queries_of).flatten(start_dim=1))
             with torch.no_grad():
                 keys = key_head(key_backbone(keys_of).flatten(start_dim=1))
@@ -249,7 +259,8 @@ def results(given: argparse.Namespace) -> Iterator[Result]:
     if "views" in given.only:
         yield measure_views(given.steps, given.rounds)
     if "pace" in given.only:
-        yield from (measure_pace(name, given.steps, given.rounds) for name in given.architectures)
+        for name in given.architectures:
+            yield measure_pace(name, given.steps, given.rounds, channels_last=given.channels_last)
 
 
 def main() -> int:
@@ -261,6 +272,7 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--architectures", nargs="+", default=["small_cnn"])
+    parser.add_argument("--channels-last", action="store_true", help="also for lightly's loop, which has it not")
     parser.add_argument("--output", type=Path)
     given = parser.parse_args()
     torch.set_num_threads(1)

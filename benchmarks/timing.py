@@ -1,4 +1,4 @@
-"""Two sides of a comparison, timed in turns in one process, so that both meet the same machine."""
+"""Two sides of a comparison, timed in turns, in one process or one each, so that both meet the same machine."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ import json
 import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 Work = Callable[[int], int]  # does its part of a round, says how many units of work that was
+_own: list[Work] = []  # of a process that `in_a_process` started
 
 
 def time_in_turns(
@@ -26,6 +30,20 @@ def time_in_turns(
             units = sides[name](round_index)
             seconds[name].append((clock() - start) / units)
     return seconds
+
+
+def in_a_process(begin: Callable[..., Work], *arguments: Any) -> Work:
+    """The work that `begin` gives, done by a process of its own, whose allocator and threads no other side sets."""
+    pool = ProcessPoolExecutor(1, get_context("spawn"), _begin, (begin, arguments))
+    return lambda round_index: pool.submit(_go_on, round_index).result()
+
+
+def _begin(begin: Callable[..., Work], arguments: tuple[Any, ...]) -> None:
+    _own.append(begin(*arguments))
+
+
+def _go_on(round_index: int) -> int:
+    return _own[0](round_index)
 
 
 def median_ratio(numerator: list[float], denominator: list[float]) -> float:

@@ -19,15 +19,17 @@ from sklearn.datasets import load_digits
 
 import bars
 from synthset.classifiers import launch
+from synthset.classifiers.distributed import World
 from synthset.classifiers.learned_from import check_unseen
 from synthset.classifiers.train import train_classifier
 from synthset.core.errors import ConfigChangedError, DataError, UsageError
 from synthset.dataset.opening import open_images
-from synthset.pretraining import stage
+from synthset.pretraining import loop, stage
 from synthset.pretraining.config import PretrainConfig
 from synthset.pretraining.session import Session
 from synthset.pretraining.settings import settle
 from synthset.pretraining.start import find_weights, new_backbone
+from synthset.pretraining.streaming import Batch
 
 COMMON = {"architecture": "small_cnn", "epochs": 2, "batch_size": 16, "device": "cpu", "workers": 1}
 # every source of randomness is on
@@ -250,7 +252,7 @@ def test_weights_of_torchvision_s_resnet50_are_taken_but_for_the_head(tmp_path):
     theirs.fc = torch.nn.Identity()
     images = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
-        torch.testing.assert_close(ours.eval()(images), theirs(images), atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(ours.eval()(images), theirs(images), atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -308,3 +310,27 @@ def test_a_backbone_knows_no_classes_and_says_so(digits, whole, own_folder, refu
     ):
         told = refuse(*line, code=1)
         assert "found a backbone, which knows no classes. Run 'synthset transfer'" in told
+
+
+@pytest.mark.parametrize(
+    ("names", "given", "area", "is_mirrored"),
+    [
+        (("left", "right", "top"), {}, (0.2, 1.0), True),
+        (("left", "right", "top"), {"mirror": False, "smallest_crop": 0.5}, (0.5, 1.0), False),
+        (("one", "two", "three"), {}, (0.2, 1.0), False),
+        (("a", "b", "c"), {"mirror": True}, (0.2, 1.0), True),
+    ],
+)
+def test_views_are_cropped_and_mirrored_as_the_classes_or_the_settings_say(names, given, area, is_mirrored):
+    images = bars.make_set(names=names)
+    settings = settle(PretrainConfig(**METHODS["moco"], **given), images)
+    stream = stage.stream_of(images, settings)
+    assert stream.crops.area == area
+    _, described = new_backbone(settings, None, len(images))
+    black = np.zeros((16, 3, 8, 8), np.uint8)
+    black[..., 0] = 255  # a bar on the left stays there, whatever happens to its colours
+    places = np.arange(16)
+    batch = Batch(0, (black, black), np.zeros(16, np.int64), (places, places), 16)
+    [part] = loop.parts(iter([batch]), described, settings, World(torch.device("cpu")))
+    is_on_the_left = torch.cat(part.views).mean(1)[:, :, 0].mean(1) > torch.cat(part.views).mean(1)[:, :, -1].mean(1)
+    assert bool(is_on_the_left.all()) is not is_mirrored

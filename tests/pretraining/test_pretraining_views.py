@@ -9,7 +9,7 @@ import torch
 import torchvision.transforms.functional as TF
 from torchvision.transforms import RandomResizedCrop
 
-from synthset.pretraining.methods import MIRRORED, Variation
+from synthset.pretraining.methods import NOTHING_BUT_A_MIRROR, Variation
 from synthset.pretraining.streaming import TRIES, Crops
 from synthset.pretraining.views import Draws, blur, brighten, contrast, saturate, shift_hue, vary
 
@@ -66,7 +66,7 @@ def test_an_image_is_varied_by_its_own_draws_in_their_order(images):
 
 
 def test_images_that_are_only_mirrored_are_the_same_otherwise(images):
-    draws = Draws.of(MIRRORED, len(images), seed=1)
+    draws = Draws.of(NOTHING_BUT_A_MIRROR, len(images), seed=1)
     assert draws.mirrored.any()
     assert not draws.mirrored.all()
     expected = torch.where(draws.mirrored[:, None, None, None], images.flip(-1), images).float() / 255

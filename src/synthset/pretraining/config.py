@@ -13,6 +13,7 @@ from synthset.pretraining.methods import METHODS
 
 START = "Weights to begin with"
 METHOD = "Method"
+VIEWS = "Views: what the network sees of an image"
 STEPS = "Passes and steps: what the method is usually trained by, unless one of these says otherwise"
 
 
@@ -56,6 +57,16 @@ class PretrainConfig:
     """Epochs, or parts of one, in which the learning rate rises to its highest."""
     max_grad_norm: Annotated[float | None, Option(group=STEPS, above=0, default="no limit")] = None
     """Norm that gradients are scaled down to."""
+
+    smallest_crop: Annotated[
+        float | None, Option(group=VIEWS, above=0, at_most=1, default="0.2 of moco, 0.08 of supervised")
+    ] = None
+    """Smallest share of an image's area that a crop shows; the largest is all of it. Where a part of an image is no
+    longer what the whole was, as of digits and letters, more is better."""
+    mirror: Annotated[
+        bool | None, Option(group=VIEWS, negative="no-mirror", default="unless the classes are digits or letters")
+    ] = None
+    """Half of the crops are mirrored."""
 
     label_smoothing: Annotated[float, Option(group=METHOD, at_least=0, below=1)] = 0.0
     """Of supervised: probability that is spread over all classes."""

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import nullcontext
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -61,6 +62,8 @@ def run(
 def parts(batches: Iterator[Batch], backbone: BackboneConfig, settings: Settings, world: World) -> Iterator[Part]:
     """The batches as the network sees them."""
     model, variation = backbone.as_model(), METHODS[settings.method].variation
+    if not settings.mirror:
+        variation = replace(variation, mirror_share=0.0)
     for batch in batches:
         views = []
         for number, (pixels, places) in enumerate(zip(batch.pixels, batch.places, strict=True)):

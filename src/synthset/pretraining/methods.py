@@ -27,7 +27,7 @@ class Variation:
     sigma: tuple[float, float] = (0.1, 2.0)
 
 
-MIRRORED = Variation(0, 0, 0, 0, jitter_share=0, grey_share=0, blur_share=0)
+NOTHING_BUT_A_MIRROR = Variation(0, 0, 0, 0, jitter_share=0, grey_share=0, blur_share=0)
 
 
 @dataclass(frozen=True)
@@ -37,14 +37,14 @@ class Method:
     Attributes:
         summary: a line about it.
         views: crops of each image.
-        area: smallest and largest share of an image that a crop has.
-        variation: of the views.
+        smallest_crop: smallest share of an image's area that a crop shows.
+        variation: of the views; mirrors where the settings have them.
         epochs, warmup_epochs, learning_rate: as it is usually trained; the rate for 256 images a step.
     """
 
     summary: str
     views: int
-    area: tuple[float, float]
+    smallest_crop: float
     variation: Variation
     epochs: int
     warmup_epochs: float
@@ -52,6 +52,6 @@ class Method:
 
 
 METHODS = {
-    "supervised": Method("the classes of the images", 1, (0.08, 1.0), MIRRORED, 90, 5.0, 0.1),
-    "moco": Method("MoCo v2, without labels", 2, (0.2, 1.0), Variation(), 200, 0.0, 0.03),
+    "supervised": Method("the classes of the images", 1, 0.08, NOTHING_BUT_A_MIRROR, 90, 5.0, 0.1),
+    "moco": Method("MoCo v2, without labels", 2, 0.2, Variation(), 200, 0.0, 0.03),
 }

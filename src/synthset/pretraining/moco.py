@@ -84,9 +84,10 @@ class MoCo(nn.Module):
 
     def similarities(self, queries: Tensor, keys: Tensor) -> Tensor:
         """Logits (n, 1 + K) of unit vectors (n, d): of each query its own key first, then the queue."""
+        queries = queries / self.temperature  # of fewer numbers than the logits are
         own = (queries * keys).sum(1, keepdim=True)
         # the queue is changed in place after the loss, while the gradient may still need it as it was
-        return torch.cat((own, queries @ self.queue.clone().T), 1) / self.temperature
+        return torch.cat((own, queries @ self.queue.clone().T), 1)
 
     def loss(self, queries: Tensor, keys: Tensor) -> Tensor:
         """InfoNCE of float32 unit vectors, the mean over the queries."""

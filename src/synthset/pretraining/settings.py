@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 from synthset.classifiers.architectures import resolve_architecture
+from synthset.classifiers.recipes import are_written
 from synthset.classifiers.training_set import LARGEST_SIZE_PX, read_sides
 from synthset.core.errors import UsageError, setting
 from synthset.images.imageset import ImageSet
@@ -23,6 +24,8 @@ class Settings(PretrainConfig):
     epochs: int = 0
     learning_rate: float = 0.0
     warmup_epochs: float = 0.0
+    smallest_crop: float = 1.0
+    mirror: bool = False
 
 
 def settle(config: PretrainConfig, images: ImageSet) -> Settings:
@@ -42,6 +45,8 @@ def settle(config: PretrainConfig, images: ImageSet) -> Settings:
         "epochs": method.epochs,
         "learning_rate": method.learning_rate * config.batch_size / USUAL_BATCH,
         "warmup_epochs": method.warmup_epochs,
+        "smallest_crop": method.smallest_crop,
+        "mirror": not are_written(images.class_names),
     }
     if config.method == "moco":
         steps = max(1, min(LONGEST_QUEUE, len(images) // 2) // config.batch_size)

@@ -175,8 +175,8 @@ def begin(
 
 def stream_of(images: ImageSet, settings: Settings) -> Stream:
     """The batches that are learned from."""
-    method = METHODS[settings.method]
-    crops = Crops(settings.image_size_px, method.views, method.area, magnitude=settings.randaugment)
+    views, area = METHODS[settings.method].views, (settings.smallest_crop, 1.0)
+    crops = Crops(settings.image_size_px, views, area, magnitude=settings.randaugment)
     return Stream(images, settings.batch_size, crops, settings.seed)
 
 
