@@ -1,6 +1,6 @@
 """What MoCo learns from the miniature's images of digits, seen by a linear probe on real digits, seed by seed.
 
-    python benchmarks/pretraining_learning.py [DATASET …] [--seeds 3] [--epochs 40]
+    python benchmarks/pretraining_learning.py [DATASET …] [--seeds 3] [--epochs 60]
 
 For each seed: a linear probe on the features of random weights, of MoCo, and of MoCo whose keys come from the encoder
 that learns (a key momentum of 0). The probe learns from one half of scikit-learn's digits and is tested on the other.
@@ -73,6 +73,7 @@ def measure(given: argparse.Namespace) -> dict[str, object]:
                 "batch_size": 128,
             }
             options |= {"queue_size": 1024, "learning_rate": given.learning_rate, "seed": seed, "device": "cpu"}
+            options |= {"smallest_crop": given.smallest_crop}
             for momentum in given.key_momenta:
                 kind = f"key momentum {momentum:g}"
                 synthset.pretrain(data, Path(name) / f"{kind}-{seed}", **options, key_momentum=momentum)
@@ -95,8 +96,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("data", nargs="*", type=Path)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=40)
-    parser.add_argument("--learning-rate", type=float, default=0.06)
+    parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument("--learning-rate", type=float, help="[default: as usual for batches of 128]")
+    parser.add_argument("--smallest-crop", type=float, default=0.5)
     parser.add_argument("--key-momenta", type=float, nargs="+", default=[0.99, 0.0])
     parser.add_argument("--output", type=Path)
     given = parser.parse_args()

@@ -76,6 +76,22 @@ def test_the_architecture_decides_on_optimiser_stem_and_size(architecture, num_i
         build_model(ModelConfig("test_vit", ("a", "b"), settings["image_size_px"], settings["small_images"]))
 
 
+@pytest.mark.parametrize(
+    ("architecture", "num_images", "image_size_px", "is_fine"),
+    [
+        ("mobilenetv3_small", 2_000, None, True),
+        ("mobilenetv3_small", 2_000, 64, False),  # the usual stem leaves as many positions as the finer one of 32 px
+        ("mobilenetv3_small", 2_000, 63, True),
+        ("resnet18", 50_000, 64, True),
+        ("resnet18", 50_000, 65, False),
+    ],
+)
+def test_the_stem_is_for_the_size_that_images_are_seen_at(architecture, num_images, image_size_px, is_fine):
+    given = {"image_size_px": image_size_px} if image_size_px else {}
+    chosen = RECIPES["auto"].choose(Task(architecture, ("a", "b"), num_images, 32), given)
+    assert chosen["small_images"] is is_fine
+
+
 def test_weights_to_begin_with_are_changed_little():
     scratch, tuned = (RECIPES["auto"].choose(Task("resnet18", ("a", "b"), 900, 32, None, px), {}) for px in (None, 224))
     assert tuned["epochs"] < scratch["epochs"]

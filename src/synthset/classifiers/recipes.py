@@ -83,7 +83,9 @@ def choose_auto(task: Task, given: Mapping[str, Any]) -> dict[str, Any]:
     network = outline(task.architecture)
     is_light = network.num_weights <= LIGHT_WEIGHTS
     is_bold = is_light and network.patch_px is None and task.weights_px is None
-    is_fine = task.size_px <= SMALL_SIZE_PX and (network.family in NARROWING or task.num_images > FEW_IMAGES)
+    seen_px = given.get("image_size_px") or task.size_px
+    is_fine = seen_px <= SMALL_SIZE_PX and task.num_images > FEW_IMAGES
+    is_fine |= seen_px < SMALL_SIZE_PX and network.family in NARROWING  # from there on the usual stem leaves as many
     rate = 6e-3 if is_bold else 2e-3 if is_light else 1e-3
     batch_size = 128 if is_bold else 64
     if task.num_images < VERY_FEW_IMAGES:
