@@ -2,8 +2,9 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 
-from synthset.classifiers.augment import AUGMENTATIONS, augment
+from synthset.classifiers.augment import AUGMENTATIONS, BENDS, Share, _between, augment
 from synthset.core.errors import UnknownNameError
 
 
@@ -108,3 +109,37 @@ def test_digits_invert_about_one_in_ten():
     images = torch.zeros(1000, 3, 8, 8, dtype=torch.uint8)
     share = (augment(images, "digits", generator()).mean((1, 2, 3)) > 0.5).float().mean()
     assert 0.06 < share < 0.14
+
+
+def test_between_few_points_strokes_are_bent_as_torch_interpolates():
+    shifts = torch.randn(3, 2, BENDS, BENDS, generator=generator())
+    down, across = _between(20), _between(31)
+    expected = F.interpolate(shifts, (20, 31), mode="bicubic", align_corners=True)
+    torch.testing.assert_close(down @ shifts @ across.mT, expected, atol=1e-5, rtol=0)
+
+
+def test_handwriting_bends_a_straight_line_and_digits_does_not():
+    """How far the middle of an upright stroke, row by row, is from any straight line, in pixels."""
+    images = torch.zeros(200, 3, 32, 32, dtype=torch.uint8)
+    images[:, :, 4:28, 14:18] = 255
+    rows = torch.arange(8, 24)
+    line = torch.stack((torch.ones(16), rows.float()), 1)
+    off = {}
+    for recipe in ("digits", "handwriting"):
+        drawn = augment(images, recipe, generator()).mean(1)[:, rows]
+        ink = (drawn - drawn.median(2, keepdim=True).values).abs()
+        ink = torch.where(ink > 0.5 * ink.amax(2, keepdim=True), ink, 0)
+        middle = (ink * torch.arange(32.0)).sum(2) / ink.sum(2)
+        middle = middle[middle.isfinite().all(1)]  # the stroke is on every row
+        fitted = middle @ torch.linalg.pinv(line).T @ line.T
+        assert len(middle) > 100
+        off[recipe] = (middle - fitted).square().mean(1).sqrt().median()
+    assert off["digits"] < 0.25
+    assert off["handwriting"] > 2 * off["digits"]
+
+
+def test_handwriting_draws_the_same_bends_for_a_part_of_a_batch():
+    images = photos(6, 16)
+    whole = augment(images, "handwriting", generator())
+    parts = [augment(images[at : at + 3], "handwriting", generator(), Share(at, 6)) for at in (0, 3)]
+    torch.testing.assert_close(torch.cat(parts), whole, atol=1e-6, rtol=0)

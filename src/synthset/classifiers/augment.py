@@ -20,6 +20,8 @@ from torch import Generator, Tensor
 
 from synthset.core.errors import UnknownNameError
 
+BENDS = 4  # points a side that shifts of strokes are drawn for
+
 
 @dataclass(frozen=True)
 class Share:
@@ -123,16 +125,17 @@ def flip_and_resized_crop(images: Tensor, draws: Draws) -> Tensor:
     return _resample(to_float(images), matrices).clamp_(0, 1)
 
 
-def write_differently(images: Tensor, draws: Draws, resolutions: tuple[float, ...]) -> Tensor:
+def write_differently(images: Tensor, draws: Draws, resolutions: tuple[float, ...], bend: float = 0.0) -> Tensor:
     """Digits and letters as another hand, pen, paper and camera would have them; never mirrored.
 
     In this order: grey, from a mixture of the channels that is drawn, since what is written does not depend on
     its colour (grey images stay as they are); rotation and shear of up to 15°, scale 0.75 to 1.15, stretch of up
-    to 10 %, shift of up to 10 %; one of the lower `resolutions`, as shares of the side, for half of the images;
-    gamma, contrast and brightness; inverted for one in ten; noise.
+    to 10 %, shift of up to 10 %; strokes bent (Simard et al. 2003) by shifts of standard deviation `bend`, where 2 is
+    the side, at 4 × 4 points and smooth in between; one of the lower `resolutions`, as shares of the side, for half of
+    the images; gamma, contrast and brightness; inverted for one in ten; noise.
     """
     grey = _to_grey(to_float(images), draws)
-    written = _resample(grey, _handwriting_matrices(draws))
+    written = _resample(grey, _handwriting_matrices(draws), _bends(draws, *images.shape[-2:]) * bend if bend else None)
     written = _lower_resolution(written, draws, resolutions).clamp_(0, 1)
 
     gamma = draws.uniform(math.log(0.6), math.log(1.6), (draws.num_images, 1, 1, 1)).exp()
@@ -164,12 +167,12 @@ AUGMENTATIONS = {
         "that of the code of Shipard et al. 2023: mirrored; a crop of 8 to 100 % of the area, enlarged",
     ),
     "handwriting": Augmentation(
-        partial(write_differently, resolutions=(3 / 4, 1 / 2, 3 / 8, 1 / 4)),
+        partial(write_differently, resolutions=(3 / 4, 1 / 2, 3 / 8, 1 / 4), bend=0.1),
         "written by another hand, never mirrored: for digits and letters",
     ),
     "digits": Augmentation(
         partial(write_differently, resolutions=(3 / 4, 1 / 2, 3 / 8)),
-        "handwriting of earlier versions, not as blurred",
+        "handwriting of earlier versions, not as blurred and not bent",
     ),
 }
 
@@ -197,13 +200,34 @@ def _handwriting_matrices(draws: Draws) -> Tensor:
     return torch.cat((torch.stack(rows, 1), shift[:, :, None]), 2)
 
 
-def _resample(images: Tensor, matrices: Tensor) -> Tensor:
-    """One bilinear resampling of the batch; beyond the border its pixels repeat, so the paper goes on."""
+def _bends(draws: Draws, h: int, w: int) -> Tensor:
+    """Smooth shifts (n, h, w, 2) whose standard deviation is 1 at BENDS × BENDS points."""
+    shifts = draws.normal((draws.num_images, 2, BENDS, BENDS))
+    down, across = (_between(side).to(draws.device) for side in (h, w))
+    return (down @ shifts @ across.mT).permute(0, 2, 3, 1)
+
+
+@cache
+def _between(side: int) -> Tensor:
+    """A matrix (side, BENDS) that makes a smooth curve through values at BENDS points, from one end to the other."""
+    points = torch.eye(BENDS)[None, :, :, None]  # each point's own curve
+    curves = F.interpolate(points, (side, 1), mode="bicubic", align_corners=True)
+    return curves[0, :, :, 0].T.contiguous()
+
+
+def _resample(images: Tensor, matrices: Tensor, shifts: Tensor | None = None) -> Tensor:
+    """One bilinear resampling of the batch; beyond the border its pixels repeat, so the paper goes on.
+
+    Args:
+        shifts: (n, h, w, 2), of where each pixel is taken from beside the affine map; the side is 2.
+    """
     h, w = images.shape[-2:]
     x, y = (2 * torch.arange(side, device=images.device) + 1 for side in (w, h))  # centres of pixels, in halves
     from_x = (x / w - 1)[:, None] * matrices[:, None, :, 0]  # (n, w, 2)
     from_y = (y / h - 1)[:, None] * matrices[:, None, :, 1] + matrices[:, None, :, 2]  # (n, h, 2)
     grid = from_x[:, None] + from_y[:, :, None]  # as affine_grid, at a fifth of its time
+    if shifts is not None:
+        grid += shifts
     return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
