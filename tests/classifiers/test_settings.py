@@ -99,8 +99,10 @@ def test_weights_to_begin_with_are_changed_little():
 
 
 @pytest.mark.parametrize("num_images", [1, 50, 450, 2_000])
-def test_weights_are_changed_in_enough_steps_however_few_images_there_are(num_images):
-    chosen = RECIPES["auto"].choose(Task("resnet18", ("a", "b"), num_images, 32, None, 224), {})
+@pytest.mark.parametrize("freeze", [False, True])
+def test_weights_are_changed_in_enough_steps_however_few_images_there_are(num_images, freeze):
+    chosen = RECIPES["auto"].choose(Task("resnet18", ("a", "b"), num_images, 32, None, 224), {"freeze": freeze})
+    assert (chosen["learning_rate"], freeze) in ((3e-4, False), (1e-3, True))
     assert chosen["epochs"] * math.ceil(num_images / chosen["batch_size"]) >= 400
     assert chosen["epochs"] <= 400
 
@@ -133,7 +135,7 @@ def test_the_weight_decay_is_that_of_the_paper(architecture, dataset, expected):
         ("resnet18", 450, None, (16, 1e-3, 2.0)),
         ("resnet18", 1_000, None, (64, 1e-3, 2.0)),
         ("resnet18", 10_001, None, (128, 1e-3, 2.0)),
-        ("vit_tiny_patch16_224", 2_000, None, (64, 2e-3, 2.0)),
+        ("vit_tiny_patch16_224", 2_000, None, (128, 3e-3, 2.0)),
         ("small_cnn", 2_000, 32, (64, 3e-4, 2.0)),
     ],
 )

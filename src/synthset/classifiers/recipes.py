@@ -72,8 +72,8 @@ def are_written(class_names: Sequence[str]) -> bool:
 def choose_auto(task: Task, given: Mapping[str, Any]) -> dict[str, Any]:
     """Passes fall slowly with the number of images; networks of few weights have Muon, which needs fewer passes.
 
-    A light convolutional one learns at a high rate, from large batches, which are cheaper a step of Muon. Very few
-    images make small batches, or there would be few steps.
+    They learn at a high rate, the convolutional ones above all, from large batches, since a step of Muon is dear. Very
+    few images make small batches, or there would be few steps.
 
     Few small images are worth no finer stem, which takes up to nine times as long, but where stems halve five times;
     a transformer sees them enlarged, in four by four patches, and half as often again, since it learns slower.
@@ -81,13 +81,13 @@ def choose_auto(task: Task, given: Mapping[str, Any]) -> dict[str, Any]:
     from synthset.classifiers.architectures import outline
 
     network = outline(task.architecture)
-    is_light = network.num_weights <= LIGHT_WEIGHTS
-    is_bold = is_light and network.patch_px is None and task.weights_px is None
+    is_light = network.num_weights <= LIGHT_WEIGHTS and task.weights_px is None
+    is_bold = is_light and network.patch_px is None
     seen_px = given.get("image_size_px") or task.size_px
     is_fine = seen_px <= SMALL_SIZE_PX and task.num_images > FEW_IMAGES
     is_fine |= seen_px < SMALL_SIZE_PX and network.family in NARROWING  # from there on the usual stem leaves as many
-    rate = 6e-3 if is_bold else 2e-3 if is_light else 1e-3
-    batch_size = 128 if is_bold else 64
+    rate = 6e-3 if is_bold else 3e-3 if is_light else 1e-3
+    batch_size = 128 if is_light else 64
     if task.num_images < VERY_FEW_IMAGES:
         batch_size //= 4
     elif task.num_images > FEW_IMAGES:
@@ -99,7 +99,7 @@ def choose_auto(task: Task, given: Mapping[str, Any]) -> dict[str, Any]:
         patch_px, least = (8, 8) if is_fine else (patch_px, 4 * patch_px)
         size_px = max(least, -(-size_px // patch_px) * patch_px)
     if task.weights_px is not None:  # what they know is to be kept
-        is_light, rate = False, 3e-3 if given.get("freeze") else 3e-4
+        rate, batch_size = (1e-3, 64) if given.get("freeze") else (3e-4, batch_size)
         epochs = max(5, epochs // 3, math.ceil(LEAST_STEPS / math.ceil(task.num_images / batch_size)))
     return {
         "optimizer": "muon" if is_light else "adamw",
