@@ -6,6 +6,7 @@
 # Both set up .venv on a fresh machine; nothing else is needed but Python ≥ 3.11.
 
 PYTHON ?= python3
+PEERS := lightly lightly-utils hydra-core omegaconf antlr4-python3-runtime pytorch-lightning
 BIN := .venv/bin
 STAMP := .venv/.ready
 
@@ -29,6 +30,8 @@ $(STAMP): pyproject.toml constraints.txt
 	$(call install,--constraint constraints.txt --editable . --group dev)
 	@# apart: diffusers imports them wherever they are, for a second and some noise; tests give them to a process
 	$(call install,--constraint constraints.txt --no-deps --upgrade --target .venv/quantise bitsandbytes torchao)
+	@# apart: the peer of pre-training, which brings a framework of its own that nothing else needs
+	$(call install,--constraint constraints.txt --no-deps --upgrade --target .venv/peers $(PEERS))
 	@touch $@
 
 demo: $(STAMP)
@@ -57,7 +60,7 @@ docs: $(STAMP)
 	@echo "docs/_build/index.html"
 
 bench: $(STAMP)
-	$(BIN)/python benchmarks --output benchmarks.json
+	PYTHONPATH=.venv/peers $(BIN)/python benchmarks --output benchmarks.json
 
 faults: $(STAMP)
 	$(BIN)/python tests/faults

@@ -97,14 +97,17 @@ def measure_loss(steps: int = 20) -> Result:
     """The largest difference of the losses, and whether the queues are the same, from one queue on."""
     from lightly.loss import NTXentLoss  # pyright: ignore[reportMissingImports]
 
-    ours = MoCo(nn.Flatten(), 12, 16, queue_size=QUEUE, norm_groups=1)
+    # in float64: a loss of 8 in float32 is known to 1e-6 alone
+    ours = MoCo(nn.Flatten(), 12, 16, queue_size=QUEUE, norm_groups=1).double()
     theirs = NTXentLoss(temperature=ours.temperature, memory_bank_size=(QUEUE, 16))
     theirs.memory_bank.bank = ours.queue.clone()
     theirs.memory_bank.bank_ptr = torch.zeros(1, dtype=torch.long)
     draw = torch.Generator().manual_seed(0)
     worst = 0.0
     for _ in range(steps):
-        queries, keys = (F.normalize(torch.randn(BATCH, 16, generator=draw), dim=1) for _ in range(2))
+        queries, keys = (
+            F.normalize(torch.randn(BATCH, 16, generator=draw, dtype=torch.float64), dim=1) for _ in range(2)
+        )
         queries.requires_grad_()  # lightly's queue moves on only then
         worst = max(worst, abs(ours.loss(queries, keys).item() - theirs(queries, keys).item()))
         ours.enqueue(keys)

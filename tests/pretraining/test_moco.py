@@ -2,8 +2,13 @@
 
 import copy
 import dataclasses
+import json
 import math
+import os
+import subprocess
+import sys
 from collections import deque
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,6 +28,8 @@ from synthset.pretraining.settings import Settings
 from synthset.pretraining.split_norm import SplitBatchNorm, split_norms
 
 WORLD = World(torch.device("cpu"))
+BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "pretraining.py"
+PEERS = Path(sys.prefix) / "peers"  # lightly, apart from the environment: see the Makefile
 SETTINGS = Settings(
     method="moco", architecture="small_cnn", image_size_px=6, epochs=1, learning_rate=0.1, warmup_epochs=0,
     batch_size=8, queue_size=24, projection_dimension=4, norm_groups=1, key_momentum=0.9, weight_decay=1e-2,
@@ -159,3 +166,19 @@ def test_the_rate_rises_in_warm_up_and_falls_along_a_cosine():
         done = (step - 10) / 40
         expected = 0.3 * (step + 1) / 11 if step < 10 else 0.3 * (1 + math.cos(math.pi * done)) / 2
         assert loop._rate(settings, step, 10, 50) == pytest.approx(expected), step
+
+
+def test_the_loss_and_the_queue_are_lightly_s_over_twenty_steps():
+    if not PEERS.is_dir():
+        pytest.skip(f"no {PEERS}: run make setup")
+    told = subprocess.run(
+        [sys.executable, BENCHMARK, "--only", "loss"],
+        env={**os.environ, "PYTHONPATH": str(PEERS), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert told.returncode == 0, told.stderr
+    result = json.loads(told.stdout.splitlines()[-1])
+    assert result["holds"] is True
+    assert result["difference"] <= 1e-6
