@@ -152,9 +152,10 @@ def test_offloading_changes_no_pixel_but_by_rounding(name, offload, folders, mon
     monkeypatch.setattr(placing, "check_device", lambda *_: None)  # as if the CPU were somewhere else
     generator = load(folders(name), offload=offload)
     again = [pixels_of(generator.generate(REQUESTS)) for _ in range(2)]
+    # diffusers' offloading by accelerate brings AMD's processors to other kernels: the sixth digit of a network differs
+    rounding = 1 if offload == "model" and name != "SD" else 0
     for images in again:
-        # accelerate's hooks bring a processor of AMD's to other kernels: the sixth digit of what a network says differs
-        assert all(difference(*pair) <= 1 for pair in zip(images, draw(folders(name)), strict=True))
+        assert all(difference(*pair) <= rounding for pair in zip(images, draw(folders(name)), strict=True))
     assert generator.config.describe() == load(folders(name)).config.describe()
     vae = generator.vae if name == "SD" else generator.pipeline.vae
     hook = {"model": "_hf_hook", "group": "_diffusers_hook"}[offload]

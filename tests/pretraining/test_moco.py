@@ -169,8 +169,7 @@ def test_the_rate_rises_in_warm_up_and_falls_along_a_cosine():
 
 
 def test_the_loss_and_the_queue_are_lightly_s_over_twenty_steps():
-    if not PEERS.is_dir():
-        pytest.skip(f"no {PEERS}: run make setup")
+    assert PEERS.is_dir(), f"no {PEERS}: run make setup"
     told = subprocess.run(
         [sys.executable, BENCHMARK, "--only", "loss"],
         env={**os.environ, "PYTHONPATH": str(PEERS), "OMP_NUM_THREADS": "1"},

@@ -250,9 +250,9 @@ def test_weights_of_torchvision_s_resnet50_are_taken_but_for_the_head(tmp_path):
     ours, described = new_backbone(settings, find_weights(settings, ""), 1)
     assert described.num_features == 2048
     theirs.fc = torch.nn.Identity()
-    images = torch.randn(2, 3, 64, 64)
+    images = torch.randn(2, 3, 64, 64, dtype=torch.float64)  # in float32 processors round each their way
     with torch.no_grad():
-        torch.testing.assert_close(ours.eval()(images), theirs(images), atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(ours.double().eval()(images), theirs.double()(images), atol=1e-10, rtol=1e-10)
 
 
 @pytest.mark.parametrize(
