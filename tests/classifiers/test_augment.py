@@ -105,6 +105,19 @@ def test_handwriting_is_read_by_cameras_of_an_eighth_fewer_pixels_than_digits():
     assert flattest["handwriting"] < 0.9 * flattest["digits"]
 
 
+def test_enlarged_images_fall_to_the_resolutions_that_they_would_have_as_they_came():
+    """Fine stripes come out as flat as they came: not as if cameras with the enlarged images' pixels had read them."""
+    stripes = (torch.arange(32) % 8 < 4).byte().mul(255).expand(400, 3, 32, 32)
+    enlarged = stripes.repeat_interleave(2, 2).repeat_interleave(2, 3)
+
+    def flattest(images, native_px):
+        drawn = augment(images, "handwriting", generator(), native_px=native_px)
+        return drawn[:, 0].std((1, 2)).quantile(0.05).item()
+
+    assert flattest(enlarged, 32) == pytest.approx(flattest(stripes, None), rel=0.1)
+    assert flattest(enlarged, None) > 1.2 * flattest(enlarged, 32)
+
+
 def test_digits_invert_about_one_in_ten():
     images = torch.zeros(1000, 3, 8, 8, dtype=torch.uint8)
     share = (augment(images, "digits", generator()).mean((1, 2, 3)) > 0.5).float().mean()

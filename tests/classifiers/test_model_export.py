@@ -268,20 +268,25 @@ def test_an_export_is_replaced_when_asked_alone(exported, home):
 
 
 @pytest.mark.parametrize(
-    ("is_fine", "normalisation", "got", "remedies"),
+    ("options", "got", "remedies"),
     [
-        (False, "per_image", "each image normalised by itself", "--normalisation dataset"),
+        ({"normalisation": "per_image"}, "each image normalised by itself", "--normalisation dataset"),
         (
-            True,
-            "per_image",
+            {"architecture": "test_vit", "image_size_px": 32, "conv_stem": True},
+            "a stem of convolutions",
+            "--no-conv-stem",
+        ),
+        (
+            {"small_images": True, "normalisation": "per_image"},
             "a finer stem and each image normalised by itself",
             "--no-small-images and --normalisation dataset",
         ),
     ],
 )
-def test_what_timm_cannot_say_is_refused_with_how_to_train(tmp_path, run, is_fine, normalisation, got, remedies):
+def test_what_timm_cannot_say_is_refused_with_how_to_train(tmp_path, run, options, got, remedies):
     export_imagefolder(make_set((4, 4, 4)), tmp_path / "files")
-    config = replace(CONFIG, epochs=1, architecture="test_resnet", small_images=is_fine, normalisation=normalisation)
+    usual = {"architecture": "test_resnet", "small_images": False, "normalisation": "dataset", "epochs": 1}
+    config = replace(CONFIG, **usual | options)
     synthset.train(tmp_path / "files", tmp_path / "model", config)
     code, out, err = run("export", tmp_path / "model", "--format", "timm", "--output-dir", tmp_path / "timm")
     assert (code, out) == (2, "")

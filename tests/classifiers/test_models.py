@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import pickle
 
 import pytest
@@ -9,7 +10,14 @@ import timm
 import torch
 
 from synthset.classifiers.architectures import ARCHITECTURES, resolve_architecture
-from synthset.classifiers.models import ModelConfig, build_model, load_classifier, normalise, save_classifier
+from synthset.classifiers.models import (
+    Classifier,
+    ModelConfig,
+    build_model,
+    load_classifier,
+    normalise,
+    save_classifier,
+)
 from synthset.core.errors import ModelError, UnknownNameError, UsageError
 from synthset.core.files import write_json
 
@@ -96,6 +104,46 @@ def test_small_images_keep_more_positions(name, layer, without, with_):
     assert seen == [without, with_]
 
 
+@pytest.mark.parametrize(
+    ("name", "size", "small_images", "layer", "positions"),
+    [
+        ("convnext_atto", 32, False, "stem", 8),
+        ("convnext_atto", 32, True, "stem", 16),
+        ("vit_tiny_patch16_224", 32, False, "patch_embed.proj", 4),
+        ("vit_tiny_patch16_224", 32, True, "patch_embed.proj", 8),
+        ("vit_tiny_patch16_224", 48, False, "patch_embed.proj", 6),
+        ("vit_tiny_patch16_224", 224, False, "patch_embed.proj", 14),
+        ("deit_tiny_patch16_224", 64, False, "patch_embed.proj", 4),
+    ],
+)
+def test_a_stem_of_convolutions_halves_images_to_whole_positions(name, size, small_images, layer, positions):
+    model = build_model(ModelConfig(name, ("a", "b"), size, small_images, conv_stem=True))
+    seen = []
+    stem = model.get_submodule(layer)
+    stem.register_forward_hook(lambda _m, _i, o: seen.append(tuple(o.shape[-2:])))
+    assert model(torch.zeros(2, 3, size, size)).shape == (2, 2)
+    assert seen == [(positions, positions)]
+    kernels = [part.kernel_size[0] for part in stem.modules() if isinstance(part, torch.nn.Conv2d)]
+    assert kernels == [3] * round(math.log2(size / positions)) + [1]
+
+
+def test_a_stem_of_convolutions_is_kept_and_those_of_before_are_read_without(tmp_path):
+    config = ModelConfig("vit_tiny_patch16_224", ("a", "b"), 16, conv_stem=True)
+    model = build_model(config).eval()
+    pixels = torch.randint(0, 256, (2, 3, 16, 16), generator=torch.Generator().manual_seed(1), dtype=torch.uint8)
+    save_classifier(tmp_path / "new", model, config)
+    loaded = load_classifier(tmp_path / "new", "cpu")
+    assert loaded.config == config
+    torch.testing.assert_close(loaded.predict(pixels), Classifier(config, model).predict(pixels))
+
+    save_classifier(tmp_path / "old", build_model(SMALL), SMALL)
+    path = tmp_path / "old" / "config.json"
+    note = json.loads(path.read_text())
+    del note["conv_stem"]
+    write_json(path, note)
+    assert load_classifier(tmp_path / "old", "cpu").config == SMALL
+
+
 @pytest.mark.parametrize("size", [8, 16, 28, 32, 64])
 def test_small_cnn_fits_every_small_size_and_its_budget(size):
     model = build_model(dataclasses.replace(SMALL, image_size_px=size))
@@ -115,6 +163,19 @@ def test_small_cnn_fits_every_small_size_and_its_budget(size):
         ({"architecture": "convnext_atto", "image_size_px": 2}, "too small"),
         ({"architecture": "inception_v3", "image_size_px": 16}, "too small"),
         ({"architecture": "regnetx_002", "image_size_px": 64, "small_images": True}, "no form for small"),
+        (
+            {"architecture": "resnet18", "image_size_px": 32, "conv_stem": True},
+            "'resnet18' cuts no images into patches",
+        ),
+        ({"architecture": "vit_tiny_r_s16_p8_224", "image_size_px": 32, "conv_stem": True}, "cuts no images"),
+        (
+            {"architecture": "vit_tiny_patch16_224", "image_size_px": 33, "conv_stem": True},
+            "multiple of 8 px with conv",
+        ),
+        (
+            {"architecture": "vit_tiny_patch16_224", "image_size_px": 8, "conv_stem": True, "small_images": True},
+            "multiple of 16 px with conv_stem",
+        ),
         ({"class_names": ("a",)}, "two classes"),
         ({"image_size_px": 0}, "at least 1 px"),
         ({"normalisation": "batch"}, "dataset, per_image"),

@@ -60,20 +60,52 @@ def test_an_architecture_that_nobody_names_is_chosen_by_the_size_of_the_images(r
 @pytest.mark.parametrize(
     ("architecture", "num_images", "expected"),
     [
-        ("resnet18", 2_000, ("adamw", False, 32)),
-        ("resnet18", 50_000, ("adamw", True, 32)),
-        ("mobilenetv3_small", 2_000, ("muon", True, 32)),
-        ("vit_tiny_patch16_224", 2_000, ("muon", False, 64)),
-        ("vit_tiny_patch16_224", 50_000, ("muon", True, 32)),
-        ("vit_b", 2_000, ("adamw", False, 64)),
+        ("resnet18", 2_000, ("adamw", False, False)),
+        ("resnet18", 50_000, ("adamw", True, False)),
+        ("mobilenetv3_small", 2_000, ("muon", True, False)),
+        ("vit_tiny_patch16_224", 2_000, ("muon", False, True)),
+        ("vit_tiny_patch16_224", 50_000, ("muon", True, True)),
+        ("vit_b", 2_000, ("adamw", False, True)),
+        ("vit_tiny_r_s16_p8_224", 2_000, ("adamw", False, False)),
+        ("convnext_atto", 2_000, ("muon", False, True)),
+        ("convnext_atto", 50_000, ("muon", True, True)),
+        ("convnext_atto_ols", 2_000, ("muon", False, False)),
     ],
 )
-def test_the_architecture_decides_on_optimiser_stem_and_size(architecture, num_images, expected):
+def test_the_architecture_decides_on_optimiser_and_stem(architecture, num_images, expected):
     chosen = RECIPES["auto"].choose(Task(architecture, ("a", "b"), num_images, 32), {})
-    assert (chosen["optimizer"], chosen["small_images"], chosen["image_size_px"]) == expected
-    for size_px in (8, 33, 500):  # none is refused
-        settings = RECIPES["auto"].choose(Task("test_vit", ("a", "b"), num_images, size_px), {})
-        build_model(ModelConfig("test_vit", ("a", "b"), settings["image_size_px"], settings["small_images"]))
+    assert (chosen["optimizer"], chosen["small_images"], chosen["conv_stem"]) == expected
+    assert chosen["image_size_px"] == 32
+
+
+@pytest.mark.parametrize("architecture", ["test_vit", "convnext_atto"])
+@pytest.mark.parametrize("size_px", [8, 33, 48, 64, 65, 500])
+@pytest.mark.parametrize("given", [{}, {"image_size_px": 48}, {"conv_stem": False}, {"conv_stem": True}])
+def test_what_is_chosen_can_be_built(architecture, size_px, given):
+    for num_images in (2_000, 50_000):
+        chosen = RECIPES["auto"].choose(Task(architecture, ("a", "b"), num_images, size_px), given) | given
+        seen_px = chosen["image_size_px"]
+        build_model(
+            ModelConfig(architecture, ("a", "b"), seen_px, chosen["small_images"], conv_stem=chosen["conv_stem"])
+        )
+
+
+@pytest.mark.parametrize(
+    ("size_px", "weights_px", "given", "expected"),
+    [
+        (8, None, {}, (True, 32)),
+        (64, None, {}, (True, 64)),
+        (65, None, {}, (False, 80)),
+        (32, None, {"image_size_px": 224}, (False, 224)),
+        (32, None, {"image_size_px": 36}, (False, 36)),  # which cannot be halved to few positions
+        (32, 224, {}, (False, 64)),  # published weights are for patches
+        (32, None, {"conv_stem": False}, (False, 64)),
+    ],
+)
+def test_a_stem_of_convolutions_is_for_small_images_and_random_weights(size_px, weights_px, given, expected):
+    task = Task("vit_tiny_patch16_224", ("a", "b"), 2_000, size_px, weights_px=weights_px)
+    chosen = RECIPES["auto"].choose(task, given) | given
+    assert (chosen["conv_stem"], chosen["image_size_px"]) == expected
 
 
 @pytest.mark.parametrize(
@@ -162,7 +194,8 @@ def test_few_images_are_seen_more_often_than_many():
         ({"architecture": "resnet18.a1_in1k", "weights": "model"}, "weights once"),
         ({"architecture": "resnet18.a9_in9k"}, "no weights 'a9_in9k' for 'resnet18', but"),
         ({"architecture": "resnet18", "weights": "imagenet", "freeze": True, "layer_decay": 0.5}, "got both"),
-        ({"architecture": "resnet18", "weights": "imagenet", "small_images": True}, "timm's own stem"),
+        ({"architecture": "resnet18", "weights": "imagenet", "small_images": True}, "timm's own stem.*small_images"),
+        ({"architecture": "resnet18", "weights": "imagenet", "conv_stem": True}, "timm's own stem.*conv_stem"),
         ({"architecture": "small_cnn", "weights": "imagenet"}, "timm has no weights for 'small_cnn'"),
     ],
 )

@@ -12,6 +12,7 @@ import synthset
 from bars import CONFIG, FILES, interrupted_in_epoch, make_set, scores, weights
 from outcomes import contents
 from synthset.classifiers import train
+from synthset.classifiers.augment import AUGMENTATIONS, Augmentation, to_float
 from synthset.classifiers.models import load_classifier
 from synthset.classifiers.train import hold_back, train_classifier
 from synthset.core.errors import DataError, ModelError, UnknownNameError, UsageError
@@ -50,6 +51,19 @@ def test_saves_what_it_says(finished):
     assert note["chosen"]["epoch"] == finished.chosen.epoch
     assert len(note["history"]) == 4
     assert "torch" in note["libraries"]
+
+
+def test_augmentations_know_the_side_that_enlarged_images_came_with(tmp_path, monkeypatch):
+    sides = set()
+
+    def look(images, draws):
+        sides.add((images.shape[-1], draws.native_px))
+        return to_float(images)
+
+    monkeypatch.setitem(AUGMENTATIONS, "looked at", Augmentation(look, "images as they are"))
+    options = {"epochs": 1, "image_size_px": 16, "augmentation": "looked at"}
+    train_classifier(make_set(), dataclasses.replace(CONFIG, **options), tmp_path)
+    assert sides == {(16, 8)}
 
 
 @pytest.mark.parametrize(

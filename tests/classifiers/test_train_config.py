@@ -20,7 +20,7 @@ OPTIONS = {option.name: option for option in declared_options(TrainConfig)}
 def test_every_field_is_an_option_with_a_text():
     assert all(option.text for option in OPTIONS.values())
     flags = [flag for option in OPTIONS.values() for flag in option.flags]
-    assert len(set(flags)) == len(flags) == 31
+    assert len(set(flags)) == len(flags) == 32
     assert {"model", "image-size", "memory", "label-smoothing", "normalisation", "precision"} <= set(flags)
 
 

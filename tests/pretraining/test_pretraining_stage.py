@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import timm
 import torch
 import torchvision
 from PIL import Image
@@ -224,6 +225,23 @@ def test_a_classifier_begins_with_a_backbone(whole, tmp_path):
     assert result.model_config.mean == whole["moco"].backbone.mean
     with pytest.raises(UsageError, match=r"weights of 'resnet18', got those of 'small_cnn'"):
         train_classifier(bars.make_set(), dataclasses.replace(config, architecture="resnet18"), tmp_path / "other")
+
+
+def test_a_stem_of_convolutions_goes_with_the_weights(digits, tmp_path):
+    options = COMMON | {"method": "supervised", "architecture": "test_vit", "conv_stem": True, "epochs": 1}
+    backbone = stage.pretrain(digits, tmp_path / "backbone", **options)
+    stems = {name for name in load_file(backbone.folder / "model.safetensors") if name.startswith("patch_embed.proj.")}
+    assert "patch_embed.proj.0.weight" in stems
+    config = dataclasses.replace(bars.CONFIG, architecture="test_vit", recipe="auto", epochs=1, image_size_px=None)
+    config = dataclasses.replace(config, weights=str(backbone.folder))
+    classifier = train_classifier(bars.make_set(), config, tmp_path / "classifier")
+    assert classifier.model_config.conv_stem  # as the weights have it, whatever the recipe would choose
+    again = stage.pretrain(digits, tmp_path / "again", **options, weights=str(classifier.folder))
+    assert again.backbone.conv_stem
+    with pytest.raises(UsageError, match="timm's own stem .*conv_stem"):
+        published = tmp_path / "published.safetensors"
+        save_file(timm.create_model("test_vit", num_classes=0, img_size=16).state_dict(), published)
+        stage.pretrain(digits, tmp_path / "other", **options, weights=str(published))
 
 
 def test_weights_may_be_said_to_be_none(digits, whole):

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file
 from tuning_bars import real, resnet, synthetic
 
-from synthset.classifiers.augment import to_float
+from synthset.classifiers.augment import AUGMENTATIONS, Augmentation, to_float
 from synthset.core.errors import UsageError
 from synthset.encoders.clip import load_encoder
 from synthset.encoders.embed import EmbeddingCache, embed_images
@@ -173,6 +173,19 @@ def test_augmentation_encodes_anew_in_each_epoch_and_leaves_the_encoder(rn50, ca
     assert sorted(tensors) == ["head.bias", "head.weight"]
     assert not torch.equal(tensors["head.weight"], load_file(plain.folder / "model.safetensors")["head.weight"])
     assert load_tuned(varied.folder, encoder=rn50).encoder is rn50
+
+
+def test_augmentations_know_the_side_that_images_came_with(rn50, cache, tmp_path, monkeypatch):
+    sides = set()
+
+    def look(images, draws):
+        sides.add((images.shape[-1], draws.native_px))
+        return to_float(images)
+
+    monkeypatch.setitem(AUGMENTATIONS, "looked at", Augmentation(look, "images as they are"))
+    options = {**SMALL, "encoder": rn50, "cache": cache, "real": real()}
+    tune(synthetic(4), tmp_path / "model", augmentation="looked at", **options)
+    assert sides == {(32, 8)}
 
 
 def test_frozen_features_and_pixels_tune_alike(rn50, cache, tmp_path, monkeypatch):

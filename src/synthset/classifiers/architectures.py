@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
+from synthset.classifiers.stems import cuts_patches
 from synthset.core.errors import UnknownNameError
 
 
@@ -102,12 +103,14 @@ class Outline:
     Attributes:
         family: the name of its class, such as ResNet.
         num_weights: of two classes.
-        patch_px: side of the patches that images are cut into; None where they are not cut.
+        patch_px: side of the patches that a transformer sees for words; None of other networks.
+        cuts_patches: whether images are first cut into patches, as ConvNeXt cuts them too.
     """
 
     family: str
     num_weights: int
     patch_px: int | None
+    cuts_patches: bool
 
 
 @cache
@@ -118,7 +121,8 @@ def outline(architecture: str) -> Outline:
         model = source(2, 32) if callable(source) else timm.create_model(source, num_classes=2)
     patches = getattr(model, "patch_embed", None)
     patch_px = patches.patch_size[0] if isinstance(model, VisionTransformer) and patches is not None else None
-    return Outline(type(model).__name__, sum(weight.numel() for weight in model.parameters()), patch_px)
+    num_weights = sum(weight.numel() for weight in model.parameters())
+    return Outline(type(model).__name__, num_weights, patch_px, cuts_patches(model))
 
 
 def timm_name(architecture: str) -> str | None:

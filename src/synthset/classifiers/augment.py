@@ -36,12 +36,14 @@ class Draws:
     """Random numbers for the n images that are here, drawn as if the whole batch were.
 
     Shapes are those of the whole batch, whose `num_images` stand at dimension `dim`; only the n are given.
+    `native_px` is the side of the images as they came, if they were resized: enlarged, they are no finer.
     """
 
     generator: Generator
     device: torch.device
     n: int
     share: Share
+    native_px: int | None = None
 
     @property
     def num_images(self) -> int:
@@ -64,7 +66,9 @@ class Draws:
         return drawn.narrow(dim, self.share.start, self.n)
 
 
-def augment(images: Tensor, recipe: str, generator: Generator, share: Share | None = None) -> Tensor:
+def augment(
+    images: Tensor, recipe: str, generator: Generator, share: Share | None = None, native_px: int | None = None
+) -> Tensor:
     """Draw a variation of each image.
 
     Args:
@@ -72,6 +76,7 @@ def augment(images: Tensor, recipe: str, generator: Generator, share: Share | No
         recipe: a key of AUGMENTATIONS.
         generator: on the images' device; the result depends on it, the share and the images alone.
         share: where the images lie in the batch that is drawn for; all of it by default.
+        native_px: their longer side as they came, where they were enlarged; lower resolutions are lower than that.
     Returns:
         float32 (n, 3, h, w) in [0, 1], in memory of its own.
     Raises:
@@ -80,7 +85,7 @@ def augment(images: Tensor, recipe: str, generator: Generator, share: Share | No
     if recipe not in AUGMENTATIONS:
         raise UnknownNameError("augmentation", recipe, AUGMENTATIONS)
     n = len(images)
-    return AUGMENTATIONS[recipe].apply(images, Draws(generator, images.device, n, share or Share(0, n)))
+    return AUGMENTATIONS[recipe].apply(images, Draws(generator, images.device, n, share or Share(0, n), native_px))
 
 
 def to_float(images: Tensor) -> Tensor:
@@ -131,8 +136,8 @@ def write_differently(images: Tensor, draws: Draws, resolutions: tuple[float, ..
     In this order: grey, from a mixture of the channels that is drawn, since what is written does not depend on
     its colour (grey images stay as they are); rotation and shear of up to 15°, scale 0.75 to 1.15, stretch of up
     to 10 %, shift of up to 10 %; strokes bent (Simard et al. 2003) by shifts of standard deviation `bend`, where 2 is
-    the side, at 4 × 4 points and smooth in between; one of the lower `resolutions`, as shares of the side, for half of
-    the images; gamma, contrast and brightness; inverted for one in ten; noise.
+    the side, at 4 × 4 points and smooth in between; one of the lower `resolutions`, as shares of the side that the
+    images came with, for half of them; gamma, contrast and brightness; inverted for one in ten; noise.
     """
     grey = _to_grey(to_float(images), draws)
     written = _resample(grey, _handwriting_matrices(draws), _bends(draws, *images.shape[-2:]) * bend if bend else None)
@@ -232,21 +237,22 @@ def _resample(images: Tensor, matrices: Tensor, shifts: Tensor | None = None) ->
 
 
 def _lower_resolution(images: Tensor, draws: Draws, resolutions: tuple[float, ...]) -> Tensor:
-    """Half of the images shrunk to one of these shares of their side and enlarged again, not below 8 px.
+    """Half of the images shrunk to one of these shares of their native side and enlarged again, not below 8 px.
 
     Both are linear, so each image takes two small matrix products, whatever was drawn for it.
     """
     _, _, h, w = images.shape
-    choice = draws.integers(0, 2 * len(resolutions) - 1, (draws.num_images,))  # the upper half keep the image
-    rows, columns = (_blurs(side, w, resolutions).to(images.device)[choice, None] for side in (h, w))  # n1hh, n1ww
+    native_px = min(w, draws.native_px or w)
+    sizes = tuple(max(8, round(native_px * share)) for share in resolutions)
+    choice = draws.integers(0, 2 * len(sizes) - 1, (draws.num_images,))  # the upper half keep the image
+    rows, columns = (_blurs(side, w, sizes).to(images.device)[choice, None] for side in (h, w))  # n1hh, n1ww
     return rows @ images @ columns.mT
 
 
 @cache
-def _blurs(side: int, width: int, resolutions: tuple[float, ...]) -> Tensor:
-    """Matrices (2r, side, side) that lower the resolution along one side of images of that width; half keep it."""
+def _blurs(side: int, width: int, sizes: tuple[int, ...]) -> Tensor:
+    """Matrices (2r, side, side) that lower one side of images of that width to r sizes' resolution; half keep it."""
     identity = torch.eye(side)
-    sizes = [max(8, round(width * share)) for share in resolutions]
     blurs = [_shrink_and_enlarge(identity, size) if size < width else identity for size in sizes]
     return torch.stack([*blurs, *[identity] * len(sizes)])
 

@@ -6,7 +6,7 @@ the architecture, and config.json, which says how images are normalised for it.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -15,7 +15,7 @@ from torch import nn
 from synthset.classifiers.models import BACKBONE as BACKBONE
 from synthset.classifiers.models import CONFIG_FILE, ModelConfig, plain_state, write_model
 from synthset.core.errors import ModelError
-from synthset.core.json_records import Count, read_record
+from synthset.core.json_records import LATER, Count, read_record
 from synthset.core.options import Option
 
 _NAMES = ("one", "other")  # of the head that every architecture is built with, and that is taken off
@@ -34,6 +34,7 @@ class BackboneConfig:
         num_features: numbers that it makes of an image.
         num_images: that it learned from.
         seen: images that it learned from before, in words.
+        conv_stem: a stem of convolutions, see ModelConfig.
     """
 
     kind: Literal["backbone"]
@@ -46,6 +47,7 @@ class BackboneConfig:
     num_features: Count
     num_images: Count
     seen: str = ""
+    conv_stem: bool = field(default=False, metadata=LATER)
 
     def as_model(self, class_names: tuple[str, ...] = _NAMES) -> ModelConfig:
         """The config of a classifier that sees images as the backbone does."""
@@ -58,6 +60,7 @@ class BackboneConfig:
             mean=self.mean,
             std=self.std,
             seen=self.seen,
+            conv_stem=self.conv_stem,
         )
 
 

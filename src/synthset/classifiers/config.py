@@ -106,6 +106,8 @@ class TrainConfig:
         None
     )
     """Finer stem for images of up to 64 px."""
+    conv_stem: Annotated[bool | None, Option(group=RECIPE, negative="no-conv-stem", default="by the recipe")] = None
+    """Stem of 3×3 convolutions in place of patches (Xiao et al. 2021), of a ViT or ConvNeXt."""
     max_grad_norm: Annotated[float | None, Option(group=FINER, above=0, default="no limit")] = None
     """Norm that gradients are scaled down to."""
     antialias: Annotated[bool, Option(group=FINER, negative="no-antialias")] = True

@@ -17,15 +17,12 @@ import timm
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
-from timm.models.convnext import ConvNeXt
-from timm.models.efficientnet import EfficientNet
-from timm.models.mobilenetv3 import MobileNetV3
-from timm.models.resnet import ResNet
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from synthset.classifiers.architectures import resolve_architecture, source_of
+from synthset.classifiers.architectures import outline, resolve_architecture, source_of
 from synthset.classifiers.predictions import Picture, Predictions, as_pictures, open_picture
+from synthset.classifiers.stems import choose_patch_px, convolve, refine
 from synthset.core.devices import choose_device, seeded
 from synthset.core.errors import ModelError, UnknownNameError, UsageError, first_line, setting
 from synthset.core.files import atomic_write, read_json, write_json
@@ -57,6 +54,7 @@ class ModelConfig:
         normalisation: a key of NORMALISATIONS.
         mean, std: of each channel over the training images, in [0, 1]; used by `dataset`.
         seen: images that it learned from before, with the weights that it began with, in words.
+        conv_stem: a stem of 3×3 convolutions in place of patches (Xiao et al. 2021), of a ViT or ConvNeXt.
     """
 
     architecture: str
@@ -68,6 +66,7 @@ class ModelConfig:
     mean: Annotated[tuple[float, float, float], Option(at_least=0, at_most=1)] = (0.5, 0.5, 0.5)
     std: Annotated[tuple[float, float, float], Option(above=0)] = (0.25, 0.25, 0.25)
     seen: str = field(default="", metadata=LATER)
+    conv_stem: bool = field(default=False, metadata=LATER)
 
 
 @dataclass(frozen=True)
@@ -216,13 +215,7 @@ def _build_timm(
     default = timm.get_pretrained_cfg(name)
     if default is not None and default.fixed_input_size:
         options["img_size"] = config.image_size_px
-        if config.small_images:
-            if config.image_size_px % 8:
-                raise UsageError(
-                    f"Expected {setting('image_size_px')} as a multiple of 8 px with {setting('small_images')} and "
-                    f"'{config.architecture}', got {config.image_size_px}."
-                )
-            options["patch_size"] = config.image_size_px // 8
+        options |= _patch_size(name, config)
     if weights is not None:  # with the classes that they know, so that timm holds every weight to its name
         options["num_classes"] = known = num_classes_of(weights, default)
         options["pretrained_cfg_overlay"] = {"state_dict": weights, "num_classes": known, "custom_load": False}
@@ -241,8 +234,20 @@ def _build_timm(
             f"Choose another {setting('image_size_px')} or {setting('architecture')}."
         ) from error
     if config.small_images:
-        _refine_stem(model, config)
+        refine(model, config.architecture)
+    if config.conv_stem:
+        convolve(model, config.architecture)
     return model
+
+
+def _patch_size(name: str, config: ModelConfig) -> dict[str, int]:
+    """The option of timm for the side of patches, where it is not the usual one."""
+    usual_px = outline(name).patch_px or 0
+    if not (config.small_images or (config.conv_stem and usual_px)):
+        return {}
+    is_fine, is_conv = config.small_images, config.conv_stem
+    size_px = config.image_size_px
+    return {"patch_size": choose_patch_px(config.architecture, usual_px, size_px, is_fine=is_fine, is_conv=is_conv)}
 
 
 def num_classes_of(weights: Mapping[str, Tensor], default: Any) -> int:
@@ -250,28 +255,6 @@ def num_classes_of(weights: Mapping[str, Tensor], default: Any) -> int:
     names = default.classifier if default is not None else ""
     heads = [f"{name}.weight" for name in ((names,) if isinstance(names, str) else names)]
     return next((len(weights[head]) for head in heads if head in weights), 0)
-
-
-def _refine_stem(model: nn.Module, config: ModelConfig) -> None:
-    """Let the first layers keep more positions, as small images have few."""
-    if isinstance(model, ResNet):  # stride 4 -> 1; timm's other stems have several layers
-        model.conv1 = nn.Conv2d(3, len(model.bn1.get_parameter("weight")), 3, padding=1, bias=False)
-        nn.init.kaiming_normal_(model.conv1.weight, mode="fan_out", nonlinearity="relu")
-        model.maxpool = nn.Identity()
-    elif isinstance(model, ConvNeXt) and isinstance(patches := model.stem[0], nn.Conv2d):  # stride 4 -> 2
-        finer = nn.Conv2d(3, patches.out_channels, kernel_size=2, stride=2)
-        nn.init.trunc_normal_(finer.weight, std=0.02)
-        nn.init.constant_(finer.get_parameter("bias"), 0)
-        model.stem[0] = finer
-    elif isinstance(model, MobileNetV3 | EfficientNet):  # stride 32 -> 8
-        strided = [m for m in model.modules() if isinstance(m, nn.Conv2d) and m.stride == (2, 2)]
-        for convolution in strided[:2]:
-            convolution.stride = (1, 1)
-    elif not isinstance(model, VisionTransformer):  # whose patch size is set when it is built
-        raise UsageError(
-            f"'{config.architecture}' has no form for small images; ResNet, ConvNeXt, MobileNetV3, "
-            f"EfficientNet and ViT models have. Leave {setting('small_images')} out, or choose one of these."
-        )
 
 
 def _check_image_size(model: nn.Module, config: ModelConfig) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 LARGEST_SIZE_PX = 224  # of images whose size nobody chose: the architectures were made for it
 SMALL_SIZE_PX = 64  # up to this side, the usual stems leave few positions
+HALVED_SIZES_PX = (32, 64)  # that may be halved to few positions, and no fewer
 VERY_FEW_IMAGES, FEW_IMAGES = 1_000, 10_000
 LEAST_STEPS = 400  # from weights that know other images: few of them would make too few
 LIGHT_WEIGHTS = 6_000_000  # of more, an update of Muon takes longer than all else of a small batch
@@ -75,8 +76,9 @@ def choose_auto(task: Task, given: Mapping[str, Any]) -> dict[str, Any]:
     They learn at a high rate, the convolutional ones above all, from large batches, since a step of Muon is dear. Very
     few images make small batches, or there would be few steps.
 
-    Few small images are worth no finer stem, which takes up to nine times as long, but where stems halve five times;
-    a transformer sees them enlarged, in four by four patches, and half as often again, since it learns slower.
+    Few small images are worth no finer stem, which takes up to nine times as long, but where stems halve five times.
+    What cuts images into patches learns small ones in fewer passes from a stem of convolutions. A transformer sees
+    four by four positions, and images half as often again, since it learns slower.
     """
     from synthset.classifiers.architectures import outline
 
@@ -93,11 +95,13 @@ def choose_auto(task: Task, given: Mapping[str, Any]) -> dict[str, Any]:
     elif task.num_images > FEW_IMAGES:
         batch_size = 128
     epochs = max(10, round(40 * (2_000 / task.num_images) ** 0.25))
-    size_px, patch_px = min(LARGEST_SIZE_PX, task.size_px), network.patch_px
-    if patch_px is not None:
+    is_conv = given.get("conv_stem", _is_worth_convolutions(task, given))
+    size_px = min(LARGEST_SIZE_PX, task.size_px)
+    if network.patch_px is not None:
         epochs = epochs * 3 // 2
-        patch_px, least = (8, 8) if is_fine else (patch_px, 4 * patch_px)
-        size_px = max(least, -(-size_px // patch_px) * patch_px)
+        size_px = _size_for_patches(size_px, network.patch_px, is_fine=is_fine, is_conv=is_conv)
+    elif network.cuts_patches:  # which are halved three times more
+        size_px = max(size_px, HALVED_SIZES_PX[0])
     if task.weights_px is not None:  # what they know is to be kept
         rate, batch_size = (1e-3, 64) if given.get("freeze") else (3e-4, batch_size)
         epochs = max(5, epochs // 3, math.ceil(LEAST_STEPS / math.ceil(task.num_images / batch_size)))
@@ -115,7 +119,28 @@ def choose_auto(task: Task, given: Mapping[str, Any]) -> dict[str, Any]:
         "normalisation": "per_image",
         "image_size_px": size_px,
         "small_images": is_fine,
+        "conv_stem": is_conv,
     }
+
+
+def _is_worth_convolutions(task: Task, given: Mapping[str, Any]) -> bool:
+    """Whether a stem of convolutions takes the place of patches: of small images, where no weights know patches."""
+    from synthset.classifiers.architectures import outline
+
+    network, size_px = outline(task.architecture), given.get("image_size_px")
+    if not network.cuts_patches or task.weights_px is not None:
+        return False
+    if network.patch_px is not None and size_px is not None and size_px % 8:  # which convolutions cannot halve
+        return False
+    return (size_px or task.size_px) <= SMALL_SIZE_PX
+
+
+def _size_for_patches(size_px: int, patch_px: int, *, is_fine: bool, is_conv: bool) -> int:
+    """The next size that a transformer sees four by four positions of, or more."""
+    if is_conv and size_px <= SMALL_SIZE_PX:
+        return next(px for px in HALVED_SIZES_PX if px >= size_px)
+    patch_px, least = (8, 8) if is_fine else (patch_px, 4 * patch_px)
+    return max(least, -(-size_px // patch_px) * patch_px)
 
 
 # ---- the recipe of the paper --------------------------------------------------------------------------------
@@ -137,6 +162,7 @@ def choose_shipard2023(task: Task, given: Mapping[str, Any]) -> dict[str, Any]:
         "normalisation": "dataset",
         "image_size_px": min(LARGEST_SIZE_PX, task.size_px),
         "small_images": False,
+        "conv_stem": False,
     }
 
 

@@ -32,6 +32,7 @@ class Settings(TrainConfig):
     Attributes:
         start: the weights that it means; None for random ones.
         taught_by: the teacher that it means, if it means one.
+        native_px: median of the images' longer sides, which the model sees at `image_size_px`.
     """
 
     architecture: str = ""
@@ -48,8 +49,10 @@ class Settings(TrainConfig):
     normalisation: str = ""
     image_size_px: int = 0
     small_images: bool = False
+    conv_stem: bool = False
     start: Annotated[Start | None, Option(job=False)] = None
     taught_by: Annotated[Teacher | None, Option(job=False)] = None
+    native_px: Annotated[int, Option(job=False)] = 0
 
 
 def as_begun(config: TrainConfig, folder: Path) -> TrainConfig:
@@ -94,13 +97,14 @@ def settle(config: TrainConfig, images: ImageSet) -> Settings:
     _tell_unread_dataset(config, task, given)
     if start is not None:  # they know images of one kind
         chosen |= {"normalisation": start.ours.normalisation if start.ours else "dataset"}
-        chosen |= {"small_images": start.ours is not None and start.ours.small_images, "image_size_px": start.size_px}
+        stems = ("small_images", "conv_stem")
+        chosen |= {name: start.ours is not None and getattr(start.ours, name) for name in stems}
+        chosen |= {"image_size_px": start.size_px}
     teacher = load_teacher(config.teacher, images.class_names, config.device) if config.teacher else None
-    settings = Settings(**{**values, **chosen, **given}, start=start, taught_by=teacher)
-    if start is not None and start.ours is None and settings.small_images:
-        raise UsageError(
-            f"Expected timm's own stem for {setting('weights')}, got {setting('small_images')}. Leave one out."
-        )
+    settings = Settings(**{**values, **chosen, **given}, start=start, taught_by=teacher, native_px=size_px)
+    if start is not None and start.ours is None and (settings.small_images or settings.conv_stem):
+        other = setting("small_images" if settings.small_images else "conv_stem")
+        raise UsageError(f"Expected timm's own stem for {setting('weights')}, got {other}. Leave one out.")
     return settings
 
 

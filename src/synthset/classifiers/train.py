@@ -70,7 +70,7 @@ log = logging.getLogger("synthset")
 
 CUDA_GRAPH_WEIGHTS = 30_000_000  # up to so many, kernels of small images are short beside their launch
 # what was so before there were recipes, for trainings of that time
-BEFORE_RECIPES = {"optimizer": "adamw", "decay_all": True, "warmup_epochs": 0.0, "ema_decay": 0.0}
+BEFORE_RECIPES = {"optimizer": "adamw", "decay_all": True, "warmup_epochs": 0.0, "ema_decay": 0.0, "conv_stem": False}
 
 
 @dataclass(frozen=True)
@@ -307,7 +307,8 @@ def train_epoch(
         for step, batch in enumerate(batches, first_step):
             rows, share = world.take(batch)
             images, labels = data.read(rows, device)
-            pixels = normalise(augment(images, settings.augmentation, draws, share), model_config)
+            varied = augment(images, settings.augmentation, draws, share, settings.native_px)
+            pixels = normalise(varied, model_config)
             with autocast:
                 loss = world.mean_loss(model(pixels), labels, len(batch), settings.label_smoothing)
             optimizer.zero_grad(set_to_none=True)
@@ -420,6 +421,7 @@ def _model_config(images: ImageSet, settings: Settings) -> ModelConfig:
         class_names=tuple(images.class_names),
         image_size_px=settings.image_size_px,
         small_images=settings.small_images,
+        conv_stem=settings.conv_stem,
         antialias=settings.antialias,
         normalisation=settings.normalisation,
         seen=seen,

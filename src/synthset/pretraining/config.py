@@ -40,6 +40,9 @@ class PretrainConfig:
     """Side in pixels of the crops that are learned from."""
     small_images: Annotated[bool, Option(negative="no-small-images")] = False
     """Finer stem for images of up to 64 px; the weights to begin with must have it too."""
+    conv_stem: Annotated[bool, Option(negative="no-conv-stem")] = False
+    """Stem of 3×3 convolutions in place of patches (Xiao et al. 2021), of a ViT or ConvNeXt; the weights to begin with
+    must have it too."""
 
     epochs: Annotated[int | None, Option(group=STEPS, at_least=1, default="200 of moco, 90 of supervised")] = None
     """Passes over the images; those that fill no last batch are left out of a pass."""

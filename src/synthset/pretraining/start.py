@@ -40,11 +40,12 @@ def new_backbone(settings: Settings, start: Start | None, num_images: int) -> tu
         UsageError: a stem that the weights do not fit, or an architecture that makes no features.
         ModelError: weights of another architecture.
     """
-    if start is not None and settings.small_images and not (start.ours and start.ours.small_images):
-        raise UsageError(
-            f"Expected timm's own stem for {setting('PretrainConfig.weights')}, got {setting('small_images')}, "
-            "whose 3×3 stem has no such weights. Leave one out."
-        )
+    for name in ("small_images", "conv_stem"):
+        if start is not None and getattr(settings, name) and not (start.ours and getattr(start.ours, name)):
+            raise UsageError(
+                f"Expected timm's own stem for {setting('PretrainConfig.weights')}, got {setting(name)}, "
+                "whose 3×3 stem has no such weights. Leave one out."
+            )
     described = BackboneConfig(
         BACKBONE,
         settings.architecture,
@@ -56,6 +57,7 @@ def new_backbone(settings: Settings, start: Start | None, num_images: int) -> tu
         0,
         num_images,
         start.seen if start else "",
+        settings.conv_stem,
     )
     seed, model = derive_seed(settings.seed, "weights"), described.as_model()
     network = start_model(model, start, seed) if start else build_model(model, seed)

@@ -26,7 +26,7 @@ MODES = {
 }
 _OWN = ("architecture", "seed", "weights", "freeze", "learning_rate", "validation_fraction", "tracker", "dataset")
 _TEACHER = ("teacher", "teacher_share", "teacher_temperature")
-SEEN_BY_ALL = ("image_size_px", "small_images", "antialias", "normalisation", "device", "memory_bytes")
+SEEN_BY_ALL = ("image_size_px", "small_images", "conv_stem", "antialias", "normalisation", "device", "memory_bytes")
 
 
 @dataclass(frozen=True)

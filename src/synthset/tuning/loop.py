@@ -147,7 +147,7 @@ def _loss(
     loss = LOSSES[source.loss]
     inputs, labels = source.read(rows, draws.device)
     if source.pixels is not None:
-        inputs = augment(inputs, config.augmentation, draws)
+        inputs = augment(inputs, config.augmentation, draws, native_px=source.native_px)
     with torch.no_grad():
         teacher_logits = teacher(source.features.read(rows).to(draws.device)) if loss.has_teacher else None
     return loss.apply(model(inputs), labels, teacher_logits, config.soft_share, config.temperature)

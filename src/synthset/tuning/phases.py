@@ -27,6 +27,7 @@ class Source:
         loss: a key of losses.LOSSES.
         held_back: int64, further rows, that the epoch is chosen by.
         pixels: uint8 (n, 3, h, w), where they are encoded anew.
+        native_px: median of their longer sides as they came.
     """
 
     kind: str
@@ -37,6 +38,7 @@ class Source:
     loss: str = "ce"
     held_back: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
     pixels: np.ndarray | None = None
+    native_px: int | None = None
 
     @property
     def steps_per_pass(self) -> int:

@@ -21,7 +21,7 @@ from torch import nn
 
 from synthset.classifiers.checkpoints import Job, Session, claim, delete_own_files, finish
 from synthset.classifiers.doubts import doubt_of_epoch
-from synthset.classifiers.training_set import hold_back
+from synthset.classifiers.training_set import hold_back, read_sides
 from synthset.core.devices import choose_device
 from synthset.core.errors import DataError, setting, some
 from synthset.core.files import delete_parts
@@ -105,10 +105,15 @@ def tune(
             if not overwrite and (done := read_result(folder, config, inputs.class_names, was_finished=True)):
                 return _with_doubt(done)
             if config.encodes_each_epoch:  # the last that can be refused
-                sources = [replace(one, pixels=compute_pixels(one.features.images, encoder)) for one in sources]
+                sources = [_with_pixels(one, encoder) for one in sources]
             held.close()  # from here on no image is read
             session = _session(folder, job, model.to(device), config, sources, overwrite=overwrite)
             return _with_doubt(_tune(session, sources, teacher.to(device), config, tuned, encoder, learned_from, watch))
+
+
+def _with_pixels(source: Source, encoder: Encoder) -> Source:
+    images = source.features.images
+    return replace(source, pixels=compute_pixels(images, encoder), native_px=read_sides(images).median_px)
 
 
 def with_clip(

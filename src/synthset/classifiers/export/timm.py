@@ -92,6 +92,7 @@ def _check(classifier: Classifier) -> str:
         raise UsageError(f"Expected an architecture of timm, got '{config.architecture}'. {advice}")
     others = (
         (config.small_images, "a finer stem", setting("small_images", False)),
+        (config.conv_stem, "a stem of convolutions", setting("conv_stem", False)),
         (config.normalisation != "dataset", "each image normalised by itself", setting("normalisation", "dataset")),
     )
     got = [(words, remedy) for is_other, words, remedy in others if is_other]
