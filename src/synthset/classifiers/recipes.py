@@ -77,8 +77,8 @@ def choose_auto(task: Task, given: Mapping[str, Any]) -> dict[str, Any]:
     few images make small batches, or there would be few steps.
 
     Few small images are worth no finer stem, which takes up to nine times as long, but where stems halve five times.
-    What cuts images into patches learns small ones in fewer passes from a stem of convolutions. A transformer sees
-    four by four positions, and images half as often again, since it learns slower.
+    What cuts images into patches learns small ones better from a stem of convolutions. A transformer sees four by four
+    positions; from patches it learns slower, and sees images half as often again.
     """
     from synthset.classifiers.architectures import outline
 
@@ -98,7 +98,7 @@ def choose_auto(task: Task, given: Mapping[str, Any]) -> dict[str, Any]:
     is_conv = given.get("conv_stem", _is_worth_convolutions(task, given))
     size_px = min(LARGEST_SIZE_PX, task.size_px)
     if network.patch_px is not None:
-        epochs = epochs * 3 // 2
+        epochs = epochs if is_conv else epochs * 3 // 2
         size_px = _size_for_patches(size_px, network.patch_px, is_fine=is_fine, is_conv=is_conv)
     elif network.cuts_patches:  # which are halved three times more
         size_px = max(size_px, HALVED_SIZES_PX[0])
