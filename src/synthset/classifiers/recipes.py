@@ -8,7 +8,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from synthset.classifiers.architectures import Outline
 
 LARGEST_SIZE_PX = 224  # of images whose size nobody chose: the architectures were made for it
 SMALL_SIZE_PX = 64  # up to this side, the usual stems leave few positions
@@ -95,7 +98,7 @@ def choose_auto(task: Task, given: Mapping[str, Any]) -> dict[str, Any]:
     elif task.num_images > FEW_IMAGES:
         batch_size = 128
     epochs = max(10, round(40 * (2_000 / task.num_images) ** 0.25))
-    is_conv = given.get("conv_stem", _is_worth_convolutions(task, given))
+    is_conv = given.get("conv_stem", _is_worth_convolutions(network, task, seen_px, given))
     size_px = min(LARGEST_SIZE_PX, task.size_px)
     if network.patch_px is not None:
         epochs = epochs if is_conv else epochs * 3 // 2
@@ -123,16 +126,10 @@ def choose_auto(task: Task, given: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _is_worth_convolutions(task: Task, given: Mapping[str, Any]) -> bool:
+def _is_worth_convolutions(network: Outline, task: Task, seen_px: int, given: Mapping[str, Any]) -> bool:
     """Whether a stem of convolutions takes the place of patches: of small images, where no weights know patches."""
-    from synthset.classifiers.architectures import outline
-
-    network, size_px = outline(task.architecture), given.get("image_size_px")
-    if not network.cuts_patches or task.weights_px is not None:
-        return False
-    if network.patch_px is not None and size_px is not None and size_px % 8:  # which convolutions cannot halve
-        return False
-    return (size_px or task.size_px) <= SMALL_SIZE_PX
+    can_be_halved = network.patch_px is None or "image_size_px" not in given or seen_px % 8 == 0
+    return network.cuts_patches and task.weights_px is None and seen_px <= SMALL_SIZE_PX and can_be_halved
 
 
 def _size_for_patches(size_px: int, patch_px: int, *, is_fine: bool, is_conv: bool) -> int:
