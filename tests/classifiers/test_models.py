@@ -168,6 +168,7 @@ def test_small_cnn_fits_every_small_size_and_its_budget(size):
             "'resnet18' cuts no images into patches",
         ),
         ({"architecture": "vit_tiny_r_s16_p8_224", "image_size_px": 32, "conv_stem": True}, "cuts no images"),
+        ({"conv_stem": True}, "'small_cnn' cuts no images into patches"),
         (
             {"architecture": "vit_tiny_patch16_224", "image_size_px": 33, "conv_stem": True},
             "multiple of 8 px with conv",

@@ -158,6 +158,8 @@ def build_model(
             model = source(len(config.class_names), config.image_size_px)
         else:
             model = _build_timm(source, config, weights, keep_head)
+        if config.conv_stem:
+            convolve(model, config.architecture)
     _check_image_size(model, config)
     return model.to(memory_format=torch.channels_last)
 
@@ -235,8 +237,6 @@ def _build_timm(
         ) from error
     if config.small_images:
         refine(model, config.architecture)
-    if config.conv_stem:
-        convolve(model, config.architecture)
     return model
 
 
