@@ -238,9 +238,9 @@ def test_a_stem_of_convolutions_goes_with_the_weights(digits, tmp_path):
     assert classifier.model_config.conv_stem  # as the weights have it, whatever the recipe would choose
     again = stage.pretrain(digits, tmp_path / "again", **options, weights=str(classifier.folder))
     assert again.backbone.conv_stem
-    with pytest.raises(UsageError, match="timm's own stem .*conv_stem"):
-        published = tmp_path / "published.safetensors"
-        save_file(timm.create_model("test_vit", num_classes=0, img_size=16).state_dict(), published)
+    published = tmp_path / "published.safetensors"
+    save_file(timm.create_model("test_vit", num_classes=0, img_size=16).state_dict(), published)
+    with pytest.raises(UsageError, match=r"timm's own stem .*conv_stem"):
         stage.pretrain(digits, tmp_path / "other", **options, weights=str(published))
 
 
