@@ -78,3 +78,10 @@ def crashing(generator, batches=1):
 
     generator.generate = generate
     return generator
+
+
+def files(folder):
+    """The bytes of each image, by what it is called."""
+    shards = [pq.read_table(path) for path in sorted((folder / "data").glob("*.parquet"))]
+    rows = [row for shard in shards for row in shard.to_pylist()]
+    return {(row["class_name"], row["strategy"], row["index"]): row["image"]["bytes"] for row in rows}
