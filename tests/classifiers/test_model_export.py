@@ -15,6 +15,7 @@ import torch
 
 import synthset
 from bars import CONFIG, make_set
+from odd_pictures import ODD_PICTURES
 from outcomes import contents
 from small_datasets import make, reject_first
 from synthset.classifiers.export import checking, export_model, onnx
@@ -98,6 +99,25 @@ def test_the_script_needs_no_synthset(exported, home):
     expected = classifier.predict_images(photo)
     assert name == expected.names[0]
     assert float(probability) == pytest.approx(expected.confidences[0], abs=2e-3)
+
+
+@pytest.mark.parametrize("kind", ODD_PICTURES)
+def test_the_script_opens_images_as_predict_does(kind, exported, home, tmp_path):
+    path = ODD_PICTURES[kind](make_set().image(25), tmp_path)
+    expected = synthset.load_classifier(home / "small", "cpu").predict_images(path)
+    words = [sys.executable, str(exported.folder / "predict.py"), str(exported.folder / "model.onnx"), str(path)]
+    ended = subprocess.run(words, capture_output=True, text=True, check=True)
+    name, probability = ended.stdout.split()[-2:]
+    assert name == expected.names[0]
+    assert float(probability) == pytest.approx(expected.confidences[0], abs=2e-3)
+
+
+def test_the_script_opens_nothing_that_predict_does_not(exported, tmp_path):
+    make_set().image(25).convert("F").save(tmp_path / "deep.tiff")
+    words = [sys.executable, str(exported.folder / "predict.py"), str(exported.folder / "model.onnx")]
+    ended = subprocess.run([*words, str(tmp_path / "deep.tiff")], capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert "cannot identify image file" in ended.stderr
 
 
 def test_the_card_says_what_there_is(exported):
@@ -303,8 +323,8 @@ def test_what_timm_cannot_say_is_refused_with_how_to_train(tmp_path, run, option
         (["small", "--format", "timm"], "Expected an architecture of timm, got 'small_cnn'", 2),
         (["small"], "found nothing there. Say where they are now by --trained-on", 1),
         (["small", "--strategy", "base", "--split", "x"], "Expected --trained-on with --strategy and --split.", 2),
-        (["small", "--format", "zip"], "Unknown export format 'zip'", 2),
-        (["files", "--format", "zip"], "Unknown export format 'zip'", 2),
+        (["small", "--format", "zip"], "Unknown format 'zip'", 2),
+        (["files", "--format", "zip"], "Unknown format 'zip'", 2),
         (["files", "--format", "onnx"], "Expected a trained model in", 2),
         (["files", "--int8"], "for --int8, found none", 2),
     ],

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 import synthset
 from bars import CONFIG, make_set
-from synthset.classifiers.models import ModelConfig, build_model, plain_state
+from synthset.classifiers.models import ModelConfig, build_model, plain_state, save_classifier
 from synthset.classifiers.pretrained import find_start, start_model
 from synthset.classifiers.train import train_classifier
 from synthset.core.errors import ModelError, UsageError
@@ -120,6 +120,29 @@ def test_weights_of_the_hub_say_how_to_fetch_them():
 def test_another_architecture_of_ours_is_named(classifier):
     with pytest.raises(UsageError, match="got those of 'small_cnn'"):
         find_start(str(classifier), "resnet18")
+
+
+def test_a_file_is_no_start_for_a_network_of_ours(classifier):
+    with pytest.raises(UsageError, match=r"Expected the folder of a model as weights .* got the file"):
+        find_start(str(classifier / "model.safetensors"), "small_cnn")
+
+
+@pytest.mark.parametrize("name", ["small_images", "conv_stem"])
+def test_another_stem_than_the_weights_have_is_named(name, tmp_path):
+    config = ModelConfig("convnext_atto", ("a", "b"), 32, conv_stem=True)
+    save_classifier(tmp_path, build_model(config), config)
+    start = find_start(str(tmp_path), "convnext_atto")
+    words = rf"Expected {name}=\w+, as weights of 'convnext_atto' have it, got {name}=\w+\. Leave it out\."
+    with pytest.raises(UsageError, match=words):
+        start_model(replace(config, **{name: not getattr(config, name)}), start, seed=1)
+
+
+def test_weights_for_another_size_say_which(tmp_path):
+    config = ModelConfig("vit_tiny_patch16_224", ("a", "b"), 32)
+    save_classifier(tmp_path, build_model(config), config)
+    start = find_start(str(tmp_path), "vit_tiny_patch16_224")
+    with pytest.raises(ModelError, match=r"\(pos_embed\)\. They learned at image_size_px=32; or give other weights\."):
+        start_model(replace(config, image_size_px=64), start, seed=1)
 
 
 def test_a_second_training_says_what_the_first_saw(classifier, tmp_path):

@@ -1,11 +1,14 @@
 """A bad value is named in one line, as its reader knows the option: by flag, key, variable or field."""
 
+from dataclasses import MISSING
 from pathlib import Path
 
 import pytest
 
 import synthset
 from synthset.cli import main
+from synthset.cli.arguments import build_config, parameters_of
+from synthset.cli.commands import NAMES, load_command
 from synthset.core.errors import UsageError
 
 CREATE = ("create", "--classes", "one", "two")
@@ -91,6 +94,29 @@ def test_what_is_above_a_command_gives_way_to_what_is_below_it_in_any_spelling(r
 @pytest.mark.parametrize("text", ["steps: [1, 2]", "resize: [4, 8]", "resize: {a: 1}", "seed: true", "quality: 1:30"])
 def test_values_of_another_shape(refused, text):
     assert text.partition(":")[0] in refused(*CREATE, *in_file(text))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_bound_that_a_command_declares_is_held(name):
+    command = load_command(name)
+    for item in command.arguments:
+        (option, *further), bounds = item.options, item.options[0].option
+        least = bounds.at_least if bounds.at_least is not None else bounds.above
+        if least is None or further or item.part is not None or option.switch:
+            continue
+        value = least / bounds.per_unit - 1
+        value = value if "float" in str(item.type) else int(value)
+        given = [value] if "list" in str(item.type) else (value, value) if "tuple" in str(item.type) else value
+        of_config = [each for each in command.arguments if each.parameter == item.parameter]
+        needed = {one.path: Path("x") for each in of_config for one in each.options if one.default is MISSING}
+        config = parameters_of(command.function)[item.parameter]
+        with pytest.raises(UsageError, match=r"of at least|above|in "):
+            build_config(config, needed | item.values(given))
+
+
+@pytest.mark.parametrize(("value", "words"), [("nan", "as a finite number, got nan"), ("-1", "of at least 0, got -1")])
+def test_gigabytes_are_told_as_they_were_typed(refused, value, words):
+    assert f"Expected --memory {words}." in refused("train", "d", "--memory", value)
 
 
 def test_a_value_that_a_nested_option_cannot_have(refused):

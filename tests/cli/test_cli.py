@@ -407,7 +407,7 @@ def test_data_that_cannot_be_trained_on(refuse, dataset):
     assert "Unknown model" in refuse("train", dataset, "--model", "resnet5000")
     assert "Unknown strategy" in refuse("train", dataset, "--strategy", "bas", *train)
     assert "epochs" in refuse("train", dataset, "--model", "small_cnn", "--epochs", 0)
-    assert "Unknown export format" in refuse("export", dataset, "--format", "zip", "--output-dir", "e")
+    assert "Unknown format" in refuse("export", dataset, "--format", "zip", "--output-dir", "e")
 
 
 def test_strategies_are_lists_and_data_may_stand_behind_them(run, dataset):

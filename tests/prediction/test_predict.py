@@ -17,6 +17,7 @@ from PIL import Image
 
 import synthset
 from bars import CONFIG, make_set
+from odd_pictures import ODD_PICTURES
 from small_datasets import hashes, make
 from synthset.classifiers.train import train_classifier
 from synthset.core.errors import DataError, UsageError
@@ -84,10 +85,43 @@ def test_the_top_classes_are_in_order(trained):
     assert predictions.top(1) == [top[:1]]
 
 
-@pytest.mark.parametrize("picture", [3, np.zeros((2, 2)), np.zeros((2, 2, 4), np.uint8), torch.zeros(3, 8, 8)])
-def test_what_is_no_image_is_refused(picture, trained):
+NO_IMAGES = [3, np.zeros((2, 2)), np.zeros((2, 2, 4), np.uint8), torch.zeros(3, 8, 8)]
+NO_IMAGES += [Image.new("F", (8, 8)), Image.new("I", (8, 8))]
+# one image with its channels elsewhere, or many grey ones
+NO_IMAGES += [
+    np.zeros(shape, np.uint8) for shape in ((3, 8, 8), (8, 8, 1), (8, 8, 2), (8, 8, 5), (40, 8, 8), (0, 8, 8))
+]
+NO_IMAGES += [np.zeros(shape, np.uint8) for shape in ((), (3,), (2, 3, 8, 8), (2, 8, 8, 4), (1, 2, 8, 8, 3))]
+
+
+@pytest.mark.parametrize("picture", NO_IMAGES, ids=lambda one: str(getattr(one, "shape", getattr(one, "mode", one))))
+@pytest.mark.parametrize("is_alone", [True, False])
+def test_what_is_no_image_is_refused(picture, is_alone, trained):
     with pytest.raises(UsageError, match="Expected paths, encoded bytes, PIL images, or uint8 arrays"):
-        synthset.load_classifier(trained[0], "cpu").predict_images([picture])
+        synthset.load_classifier(trained[0], "cpu").predict_images(picture if is_alone else [picture])
+
+
+@pytest.mark.parametrize("pictures", [None, 3, io.BytesIO(b"an\nimage")], ids=lambda one: type(one).__name__)
+def test_what_is_neither_an_image_nor_several_is_refused(pictures, trained):
+    with pytest.raises(UsageError, match=r"one or a list of them, .* got (NoneType|int|BytesIO)"):
+        synthset.load_classifier(trained[0], "cpu").predict_images(pictures)
+
+
+@pytest.mark.parametrize("kind", ODD_PICTURES)
+def test_a_pil_image_is_as_its_file(kind, trained, tmp_path):
+    folder, images = trained
+    classifier, path = synthset.load_classifier(folder, "cpu"), ODD_PICTURES[kind](images.image(20), tmp_path)
+    from_file = classifier.predict_images(path).probabilities
+    with Image.open(path) as picture:
+        np.testing.assert_array_equal(classifier.predict_images(picture).probabilities, from_file)
+    plain = classifier.predict_images(images.image(20)).probabilities
+    np.testing.assert_allclose(from_file, plain, rtol=0, atol=0.15)  # and not what a blank or clipped image gives
+
+
+def test_a_pil_image_of_a_broken_file_is_refused(trained, tmp_path):
+    (tmp_path / "a.png").write_bytes(trained[1].read(0)[:-40])
+    with Image.open(tmp_path / "a.png") as picture, pytest.raises(DataError, match="one that PIL cannot read"):
+        synthset.load_classifier(trained[0], "cpu").predict_images(picture)
 
 
 def test_a_file_that_is_no_image_is_named(trained, tmp_path):
@@ -175,8 +209,18 @@ def test_bad_images_are_named_and_left_out(model, run, caplog):
     assert code == 3
     assert "photos/d.png" in caplog.text
     assert "a GIF" in caplog.text
+    assert "photos: left out 1 files that are hidden or not called .png" in caplog.text
+    assert ".txt (1)" in caplog.text
     assert "1 of 4 files could not be read and were left out: photos/d.png." in err
     assert len(table(Path("answers.csv").read_text())) == 3
+
+
+def test_no_cell_runs_in_a_spreadsheet(model, run):
+    Path("=1+1").mkdir()
+    for name in ("=1+1/a.png", "@b.png", "-c.png"):
+        Path(name).write_bytes(Path("photos/a.png").read_bytes())
+    _, out, _ = run("predict", model, "=1+1", "@b.png", "./-c.png", "photos/a.png")
+    assert [row["file"] for row in table(out)] == ["'=1+1/a.png", "'@b.png", "'-c.png", "photos/a.png"]
 
 
 def test_more_images_than_a_batch(model, run, monkeypatch):
@@ -213,7 +257,11 @@ def test_tuned_models_predict_too(own_folder, run):
         (["MODEL", "photos", "--top-k", "4"], "--top-k in 1..3", 2),
         (["MODEL", "photos", "--output", "a.xlsx"], ".csv, .jsonl, .parquet", 2),
         (["MODEL", "photos", "--output", "there.csv"], "'there.csv' is there", 2),
-        (["MODEL", "bad.png", "--output", "a.csv"], "none can be read", 1),
+        (["MODEL", "bad.png", "--output", "a.csv"], "got bad.png, of which none can be read. Convert them to PNG", 1),
+        (["MODEL", "bad.png"], "none can be read", 1),
+        (["MODEL", "none.parquet"], "Expected images in 'none.parquet', found no rows", 1),
+        (["MODEL", "none.parquet", "none.parquet", "--output", "a.csv"], "found no rows", 1),
+        (["MODEL", "photos", "--top-k", "0"], "--top-k of at least 1, got 0", 2),
         (["photos", "photos"], "Expected a classifier in 'photos'", 1),
         (["clip:miniature", "photos"], "a CLIP as it came", 1),
     ],
@@ -222,6 +270,7 @@ def test_what_cannot_be_is_one_line(words, message, code, model, run):
     Path("empty").mkdir()
     Path("there.csv").write_text("mine")
     Path("bad.png").write_text("no image")
+    pq.write_table(pa.table({"image": pa.array([], pa.binary())}), "none.parquet")
     got, out, err = run("predict", *[model if word == "MODEL" else word for word in words])
     assert (got, out) == (code, "")
     assert message in err.splitlines()[-1]

@@ -85,7 +85,7 @@ class TrainConfig:
     learning_rate: Annotated[float | None, Option(group=RECIPE, above=0, default="by the recipe")] = None
     """Highest learning rate; it falls to zero along a cosine."""
     warmup_epochs: Annotated[float | None, Option(group=RECIPE, at_least=0, default="by the recipe")] = None
-    """Epochs, or parts of one, in which the learning rate rises to its highest."""
+    """Epochs, or parts of one, in which the learning rate rises to its highest; half of all at most."""
     weight_decay: Annotated[float | None, Option(group=RECIPE, at_least=0, default="by the recipe")] = None
     """Weight decay."""
     decay_all: Annotated[bool | None, Option(group=RECIPE, negative="no-decay-all", default="by the recipe")] = None
@@ -105,7 +105,7 @@ class TrainConfig:
     small_images: Annotated[bool | None, Option(group=RECIPE, negative="no-small-images", default="by the recipe")] = (
         None
     )
-    """Finer stem for images of up to 64 px."""
+    """Finer stem for images of up to 64 px; small_cnn is the same with and without."""
     conv_stem: Annotated[bool | None, Option(group=RECIPE, negative="no-conv-stem", default="by the recipe")] = None
     """Stem of 3×3 convolutions in place of patches (Xiao et al. 2021), of a ViT or ConvNeXt."""
     max_grad_norm: Annotated[float | None, Option(group=FINER, above=0, default="no limit")] = None

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import nn
 
 from synthset.classifiers.config import TrainConfig
-from synthset.classifiers.models import Classifier
+from synthset.classifiers.models import Classifier, ModelConfig
 from synthset.classifiers.settings import Settings, settle
 from synthset.classifiers.tracking import check_trackers
 from synthset.classifiers.train import new_model, new_optimizer, train_epoch
@@ -80,10 +81,11 @@ def _measure(images: ImageSet, settings: Settings) -> TrainingPlan:
         tune_for_cpu()
     training_rows, held_back_rows = hold_back(images.labels, settings.validation_fraction, settings.seed)
     num_training, num_held_back = len(training_rows), len(held_back_rows)
+    network = new_model(images, settings)
     decoding = seconds_each(lambda count: _decode(images, count, settings), len(images))
     # a batch of them is enough to go on: how long a step takes does not depend on what is in it
     sample = _decode(images.select(training_rows), min(num_training, settings.batch_size, SCORED), settings)
-    learning, scoring = _measure_network(images, settings, sample, device, (num_training, num_held_back))
+    learning, scoring = _measure_network(network, settings, sample, device, (num_training, num_held_back))
     left_out = {"what the teacher says of the images": settings.taught_by is not None, "compiling": settings.compile}
     return TrainingPlan(
         num_training=num_training,
@@ -103,11 +105,14 @@ def _decode(images: ImageSet, count: int, settings: Settings) -> torch.Tensor:
 
 
 def _measure_network(
-    images: ImageSet, settings: Settings, sample: torch.Tensor, device: torch.device, most: tuple[int, int]
+    network: tuple[nn.Module, ModelConfig],
+    settings: Settings,
+    sample: torch.Tensor,
+    device: torch.device,
+    most: tuple[int, int],
 ) -> tuple[float, float]:
     """Seconds that an image takes to be learned from, and to be looked at; of at most so many images each."""
-    model, model_config = new_model(images, settings)
-    model = model.to(device)
+    model, model_config = network[0].to(device), network[1]
     optimizer, _ = new_optimizer(model, settings)
     labels, none = torch.zeros(len(sample), dtype=torch.int64), torch.arange(0)
     data = TrainingSet(sample, labels, none, none).to(device)

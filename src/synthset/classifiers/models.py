@@ -21,6 +21,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from synthset.classifiers.architectures import outline, resolve_architecture, source_of
+from synthset.classifiers.batch_memory import check_memory
 from synthset.classifiers.predictions import Picture, Predictions, as_pictures, open_picture
 from synthset.classifiers.stems import choose_patch_px, convolve, refine
 from synthset.core.devices import choose_device, seeded
@@ -227,8 +228,9 @@ def _build_timm(
             model.reset_classifier(len(config.class_names))
     except (TypeError, ValueError, AssertionError, RuntimeError, KeyError, ZeroDivisionError) as error:
         if weights is not None:
+            reason = " ".join(str(error).split())[:200]
             raise ModelError(
-                f"Expected weights for '{config.architecture}', got others ({first_line(error)}). Give other "
+                f"Expected weights for '{config.architecture}', got others ({reason}). Give other "
                 f"{setting('weights')}, or another {setting('architecture')}."
             ) from error
         raise UsageError(
@@ -268,6 +270,7 @@ def _check_image_size(model: nn.Module, config: ModelConfig) -> None:
                 f"{size}. Give {setting('image_size_px', -(-size // patch_px) * patch_px)}, or "
                 f"{setting('small_images')}."
             )
+    check_memory(model, 1, size, 4)
     try:
         with torch.no_grad():
             shape = tuple(model.eval()(torch.zeros(1, 3, size, size)).shape)

@@ -86,6 +86,11 @@ def find_start(weights: str, architecture: str, tag: str = "") -> Start:
         raise ModelError(
             f"Expected '{IMAGENET}', a .safetensors file or the folder of a model as weights, got '{weights}'."
         )
+    if timm_name(architecture) is None:
+        raise UsageError(
+            f"Expected the folder of a model as {setting('weights')} of '{architecture}', which is not timm's, got "
+            f"the file '{path}'. Give the folder that it lies in, if that is one."
+        )
     config = _config_of(architecture, "")
     return _described(_sha256(path), f"those that '{path.name}' was made of", config, lambda: _read(path))
 
@@ -96,18 +101,33 @@ def start_model(config: ModelConfig, start: Start, seed: int) -> nn.Module:
     Raises:
         ModelError: weights of another architecture or form.
     """
-    tensors, place = start.load(), f"the weights for '{config.architecture}'"
     if start.ours is None:
-        return build_model(config, seed, tensors)
+        return build_model(config, seed, start.load())
+    _check_form(config, start.ours)
+    tensors, place = start.load(), f"the weights for '{config.architecture}'"
     model = build_model(config, seed)
     own = model.state_dict()
     fitting = {name: value for name, value in tensors.items() if name in own and own[name].shape == value.shape}
-    others = {name.rpartition(".")[0] for name in own.keys() - fitting.keys()}
+    others = {name.rpartition(".")[0] or name for name in own.keys() - fitting.keys()}
     heads = {name for name, module in model.named_modules() if module is head_of(model)}
     if others - heads or tensors.keys() - own.keys():
-        raise ModelError(f"Expected {place} to fit it, they do not ({', '.join(sorted(others - heads)[:3])}).")
+        learned_at = setting("image_size_px", start.size_px)
+        raise ModelError(
+            f"Expected {place} to fit it, they do not ({', '.join(sorted(others - heads)[:3])}). They learned at "
+            f"{learned_at}; or give other {setting('weights')}."
+        )
     model.load_state_dict(fitting, strict=False)
     return model
+
+
+def _check_form(config: ModelConfig, ours: ModelConfig) -> None:
+    """Refuse another stem than the weights have."""
+    for name in ("small_images", "conv_stem"):
+        if (own := getattr(ours, name)) != getattr(config, name):
+            raise UsageError(
+                f"Expected {setting(name, own)}, as {setting('weights')} of '{ours.architecture}' have it, got "
+                f"{setting(name, not own)}. Leave it out."
+            )
 
 
 def load_pretrained(architecture: str, weights: str = IMAGENET, device: str = "auto") -> Classifier:
@@ -213,7 +233,8 @@ def _read(path: Path) -> dict[str, Tensor]:
         return load_file(path)
     except (OSError, SafetensorError) as error:
         raise ModelError(
-            f"Expected weights as safetensors in '{path}', they do not read ({first_line(error)})."
+            f"Expected weights as safetensors in '{path}', they do not read ({first_line(error)}). "
+            "The file is damaged: copy or fetch it again."
         ) from error
 
 

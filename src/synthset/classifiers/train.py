@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from synthset.classifiers.augment import augment
 from synthset.classifiers.averaging import WeightAverage
+from synthset.classifiers.batch_memory import check_memory
 from synthset.classifiers.checkpoints import (
     EpochRecord,
     Finished,
@@ -56,7 +57,7 @@ from synthset.classifiers.training_set import (
     split_batches,
 )
 from synthset.core.cpu import tune_for_cpu
-from synthset.core.devices import seeded
+from synthset.core.devices import choose_device, seeded
 from synthset.core.errors import ModelError, UsageError, setting, some
 from synthset.core.files import delete_parts
 from synthset.core.json_records import Count, Share
@@ -215,6 +216,9 @@ def new_model(images: ImageSet, settings: Settings) -> tuple[nn.Module, ModelCon
     model = start_model(model_config, settings.start, seed) if settings.start else build_model(model_config, seed)
     _freeze(model, settings)
     _check_batch_size(model, settings)
+    if choose_device(settings.device).type == "cpu" and not settings.freeze:
+        count = min(settings.batch_size, len(images))
+        check_memory(model, count, model_config.image_size_px, 2 if settings.precision == "bf16" else 4)
     return model, model_config
 
 

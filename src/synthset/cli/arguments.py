@@ -20,7 +20,7 @@ from cyclopts import Group, Parameter
 
 from synthset.cli.compat import SCRIPT_NAMES
 from synthset.core.errors import UsageError, setting
-from synthset.core.options import Declared, Option, declared_options, is_of_type
+from synthset.core.options import Declared, Option, brief, check_options, declared_options, is_of_type
 
 Config = TypeVar("Config")
 
@@ -137,10 +137,21 @@ class Argument:
         if option.option.inverted:
             return {option.path: not value}
         if option.option.per_unit != 1 and value is not None:
-            return {option.path: round(value * option.option.per_unit)}
+            return {option.path: _count_units(option, value)}
         if isinstance(value, list):  # one of a field that may be a text, or several
             value = value[0] if len(value) == 1 and is_of_type(value[0], option.type) else tuple(value)
         return {option.path: value}
+
+
+def _count_units(item: Declared, value: float) -> int:
+    """The field's number for a flag's, whose unit is larger: bytes for gigabytes. The bounds are told as the flag's."""
+    option, named = item.option, setting(f"{item.config}.{item.name}")
+    if not is_of_type(value, float):
+        raise UsageError(f"Expected {named} as a finite number, got {value}.")
+    least = None if option.at_least is None else option.at_least / option.per_unit
+    if least is not None and value < least:
+        raise UsageError(f"Expected {named} of at least {brief(least)}, got {brief(value)}.")
+    return round(value * option.per_unit)
 
 
 def command_type(kind: Any) -> Any:
@@ -248,7 +259,9 @@ def build_config(config: type[Config], values: Mapping[tuple[str, ...], Any]) ->
         else:
             default = next(option.default for option in options if option.path == (name,))
             arguments[name] = tuple(below.get((str(i),), part) for i, part in enumerate(default))
-    return config(**arguments)
+    built = config(**arguments)
+    check_options(built)
+    return built
 
 
 def flags_by_field(arguments: Sequence[Argument]) -> dict[str, str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from synthset.cli.arguments import Given, Positional, data_before_names
 from synthset.cli.commands import command
-from synthset.core.errors import UnknownNameError, UsageError, setting
+from synthset.core.errors import UsageError, setting
 from synthset.core.options import Nested, Option
 from synthset.dataset.export import FORMATS, ExportConfig, export_images
 from synthset.images.opening import OPENING, ImagePath, Opening
@@ -63,8 +63,6 @@ def export(call: ExportCall, config: Given[ExportConfig]) -> None:
     from synthset.cli.printing import print_path
     from synthset.cli.sharing_tables import print_exported
 
-    if call.format is not None and call.format not in _formats():
-        raise UnknownNameError("export format", call.format, _formats())
     if call.data is None:
         raise UsageError("Expected a dataset or a model, e.g. 'synthset export digits-synthetic'. Name one.")
     if is_model(call.data):

@@ -23,6 +23,7 @@ from synthset.core.hub import fetching, find_folder, is_hub_id
 from synthset.core.libraries import library_errors
 from synthset.core.plug_ins import find_plug_in, plug_in_names
 from synthset.encoders.plug_in import load_plug_in
+from synthset.images.decoding import to_rgb
 from synthset.miniature import FOLDER as MINIATURE_FOLDER
 
 if TYPE_CHECKING:
@@ -306,7 +307,7 @@ class OpenClipEncoder:
 
     def prepare(self, image: Image.Image) -> Tensor:
         """An image as the model takes it: float32 (3, h, w), resized, cropped and normalised; safe in threads."""
-        return self._preprocess(image if image.mode == "RGB" else image.convert("RGB"))
+        return self._preprocess(image if image.mode == "RGB" else to_rgb(image))
 
     def texts(self, texts: Sequence[str]) -> Tensor:
         """Vectors of texts: float32 (n, d) unit rows, on the CPU. What is too long for the model is cut off."""

@@ -52,7 +52,7 @@ def decode(data: bytes) -> Image.Image:
             if image.width * image.height > MAX_PIXELS:
                 raise DataError(f"{image.width}×{image.height} pixels, at most {MAX_PIXELS:,} are accepted.")
             image.load()
-            return _to_rgb(ImageOps.exif_transpose(image))
+            return to_rgb(image)
     except DataError:
         raise
     except Exception as error:  # what a decoder raises on damaged bytes depends on where they are damaged
@@ -111,7 +111,9 @@ def resize(image: Image.Image, size_px: int | tuple[int, int], antialias: bool =
     return image.transform(target, Image.Transform.AFFINE, (scale_x, 0, 0, 0, scale_y, 0), Image.Resampling.BILINEAR)
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def to_rgb(image: Image.Image) -> Image.Image:
+    """An image of any mode as a viewer would show it: upright, what is transparent on white, 16-bit grey as 8 bits."""
+    image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I;16") or image.mode == "I":
         return Image.fromarray((np.asarray(image, np.uint32) >> 8).astype(np.uint8)).convert("RGB")
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:

@@ -309,17 +309,16 @@ def _check_same_folders(root: Folder) -> None:
                 )
 
 
-def _tell_left_out(root: Folder, empty: Sequence[str]) -> None:
-    left_out = sum((folder.left_out() for folder in root.folders), Counter[str]())
+def tell_left_out(place: Path, left_out: Counter[str]) -> None:
+    """Say how many files of a folder are no images by their names, if there are any."""
     if left_out:
         kinds = ", ".join(f"{kind} ({count:,})" for kind, count in left_out.most_common(8))
-        logger.warning(
-            "%s: left out %s files that are hidden or not called %s: %s",
-            root.path,
-            f"{left_out.total():,}",
-            ", ".join(SUFFIXES),
-            kinds,
-        )
+        suffixes, total = ", ".join(SUFFIXES), f"{left_out.total():,}"
+        logger.warning("%s: left out %s files that are hidden or not called %s: %s", place, total, suffixes, kinds)
+
+
+def _tell_left_out(root: Folder, empty: Sequence[str]) -> None:
+    tell_left_out(root.path, sum((folder.left_out() for folder in root.folders), Counter[str]()))
     if root.images:
         logger.warning("%s: left out %s in none of its folders", root.path, _count_images(len(root.images)))
     if empty:

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 
-from synthset.core.errors import DataError, UsageError, first_line
+from synthset.core.errors import DataError, UsageError, first_line, some
 from synthset.core.parquet_files import open_parquet, read_table
 from synthset.dataset.parts import parts_in
 from synthset.dataset.reader import REDRAW, is_dataset, open_dataset
 from synthset.dataset.records import stored_schema
 from synthset.images.archives import exists, is_archive, is_folder, read_file
-from synthset.images.folders import SUFFIXES, Folder, shown
+from synthset.images.folders import SUFFIXES, Folder, shown, tell_left_out
 from synthset.images.tables import open_pictures
 
 
@@ -47,11 +47,16 @@ def find_pictures(paths: Sequence[str]) -> Pictures:
             Parquet files with a column of images; URLs of any of these but folders.
     Raises:
         UsageError: no path, a path or pattern with nothing there, or a kind of URL that no installed package reads.
-        DataError: a folder without images, or a damaged table.
+        DataError: a folder or tables without images, or a damaged table.
+    A warning counts the files of a folder that are not called like images.
     """
     if not paths:
         raise UsageError("Expected images to classify: files, folders, patterns, URLs or Parquet files. Name one.")
-    return _join([_find(path) for path in paths])
+    found = _join([_find(path) for path in paths])
+    if not len(found):
+        named = some([f"'{shown(path)}'" for path in paths])
+        raise DataError(f"Expected images in {named}, found no rows. Name a table that has some.")
+    return found
 
 
 def _find(path: str) -> Pictures:
@@ -104,6 +109,8 @@ def _in_folder(place: Path) -> Pictures:
         return _join([_in_dataset(part) for part in datasets.values()])
     parts = list(Folder.top(place).walk())
     files = sorted(image for part in parts for image in part.images)
+    if files:
+        tell_left_out(place, parts[0].left_out())
     files = files or sorted(file for part in parts for file in part.files(".parquet"))
     if not files:
         raise DataError(f"Expected {', '.join(SUFFIXES)} images, or Parquet files, in '{shown(place)}', found none.")

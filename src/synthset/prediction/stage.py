@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from synthset.core.errors import DataError, ModelError, UsageError, setting
+from synthset.core.errors import DataError, ModelError, UsageError, setting, some
 from synthset.core.locks import reading
 from synthset.core.progress import track
+from synthset.images.decoding import FORMATS
 from synthset.prediction.sources import Pictures, find_pictures
 from synthset.prediction.tables import Layout, Row, TableWriter, open_table
 
@@ -95,7 +96,10 @@ def predict(
                 for row in rows:
                     counts[row.top[0][0]] += 1
             if len(skipped) == len(pictures):
-                raise DataError(f"Expected images, got {len(skipped):,} files of which none can be read.")
+                raise DataError(
+                    f"Expected images, got {some(skipped)}, of which none can be read. Convert them to "
+                    f"{', '.join(FORMATS)}, or name others."
+                )
     return PredictResult(sum(counts.values()), counts, tuple(skipped), None if callable(output) else Path(output))
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 from synthset.core.errors import UsageError, setting
 from synthset.core.files import atomic_write
+from synthset.core.spreadsheets import cell
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -97,12 +98,12 @@ def _cells(row: Row, layout: Layout) -> list[Any]:
 
 
 class CsvWriter:
-    """CSV in UTF-8 with a line of names."""
+    """CSV in UTF-8 with a line of names; what a spreadsheet would run is quoted."""
 
     def __init__(self, file: BinaryIO, layout: Layout) -> None:
         self.file = file
         self.layout = layout
-        self._write([columns(layout)])
+        self.has_names = False
 
     def __enter__(self) -> CsvWriter:
         return self
@@ -111,16 +112,15 @@ class CsvWriter:
         self.file.flush()
 
     def write(self, rows: Sequence[Row]) -> None:
-        """As TableWriter."""
-        cells = (
-            [cell if not isinstance(cell, float) else f"{cell:.6f}" for cell in _cells(row, self.layout)]
-            for row in rows
-        )
-        self._write(list(cells))
-
-    def _write(self, lines: Sequence[Sequence[str]]) -> None:
+        """As TableWriter. The names of the columns stand before the first row, and not where none comes."""
         text = io.StringIO(newline="")
-        csv.writer(text, lineterminator="\n").writerows(lines)
+        lines = csv.writer(text, lineterminator="\n")
+        if not self.has_names:
+            lines.writerow(columns(self.layout))
+            self.has_names = True
+        for row in rows:
+            cells = _cells(row, self.layout)
+            lines.writerow([f"{value:.6f}" if isinstance(value, float) else cell(value) for value in cells])
         self.file.write(text.getvalue().encode("utf-8", "backslashreplace"))
 
 

@@ -8,8 +8,10 @@ import torch
 from torch import nn
 
 from synthset.classifiers.backbones import BACKBONE, BackboneConfig
+from synthset.classifiers.batch_memory import check_memory
 from synthset.classifiers.models import build_model
 from synthset.classifiers.pretrained import IMAGENET, Start, find_start, start_model
+from synthset.core.devices import choose_device
 from synthset.core.errors import UsageError, setting
 from synthset.core.seeds import derive_seed
 from synthset.pretraining.settings import Settings
@@ -62,6 +64,8 @@ def new_backbone(settings: Settings, start: Start | None, num_images: int) -> tu
     seed, model = derive_seed(settings.seed, "weights"), described.as_model()
     network = start_model(model, start, seed) if start else build_model(model, seed)
     take_head_off(network)
+    if choose_device(settings.device).type == "cpu":
+        check_memory(network, settings.batch_size, model.image_size_px, 2 if settings.precision == "bf16" else 4)
     network.eval()
     with torch.no_grad():
         features = network(torch.zeros(1, 3, model.image_size_px, model.image_size_px))

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from synthset.classifiers.checkpoints import TRAINING_FILE
+from synthset.classifiers.checkpoints import RESUME_FILE, TRAINING_FILE
 from synthset.classifiers.export.card import write_model_card
 from synthset.classifiers.export.checking import CheckImages, ModelRow, checked_on
 from synthset.classifiers.export.onnx import write_onnx
@@ -120,8 +120,8 @@ def export_model(
 
 
 def is_model(path: str | Path) -> bool:
-    """Whether a folder holds a trained or tuned model, and not images."""
-    return (Path(path) / TRAINING_FILE).is_file()
+    """Whether a folder holds a trained or tuned model, or the beginning of one, and not images."""
+    return any((Path(path) / name).is_file() for name in (TRAINING_FILE, RESUME_FILE))
 
 
 def exported_files(folder: Path) -> Collection[str] | None:
