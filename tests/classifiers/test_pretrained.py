@@ -50,10 +50,11 @@ def test_all_but_the_head_are_those_of_the_file(file):
     assert heads_apart(model.state_dict(), again.state_dict()) == set()
 
 
-def test_a_model_of_ours_is_a_start_for_other_classes(classifier):
+@pytest.mark.parametrize("names", ["ab", "abc"])
+def test_a_model_of_ours_is_a_start_for_other_classes_and_as_many(names, classifier):
     start = find_start(str(classifier), "small_cnn")
     assert start.ours is not None
-    model = start_model(replace(start.ours, class_names=("a", "b")), start, seed=1)
+    model = start_model(replace(start.ours, class_names=tuple(names)), start, seed=1)
     before = load_file(classifier / "model.safetensors")
     assert heads_apart(model.state_dict(), before) == {"head.weight", "head.bias"}
 
@@ -132,9 +133,16 @@ def test_another_stem_than_the_weights_have_is_named(name, tmp_path):
     config = ModelConfig("convnext_atto", ("a", "b"), 32, conv_stem=True)
     save_classifier(tmp_path, build_model(config), config)
     start = find_start(str(tmp_path), "convnext_atto")
-    words = rf"Expected {name}=\w+, as weights of 'convnext_atto' have it, got {name}=\w+\. Leave it out\."
+    words = rf"Expected {name}=\w+, which is the stem of these weights of 'convnext_atto', got {name}=\w+\. Give it so"
     with pytest.raises(UsageError, match=words):
         start_model(replace(config, **{name: not getattr(config, name)}), start, seed=1)
+
+
+def test_a_network_of_one_stem_is_a_start_whatever_is_said_of_it(classifier):
+    start = find_start(str(classifier), "small_cnn")
+    assert start.ours is not None
+    other = replace(start.ours, small_images=not start.ours.small_images)
+    assert heads_apart(start_model(other, start, seed=1).state_dict(), start.load()) == {"head.weight", "head.bias"}
 
 
 def test_weights_for_another_size_say_which(tmp_path):

@@ -106,27 +106,31 @@ def start_model(config: ModelConfig, start: Start, seed: int) -> nn.Module:
     _check_form(config, start.ours)
     tensors, place = start.load(), f"the weights for '{config.architecture}'"
     model = build_model(config, seed)
-    own = model.state_dict()
+    own, head = model.state_dict(), next(name for name, module in model.named_modules() if module is head_of(model))
     fitting = {name: value for name, value in tensors.items() if name in own and own[name].shape == value.shape}
-    others = {name.rpartition(".")[0] or name for name in own.keys() - fitting.keys()}
-    heads = {name for name, module in model.named_modules() if module is head_of(model)}
-    if others - heads or tensors.keys() - own.keys():
+    others = {name.rpartition(".")[0] or name for name in own.keys() - fitting.keys()} - {head}
+    if others or tensors.keys() - own.keys():
         learned_at = setting("image_size_px", start.size_px)
         raise ModelError(
-            f"Expected {place} to fit it, they do not ({', '.join(sorted(others - heads)[:3])}). They learned at "
+            f"Expected {place} to fit it, they do not ({', '.join(sorted(others)[:3])}). They learned at "
             f"{learned_at}; or give other {setting('weights')}."
         )
-    model.load_state_dict(fitting, strict=False)
+    # as many classes are not the same classes
+    model.load_state_dict(
+        {name: value for name, value in fitting.items() if not name.startswith(f"{head}.")}, strict=False
+    )
     return model
 
 
 def _check_form(config: ModelConfig, ours: ModelConfig) -> None:
-    """Refuse another stem than the weights have."""
+    """Refuse another stem than the weights have; networks that are not timm's have one alone."""
+    if timm_name(ours.architecture) is None:
+        return
     for name in ("small_images", "conv_stem"):
         if (own := getattr(ours, name)) != getattr(config, name):
             raise UsageError(
-                f"Expected {setting(name, own)}, as {setting('weights')} of '{ours.architecture}' have it, got "
-                f"{setting(name, not own)}. Leave it out."
+                f"Expected {setting(name, own)}, which is the stem of these weights of '{ours.architecture}', got "
+                f"{setting(name, not own)}. Give it so, or other {setting('weights')}."
             )
 
 
