@@ -99,6 +99,7 @@ def start_model(config: ModelConfig, start: Start, seed: int) -> nn.Module:
     """A model that begins with these weights and a new head, whose random weights are drawn from `seed`.
 
     Raises:
+        UsageError: another stem than the weights have.
         ModelError: weights of another architecture or form.
     """
     if start.ours is None:
