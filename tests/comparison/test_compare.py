@@ -16,7 +16,9 @@ from outcomes import contents
 from synthset.classifiers.scoring import seed_interval
 from synthset.comparison import stage, trials
 from synthset.comparison.config import CompareConfig
+from synthset.comparison.results import as_csv
 from synthset.comparison.stage import compare
+from synthset.comparison.summary import ComparisonRow
 from synthset.comparison.views import take, views_of
 from synthset.core.errors import ConfigChangedError, DataError, ModelError, UsageError
 
@@ -220,3 +222,9 @@ def test_what_cannot_be_is_one_line_and_leaves_nothing(words, message, own_folde
     assert message in err
     assert err.count("\n") == 1
     assert not Path("comparison").exists()
+
+
+def test_no_name_of_a_comparison_runs_in_a_spreadsheet():
+    row = ComparisonRow("=1+1/base", 0, "small_cnn", "@photos", 10, 1, 0.5, 0.4, 0.6, -0.1)
+    (told,) = csv.DictReader(as_csv([row]).splitlines())
+    assert (told["view"], told["real"], told["minus"], told["same_noise"]) == ("'=1+1/base", "'@photos", "-0.1", "")

@@ -22,6 +22,7 @@ from synthset.dataset.verdicts import Verdicts, write_verdicts
 from synthset.diagnosis.ambiguity import ClassAmbiguity, write_phrases_draft
 from synthset.generators.additions import Additions
 from synthset.images.decoding import encode
+from synthset.prediction.tables import Layout, Row, open_table
 from synthset.prompts.phrases import load_phrases
 from synthset.review import session as session_module
 from synthset.review.contents import read_contents
@@ -124,6 +125,18 @@ def test_predictions_are_matched_by_file_and_row(folder, tmp_path):
     head, columns = arrays_of(contents.pack(np.zeros(20, np.int8), contents.labels, 0, {}))
     assert head["scores"] == ["clip", "prediction"]
     assert columns["predicted"][10] == 1
+
+
+def test_a_class_that_begins_a_formula_is_known_in_the_table_that_predict_writes(tmp_path):
+    make(tmp_path / "d", classes=("cat", "-dog"))
+    rows = [
+        Row("d/data/train-00000.parquet#0", (("-dog", 0.75),)),
+        Row("d/data/train-00000.parquet#1", (("cat", 0.5),)),
+    ]
+    with open_table(tmp_path / "p.csv", Layout()) as table:
+        table.write(rows)
+    assert "'-dog" in (tmp_path / "p.csv").read_text()
+    assert read_predicted(tmp_path / "p.csv", open_dataset(tmp_path / "d")).labels.tolist() == [1, 0] + [-1] * 18
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from synthset.comparison.trials import Trial
 from synthset.core.errors import DataError
 from synthset.core.files import write_json, write_text
 from synthset.core.json_records import read_record
+from synthset.core.spreadsheets import cell
 from synthset.core.versions import library_versions
 
 FORMAT = "synthset-comparison-1"
@@ -127,9 +128,9 @@ def write_results(result: ComparisonResult, job: dict[str, Any]) -> None:
 
 
 def as_csv(rows: Sequence[ComparisonRow]) -> str:
-    """The rows as a table."""
+    """The rows as a table; names are people's, so none runs in a spreadsheet."""
     text = io.StringIO(newline="")
     table = csv.DictWriter(text, [item.name for item in fields(ComparisonRow)], lineterminator="\n")
     table.writeheader()
-    table.writerows(asdict(row) for row in rows)
+    table.writerows({name: cell(value) for name, value in asdict(row).items()} for row in rows)
     return text.getvalue()

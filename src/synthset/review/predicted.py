@@ -49,7 +49,9 @@ def read_predicted(path: Path, dataset: Dataset) -> Predicted:
         if match is None or int(match[2]) >= counts.get(match[1], 0):
             continue
         row = starts[match[1]] + int(match[2])
-        labels[row], confidence[row] = index_of.get(class_name, -1), probability
+        # CSV keeps a name that begins like a formula behind an apostrophe
+        label = index_of.get(class_name, index_of.get(class_name.removeprefix("'"), -1))
+        labels[row], confidence[row] = label, probability
         found += 1
     if not found:
         raise DataError(
