@@ -20,7 +20,8 @@ from synthset.comparison.results import as_csv
 from synthset.comparison.stage import compare
 from synthset.comparison.summary import ComparisonRow
 from synthset.comparison.views import take, views_of
-from synthset.core.errors import ConfigChangedError, DataError, ModelError, UsageError
+from synthset.core.errors import ConfigChangedError, DataError, ModelError, UnknownNameError, UsageError
+from synthset.core.files import CHECKSUM, write_json
 
 TRAINING = replace(CONFIG, augmentation="none", seed=0, epochs=5)
 
@@ -228,3 +229,54 @@ def test_no_name_of_a_comparison_runs_in_a_spreadsheet():
     row = ComparisonRow("=1+1/base", 0, "small_cnn", "@photos", 10, 1, 0.5, 0.4, 0.6, -0.1)
     (told,) = csv.DictReader(as_csv([row]).splitlines())
     assert (told["view"], told["real"], told["minus"], told["same_noise"]) == ("'=1+1/base", "'@photos", "-0.1", "")
+
+
+def test_a_real_set_with_other_images_is_tested_on_anew_and_others_are_not(sets, tmp_path, monkeypatch, caplog):
+    few, _, real = sets
+    options = {"seeds": 1, "training": TRAINING}
+    first = compare(few, tmp_path / "out", real=[real, replace(real, name="other")], **options)
+    monkeypatch.setattr("synthset.classifiers.train.train_epoch", lambda *_: pytest.fail("trained again"))
+    assert compare(few, tmp_path / "out", real=replace(real, name="other"), **options).trials == first.trials[1:]
+    smaller = replace(make_set((9, 9, 9), seed=4), name="real")  # while another set alone was named in between
+    again = compare(few, tmp_path / "out", real=[smaller, replace(real, name="other")], **options)
+    assert [trial.n for trial in again.trials] == [27, 60]
+    assert again.trials[1] == first.trials[1]
+    assert "'real' has other images or labels than were tested on before" in caplog.text
+    assert "'other' has" not in caplog.text
+    assert again.trials == compare(few, tmp_path / "out", real=[smaller, replace(real, name="other")], **options).trials
+
+
+def test_a_marker_of_before_real_sets_were_hashed_goes_on(sets, tmp_path):
+    few, _, real = sets
+    first = compare(few, tmp_path / "out", real=real, seeds=1, training=TRAINING)
+    marker = json.loads((tmp_path / "out" / "comparison.json").read_text())
+    del marker["real_images"]
+    write_json(tmp_path / "out" / "comparison.json", {key: value for key, value in marker.items() if key != CHECKSUM})
+    assert compare(few, tmp_path / "out", real=real, seeds=1, training=TRAINING) == first
+
+
+def test_strict_refuses_what_does_not_decode_before_anything_is_trained(sets, tmp_path):
+    few, _, real = sets
+    broken = replace(real, read=lambda index: b"junk" if index == 7 else real.read(index))
+    with pytest.raises(DataError, match="Image 7 of 'real'"):
+        compare(few, tmp_path / "out", real=broken, strict=True, training=TRAINING)
+    assert not (tmp_path / "out" / "models").exists()
+
+
+def test_numbers_of_images_that_nothing_has_are_refused(sets, tmp_path, caplog):
+    few, many, real = sets
+    with pytest.raises(UsageError, match="images_per_class of at most 20, as many as the smallest class has, got 21"):
+        compare([few, many], tmp_path / "out", real=real, images_per_class=(4, 21), training=TRAINING)
+    assert not (tmp_path / "out" / "comparison.json").exists()
+    options = {"seeds": 1, "training": replace(TRAINING, epochs=1)}
+    compare([few, many], tmp_path / "out", real=real, images_per_class=(9,), **options)
+    assert "No row of 9 images a class for what has fewer: 'few' (8)." in caplog.text
+
+
+def test_what_cannot_be_begun_leaves_no_folder(sets, folders, tmp_path):
+    few, _, real = sets
+    with pytest.raises(UnknownNameError, match="nopenet"):
+        compare(few, tmp_path / "out", real=real, architectures=("nopenet",))
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(UsageError, match="holds something else; nothing was changed"):
+        compare(folders[0], folders[0], real=real)

@@ -5,9 +5,11 @@ Run again, it goes on where it stopped: each classifier has a folder, and knows 
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,16 +25,17 @@ from synthset.comparison.side_by_side import side_by_side
 from synthset.comparison.summary import interval, summarise
 from synthset.comparison.trials import ALL, Cell, Trial, run_cell, same_noise, train_and_test, train_cells
 from synthset.comparison.views import View, views_of
-from synthset.core.errors import ConfigChangedError, DataError, SynthsetError, UsageError, setting
+from synthset.core.errors import ConfigChangedError, DataError, SynthsetError, UsageError, setting, some
 from synthset.core.files import delete_parts, is_part, write_json
 from synthset.core.jobs import differences
-from synthset.core.json_records import read_record
+from synthset.core.json_records import LATER, read_record
 from synthset.core.locks import reading, writing
 from synthset.core.options import job_of, with_options
 from synthset.core.progress import track
 from synthset.dataset.reader import open_dataset
-from synthset.images.imageset import ImageSet
+from synthset.images.imageset import ImageSet, readable
 from synthset.images.opening import ImagePath, ImageSource
+from synthset.images.sketch import hash_files
 from synthset.real.sets import path_of
 
 log = logging.getLogger("synthset")
@@ -42,12 +45,17 @@ PICTURE, CURVES = "comparison.png", "curves.png"
 
 @dataclass(frozen=True)
 class _Marker:
-    """What marks the folder of a comparison, and what it is of."""
+    """What marks the folder of a comparison, and what it is of.
+
+    Attributes:
+        real_images: a hash of each real set that something was tested on, by its name.
+    """
 
     synthset_comparison: Literal[1]
     data: tuple[str, ...]
     real: tuple[str, ...]
     job: dict[str, Any]
+    real_images: dict[str, str] = field(default_factory=dict, metadata=LATER)
 
 
 def compare(
@@ -67,7 +75,7 @@ def compare(
         output_dir: folder of the comparison, which goes on there if it was interrupted.
         real: names of known sets, or paths; nothing is chosen on them.
         config: what is varied and how each is trained; `options` are its fields.
-        strict: refuse a class that a real set lacks or adds.
+        strict: refuse images that do not decode, and a class that a real set lacks or adds.
     Raises:
         UsageError: nothing to compare, a folder that holds something else or another comparison, or settings that
             cannot be.
@@ -78,11 +86,14 @@ def compare(
     real_sources = [real] if isinstance(real, str | Path | ImagePath | ImageSet) else list(real)
     if not sources or not real_sources:
         raise UsageError("Expected images to train on and real images to test on, got none of one of the two.")
+    _check_architectures(config)
     folder, views = Path(output_dir), views_of(sources, config.strategies)
+    _check_place(folder)  # it may be the one that the images are read from
     with writing(folder), reading(*sources, *map(path_of, real_sources)):
         class_names = views[0].open(0).class_names
         reals = [_open_real(one, class_names, strict) for one in real_sources]
-        _claim(folder, config, [view.name for view in views], [one.name for one in reals])
+        _check_counts(config, views)
+        _claim(folder, config, [view.name for view in views], reals)
         delete_parts(folder, below=False)
         cells = list(_cells(config, views))
         by_name = {view.name: view for view in views}
@@ -109,6 +120,14 @@ def compare(
     return result
 
 
+def _check_architectures(config: CompareConfig) -> None:
+    """Refuse one that is unknown before a folder is made for it."""
+    from synthset.classifiers.architectures import resolve_architecture
+
+    for architecture in config.architectures:
+        resolve_architecture(architecture)
+
+
 def _workers(config: CompareConfig, views: Sequence[View]) -> int:
     """How many processes train."""
     from synthset.classifiers.recipes import SMALL_SIZE_PX
@@ -123,10 +142,25 @@ def _workers(config: CompareConfig, views: Sequence[View]) -> int:
 
 
 def _open_real(source: ImageSource, class_names: Sequence[str], strict: bool) -> ImageSet:
-    """A real set, opened before anything is trained. Raises as `open_real`."""
+    """A real set, opened before anything is trained. Raises as `open_real`, and DataError as `readable`."""
     from synthset.evaluation.stage import open_real
 
-    return open_real(source, class_names, strict=strict)
+    images = open_real(source, class_names, strict=strict)
+    return readable(images, strict=True) if strict else images
+
+
+def _check_counts(config: CompareConfig, views: Sequence[View]) -> None:
+    """Refuse numbers of images a class that no view has; say which views have fewer than others."""
+    sizes = {view.name: view.smallest_class for view in views}
+    for count in config.images_per_class:
+        fewer = [f"'{name}' ({size:,})" for name, size in sizes.items() if size < count]
+        if len(fewer) == len(sizes):
+            raise UsageError(
+                f"Expected {setting('images_per_class')} of at most {max(sizes.values()):,}, as many as the smallest "
+                f"class has, got {count:,}. Draw more, or leave it out: all images come too."
+            )
+        if fewer:
+            log.warning("No row of %d images a class for what has fewer: %s.", count, some(fewer))
 
 
 def _cells(config: CompareConfig, views: Sequence[View]) -> Iterator[Cell]:
@@ -246,18 +280,54 @@ def _grow_once(
 # ---- the folder -------------------------------------------------------------------------------------------
 
 
-def _claim(folder: Path, config: CompareConfig, data: Sequence[str], real: Sequence[str]) -> None:
-    """Mark the folder as a comparison's, or check that it holds this one as far as it goes."""
-    marker, advice = folder / MARKER, f"Choose another {setting('output_dir')}."
+def _check_place(folder: Path) -> None:
+    """Refuse a folder that is no comparison's."""
+    if (folder / MARKER).exists() or not folder.exists():
+        return
+    if not folder.is_dir() or not all(map(is_part, folder.iterdir())):
+        raise UsageError(
+            f"'{folder}' holds something else; nothing was changed. Choose another {setting('output_dir')}."
+        )
+
+
+def _claim(folder: Path, config: CompareConfig, data: Sequence[str], reals: Sequence[ImageSet]) -> None:
+    """Mark the folder as a comparison's, or check that it holds this one as far as it goes.
+
+    Tests on a real set that has other images now are forgotten, and so done anew.
+    """
+    marker, advice, tested = folder / MARKER, f"Choose another {setting('output_dir')}.", dict[str, str]()
     # more seeds, architectures, counts or real sets go on in the same folder; they have places of their own there
     job = {name: value for name, value in job_of(config).items() if name in ("training", "equal_budget")}
-    wanted = asdict(_Marker(1, tuple(data), tuple(real), job))
+    real_images = {images.name: _hash(images) for images in reals}
     if marker.exists():
         recorded = read_record(_Marker, marker, f"'{folder}' may hold another comparison. {advice}", ConfigChangedError)
         if changes := differences(recorded.job, job):
             raise ConfigChangedError(
                 f"'{folder}' holds another comparison ({'; '.join(changes)}); nothing was changed. {advice}"
             )
-    elif folder.exists() and (not folder.is_dir() or not all(map(is_part, folder.iterdir()))):
-        raise UsageError(f"'{folder}' holds something else; nothing was changed. {advice}")
-    write_json(marker, wanted)
+        tested = recorded.real_images
+        for name in real_images:
+            if tested.get(name, real_images[name]) != real_images[name]:
+                log.warning(
+                    "'%s' has other images or labels than were tested on before; all is tested on it anew.", name
+                )
+                _forget_tests(folder, name)
+    else:
+        _check_place(folder)
+    names = tuple(images.name for images in reals)
+    write_json(marker, asdict(_Marker(1, tuple(data), names, job, {**tested, **real_images})))
+
+
+def _hash(images: ImageSet) -> str:
+    """Of class names, labels and files, in order."""
+    digest = hashlib.sha256(json.dumps([images.class_names, images.labels.tolist()]).encode())
+    digest.update(hash_files(images).tobytes())
+    return digest.hexdigest()
+
+
+def _forget_tests(folder: Path, name: str) -> None:
+    """Delete what classifiers scored on a real set."""
+    from synthset.classifiers.evaluate import file_name
+
+    for path in folder.glob(f"models/**/evaluation/{file_name(name)}.json"):
+        path.unlink()
