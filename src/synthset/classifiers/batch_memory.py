@@ -11,6 +11,8 @@ from torch import nn
 
 from synthset.core.errors import UsageError, setting
 
+NO_ROOM = (RuntimeError, AssertionError, ValueError, IndexError)  # what networks raise for images too small for them
+
 
 def check_memory(model: nn.Module, num_images: int, size_px: int, bytes_each: int) -> None:
     """Refuse batches of which a network makes more than this machine's memory holds: a gradient needs all of it.
@@ -39,13 +41,14 @@ def count_outputs(model: nn.Module, num_images: int, size_px: int) -> int:
     no room for such images.
     """
     counts: list[int] = []
-    twin = copy.deepcopy(model).to("meta").eval()
+    weights = {id(weight): weight.to("meta") for weight in (*model.parameters(), *model.buffers())}
+    twin = copy.deepcopy(model, weights).eval()  # which copies no weights, of which there may be many
     for layer in twin.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
             layer.register_forward_hook(lambda _layer, _inputs, output: counts.append(math.prod(output.shape)))
     try:
         with torch.no_grad():
             twin(torch.empty(num_images, 3, size_px, size_px, device="meta"))
-    except (RuntimeError, NotImplementedError, AssertionError, ValueError, IndexError):
+    except NO_ROOM:
         return 0
     return sum(counts)

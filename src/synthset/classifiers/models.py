@@ -21,7 +21,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from synthset.classifiers.architectures import outline, resolve_architecture, source_of
-from synthset.classifiers.batch_memory import check_memory
+from synthset.classifiers.batch_memory import NO_ROOM, check_memory
 from synthset.classifiers.predictions import Picture, Predictions, as_pictures, open_picture
 from synthset.classifiers.stems import choose_patch_px, convolve, refine
 from synthset.core.devices import choose_device, seeded
@@ -274,7 +274,7 @@ def _check_image_size(model: nn.Module, config: ModelConfig) -> None:
     try:
         with torch.no_grad():
             shape = tuple(model.eval()(torch.zeros(1, 3, size, size)).shape)
-    except (RuntimeError, AssertionError, ValueError, IndexError) as error:
+    except NO_ROOM as error:
         reason = " ".join(str(error).split())[:120]
         raise UsageError(
             f"Images of {size} px are too small for '{config.architecture}' ({reason}). "
